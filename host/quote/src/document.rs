@@ -1,0 +1,239 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::UnixNanos;
+
+/// A value that a Firestore field can hold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing, but present.
+    Null,
+    /// True or false.
+    Boolean(bool),
+    /// 64-bit integer.
+    Integer(i64),
+    /// 64-bit float. Firestore can keep NaN, JSON cannot: plugins may not send it.
+    Double(f64),
+    /// UTF-8 text.
+    Text(Cow<'static, str>),
+    /// A point in time; Firestore keeps microseconds.
+    Timestamp(UnixNanos),
+    /// Raw bytes.
+    Bytes(Vec<u8>),
+    /// A list of floats.
+    Doubles(Vec<f64>),
+    /// A list of texts.
+    Texts(Vec<String>),
+}
+
+impl From<Option<f64>> for Value {
+    fn from(value: Option<f64>) -> Self {
+        value.map_or(Self::Null, Self::Double)
+    }
+}
+
+/// A Firestore field path: names joined by dots, each dot one level deeper. Every name is
+/// `[A-Za-z_][A-Za-z0-9_]*` and not of the form `__…__`, so no quoting is ever needed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FieldPath(Cow<'static, str>);
+
+impl FieldPath {
+    /// Firestore refuses maps nested deeper.
+    pub const MAX_DEPTH: usize = 20;
+    /// Firestore's limit for a field name is 1,500 bytes; the whole path stays within it here.
+    pub const MAX_LEN: usize = 1500;
+
+    /// Checks and keeps `path`.
+    pub fn new(path: impl Into<Cow<'static, str>>) -> Result<Self, IdProblem> {
+        let path = path.into();
+        if path.is_empty() {
+            return Err(IdProblem::Empty);
+        }
+        if path.len() > Self::MAX_LEN {
+            return Err(IdProblem::TooLong);
+        }
+        let mut depth = 0;
+        for name in path.split('.') {
+            depth += 1;
+            let mut bytes = name.bytes();
+            let first = bytes.next().ok_or(IdProblem::Empty)?;
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if first.is_ascii_digit() || !plain(first) || !bytes.all(plain) {
+                return Err(IdProblem::FieldName);
+            }
+            if is_reserved(name) {
+                return Err(IdProblem::Reserved);
+            }
+        }
+        if depth > Self::MAX_DEPTH {
+            return Err(IdProblem::TooDeep);
+        }
+        Ok(Self(path))
+    }
+
+    /// A path known when the program is written. Panics on a character no path has, so that a wrong constant does
+    /// not compile.
+    pub const fn literal(path: &'static str) -> Self {
+        let bytes = path.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_' || bytes[at] == b'.');
+            at += 1;
+        }
+        assert!(at > 0);
+        Self(Cow::Borrowed(path))
+    }
+
+    /// The whole path, dots included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names from the outermost map inwards; at least one.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One field of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Where in the document.
+    pub path: FieldPath,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// Where a document lives below its tenant: `tenants/{tenant}/{collection}/{id}`. Both parts are legal Firestore ids,
+/// so a key cannot name anything outside the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentKey {
+    collection: Cow<'static, str>,
+    id: String,
+}
+
+impl DocumentKey {
+    /// Checks both parts.
+    pub fn new(collection: impl Into<Cow<'static, str>>, id: impl Into<String>) -> Result<Self, IdProblem> {
+        let (collection, id) = (collection.into(), id.into());
+        check_id(&collection)?;
+        check_id(&id)?;
+        Ok(Self { collection, id })
+    }
+
+    /// The collection below the tenant.
+    pub fn collection(&self) -> &str {
+        &self.collection
+    }
+
+    /// The document's id in it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for DocumentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.collection, self.id)
+    }
+}
+
+/// One document to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Where it goes, below its tenant.
+    pub key: DocumentKey,
+    /// What it holds; no path is a prefix of another or appears twice.
+    pub fields: Vec<Field>,
+}
+
+/// Why Firestore would refuse a collection id, document id or field path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdProblem {
+    /// Nothing there.
+    #[error("it is empty")]
+    Empty,
+    /// Over 1,500 bytes.
+    #[error("it is longer than 1,500 bytes")]
+    TooLong,
+    /// `/` separates ids in a path.
+    #[error("it contains a slash, which would leave its place in the path")]
+    Slash,
+    /// `.` and `..`.
+    #[error("`.` and `..` are not allowed")]
+    Dots,
+    /// `__…__` is Firestore's own.
+    #[error("names of the form __x__ are reserved by Firestore")]
+    Reserved,
+    /// Firestore allows them, people do not expect them.
+    #[error("it contains a control character")]
+    Control,
+    /// Not `[A-Za-z_][A-Za-z0-9_]*`.
+    #[error("a field name starts with a letter or _ and goes on with letters, digits and _")]
+    FieldName,
+    /// Over 20 levels.
+    #[error("it nests deeper than 20 levels")]
+    TooDeep,
+}
+
+/// Checks a collection or document id by Firestore's rules: not empty, at most 1,500 bytes, no `/`, not `.` or `..`,
+/// not `__…__`; and no control characters, which only ever come from mistakes.
+pub fn check_id(id: &str) -> Result<(), IdProblem> {
+    match id {
+        "" => Err(IdProblem::Empty),
+        "." | ".." => Err(IdProblem::Dots),
+        _ if id.len() > 1500 => Err(IdProblem::TooLong),
+        _ if id.contains('/') => Err(IdProblem::Slash),
+        _ if id.chars().any(char::is_control) => Err(IdProblem::Control),
+        _ if is_reserved(id) => Err(IdProblem::Reserved),
+        _ => Ok(()),
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.len() >= 4 && name.starts_with("__") && name.ends_with("__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_leave_their_place_are_refused() {
+        let cases = [
+            ("", IdProblem::Empty),
+            (".", IdProblem::Dots),
+            ("..", IdProblem::Dots),
+            ("../other", IdProblem::Slash),
+            ("a/b", IdProblem::Slash),
+            ("__x__", IdProblem::Reserved),
+            ("____", IdProblem::Reserved),
+            ("a\nb", IdProblem::Control),
+        ];
+        for (id, problem) in cases {
+            assert_eq!(check_id(id), Err(problem), "{id:?}");
+        }
+        assert_eq!(check_id(&"x".repeat(1501)), Err(IdProblem::TooLong));
+        assert_eq!(check_id("BRK.B"), Ok(()));
+    }
+
+    #[test]
+    fn field_paths_nest_by_dots_and_need_no_quotes() {
+        assert_eq!(FieldPath::new("a.b_1.C").unwrap().names().collect::<Vec<_>>(), ["a", "b_1", "C"]);
+        for (path, problem) in [
+            ("a..b", IdProblem::Empty),
+            ("1a", IdProblem::FieldName),
+            ("a b", IdProblem::FieldName),
+            ("a.__b__", IdProblem::Reserved),
+        ] {
+            assert_eq!(FieldPath::new(path), Err(problem), "{path:?}");
+        }
+        assert_eq!(FieldPath::new(vec!["a"; 21].join(".")), Err(IdProblem::TooDeep));
+    }
+}

@@ -1,0 +1,26 @@
+//! The words that every room shares, as types that cannot be wrong once they exist.
+//!
+//! | word | type |
+//! |---|---|
+//! | symbol | [`Symbol`], and [`SymbolId`] where a number is enough, from a [`SymbolTable`] |
+//! | tenant | [`TenantId`] |
+//! | quote | [`Quote`], one row; [`QuoteColumns`], many |
+//! | document | [`Document`]: a [`DocumentKey`] and [`Field`]s of [`Value`]s |
+//!
+//! Knows nothing of where quotes come from, of time passing, or of where documents go.
+
+mod columns;
+mod document;
+mod symbol;
+mod table;
+mod tenant;
+
+pub use columns::{Exchange, Quote, QuoteColumns, conditions};
+pub use document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value, check_id};
+pub use symbol::{Symbol, SymbolProblem};
+pub use table::{SymbolId, SymbolTable};
+pub use tenant::TenantId;
+
+/// Nanoseconds since 1970-01-01 00:00 UTC: the unit of every wall-clock time in this program.
+/// Firestore keeps microseconds of it.
+pub type UnixNanos = i64;

@@ -1,0 +1,110 @@
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+use crate::Symbol;
+
+/// A symbol's number in one [`SymbolTable`]: dense, from 0, in the order of first use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SymbolId(pub u32);
+
+impl SymbolId {
+    /// The id as an index into a `Vec` with one entry a symbol.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Names to numbers and back. Looked up once for every quote, by the raw bytes of a frame.
+#[derive(Debug)]
+pub struct SymbolTable {
+    ids: HashTable<u32>,
+    names: Vec<Symbol>,
+    hasher: foldhash::fast::RandomState,
+    capacity: usize,
+}
+
+impl SymbolTable {
+    /// About twice the number of listed US symbols: a wildcard feed that sends garbage names
+    /// cannot make the table grow for ever.
+    pub const DEFAULT_CAPACITY: usize = 32_768;
+
+    /// An empty table that refuses names past `capacity`.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { ids: HashTable::new(), names: Vec::new(), hasher: foldhash::fast::RandomState::default(), capacity }
+    }
+
+    /// The id of `name`, if the table has it.
+    pub fn get(&self, name: &[u8]) -> Option<SymbolId> {
+        let found = self.ids.find(self.hash(name), |&id| self.bytes(id) == name);
+        found.map(|&id| SymbolId(id))
+    }
+
+    /// The id of `name`, made if it is new. `None` when the name is not a legal [`Symbol`] or the table is full.
+    pub fn intern(&mut self, name: &[u8]) -> Option<SymbolId> {
+        if let Some(id) = self.get(name) {
+            return Some(id);
+        }
+        if self.names.len() >= self.capacity {
+            return None;
+        }
+        let symbol = Symbol::new(std::str::from_utf8(name).ok()?).ok()?;
+        let id = u32::try_from(self.names.len()).ok()?;
+        let hash = self.hash(name);
+        self.names.push(symbol);
+        let (names, hasher) = (&self.names, &self.hasher);
+        self.ids.insert_unique(hash, id, |&id| hasher.hash_one(names[id as usize].as_str().as_bytes()));
+        Some(SymbolId(id))
+    }
+
+    /// The symbol that `id` stands for. Ids come from this table only.
+    pub fn symbol(&self, id: SymbolId) -> &Symbol {
+        &self.names[id.index()]
+    }
+
+    /// How many symbols there are; every id is below this.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// True before the first symbol.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        self.names[id as usize].as_str().as_bytes()
+    }
+}
+
+impl Default for SymbolTable {
+    fn default() -> Self {
+        Self::with_capacity(Self::DEFAULT_CAPACITY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_id_and_a_full_table_refuses_only_new_names() {
+        let mut table = SymbolTable::with_capacity(300);
+        let ids: Vec<_> = (0..300).map(|n| table.intern(format!("S{n}").as_bytes()).unwrap()).collect();
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(table.get(format!("S{n}").as_bytes()), Some(*id));
+            assert_eq!(table.symbol(*id).as_str(), format!("S{n}"));
+        }
+        assert_eq!(table.intern(b"ONE-MORE"), None);
+        assert_eq!(table.intern(b"S7"), Some(ids[7]));
+    }
+
+    #[test]
+    fn a_name_that_is_no_symbol_gets_no_id() {
+        assert_eq!(SymbolTable::default().intern(b"A B"), None);
+        assert_eq!(SymbolTable::default().intern(&[0xff, 0xfe]), None);
+    }
+}
