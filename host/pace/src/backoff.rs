@@ -66,6 +66,14 @@ impl Backoff {
         self.attempts
     }
 
+    /// The same backoff as it is after so many failed attempts: lets a caller with thousands of things to retry keep a
+    /// number for each instead of a `Backoff`.
+    #[must_use]
+    pub fn after(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
     /// Back to the start, after a success that proves that all is well.
     pub fn reset(&mut self) {
         self.attempts = 0;
@@ -80,6 +88,7 @@ fn jitter(cap: Duration, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fastrand::Rng;
     use proptest::prelude::*;
 
     const fn seconds(n: u64) -> Duration {

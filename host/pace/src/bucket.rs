@@ -1,0 +1,153 @@
+use std::time::{Duration, Instant};
+
+/// So many writes a second, and so many at once after a pause.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    per_second: f64,
+    burst: u32,
+}
+
+/// Why two numbers make no [`Rate`].
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum RateProblem {
+    /// Nothing would ever be written; also NaN and infinity.
+    #[error("a rate must be a number above zero, not {0}")]
+    PerSecond(f64),
+    /// A bucket that holds no token gives none.
+    #[error("a burst must be at least 1")]
+    Burst,
+}
+
+impl Rate {
+    /// Checks both numbers.
+    pub fn new(per_second: f64, burst: u32) -> Result<Self, RateProblem> {
+        // Below one a century the interval overflows what an Instant can carry.
+        if !per_second.is_finite() || per_second < 1e-9 {
+            return Err(RateProblem::PerSecond(per_second));
+        }
+        if burst == 0 {
+            return Err(RateProblem::Burst);
+        }
+        Ok(Self { per_second, burst })
+    }
+
+    /// Writes a second.
+    pub fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    /// Writes at once after a pause.
+    pub fn burst(&self) -> u32 {
+        self.burst
+    }
+}
+
+/// A token bucket: in any window of t seconds it gives at most `burst + per_second · t` tokens.
+///
+/// Kept as one time (the generic cell rate algorithm) rather than as a count of fractions, so that no rounding can
+/// ever add up to a token too many.
+#[derive(Debug, Clone)]
+pub struct TokenBucket {
+    /// Time that one token takes to grow, rounded up.
+    growth: Duration,
+    /// Time that a full bucket took to grow.
+    full: Duration,
+    /// When the bucket will be full again.
+    full_at: Instant,
+}
+
+impl TokenBucket {
+    /// A full bucket.
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        let growth = Duration::from_nanos((1e9 / rate.per_second).ceil() as u64);
+        Self { growth, full: growth.saturating_mul(rate.burst), full_at: now }
+    }
+
+    /// Takes one token if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.growth;
+        let given = full_at - now <= self.full;
+        if given {
+            self.full_at = full_at;
+        }
+        given
+    }
+
+    /// Gives back a token that was taken and not used.
+    pub fn refund(&mut self) {
+        self.full_at = self.full_at.checked_sub(self.growth).unwrap_or(self.full_at);
+    }
+
+    /// Whole tokens there are now.
+    pub fn tokens(&self, now: Instant) -> u32 {
+        let missing = self.full_at.saturating_duration_since(now);
+        let held = self.full.saturating_sub(missing).as_nanos() / self.growth.as_nanos().max(1);
+        u32::try_from(held).unwrap_or(u32::MAX)
+    }
+
+    /// When there is at least one token: `now` or later.
+    pub fn ready_at(&self, now: Instant) -> Instant {
+        let needed = self.full - self.growth;
+        (self.full_at.checked_sub(needed)).map_or(now, |at| at.max(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rate(per_second: f64, burst: u32) -> Rate {
+        Rate::new(per_second, burst).unwrap()
+    }
+
+    #[test]
+    fn numbers_that_make_no_rate_are_refused() {
+        for per_second in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Rate::new(per_second, 1).is_err());
+        }
+        assert_eq!(Rate::new(1.0, 0), Err(RateProblem::Burst));
+    }
+
+    #[test]
+    fn a_refunded_token_can_be_taken_again() {
+        let now = Instant::now();
+        let mut bucket = TokenBucket::new(rate(1.0, 1), now);
+        assert!(bucket.take(now));
+        assert!(!bucket.take(now));
+        bucket.refund();
+        assert!(bucket.take(now));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_ever_gets_more_than_allowed(
+            per_second in 0.1_f64..5000.0,
+            burst in 1_u32..50,
+            steps in prop::collection::vec((0_u64..3_000_000_000, 1_u32..60), 1..60),
+        ) {
+            let start = Instant::now();
+            let mut bucket = TokenBucket::new(rate(per_second, burst), start);
+            let mut now = start;
+            let mut taken: Vec<Instant> = Vec::new();
+            for (pause, tries) in steps {
+                now += Duration::from_nanos(pause);
+                let expected = bucket.tokens(now);
+                let got = (0..tries).filter(|_| bucket.take(now)).count();
+                prop_assert_eq!(got as u32, expected.min(tries));
+                taken.extend(std::iter::repeat_n(now, got));
+                let ready = bucket.ready_at(now);
+                prop_assert!(bucket.clone().take(ready), "no token at the time promised");
+                if ready > now {
+                    prop_assert!(!bucket.clone().take(ready - Duration::from_nanos(1)), "a token before its time");
+                }
+            }
+            for (first, from) in taken.iter().enumerate() {
+                for (last, to) in taken.iter().enumerate().skip(first) {
+                    let allowed = f64::from(burst) + per_second * (*to - *from).as_secs_f64();
+                    prop_assert!((last - first + 1) as f64 <= allowed + 1e-6);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use quotegate_quote::Quote;
+
+use crate::Backoff;
+
+/// The newest accepted quote of each of a tenant's symbols, and which of them may be written when.
+///
+/// A symbol is **dirty** while its latest quote is not written, and **due** when it is dirty, nothing of it is in
+/// flight, and its interval (or the pause after a failed write) is over. Due symbols leave in the order in which they
+/// became due. Symbols are the tenant's own slot numbers, dense from 0.
+#[derive(Debug)]
+pub struct LatestTable {
+    interval: Duration,
+    retry: Backoff,
+    slots: Vec<Option<Slot>>,
+    /// Dirty, not yet due; each slot at most once, and then not in `due`.
+    waiting: BinaryHeap<Reverse<(Instant, u32)>>,
+    due: VecDeque<u32>,
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    quote: Quote,
+    dirty: bool,
+    in_flight: bool,
+    /// When its interval is over; `None` before the first attempt.
+    next_allowed: Option<Instant>,
+    /// Failed attempts since the last one that was answered for good.
+    failures: u32,
+}
+
+/// What became of a quote offered to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Its symbol was clean: this is a new thing to write.
+    Dirty,
+    /// It took the place of a quote that waited to be written, which now never will be.
+    Conflated,
+    /// Its exchange time is before that of the latest: refused, nothing changed.
+    Older,
+}
+
+/// What became of an attempt to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is in the sink, or there was nothing to write after all, or it will never get there: do not try it again.
+    Settled,
+    /// Try again later, unless a newer quote comes first. `longest_delay`: the sink asked for a long pause.
+    Retry {
+        /// Skip the short delays.
+        longest_delay: bool,
+    },
+}
+
+impl LatestTable {
+    /// An empty table. Attempts for one symbol are at least `interval` apart; failed ones wait by `retry`.
+    pub fn new(interval: Duration, retry: Backoff) -> Self {
+        Self { interval, retry, slots: Vec::new(), waiting: BinaryHeap::new(), due: VecDeque::new(), in_flight: 0 }
+    }
+
+    /// Offers a quote. Equal exchange times count as newer: exchanges repeat them within a burst.
+    pub fn accept(&mut self, slot: u32, quote: &Quote, now: Instant) -> Accepted {
+        let index = slot as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let Some(held) = &mut self.slots[index] else {
+            self.slots[index] =
+                Some(Slot { quote: *quote, dirty: true, in_flight: false, next_allowed: None, failures: 0 });
+            self.schedule(slot, now, now);
+            return Accepted::Dirty;
+        };
+        if quote.event_time < held.quote.event_time {
+            return Accepted::Older;
+        }
+        held.quote = *quote;
+        if held.dirty {
+            return Accepted::Conflated;
+        }
+        held.dirty = true;
+        if !held.in_flight {
+            let at = held.next_allowed.unwrap_or(now);
+            self.schedule(slot, at, now);
+        }
+        Accepted::Dirty
+    }
+
+    /// How many symbols are due.
+    pub fn due(&mut self, now: Instant) -> usize {
+        while let Some(Reverse((at, slot))) = self.waiting.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.waiting.pop();
+            self.due.push_back(slot);
+        }
+        self.due.len()
+    }
+
+    /// When the next symbol that is not due yet will be.
+    pub fn next_due_at(&self) -> Option<Instant> {
+        self.waiting.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes the symbol that has been due longest, for an attempt to write. Its interval starts now, and it is in
+    /// flight until [`LatestTable::resolve`].
+    pub fn take_due(&mut self, now: Instant) -> Option<(u32, Quote)> {
+        self.due(now);
+        let slot = self.due.pop_front()?;
+        let held = self.slots[slot as usize].as_mut()?;
+        held.dirty = false;
+        held.in_flight = true;
+        held.next_allowed = Some(now + self.interval);
+        self.in_flight += 1;
+        Some((slot, held.quote))
+    }
+
+    /// Says what became of the attempt for `slot`. A slot that is not in flight is left alone.
+    pub fn resolve(&mut self, slot: u32, resolution: Resolution, now: Instant, rng: &mut Rng) {
+        let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::as_mut).filter(|held| held.in_flight)
+        else {
+            return;
+        };
+        held.in_flight = false;
+        self.in_flight -= 1;
+        let mut at = held.next_allowed.unwrap_or(now);
+        match resolution {
+            Resolution::Settled => held.failures = 0,
+            Resolution::Retry { longest_delay } => {
+                let mut backoff = self.retry.clone().after(held.failures);
+                let delay = if longest_delay { backoff.longest_delay(rng) } else { backoff.next_delay(rng) };
+                held.failures = held.failures.saturating_add(1);
+                held.dirty = true;
+                at = at.max(now + delay);
+                held.next_allowed = Some(at);
+            }
+        }
+        if held.dirty {
+            self.schedule(slot, at, now);
+        }
+    }
+
+    /// The latest quote of `slot`.
+    pub fn latest(&self, slot: u32) -> Option<&Quote> {
+        self.slots.get(slot as usize)?.as_ref().map(|held| &held.quote)
+    }
+
+    /// True when nothing waits to be written and nothing is in flight.
+    pub fn is_settled(&self) -> bool {
+        self.dirty() == 0 && self.in_flight == 0
+    }
+
+    /// How many symbols are dirty and not in flight.
+    pub fn dirty(&self) -> usize {
+        self.waiting.len() + self.due.len()
+    }
+
+    /// How many symbols have an attempt in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn schedule(&mut self, slot: u32, at: Instant, now: Instant) {
+        if at <= now {
+            // Keeps the order: what is due already must be in the queue before this one.
+            self.due(now);
+            self.due.push_back(slot);
+        } else {
+            self.waiting.push(Reverse((at, slot)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn table() -> (LatestTable, Rng, Instant) {
+        let retry = Backoff::new(SECOND, 8 * SECOND).unwrap();
+        (LatestTable::new(SECOND, retry), Rng::with_seed(7), Instant::now())
+    }
+
+    fn quote(event_time: i64) -> Quote {
+        Quote { bid_price: event_time as f64, event_time, ..Quote::default() }
+    }
+
+    #[test]
+    fn a_first_quote_is_due_at_once_and_the_next_after_the_interval() {
+        let (mut table, mut rng, now) = table();
+        table.accept(0, &quote(1), now);
+        assert_eq!(table.take_due(now), Some((0, quote(1))));
+        table.resolve(0, Resolution::Settled, now, &mut rng);
+        table.accept(0, &quote(2), now);
+        assert_eq!((table.due(now), table.next_due_at()), (0, Some(now + SECOND)));
+        assert_eq!(table.take_due(now + SECOND), Some((0, quote(2))));
+    }
+
+    #[test]
+    fn a_newer_quote_replaces_one_waiting_for_retry() {
+        let (mut table, mut rng, now) = table();
+        table.accept(0, &quote(1), now);
+        table.take_due(now);
+        table.resolve(0, Resolution::Retry { longest_delay: false }, now, &mut rng);
+        assert_eq!(table.accept(0, &quote(2), now), Accepted::Conflated);
+        assert_eq!(table.take_due(now + 20 * SECOND), Some((0, quote(2))));
+        assert!(!table.is_settled());
+        table.resolve(0, Resolution::Settled, now + 20 * SECOND, &mut rng);
+        assert!(table.is_settled());
+    }
+
+    #[test]
+    fn nothing_of_a_symbol_leaves_while_a_write_of_it_is_in_flight() {
+        let (mut table, mut rng, now) = table();
+        table.accept(0, &quote(1), now);
+        table.take_due(now);
+        table.accept(0, &quote(2), now);
+        assert_eq!(table.take_due(now + 60 * SECOND), None);
+        table.resolve(0, Resolution::Settled, now + 60 * SECOND, &mut rng);
+        assert_eq!(table.take_due(now + 60 * SECOND), Some((0, quote(2))));
+    }
+
+    #[test]
+    fn an_older_quote_is_refused() {
+        let (mut table, _, now) = table();
+        table.accept(0, &quote(5), now);
+        assert_eq!(table.accept(0, &quote(4), now), Accepted::Older);
+        assert_eq!(table.take_due(now), Some((0, quote(5))));
+    }
+
+    #[test]
+    fn the_longest_due_leaves_first() {
+        let (mut table, mut rng, now) = table();
+        for slot in 0..3 {
+            table.accept(slot, &quote(1), now);
+        }
+        for _ in 0..3 {
+            let (slot, _) = table.take_due(now).unwrap();
+            table.resolve(slot, Resolution::Settled, now, &mut rng);
+        }
+        for (after, slot) in [(0, 2), (1, 0), (2, 1)] {
+            table.accept(slot, &quote(2), now + after * SECOND / 10);
+        }
+        // All three became due at the same instant, a fresh one after them.
+        table.accept(3, &quote(1), now + 2 * SECOND);
+        let order: Vec<_> = std::iter::from_fn(|| table.take_due(now + 2 * SECOND)).map(|(slot, _)| slot).collect();
+        assert_eq!(order.last(), Some(&3));
+    }
+}

@@ -1,0 +1,202 @@
+//! Invariants 1 to 3 of ARCHITECTURE.md under simulated time: random quotes, several tenants, one budget, and a sink
+//! that is slow, fails, and refuses at random.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use proptest::prelude::*;
+use quotegate_pace::{Accepted, Backoff, Lane, LatestTable, Pacer, Rate, Resolution};
+use quotegate_quote::Quote;
+
+#[derive(Debug, Clone)]
+struct Scenario {
+    seed: u64,
+    tenants: Vec<TenantPlan>,
+    per_second: f64,
+    burst: u32,
+    /// Pause before the next quote (ms), whose quote (tenant), symbol, and how far its exchange time lies back (ms).
+    quotes: Vec<(u64, usize, u32, i64)>,
+    failure_percent: u8,
+}
+
+#[derive(Debug, Clone)]
+struct TenantPlan {
+    interval_ms: u64,
+    own: Option<(f64, u32)>,
+}
+
+fn scenario() -> impl Strategy<Value = Scenario> {
+    let tenant = (1_u64..3000, prop::option::of((0.5_f64..50.0, 1_u32..10)));
+    let quote = (
+        prop_oneof![4 => 0_u64..20, 1 => 0_u64..3000],
+        0_usize..4,
+        0_u32..6,
+        prop_oneof![9 => Just(0_i64), 1 => 1_i64..50],
+    );
+    (
+        any::<u64>(),
+        prop::collection::vec(tenant, 1..4),
+        1.0_f64..100.0,
+        1_u32..20,
+        prop::collection::vec(quote, 1..300),
+        0_u8..60,
+    )
+        .prop_map(|(seed, tenants, per_second, burst, quotes, failure_percent)| Scenario {
+            seed,
+            tenants: tenants.into_iter().map(|(interval_ms, own)| TenantPlan { interval_ms, own }).collect(),
+            per_second,
+            burst,
+            quotes,
+            failure_percent,
+        })
+}
+
+/// One write that the sink has not answered yet.
+struct Flight {
+    tenant: usize,
+    symbol: u32,
+    event_time: i64,
+}
+
+struct House {
+    now: Instant,
+    rng: Rng,
+    pacer: Pacer,
+    lanes: Vec<Lane>,
+    tables: Vec<LatestTable>,
+    /// Answers to come, by time and a number that keeps them apart.
+    flights: BTreeMap<(Instant, u64), Flight>,
+    attempts: Vec<(Instant, usize, u32)>,
+    /// The documents: the event time last written.
+    documents: HashMap<(usize, u32), i64>,
+    newest_accepted: HashMap<(usize, u32), i64>,
+    failure_percent: u8,
+}
+
+impl House {
+    fn new(scenario: &Scenario) -> Self {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(Rate::new(scenario.per_second, scenario.burst).unwrap(), now);
+        let retry = Backoff::new(Duration::from_millis(100), Duration::from_secs(5)).unwrap();
+        let own = |plan: &TenantPlan| plan.own.map(|(per_second, burst)| Rate::new(per_second, burst).unwrap());
+        let lanes = scenario.tenants.iter().map(|plan| pacer.add_lane(own(plan), now)).collect();
+        let table = |plan: &TenantPlan| LatestTable::new(Duration::from_millis(plan.interval_ms), retry.clone());
+        Self {
+            now,
+            rng: Rng::with_seed(scenario.seed),
+            pacer,
+            lanes,
+            tables: scenario.tenants.iter().map(table).collect(),
+            flights: BTreeMap::new(),
+            attempts: Vec::new(),
+            documents: HashMap::new(),
+            newest_accepted: HashMap::new(),
+            failure_percent: scenario.failure_percent,
+        }
+    }
+
+    fn quote(&mut self, tenant: usize, symbol: u32, event_time: i64) {
+        let quote = Quote { event_time, ..Quote::default() };
+        if self.tables[tenant].accept(symbol, &quote, self.now) != Accepted::Older {
+            self.newest_accepted.insert((tenant, symbol), event_time);
+        }
+    }
+
+    /// Lets time pass up to `until`, answering flights and writing what is due on the way.
+    fn run(&mut self, until: Instant) {
+        loop {
+            self.write_what_is_allowed();
+            let answer = self.flights.keys().next().map(|(at, _)| *at);
+            let due = self.tables.iter().filter_map(LatestTable::next_due_at).min();
+            let grant = self.pacer.next_grant_at(self.now);
+            let next = [answer, due, grant].into_iter().flatten().min();
+            match next {
+                Some(at) if at <= until => self.now = at.max(self.now),
+                _ => break,
+            }
+            self.answer_flights();
+        }
+        self.now = until.max(self.now);
+    }
+
+    fn write_what_is_allowed(&mut self) {
+        for (table, lane) in self.tables.iter_mut().zip(&self.lanes) {
+            self.pacer.want(*lane, table.due(self.now) as u32);
+        }
+        while let Some(lane) = self.pacer.grant(self.now) {
+            let tenant = self.lanes.iter().position(|held| *held == lane).unwrap();
+            let (symbol, quote) = self.tables[tenant].take_due(self.now).expect("a grant without anything due");
+            let busy = self.flights.values().any(|flight| (flight.tenant, flight.symbol) == (tenant, symbol));
+            assert!(!busy, "two writes of one document in flight");
+            self.attempts.push((self.now, tenant, symbol));
+            let answered_at = self.now + Duration::from_millis(self.rng.u64(0..800));
+            let flight = Flight { tenant, symbol, event_time: quote.event_time };
+            self.flights.insert((answered_at, self.attempts.len() as u64), flight);
+        }
+    }
+
+    fn answer_flights(&mut self) {
+        while let Some(entry) = self.flights.first_entry() {
+            if entry.key().0 > self.now {
+                return;
+            }
+            let flight = entry.remove();
+            let failed = self.rng.u8(0..100) < self.failure_percent;
+            // A failed write may have reached the document all the same (a lost answer).
+            if !failed || self.rng.bool() {
+                let document = self.documents.entry((flight.tenant, flight.symbol)).or_insert(i64::MIN);
+                assert!(*document <= flight.event_time, "a document went backwards");
+                *document = flight.event_time;
+            }
+            let resolution =
+                if failed { Resolution::Retry { longest_delay: self.rng.bool() } } else { Resolution::Settled };
+            self.tables[flight.tenant].resolve(flight.symbol, resolution, self.now, &mut self.rng);
+        }
+    }
+}
+
+fn assert_never_more_than(attempts: &[Instant], per_second: f64, burst: u32) {
+    for (first, from) in attempts.iter().enumerate() {
+        for (last, to) in attempts.iter().enumerate().skip(first) {
+            let allowed = f64::from(burst) + per_second * (*to - *from).as_secs_f64();
+            assert!((last - first + 1) as f64 <= allowed + 1e-6, "more writes than allowed in a window");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn never_more_than_allowed_the_last_word_is_written_never_backwards(scenario in scenario()) {
+        let mut house = House::new(&scenario);
+        let mut wall_clock = 0;
+        for &(pause, tenant, symbol, back) in &scenario.quotes {
+            house.run(house.now + Duration::from_millis(pause));
+            wall_clock += pause as i64;
+            house.quote(tenant % scenario.tenants.len(), symbol, wall_clock - back);
+        }
+
+        // Quotes stop and the sink recovers: in a bounded time every newest accepted quote is written.
+        house.failure_percent = 0;
+        house.run(house.now + Duration::from_secs(3600));
+        prop_assert!(house.tables.iter().all(LatestTable::is_settled));
+        prop_assert_eq!(&house.documents, &house.newest_accepted);
+
+        let all: Vec<_> = house.attempts.iter().map(|(at, ..)| *at).collect();
+        assert_never_more_than(&all, scenario.per_second, scenario.burst);
+        for (tenant, plan) in scenario.tenants.iter().enumerate() {
+            let of_tenant = house.attempts.iter().filter(|attempt| attempt.1 == tenant);
+            if let Some((per_second, burst)) = plan.own {
+                assert_never_more_than(&of_tenant.clone().map(|attempt| attempt.0).collect::<Vec<_>>(), per_second, burst);
+            }
+            let mut last: HashMap<u32, Instant> = HashMap::new();
+            for (at, _, symbol) in of_tenant {
+                if let Some(before) = last.insert(*symbol, *at) {
+                    prop_assert!(*at - before >= Duration::from_millis(plan.interval_ms), "two writes too close");
+                }
+            }
+        }
+    }
+}
