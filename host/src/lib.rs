@@ -1,1 +1,32 @@
-//! stub
+//! quotegate keeps one Alpaca market-data websocket and writes each tenant's latest quotes to Firestore.
+//!
+//! ```text
+//! feed ──frames──▶ router ──batches──▶ tenant ──due quotes──▶ sink
+//! websocket        symbol → tenants    filter → latest → pace → map    Firestore | dry run
+//!                                          ▲                              │
+//!                                          └──── outcome: done / retry ───┘
+//! ```
+//!
+//! | room | where | owns |
+//! |---|---|---|
+//! | feed | `quotegate-feed` | connection, handshake, decode, reconnect, watchdogs |
+//! | router | [`router`] | which tenant wants which symbol |
+//! | inbox | [`inbox`] | quotes that wait for a tenant; the reader's side never waits |
+//! | tenant | [`tenant`] | latest quotes, what is due, plugins, documents |
+//! | pace | `quotegate-pace`, [`budget`] | when a quote may be written |
+//! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
+//! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
+//! | config | `quotegate-config` | settings and where each came from |
+//! | cli | [`cli`] | verbs; the only place that prints for people |
+//!
+//! [`host`] puts them together and takes them apart again, in order.
+
+pub mod budget;
+pub mod cli;
+pub mod heartbeat;
+pub mod host;
+pub mod inbox;
+pub mod log;
+pub mod router;
+pub mod status;
+pub mod tenant;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `quotegate` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quotegate::cli::main()
+}

@@ -8,6 +8,13 @@ use crate::{Rate, TokenBucket};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(usize);
 
+impl Lane {
+    /// Lanes count from 0 in the order in which they were added.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Shares one write budget among tenants: each token goes to the next tenant in turn that wants one and whose own
 /// bucket allows it, so nobody starves however much the others want.
 #[derive(Debug)]

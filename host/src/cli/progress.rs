@@ -1,0 +1,64 @@
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::host::Summary;
+use crate::status::{HostStatus, Snapshot};
+
+/// Prints a line a tenant each `every` until `stop`.
+pub(super) async fn print(status: Arc<HostStatus>, every: Duration, stop: CancellationToken) {
+    let mut before = status.snapshot();
+    let mut seconds = 0.0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let now = status.snapshot();
+        seconds += every.as_secs_f64();
+        print!("{}", lines(&before, &now, seconds, every));
+        before = now;
+    }
+}
+
+fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> String {
+    let mut text = format!("{seconds:>4.0} s  feed {}\n", now.connection);
+    let per_second = |new: u64, old: u64| new.saturating_sub(old) as f64 / every.as_secs_f64();
+    for ((id, new), (_, old)) in now.tenants.iter().zip(&before.tenants) {
+        let _ = writeln!(
+            text,
+            "        {:<8} {:>7.0} quotes/s   {:>5.0} writes/s   {:>4} dirty   last {}",
+            id.as_str(),
+            per_second(new.quotes, old.quotes),
+            per_second(new.written, old.written),
+            new.dirty,
+            new.last_symbol.as_deref().unwrap_or("-"),
+        );
+    }
+    text
+}
+
+/// What a person wants to know at the end.
+pub(super) fn summary(summary: &Summary) -> String {
+    let mut text = format!("ended after {:.1} s\n", summary.elapsed.as_secs_f64());
+    for (id, tenant) in &summary.snapshot.tenants {
+        let _ = writeln!(
+            text,
+            "  {:<8} {} quotes in, {} replaced by newer ones, {} documents written",
+            id.as_str(),
+            tenant.quotes,
+            tenant.conflated,
+            tenant.written,
+        );
+    }
+    let left = summary.unflushed.dirty + summary.unflushed.in_flight;
+    match left {
+        0 => text.push_str("  every symbol's newest quote was written"),
+        _ => {
+            let _ = write!(text, "  {left} symbols were not flushed: the limits and the grace period allowed no more");
+        }
+    }
+    text
+}

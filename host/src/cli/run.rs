@@ -1,0 +1,39 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use quotegate_config::Settings;
+
+use super::settings::{SettingsArgs, setting, start_log};
+use super::{Failure, signals};
+use crate::host::Host;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  TENANT_ID=local DRY_RUN=1 quotegate run
+  TENANT_ID=acme ALPACA_KEY_ID=… ALPACA_SECRET_KEY=… MONITORED_SYMBOLS=SPY,AAPL quotegate run
+  quotegate run --config config/quotegate.toml
+  quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay --set feed.replay.file=day.jsonl.zst
+
+Ends on SIGTERM or Ctrl-C after writing what is dirty, within run.shutdown_grace_s.")]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// End by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    stop_after: Option<f64>,
+}
+
+pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let stop_after = args.stop_after.map(|seconds| setting("run.stop_after_s", seconds, "--stop-after"));
+    let loaded = args.settings.load_with(stop_after.into_iter().collect())?;
+    run_settings(&loaded.settings).await
+}
+
+async fn run_settings(settings: &Settings) -> Result<ExitCode, Failure> {
+    let _log = start_log(settings)?;
+    let stop = signals::stop_on_signal()?;
+    let host = Host::start(settings).await?;
+    host.finish(stop).await?;
+    Ok(ExitCode::SUCCESS)
+}

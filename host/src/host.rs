@@ -1,0 +1,256 @@
+//! Puts the rooms together, and takes them apart again in order.
+
+mod plan;
+mod source;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use quotegate_config::Settings;
+use quotegate_feed::FeedStatus;
+use quotegate_sink::{Batcher, BatcherEnd, Heartbeats, SinkStatus};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::budget::Budget;
+use crate::heartbeat;
+use crate::inbox::Inbox;
+use crate::router::Router;
+use crate::status::{HostStatus, Snapshot, unix_now};
+use crate::tenant::{Links, Tenant, TenantStatus, Unflushed};
+use source::RunningSource;
+
+/// A running host. Every task in it has its handle here.
+pub struct Host {
+    status: Arc<HostStatus>,
+    source: RunningSource,
+    tenants: JoinSet<Unflushed>,
+    /// Tells the tenants until when they may flush.
+    deadline: watch::Sender<Option<std::time::Instant>>,
+    batcher: JoinHandle<BatcherEnd>,
+    batcher_deadline: CancellationToken,
+    heartbeats: Heartbeats,
+    heartbeat_task: JoinHandle<()>,
+    budget_task: JoinHandle<()>,
+    /// Ends the tasks that only tick.
+    stop_ticking: CancellationToken,
+    grace: Duration,
+    stop_after: Option<Duration>,
+    began: Instant,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// From start to end.
+    pub elapsed: Duration,
+    /// Every room's last numbers.
+    pub snapshot: Snapshot,
+    /// What the limits and the grace period did not allow to be written.
+    pub unflushed: Unflushed,
+}
+
+impl Host {
+    /// Starts every room. Nothing runs if it fails.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let sink_status = Arc::new(SinkStatus::default());
+        let sink = plan::sink(&settings.sink, &sink_status).await?;
+        let budget = Budget::new(plan::rate(settings.pace.writes_per_second, settings.pace.burst)?);
+        let source = source::prepare(settings).await?;
+
+        let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
+        let (deadline, deadline_seen) = watch::channel(None);
+        let mut router = Router::default();
+        let mut tenants = Vec::new();
+        let mut statuses = Vec::new();
+        for tenant in &settings.tenants {
+            let doorbell = Arc::new(Notify::new());
+            let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
+            router.add(&plan::wanted(&tenant.symbols), inbox.clone());
+            let status = Arc::new(TenantStatus::default());
+            statuses.push((tenant.id.clone(), status.clone()));
+            let links = Links {
+                inbox,
+                doorbell,
+                budget: budget.clone(),
+                writes: writes.clone(),
+                status,
+                deadline: deadline_seen.clone(),
+            };
+            tenants.push(Tenant::new(plan::tenant(tenant, &settings.sink)?, links));
+        }
+        drop(writes);
+
+        let feed_status = Arc::new(FeedStatus::default());
+        let status = Arc::new(HostStatus {
+            feed: feed_status.clone(),
+            sink: sink_status.clone(),
+            budget: budget.clone(),
+            tenants: statuses,
+            dry_run: plan::is_dry_run(settings),
+            instance: settings.run.instance.clone().unwrap_or_else(plan::instance),
+            started: unix_now(),
+            heartbeats: AtomicU64::new(0),
+            source_ended: AtomicBool::new(false),
+        });
+        info!(
+            event_type = "startup",
+            version = env!("CARGO_PKG_VERSION"),
+            instance = status.instance,
+            tenants = tenants.len(),
+            dry_run = status.dry_run,
+            writes_per_second = settings.pace.writes_per_second,
+            burst = settings.pace.burst,
+            "quotegate starts: {} tenants, {}",
+            tenants.len(),
+            source.describe(),
+        );
+
+        // From here on nothing fails.
+        let stop_ticking = CancellationToken::new();
+        let heartbeats = plan::heartbeats(sink.clone(), &settings.sink);
+        let batcher_deadline = CancellationToken::new();
+        let batcher = Batcher::new(sink, plan::batcher(settings), sink_status);
+        let host = Self {
+            heartbeat_task: tokio::spawn(heartbeat::run(
+                status.clone(),
+                heartbeats.clone(),
+                settings.heartbeat.interval,
+                stop_ticking.clone(),
+            )),
+            budget_task: tokio::spawn({
+                let stop = stop_ticking.clone();
+                async move { budget.run(stop).await }
+            }),
+            batcher: tokio::spawn(batcher.run(received, batcher_deadline.clone())),
+            tenants: tenants.into_iter().map(Tenant::run).collect(),
+            source: source.start(router, feed_status)?,
+            status,
+            deadline,
+            batcher_deadline,
+            heartbeats,
+            stop_ticking,
+            grace: settings.run.shutdown_grace,
+            stop_after: settings.run.stop_after,
+            began,
+        };
+        Ok(host)
+    }
+
+    /// Where the host's numbers can be read while it runs, and after.
+    pub fn status(&self) -> Arc<HostStatus> {
+        self.status.clone()
+    }
+
+    /// Runs until `stop`, until the time that the settings give is over, until the source ends, or until it fails.
+    /// Then: no more quotes; what is dirty is flushed as far as buckets and grace allow; a last heartbeat says
+    /// `stopped`; the last log line counts what was not flushed. An error if the source failed.
+    pub async fn finish(mut self, stop: CancellationToken) -> anyhow::Result<Summary> {
+        let mut source_end = None;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(self.stop_after.unwrap_or(Duration::MAX)), if self.stop_after.is_some() => {
+                info!(event_type = "shutdown", "run.stop_after_s is over");
+            }
+            end = self.source.ended() => source_end = Some(end),
+        }
+        let failed = matches!(source_end, Some(Err(_)));
+        if let Some(Ok(())) = source_end {
+            // A replay is over: nothing presses, so its last quotes are written at their own pace.
+            self.status.source_ended.store(true, Ordering::Relaxed);
+            info!(event_type = "shutdown", "the source has ended; writing what is dirty");
+            self.wait_for_tenants(&stop).await;
+        }
+
+        let ends = Instant::now() + self.grace;
+        // What the last heartbeat may take, out of the grace.
+        let flush_until = ends - (self.grace / 4).min(Duration::from_millis(1500));
+        self.deadline.send_replace(Some(flush_until.into_std()));
+        self.source.stop();
+        let unflushed = self.collect_tenants(flush_until).await;
+        if source_end.is_none() {
+            source_end = timeout_at(flush_until, self.source.ended()).await.ok();
+        }
+        self.end_sink(flush_until).await;
+        self.stop_ticking.cancel();
+        let _ = self.heartbeat_task.await;
+        let _ = self.budget_task.await;
+        if timeout_at(ends, heartbeat::beat(&self.status, &self.heartbeats, true)).await.is_err() {
+            warn!(event_type = "heartbeat", "the last heartbeat was not answered in time");
+        }
+
+        let summary = Summary { elapsed: self.began.elapsed(), snapshot: self.status.snapshot(), unflushed };
+        log_end(&summary, failed);
+        match source_end {
+            Some(Err(error)) => Err(error).context("the feed failed"),
+            _ => Ok(summary),
+        }
+    }
+
+    /// Waits until every tenant has written everything, or `stop`.
+    async fn wait_for_tenants(&mut self, stop: &CancellationToken) {
+        let settled = async {
+            while !self.status.tenants.iter().all(|(_, tenant)| tenant.has_ended()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = settled => {}
+        }
+    }
+
+    async fn collect_tenants(&mut self, flush_until: Instant) -> Unflushed {
+        // They keep the deadline themselves; a little more for their last step.
+        let limit = flush_until + Duration::from_millis(100);
+        let mut total = Unflushed::default();
+        loop {
+            match timeout_at(limit, self.tenants.join_next()).await {
+                Ok(Some(Ok(unflushed))) => {
+                    total.dirty += unflushed.dirty;
+                    total.in_flight += unflushed.in_flight;
+                }
+                Ok(Some(Err(panic))) => error!("a tenant's task has panicked: {panic}"),
+                Ok(None) => return total,
+                Err(_) => {
+                    error!("{} tenants did not end in time", self.tenants.len());
+                    self.tenants.abort_all();
+                    return total;
+                }
+            }
+        }
+    }
+
+    async fn end_sink(&mut self, flush_until: Instant) {
+        // The tenants' senders are gone, so the batcher ends once everything is answered.
+        if timeout_at(flush_until, &mut self.batcher).await.is_err() {
+            self.batcher_deadline.cancel();
+            if let Ok(end) = (&mut self.batcher).await {
+                warn!(unanswered = end.unanswered, "{} documents had no answer from the sink in time", end.unanswered);
+            }
+        }
+    }
+}
+
+fn log_end(summary: &Summary, failed: bool) {
+    let sum = |of: fn(&crate::tenant::TenantSnapshot) -> u64| summary.snapshot.tenants.iter().map(|(_, t)| of(t)).sum();
+    let (quotes, written): (u64, u64) = (sum(|tenant| tenant.quotes), sum(|tenant| tenant.written));
+    let left = summary.unflushed.dirty + summary.unflushed.in_flight;
+    info!(
+        event_type = "shutdown",
+        quotes,
+        written,
+        unflushed = left,
+        unflushed_dirty = summary.unflushed.dirty,
+        unflushed_in_flight = summary.unflushed.in_flight,
+        seconds = summary.elapsed.as_secs_f64(),
+        failed,
+        "quotegate ends: {quotes} quotes in, {written} documents written, {left} symbols not flushed"
+    );
+}

@@ -1,0 +1,118 @@
+//! One look at the whole host, for heartbeat, operations and people. Rooms write their own numbers; this one only reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use jiff::Timestamp;
+use quotegate_feed::{FeedSnapshot, FeedStatus};
+use quotegate_quote::{TenantId, UnixNanos};
+use quotegate_sink::{SinkSnapshot, SinkStatus};
+
+use crate::budget::Budget;
+use crate::heartbeat::Health;
+use crate::tenant::{TenantSnapshot, TenantStatus};
+
+/// Where every room's numbers can be read.
+#[derive(Debug)]
+pub struct HostStatus {
+    pub(crate) feed: Arc<FeedStatus>,
+    pub(crate) sink: Arc<SinkStatus>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) tenants: Vec<(TenantId, Arc<TenantStatus>)>,
+    pub(crate) dry_run: bool,
+    pub(crate) instance: String,
+    pub(crate) started: UnixNanos,
+    pub(crate) heartbeats: AtomicU64,
+    /// Set once, by the host, when the source has ended as it should (a replay is over).
+    pub(crate) source_ended: AtomicBool,
+}
+
+/// The host at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub time: UnixNanos,
+    /// When the host started.
+    pub started: UnixNanos,
+    /// Nothing is written anywhere.
+    pub dry_run: bool,
+    /// Which host this is.
+    pub instance: String,
+    /// The feed.
+    pub feed: FeedSnapshot,
+    /// The sink.
+    pub sink: SinkSnapshot,
+    /// Write tokens left in the global bucket.
+    pub tokens: u32,
+    /// Heartbeats that the sink confirmed.
+    pub heartbeats: u64,
+    /// Every tenant, in the order of the settings.
+    pub tenants: Vec<(TenantId, TenantSnapshot)>,
+    source_ended: bool,
+}
+
+impl HostStatus {
+    /// Every room's numbers now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            time: unix_now(),
+            started: self.started,
+            dry_run: self.dry_run,
+            instance: self.instance.clone(),
+            feed: self.feed.snapshot(),
+            sink: self.sink.snapshot(),
+            tokens: self.budget.tokens(),
+            heartbeats: self.heartbeats.load(Relaxed),
+            tenants: self.tenants.iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
+            source_ended: self.source_ended.load(Relaxed),
+        }
+    }
+}
+
+impl Snapshot {
+    /// How one tenant's ingest is doing, and why if not well.
+    pub fn health(&self, tenant: &TenantSnapshot) -> (Health, Option<String>) {
+        if let Some(problem) = &tenant.problem {
+            return (Health::Degraded, Some(format!("the last write failed: {problem}")));
+        }
+        if self.source_ended || self.feed.is_streaming() {
+            return (Health::Running, None);
+        }
+        match self.feed.trouble() {
+            Some(trouble) => (Health::Degraded, Some(trouble)),
+            None => (Health::Starting, None),
+        }
+    }
+
+    /// True once a smoke test passes: a document confirmed by Firestore, or a quote document that would be written.
+    pub fn has_written(&self) -> bool {
+        let quotes = self.tenants.iter().any(|(_, tenant)| tenant.written > 0);
+        quotes || (!self.dry_run && self.heartbeats > 0)
+    }
+
+    /// For a smoke test that passed.
+    pub fn what_was_written(&self) -> String {
+        let written: u64 = self.tenants.iter().map(|(_, tenant)| tenant.written).sum();
+        match (self.dry_run, written) {
+            (true, _) => format!("{written} quote documents would have been written"),
+            (false, 0) => format!("{} heartbeats were written", self.heartbeats),
+            (false, _) => format!("{written} quote documents and {} heartbeats were written", self.heartbeats),
+        }
+    }
+
+    /// For a smoke test that did not.
+    pub fn why_not_written(&self) -> String {
+        let quotes: u64 = self.tenants.iter().map(|(_, tenant)| tenant.quotes).sum();
+        let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
+        match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
+            (_, Some(problem)) => format!("the sink says: {problem}"),
+            (0, None) => format!("no quote arrived; the connection is {}", self.feed.connection()),
+            (_, None) => format!("{quotes} quotes arrived, but no write was answered"),
+        }
+    }
+}
+
+/// Now by the wall clock.
+pub(crate) fn unix_now() -> UnixNanos {
+    UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX)
+}
