@@ -1,5 +1,9 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use crate::catalogue::Catalogue;
-use crate::layer::{Layer, Merged, environment_layer, file_layer, flag_layer, tenant_file_layers};
+use crate::key::TENANTS;
+use crate::layer::{Layer, Merged, environment_layer, file_layer, flag_layer, tenant_files_layer};
 use crate::reader::Reader;
 use crate::{Origin, Problem, Problems, Row, Settings, Sources};
 
@@ -37,13 +41,18 @@ impl Settings {
                 Merged::default()
             }
         };
-        let refused = problems.iter().filter_map(Problem::key).map(str::to_owned).collect();
+        let mut refused: BTreeSet<String> = problems.iter().filter_map(Problem::key).map(str::to_owned).collect();
+        let unusable: Vec<&Path> = problems.iter().filter_map(Problem::unusable_path).collect();
+        if !unusable.is_empty() {
+            refused.insert(TENANTS.to_owned());
+        }
+        let has_main_file = !unusable.iter().any(|path| Some(*path) == sources.file.as_deref());
+
         let mut reader = Reader::new(&merged, refused);
         let settings = Settings::read(&mut reader);
         let (rows, found) = reader.into_rows_and_problems();
-        // With a file that cannot be read, everything that is missing is missing for that reason.
-        let unread = problems.iter().any(Problem::is_of_a_whole_file);
-        if !unread {
+        // Without the main file, what is missing is missing for that reason.
+        if has_main_file {
             problems.extend(found);
         }
         match (settings, Problems::from_list(problems)) {
@@ -59,10 +68,9 @@ fn layers(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<Layer> {
     let catalogue = Catalogue::new();
     let mut layers = Vec::new();
     if let Some(file) = &sources.file {
-        let main = file_layer(file, &catalogue, problems).unwrap_or_default();
-        let tenants = tenant_file_layers(file, &main, &catalogue, problems);
-        layers.push(main);
-        layers.extend(tenants);
+        let main = file_layer(file, &catalogue, problems);
+        let tenants = tenant_files_layer(file, &main, &catalogue, problems);
+        layers.extend([main, tenants]);
     }
     let ids: Vec<String> = layers.iter().flat_map(|layer| layer.tenants().keys().cloned()).collect();
     layers.push(environment_layer(&sources.environment, &ids, &catalogue, problems));

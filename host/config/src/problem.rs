@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::Path;
 
 use crate::Origin;
 use crate::form::Refusal;
@@ -47,9 +48,12 @@ impl Problem {
         self.value.as_deref()
     }
 
-    /// True if a whole file or folder could not be used.
-    pub(crate) fn is_of_a_whole_file(&self) -> bool {
-        self.key.is_none() && matches!(self.origin, Origin::File { .. } | Origin::Path(_))
+    /// The file or folder that could not be used at all, if that is the problem.
+    pub(crate) fn unusable_path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File { path, .. } | Origin::Path(path) if self.key.is_none() => Some(path),
+            _ => None,
+        }
     }
 
     /// Where it is.

@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn tenant_ids(&self) -> Vec<String> {
-        self.merged.tenants().into_keys().collect()
+        self.merged.tenants().keys().cloned().collect()
     }
 
     pub(crate) fn into_entries(self) -> Vec<Entry> {

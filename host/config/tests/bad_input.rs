@@ -67,6 +67,7 @@ complaints! {
         .beside("tenants/a.toml", "id = 5\n")
         .beside("tenants/b.toml", "burts = 5\n")
         .beside("tenants/c.toml", "burst = \n");
+    a_broken_tenant_file_hides_nothing_else: Case::empty().file("").beside("tenants/a.toml", "burst = \n");
     a_collection_with_a_slash: Case::new().env("FIRESTORE_LIVE_QUOTES_COLLECTION", "a/b");
     aliases_that_differ: Case::new()
         .env("FIRESTORE_TENANT_ID", "globex")

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -11,35 +12,52 @@ use crate::form::shown;
 use crate::key::{KeyPath, TENANTS};
 use crate::{Origin, Problem};
 
-/// What the main file says. `None` if it cannot be read at all, which is noted.
-pub(crate) fn file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Option<Layer> {
-    let file = TomlFile::open(path, problems)?;
-    let mut walk = Walk { file: &file, catalogue, layer: Layer::default(), problems };
-    walk.table(&KeyPath::default(), file.document.as_table());
-    Some(walk.layer)
+/// What the main file says; nothing if it cannot be read at all, which is noted.
+pub(crate) fn file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Layer {
+    let mut layer = Layer::default();
+    if let Some(file) = TomlFile::open(path, problems) {
+        let mut walk = Walk { file: &file, catalogue, layer: &mut layer, problems };
+        walk.table(&KeyPath::default(), file.document.as_table());
+    }
+    layer
 }
 
-/// What a tenant's own file says: the keys of `[tenants.<id>]` at the top level. The id is the file's name without
-/// `.toml`, unless the key `id` gives another.
-pub(crate) fn tenant_file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Option<Layer> {
-    let file = TomlFile::open(path, problems)?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let (id, origin) = match file.document.as_table().get_key_value("id") {
-        None => (stem.as_ref(), Origin::Path(path.to_owned())),
-        Some((_, item)) => {
-            let origin = file.origin(item.span());
-            let Some(id) = item.as_str() else {
-                let problem = Problem::new(origin, "A tenant's id is a text.", "Put it in quotes.");
-                problems.push(problem.of(&KeyPath::new(["id"])).with_value(shown(&raw_value(item))));
+/// A tenant's own file.
+pub(super) struct TenantFile<'a> {
+    file: TomlFile<'a>,
+    pub(super) id: String,
+    /// Where the id is.
+    pub(super) origin: Origin,
+}
+
+impl<'a> TenantFile<'a> {
+    /// The file and its tenant's id: the file's name without `.toml`, unless the key `id` gives another.
+    pub(super) fn open(path: &'a Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let file = TomlFile::open(path, problems)?;
+        let Some((_, item)) = file.document.as_table().get_key_value("id") else {
+            let origin = Origin::Path(path.to_owned());
+            let Some(id) = path.file_stem().and_then(OsStr::to_str).map(str::to_owned) else {
+                let sentence = "The file's name is not UTF-8, so it cannot be a tenant's id.";
+                problems.push(Problem::new(origin, sentence, "Rename the file, or give it the key id."));
                 return None;
             };
-            (id, origin)
-        }
-    };
-    let mut walk = Walk { file: &file, catalogue, layer: Layer::default(), problems };
-    walk.layer.add_tenant(id, origin, walk.problems);
-    walk.table(&KeyPath::new([TENANTS, id]), file.document.as_table());
-    Some(walk.layer)
+            return Some(Self { file, id, origin });
+        };
+        let origin = file.origin(item.span());
+        let Some(id) = item.as_str().map(str::to_owned) else {
+            let problem = Problem::new(origin, "A tenant's id is a text.", "Put it in quotes.");
+            problems.push(problem.of(&KeyPath::new(["id"])).with_value(shown(&raw_value(item))));
+            return None;
+        };
+        Some(Self { file, id, origin })
+    }
+
+    /// Adds what it says, which is `[tenants.<id>]` without that line, to `layer`.
+    pub(super) fn read_into(self, layer: &mut Layer, catalogue: &Catalogue, problems: &mut Vec<Problem>) {
+        layer.add_tenant(&self.id, self.origin, problems);
+        let mut walk = Walk { file: &self.file, catalogue, layer, problems };
+        walk.tenant_file(&KeyPath::new([TENANTS, &self.id]));
+    }
 }
 
 /// The problem of a file or folder that cannot be opened.
@@ -85,32 +103,34 @@ impl<'a> TomlFile<'a> {
 struct Walk<'a> {
     file: &'a TomlFile<'a>,
     catalogue: &'a Catalogue,
-    layer: Layer,
+    layer: &'a mut Layer,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Walk<'_> {
     fn table(&mut self, section: &KeyPath, table: &dyn TableLike) {
         for (name, item) in table.iter() {
-            let path = section.child(name);
-            let key_span = table.get_key_value(name).and_then(|(key, _)| key.span());
-            let is_tenant_id = name == "id" && section.names().len() == 2 && self.file_is_tenant(section);
-            if is_tenant_id {
-                continue;
-            }
-            if self.catalogue.find(&path).is_some() {
-                self.value(&path, item, key_span);
-            } else if self.catalogue.is_section(&path) {
-                self.section(&path, item, key_span);
-            } else {
-                self.problems.push(self.catalogue.unknown(&path, self.file.origin(key_span)));
-            }
+            self.entry(&section.child(name), table, item);
         }
     }
 
-    /// True when the whole file is one tenant: then `id` at its top is the id and no setting.
-    fn file_is_tenant(&self, section: &KeyPath) -> bool {
-        section.tenant().is_some() && !self.file.document.as_table().contains_key(TENANTS)
+    /// The whole file is one tenant, and `id` at its top no setting.
+    fn tenant_file(&mut self, tenant: &KeyPath) {
+        let table = self.file.document.as_table();
+        for (name, item) in table.iter().filter(|(name, _)| *name != "id") {
+            self.entry(&tenant.child(name), table, item);
+        }
+    }
+
+    fn entry(&mut self, path: &KeyPath, table: &dyn TableLike, item: &Item) {
+        let key_span = table.get_key_value(path.last()).and_then(|(key, _)| key.span());
+        if self.catalogue.find(path).is_some() {
+            self.value(path, item, key_span);
+        } else if self.catalogue.is_section(path) {
+            self.section(path, item, key_span);
+        } else {
+            self.problems.push(self.catalogue.unknown(path, self.file.origin(key_span)));
+        }
     }
 
     fn section(&mut self, path: &KeyPath, item: &Item, key_span: Option<Range<usize>>) {
@@ -179,7 +199,10 @@ fn broken(path: &Path, text: &str, lines: &Lines, error: &TomlError) -> Problem 
     let origin = Origin::File { path: path.to_owned(), line, column };
     let source = text.lines().nth(line - 1).unwrap_or_default();
     let mut sentence = format!("This is not TOML: {}.", error.message().replace('\n', " "));
-    if let Some(first) = earlier_twin(text, line) {
+    // The parser names the second place only.
+    if error.message().contains("duplicate")
+        && let Some(first) = earlier_twin(text, line)
+    {
         sentence.push_str(&format!("\nIts first place is {}:{first}.", path.display()));
     }
     sentence.push('\n');
@@ -197,11 +220,10 @@ fn earlier_twin(text: &str, line: usize) -> Option<usize> {
     found.map(|(index, _)| index + 1)
 }
 
-/// The line with a mark below the place. A file that may hold a secret shows only what comes before the first `=`.
+/// The line with a mark below the place; not of a file that may hold a secret, any line of which may be part of it.
 fn excerpt(text: &str, source: &str, line: usize, column: usize) -> String {
     if may_hold_a_secret(text) {
-        let name = source.split_once('=').map_or("…".to_owned(), |(name, _)| format!("{name}= …"));
-        return format!("{line} | {name}");
+        return format!("{line} | (not shown, since this file may hold a secret)");
     }
     let shown: String = source.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let margin = " ".repeat(line.to_string().len());
@@ -248,9 +270,8 @@ mod tests {
 
     #[test]
     fn a_line_near_a_secret_is_not_shown() {
-        let text = "secret_key = \"abc\nx = 1";
-        assert_eq!(excerpt(text, "secret_key = \"abc", 1, 18), "1 | secret_key = …");
-        assert_eq!(excerpt(text, "abc\"\"\"", 1, 18), "1 | …");
-        assert_eq!(excerpt("a b", "a b", 1, 3), "1 | a b\n  |   ^");
+        assert!(excerpt("secret_key =\nabc==", "abc==", 2, 1).contains("not shown"));
+        assert!(excerpt("Key = \"abc", "Key = \"abc", 1, 7).contains("not shown"));
+        assert_eq!(excerpt("# key\na b", "a b", 2, 3), "2 | a b\n  |   ^");
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use file::raw_value;
 pub(crate) use environment::environment_layer;
 pub(crate) use file::file_layer;
 pub(crate) use flags::flag_layer;
-pub(crate) use tenant_files::tenant_file_layers;
+pub(crate) use tenant_files::tenant_files_layer;
 
 /// What one source says. Not printable: it holds secrets.
 #[derive(Default)]
@@ -111,15 +111,26 @@ impl Provider for &Layer {
 #[derive(Default)]
 pub(crate) struct Merged {
     values: Dict,
-    layers: Vec<Layer>,
+    /// The last layer with a value at a path, and where it is there. Figment's own tags would name the layer, not the
+    /// line.
+    places: HashMap<KeyPath, (usize, Origin)>,
+    /// Every tenant by id, with the place that names it first.
+    tenants: BTreeMap<String, Origin>,
 }
 
 impl Merged {
     #[expect(clippy::result_large_err, reason = "figment's error, once a start")]
     pub(crate) fn new(layers: Vec<Layer>) -> Result<Self, figment::Error> {
         let figment = layers.iter().fold(Figment::new(), Figment::merge);
-        let mut profiles = figment.data()?;
-        Ok(Self { values: profiles.remove(&Profile::Default).unwrap_or_default(), layers })
+        let values = figment.data()?.remove(&Profile::Default).unwrap_or_default();
+        let (mut places, mut tenants) = (HashMap::new(), BTreeMap::new());
+        for (index, layer) in layers.into_iter().enumerate() {
+            places.extend(layer.places.into_iter().map(|(path, origin)| (path, (index, origin))));
+            for (id, origin) in layer.tenants {
+                tenants.entry(id).or_insert(origin);
+            }
+        }
+        Ok(Self { values, places, tenants })
     }
 
     pub(crate) fn value(&self, path: &KeyPath) -> Option<&Value> {
@@ -127,19 +138,16 @@ impl Merged {
         rest.iter().try_fold(self.values.get(first)?, |value, name| value.as_dict()?.get(name))
     }
 
-    /// The last layer that has a value at `path`, which is the one that counts. Figment's own tags would name the
-    /// layer, not the line.
+    /// The layer that `path` has its value from; later layers have higher numbers.
     pub(crate) fn layer_of(&self, path: &KeyPath) -> Option<usize> {
-        self.layers.iter().rposition(|layer| layer.places.contains_key(path))
+        self.places.get(path).map(|(layer, _)| *layer)
     }
 
     pub(crate) fn origin(&self, path: &KeyPath) -> Option<&Origin> {
-        self.layers[self.layer_of(path)?].places.get(path)
+        self.places.get(path).map(|(_, origin)| origin)
     }
 
-    /// Every tenant by id, with the place that names it first.
-    pub(crate) fn tenants(&self) -> BTreeMap<String, Origin> {
-        let all = self.layers.iter().rev().flat_map(|layer| layer.tenants.clone());
-        all.collect()
+    pub(crate) fn tenants(&self) -> &BTreeMap<String, Origin> {
+        &self.tenants
     }
 }

@@ -1,35 +1,32 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Layer;
-use super::file::{tenant_file_layer, unreadable};
+use super::file::{TenantFile, unreadable};
+use crate::Problem;
 use crate::catalogue::Catalogue;
 use crate::key::{KeyPath, TENANTS};
-use crate::{Origin, Problem};
 
-/// One layer for every `tenants/*.toml` beside `file`, in the order of their names. A tenant that `main` or an earlier
-/// file has already is a problem: which of the two counts would depend on a file's name.
-pub(crate) fn tenant_file_layers(
+/// What all `tenants/*.toml` beside `file` say. A tenant that `main` or an earlier file has already is a problem: which
+/// of the two counts would depend on a file's name.
+pub(crate) fn tenant_files_layer(
     file: &Path,
     main: &Layer,
     catalogue: &Catalogue,
     problems: &mut Vec<Problem>,
-) -> Vec<Layer> {
-    let mut seen: BTreeMap<String, Origin> = main.tenants().clone();
-    let mut layers = Vec::new();
+) -> Layer {
+    let mut layer = Layer::default();
     for path in tenant_files(file, problems) {
-        let Some(layer) = tenant_file_layer(&path, catalogue, problems) else { continue };
-        for (id, origin) in layer.tenants() {
-            if let Some(first) = seen.insert(id.clone(), origin.clone()) {
-                let sentence = format!("The tenant {id:?} is there twice: here and at {first}.");
-                let remedy = "Keep one of the two, or give this one another id.";
-                problems.push(Problem::new(origin.clone(), sentence, remedy).of(&KeyPath::new([TENANTS, id])));
-            }
+        let Some(tenant) = TenantFile::open(&path, problems) else { continue };
+        if let Some(first) = main.tenants().get(&tenant.id).or_else(|| layer.tenants().get(&tenant.id)) {
+            let sentence = format!("The tenant {:?} is there twice: here and at {first}.", tenant.id);
+            let remedy = "Keep one of the two, or give this one another id.";
+            let problem = Problem::new(tenant.origin.clone(), sentence, remedy);
+            problems.push(problem.of(&KeyPath::new([TENANTS, &tenant.id])));
         }
-        layers.push(layer);
+        tenant.read_into(&mut layer, catalogue, problems);
     }
-    layers
+    layer
 }
 
 /// The files to read, sorted. Hidden ones (an editor's leftovers, a mounted volume's own links) are no tenants.

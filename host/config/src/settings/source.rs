@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use quotegate_quote::Symbol;
@@ -133,8 +133,11 @@ impl ReplayValues {
 
 /// Notes a problem unless `file` can be opened: better now than when the host has half started.
 pub(super) fn check_readable(file: &std::path::Path, path: &[&str], from: &mut Reader<'_>) -> bool {
-    let reason = match File::open(file).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+    // Opening a pipe would wait for whoever writes it.
+    let opened =
+        fs::metadata(file).and_then(|found| if found.is_file() { File::open(file)?.metadata() } else { Ok(found) });
+    let reason = match opened {
+        Ok(found) if found.is_dir() => "it is a folder".to_owned(),
         Ok(_) => return true,
         Err(error) => error.to_string(),
     };
