@@ -1,0 +1,277 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use figment::value::{Dict, Empty, Tag, Value};
+use toml_edit::{Document, Item, TableLike, TomlError};
+
+use super::{Known, Layer};
+use crate::catalogue::Catalogue;
+use crate::form::shown;
+use crate::key::{KeyPath, TENANTS};
+use crate::{Origin, Problem};
+
+/// What the main file says; nothing if it cannot be read at all, which is noted.
+pub(crate) fn file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Layer {
+    let mut layer = Layer::default();
+    if let Some(file) = TomlFile::open(path, problems) {
+        let mut walk = Walk { file: &file, catalogue, layer: &mut layer, problems };
+        walk.table(&KeyPath::default(), file.document.as_table());
+    }
+    layer
+}
+
+/// A tenant's own file.
+pub(super) struct TenantFile<'a> {
+    file: TomlFile<'a>,
+    pub(super) id: String,
+    /// Where the id is.
+    pub(super) origin: Origin,
+}
+
+impl<'a> TenantFile<'a> {
+    /// The file and its tenant's id: the file's name without `.toml`, unless the key `id` gives another.
+    pub(super) fn open(path: &'a Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let file = TomlFile::open(path, problems)?;
+        let Some((_, item)) = file.document.as_table().get_key_value("id") else {
+            let origin = Origin::Path(path.to_owned());
+            let Some(id) = path.file_stem().and_then(OsStr::to_str).map(str::to_owned) else {
+                let sentence = "The file's name is not UTF-8, so it cannot be a tenant's id.";
+                problems.push(Problem::new(origin, sentence, "Rename the file, or give it the key id."));
+                return None;
+            };
+            return Some(Self { file, id, origin });
+        };
+        let origin = file.origin(item.span());
+        let Some(id) = item.as_str().map(str::to_owned) else {
+            let problem = Problem::new(origin, "A tenant's id is a text.", "Put it in quotes.");
+            problems.push(problem.of(&KeyPath::new(["id"])).with_value(shown(&raw_value(item))));
+            return None;
+        };
+        Some(Self { file, id, origin })
+    }
+
+    /// Adds what it says, which is `[tenants.<id>]` without that line, to `layer`.
+    pub(super) fn read_into(self, layer: &mut Layer, catalogue: &Catalogue, problems: &mut Vec<Problem>) {
+        layer.add_tenant(&self.id, self.origin, problems);
+        let mut walk = Walk { file: &self.file, catalogue, layer, problems };
+        walk.tenant_file(&KeyPath::new([TENANTS, &self.id]));
+    }
+}
+
+/// The problem of a file or folder that cannot be opened.
+pub(crate) fn unreadable(path: &Path, what: &str, error: &std::io::Error) -> Problem {
+    use std::io::ErrorKind;
+    let (sentence, remedy) = match error.kind() {
+        ErrorKind::NotFound => (format!("There is no such {what}."), "Check the path, or leave it out."),
+        ErrorKind::PermissionDenied => {
+            (format!("The {what} may not be read by this user."), "Change its permissions or its owner.")
+        }
+        ErrorKind::InvalidData => (format!("The {what} is not UTF-8 text."), "Save it as UTF-8."),
+        _ => (format!("The {what} cannot be read: {error}."), "Check that the path names the right thing."),
+    };
+    Problem::new(Origin::Path(path.to_owned()), sentence, remedy)
+}
+
+struct TomlFile<'a> {
+    path: &'a Path,
+    document: Document<String>,
+    lines: Lines,
+}
+
+impl<'a> TomlFile<'a> {
+    fn open(path: &'a Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let text = fs::read_to_string(path).map_err(|error| problems.push(unreadable(path, "file", &error))).ok()?;
+        let lines = Lines::of(&text);
+        match Document::parse(text.clone()) {
+            Ok(document) => Some(Self { path, document, lines }),
+            Err(error) => {
+                problems.push(broken(path, &text, &lines, &error));
+                None
+            }
+        }
+    }
+
+    fn origin(&self, span: Option<Range<usize>>) -> Origin {
+        let offset = span.map_or(0, |span| span.start);
+        let (line, column) = self.lines.place(self.document.raw(), offset);
+        Origin::File { path: self.path.to_owned(), line, column }
+    }
+}
+
+struct Walk<'a> {
+    file: &'a TomlFile<'a>,
+    catalogue: &'a Catalogue,
+    layer: &'a mut Layer,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, section: &KeyPath, table: &dyn TableLike) {
+        for (name, item) in table.iter() {
+            self.entry(&section.child(name), table, item);
+        }
+    }
+
+    /// The whole file is one tenant, and `id` at its top no setting.
+    fn tenant_file(&mut self, tenant: &KeyPath) {
+        let table = self.file.document.as_table();
+        for (name, item) in table.iter().filter(|(name, _)| *name != "id") {
+            self.entry(&tenant.child(name), table, item);
+        }
+    }
+
+    fn entry(&mut self, path: &KeyPath, table: &dyn TableLike, item: &Item) {
+        let key_span = table.get_key_value(path.last()).and_then(|(key, _)| key.span());
+        if self.catalogue.find(path).is_some() {
+            self.value(path, item, key_span);
+        } else if self.catalogue.is_section(path) {
+            self.section(path, item, key_span);
+        } else {
+            self.problems.push(self.catalogue.unknown(path, self.file.origin(key_span)));
+        }
+    }
+
+    fn section(&mut self, path: &KeyPath, item: &Item, key_span: Option<Range<usize>>) {
+        let origin = self.file.origin(item.span().or(key_span));
+        let Some(table) = item.as_table_like() else {
+            let remedy = format!("Write a line [{path}], and its keys below.");
+            self.problems.push(Problem::new(origin, "This is a section, not a value.", remedy).of(path));
+            return;
+        };
+        if let (Some(id), 2) = (path.tenant(), path.names().len()) {
+            self.layer.add_tenant(id, origin, self.problems);
+        }
+        self.table(path, table);
+    }
+
+    fn value(&mut self, path: &KeyPath, item: &Item, key_span: Option<Range<usize>>) {
+        for (index, span) in element_spans(item).into_iter().enumerate() {
+            let origin = self.file.origin(span);
+            self.layer.place_element(path, index, origin);
+        }
+        let origin = self.file.origin(item.span().or(key_span));
+        let known = Known { catalogue: self.catalogue, origin: &origin };
+        self.layer.set(&known, path, raw_value(item), self.problems);
+    }
+}
+
+/// Where the elements of a list are, whether it is written `[…]` or as `[[…]]`.
+fn element_spans(item: &Item) -> Vec<Option<Range<usize>>> {
+    match item {
+        Item::Value(toml_edit::Value::Array(array)) => array.iter().map(toml_edit::Value::span).collect(),
+        Item::ArrayOfTables(tables) => tables.iter().map(toml_edit::Table::span).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A TOML value as figment holds it. The parser bounds the depth.
+pub(crate) fn raw_value(item: &Item) -> Value {
+    match item {
+        Item::None => Value::Empty(Tag::Default, Empty::None),
+        Item::Value(value) => raw_of(value),
+        Item::Table(table) => raw_table(table),
+        Item::ArrayOfTables(tables) => Value::from(tables.iter().map(|table| raw_table(table)).collect::<Vec<_>>()),
+    }
+}
+
+fn raw_of(value: &toml_edit::Value) -> Value {
+    match value {
+        toml_edit::Value::String(text) => Value::from(text.value().as_str()),
+        toml_edit::Value::Integer(number) => Value::from(*number.value()),
+        toml_edit::Value::Float(number) => Value::from(*number.value()),
+        toml_edit::Value::Boolean(flag) => Value::from(*flag.value()),
+        toml_edit::Value::Datetime(_) => Value::Empty(Tag::Default, Empty::Unit),
+        toml_edit::Value::Array(array) => Value::from(array.iter().map(raw_of).collect::<Vec<_>>()),
+        toml_edit::Value::InlineTable(table) => raw_table(table),
+    }
+}
+
+fn raw_table(table: &dyn TableLike) -> Value {
+    let dict: Dict = table.iter().map(|(name, item)| (name.to_owned(), raw_value(item))).collect();
+    Value::from(dict)
+}
+
+/// The problem of a text that is not TOML, with the line it is in.
+fn broken(path: &Path, text: &str, lines: &Lines, error: &TomlError) -> Problem {
+    let (line, column) = lines.place(text, error.span().map_or(0, |span| span.start));
+    let origin = Origin::File { path: path.to_owned(), line, column };
+    let source = text.lines().nth(line - 1).unwrap_or_default();
+    let mut sentence = format!("This is not TOML: {}.", error.message().replace('\n', " "));
+    // The parser names the second place only.
+    if error.message().contains("duplicate")
+        && let Some(first) = earlier_twin(text, line)
+    {
+        sentence.push_str(&format!("\nIts first place is {}:{first}.", path.display()));
+    }
+    sentence.push('\n');
+    sentence.push_str(&excerpt(text, source, line, column));
+    Problem::new(origin, sentence, "Mend the line; https://toml.io shows how TOML is written.")
+}
+
+/// The line that names the same table or key before `line`, for what is defined twice.
+fn earlier_twin(text: &str, line: usize) -> Option<usize> {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let wanted = name(text.lines().nth(line - 1)?);
+    let earlier: Vec<(usize, String)> = text.lines().take(line - 1).map(name).enumerate().collect();
+    let in_reach = |(_, name): &&(usize, String)| wanted.starts_with('[') || !name.starts_with('[');
+    let found = earlier.iter().rev().take_while(in_reach).find(|(_, name)| *name == wanted && !name.is_empty());
+    found.map(|(index, _)| index + 1)
+}
+
+/// The line with a mark below the place; not of a file that may hold a secret, any line of which may be part of it.
+fn excerpt(text: &str, source: &str, line: usize, column: usize) -> String {
+    if may_hold_a_secret(text) {
+        return format!("{line} | (not shown, since this file may hold a secret)");
+    }
+    let shown: String = source.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let margin = " ".repeat(line.to_string().len());
+    let mark = if column <= 121 { format!("\n{margin} | {}^", " ".repeat(column - 1)) } else { String::new() };
+    format!("{line} | {shown}{mark}")
+}
+
+/// A broken file cannot be asked which of its values are secret, so a word outside comments decides.
+fn may_hold_a_secret(text: &str) -> bool {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.map(str::to_ascii_lowercase).any(|line| line.contains("secret") || line.contains("key"))
+}
+
+/// Where lines begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self([0].into_iter().chain(after_breaks).collect())
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters.
+    fn place(&self, text: &str, offset: usize) -> (usize, usize) {
+        let line = self.0.partition_point(|start| *start <= offset).max(1);
+        let before = text.get(self.0[line - 1]..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_lines_and_characters_from_one() {
+        let text = "a = 1\nä = \"ü\" # x\n";
+        let lines = Lines::of(text);
+        assert_eq!(lines.place(text, 0), (1, 1));
+        assert_eq!(lines.place(text, text.find('#').unwrap()), (2, 9));
+        assert_eq!(lines.place(text, text.len()), (3, 1));
+        assert_eq!(lines.place("", 0), (1, 1));
+    }
+
+    #[test]
+    fn a_line_near_a_secret_is_not_shown() {
+        assert!(excerpt("secret_key =\nabc==", "abc==", 2, 1).contains("not shown"));
+        assert!(excerpt("Key = \"abc", "Key = \"abc", 1, 7).contains("not shown"));
+        assert_eq!(excerpt("# key\na b", "a b", 2, 3), "2 | a b\n  |   ^");
+    }
+}
