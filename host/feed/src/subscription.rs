@@ -205,7 +205,7 @@ mod tests {
                 let mut next = self.held.clone();
                 match request.action {
                     Action::Subscribe => next.extend(names),
-                    Action::Unsubscribe => names.iter().for_each(|name| drop(next.remove(name))),
+                    Action::Unsubscribe => next.retain(|name| !names.contains(name)),
                 }
                 if next.len() > self.limit {
                     subscriber.over_limit();
