@@ -52,12 +52,11 @@ impl Steps<'_> {
             let controls = timeout_at(deadline, self.controls())
                 .await
                 .map_err(|_| End::retry(RetryCause::Handshake, format!("no {:?} in time", accepted[0])))??;
-            if let Some(found) = accepted.iter().position(|expected| **expected == *controls) {
-                return Ok(found);
-            }
-            if !self.is_harmless(&controls)? {
-                return Err(End::retry(RetryCause::Handshake, format!("{controls:?} instead of {:?}", accepted[0])));
-            }
+            let Some(answer) = self.without_harmless(controls)? else { continue };
+            return match accepted.iter().position(|expected| **expected == *answer) {
+                Some(found) => Ok(found),
+                None => Err(End::retry(RetryCause::Handshake, format!("{answer:?} instead of {:?}", accepted[0]))),
+            };
         }
     }
 
@@ -67,19 +66,25 @@ impl Steps<'_> {
         Ok(self.reader.take_controls())
     }
 
-    /// True when all of `controls` can be passed over: 403 says that we are authenticated already.
-    fn is_harmless(&self, controls: &[Control]) -> Result<bool, End> {
+    /// What is left without errors that change nothing: 403 says that we are authenticated already. `None` when there
+    /// was nothing else.
+    fn without_harmless(&self, controls: Vec<Control>) -> Result<Option<Vec<Control>>, End> {
+        let mut left = Vec::new();
+        let nothing_else = !controls.is_empty();
         for control in controls {
-            let Control::Error { code, message } = control else { return Ok(false) };
+            let Control::Error { code, message } = &control else {
+                left.push(control);
+                continue;
+            };
             self.status.count_error(*code);
             match Verdict::of(*code) {
                 Verdict::Fatal(error) => return Err(End::Fatal(error)),
                 Verdict::HeldElsewhere => return Err(End::retry(RetryCause::HeldElsewhere, message.as_str())),
                 Verdict::Reconnect => return Err(End::retry(RetryCause::ServerError, format!("{code} {message}"))),
                 Verdict::Ignore if *code == 403 => {}
-                _ => return Ok(false),
+                _ => left.push(control),
             }
         }
-        Ok(!controls.is_empty())
+        Ok((!left.is_empty() || !nothing_else).then_some(left))
     }
 }

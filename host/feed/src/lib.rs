@@ -16,6 +16,9 @@
 //! | [`Decoder`] | frames to [`quotegate_quote::QuoteColumns`], JSON and MessagePack |
 //! | [`FeedStatus`] | state and counters, for heartbeat and operations |
 
+// In a test, a panic is the message.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod connection;
 mod control;
 mod decode;

@@ -38,7 +38,7 @@ impl Replay {
     pub async fn run<F: RecordedFrame, E>(
         self,
         frames: impl IntoIterator<Item = Result<F, E>>,
-        receiver: &mut (dyn QuoteReceiver + Send),
+        receiver: &mut dyn QuoteReceiver,
     ) -> Result<(), E> {
         let mut reader = FrameReader::new(SymbolTable::DEFAULT_CAPACITY, None, Arc::clone(&self.status));
         let mut first = None;
@@ -74,12 +74,7 @@ impl Replay {
     }
 
     /// Delivers and waits if the next frame is not due yet; false when told to stop.
-    async fn wait(
-        &self,
-        reader: &mut FrameReader,
-        receiver: &mut (dyn QuoteReceiver + Send),
-        due: Option<Instant>,
-    ) -> bool {
+    async fn wait(&self, reader: &mut FrameReader, receiver: &mut dyn QuoteReceiver, due: Option<Instant>) -> bool {
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
             reader.deliver(receiver);
             tokio::select! {

@@ -38,7 +38,7 @@ pub struct Feed {
 impl Feed {
     /// Connects, delivers, reconnects, for ever. `Ok` once `stop` is cancelled and the websocket closed; an error only
     /// for what no retry can mend.
-    pub async fn run(self, receiver: &mut (dyn QuoteReceiver + Send)) -> Result<(), FeedError> {
+    pub async fn run(self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
         let Self { settings, subscription, status, clock, tap, stop } = self;
         let mut runner = Runner {
             reader: FrameReader::new(settings.symbol_capacity, tap, Arc::clone(&status)),
@@ -102,7 +102,7 @@ fn slow_delay(backoff: &mut Backoff, rng: &mut Rng) -> Duration {
 }
 
 impl Runner {
-    async fn run(&mut self, receiver: &mut (dyn QuoteReceiver + Send)) -> Result<(), FeedError> {
+    async fn run(&mut self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
         let stop = self.stop.clone();
         loop {
             match self.connect_and_stream(receiver).await {
@@ -120,7 +120,7 @@ impl Runner {
     }
 
     /// One connection, from the first packet to the last: the old socket is closed before a new one is tried.
-    async fn connect_and_stream(&mut self, receiver: &mut (dyn QuoteReceiver + Send)) -> End {
+    async fn connect_and_stream(&mut self, receiver: &mut dyn QuoteReceiver) -> End {
         let stop = self.stop.clone();
         self.enter(ConnectionState::Connecting);
         let opened = tokio::select! {
@@ -141,7 +141,7 @@ impl Runner {
         end
     }
 
-    async fn stream(&mut self, connection: &mut Connection, receiver: &mut (dyn QuoteReceiver + Send)) -> End {
+    async fn stream(&mut self, connection: &mut Connection, receiver: &mut dyn QuoteReceiver) -> End {
         self.enter(ConnectionState::Authenticating);
         if let Err(end) = authenticate(connection, &mut self.reader, &self.settings, &self.status).await {
             return end;

@@ -13,24 +13,28 @@ use super::timestamp::{DateCache, rfc3339, utc_prefix};
 #[derive(Debug)]
 pub(super) struct Odd;
 
-/// Reads the object that starts at `at`, and says where it ends.
+/// Reads the object that starts at `at` into `fields`, and says where it ends. After an [`Odd`], `fields` mean nothing.
 #[inline]
-pub(super) fn object<'a>(text: &'a str, at: usize, dates: &mut DateCache) -> Result<(Fields<'a>, usize), Odd> {
+pub(super) fn object<'a>(
+    text: &'a str,
+    at: usize,
+    fields: &mut Fields<'a>,
+    dates: &mut DateCache,
+) -> Result<usize, Odd> {
     let mut cursor = Cursor { bytes: text.as_bytes(), at };
-    let mut fields = Fields::default();
     cursor.expect(b'{')?;
     cursor.space();
     if cursor.eat(b'}') {
-        return Ok((fields, cursor.at));
+        return Ok(cursor.at);
     }
     loop {
-        cursor.member(&mut fields, dates)?;
+        cursor.member(fields, dates)?;
         cursor.space();
         if cursor.eat(b',') {
             cursor.space();
         } else {
             cursor.expect(b'}')?;
-            return Ok((fields, cursor.at));
+            return Ok(cursor.at);
         }
     }
 }

@@ -128,9 +128,10 @@ impl Decoder {
     /// Reads the message at `at` and says where it ends; `None` when that cannot be known.
     #[inline(always)]
     fn json_message(&mut self, text: &str, at: usize, received_time: UnixNanos) -> Option<usize> {
-        match json::object(text, at, &mut self.dates) {
-            Ok((fields, end)) if fields.kind == Kind::Quote => {
-                self.accept(fields, received_time);
+        let mut fields = Fields::default();
+        match json::object(text, at, &mut fields, &mut self.dates) {
+            Ok(end) if fields.kind == Kind::Quote => {
+                self.accept(&fields, received_time);
                 Some(end)
             }
             _ => self.slow_json_message(text, at, received_time),
@@ -148,7 +149,7 @@ impl Decoder {
                 if fields.kind == Kind::Control {
                     self.keep_control(serde_json::from_str(value.get()).ok().as_ref().and_then(Control::from_value));
                 } else {
-                    self.accept(fields, received_time);
+                    self.accept(&fields, received_time);
                 }
             }
         }
@@ -163,12 +164,13 @@ impl Decoder {
         };
         for _ in 0..length {
             let mut start = reader;
-            match reader.message(&mut self.dates) {
-                Ok(Some(fields)) if fields.kind == Kind::Control => {
+            let mut fields = Fields::default();
+            match reader.message(&mut fields, &mut self.dates) {
+                Ok(true) if fields.kind == Kind::Control => {
                     self.keep_control(start.value().ok().as_ref().and_then(Control::from_value));
                 }
-                Ok(Some(fields)) => self.accept(fields, received_time),
-                Ok(None) => self.skipped.malformed += 1,
+                Ok(true) => self.accept(&fields, received_time),
+                Ok(false) => self.skipped.malformed += 1,
                 Err(msgpack::Broken) => {
                     self.skipped.malformed += 1;
                     return;
@@ -180,7 +182,7 @@ impl Decoder {
 
     /// Judges a message: the one place for both encodings and both paths.
     #[inline(always)]
-    fn accept(&mut self, fields: Fields<'_>, received_time: UnixNanos) {
+    fn accept(&mut self, fields: &Fields<'_>, received_time: UnixNanos) {
         let (Kind::Quote, Some(symbol), Some(event_time), false) =
             (fields.kind, fields.symbol, fields.event_time, fields.is_wrong())
         else {

@@ -54,14 +54,13 @@ impl<'a> Reader<'a> {
         Some(length)
     }
 
-    /// One message. `Ok(None)` when the next value is no map; it is stepped over.
+    /// Reads one message into `fields`. `Ok(false)` when the next value is no map; it is stepped over.
     #[inline]
-    pub(super) fn message(&mut self, dates: &mut DateCache) -> Result<Option<Fields<'a>>, Broken> {
+    pub(super) fn message(&mut self, fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<bool, Broken> {
         let first = self.token()?;
         let Token::Map(members) = first else {
-            return self.skip_contents(first).map(|()| None);
+            return self.skip_contents(first).map(|()| false);
         };
-        let mut fields = Fields::default();
         for _ in 0..members {
             let key = self.token()?;
             let Token::Text(key) = key else {
@@ -69,9 +68,9 @@ impl<'a> Reader<'a> {
                 self.skip()?;
                 continue;
             };
-            self.member(key, &mut fields, dates)?;
+            self.member(key, fields, dates)?;
         }
-        Ok(Some(fields))
+        Ok(true)
     }
 
     #[inline(always)]

@@ -25,23 +25,23 @@ use tokio_util::sync::CancellationToken;
 /// Far more than any step takes, on any machine; only a test that fails waits so long.
 const LIMIT: Duration = Duration::from_secs(30);
 
-pub async fn within<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
     timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("waited in vain for {what:?}"))
 }
 
-pub struct Server(TcpListener);
+pub(crate) struct Server(TcpListener);
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/v2/test", self.0.local_addr().unwrap())
     }
 
     #[allow(clippy::result_large_err)]
-    pub async fn accept(&self) -> Peer {
+    pub(crate) async fn accept(&self) -> Peer {
         let (socket, _) = within("a connection", self.0.accept()).await.unwrap();
         let mut headers = Vec::new();
         let stream = accept_hdr_async(socket, |request: &Request, response: Response| {
@@ -53,7 +53,7 @@ impl Server {
     }
 
     /// Accepts, and gets as far as an authenticated session.
-    pub async fn welcome(&self) -> Peer {
+    pub(crate) async fn welcome(&self) -> Peer {
         let mut peer = self.accept().await;
         peer.send(r#"[{"T":"success","msg":"connected"}]"#).await;
         peer.expect(json!({"action": "auth", "key": "key", "secret": "secret"})).await;
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// As [`Server::welcome`], and acknowledges a subscription to exactly `symbols`.
-    pub async fn session(&self, symbols: &[&str]) -> Peer {
+    pub(crate) async fn session(&self, symbols: &[&str]) -> Peer {
         let mut peer = self.welcome().await;
         peer.expect_subscribe(symbols).await;
         peer.acknowledge(symbols).await;
@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Answers the upgrade with an HTTP status instead.
-    pub async fn refuse(&self, status: &str) {
+    pub(crate) async fn refuse(&self, status: &str) {
         let (mut socket, _) = within("a connection", self.0.accept()).await.unwrap();
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -80,39 +80,39 @@ impl Server {
     }
 }
 
-pub struct Peer {
+pub(crate) struct Peer {
     stream: WebSocketStream<TcpStream>,
     headers: Vec<(String, String)>,
 }
 
 impl Peer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub async fn send(&mut self, text: impl Into<String>) {
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
         self.stream.send(Message::text(text.into())).await.unwrap();
     }
 
-    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
         self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
     /// False once the feed is gone.
-    pub async fn try_send(&mut self, text: &str) -> bool {
+    pub(crate) async fn try_send(&mut self, text: &str) -> bool {
         self.stream.send(Message::text(text)).await.is_ok()
     }
 
-    pub async fn error(&mut self, code: u16) {
+    pub(crate) async fn error(&mut self, code: u16) {
         self.send(format!(r#"[{{"T":"error","code":{code},"msg":"no"}}]"#)).await;
     }
 
-    pub async fn quote(&mut self, symbol: &str) {
+    pub(crate) async fn quote(&mut self, symbol: &str) {
         self.send(format!(r#"[{{"T":"q","S":"{symbol}","bp":1,"ap":2,"t":"2023-04-06T11:54:21Z"}}]"#)).await;
     }
 
     /// The next data frame; pings are answered on the way.
-    pub async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         within("a message", async {
             loop {
                 let message = self.stream.next().await.expect("the feed has gone").unwrap();
@@ -124,24 +124,24 @@ impl Peer {
         .await
     }
 
-    pub async fn next_json(&mut self) -> Value {
+    pub(crate) async fn next_json(&mut self) -> Value {
         serde_json::from_str(self.next().await.to_text().unwrap()).unwrap()
     }
 
-    pub async fn expect(&mut self, expected: Value) {
+    pub(crate) async fn expect(&mut self, expected: Value) {
         assert_eq!(self.next_json().await, expected);
     }
 
-    pub async fn expect_subscribe(&mut self, symbols: &[&str]) {
+    pub(crate) async fn expect_subscribe(&mut self, symbols: &[&str]) {
         self.expect(json!({"action": "subscribe", "quotes": symbols})).await;
     }
 
-    pub async fn acknowledge(&mut self, symbols: &[&str]) {
+    pub(crate) async fn acknowledge(&mut self, symbols: &[&str]) {
         self.send(json!([{"T": "subscription", "trades": [], "quotes": symbols}]).to_string()).await;
     }
 
     /// Waits for `count` pings, answers them.
-    pub async fn pings(&mut self, count: usize) {
+    pub(crate) async fn pings(&mut self, count: usize) {
         let mut seen = 0;
         while seen < count {
             let message = within("a ping", self.stream.next()).await.unwrap().unwrap();
@@ -150,7 +150,7 @@ impl Peer {
     }
 
     /// Reads until the end; true when the feed said goodbye first.
-    pub async fn goodbye(mut self) -> bool {
+    pub(crate) async fn goodbye(mut self) -> bool {
         let mut polite = false;
         within("the end of the connection", async {
             while let Some(Ok(message)) = self.stream.next().await {
@@ -174,42 +174,43 @@ impl QuoteReceiver for Receiver {
 }
 
 /// A running feed.
-pub struct Host {
-    pub stop: CancellationToken,
-    pub wanted: watch::Sender<Arc<Subscription>>,
+pub(crate) struct Host {
+    pub(crate) stop: CancellationToken,
+    pub(crate) wanted: watch::Sender<Arc<Subscription>>,
     status: Arc<FeedStatus>,
     quotes: mpsc::UnboundedReceiver<(String, Quote)>,
     task: JoinHandle<Result<(), FeedError>>,
 }
 
-pub fn symbols(names: &[&str]) -> Arc<Subscription> {
+pub(crate) fn symbols(names: &[&str]) -> Arc<Subscription> {
     Arc::new(Subscription::Symbols(names.iter().map(|name| Symbol::new(name).unwrap()).collect()))
 }
 
-pub fn pause(milliseconds: u64) -> Backoff {
+pub(crate) fn pause(milliseconds: u64) -> Backoff {
     let base = Duration::from_millis(milliseconds);
     Backoff::new(base, base * 4).unwrap()
 }
 
 /// JSON, short pauses, no watchdog that could bite.
-pub fn settings(server: &Server) -> FeedSettings {
+pub(crate) fn settings(server: &Server) -> FeedSettings {
     let credentials = Credentials { key_id: "key".into(), secret_key: "secret".to_owned().into(), by: AuthBy::Message };
     let pauses = RetryPauses { ordinary: pause(1), held_elsewhere: pause(1), rate_limited: pause(1) };
     FeedSettings {
         encoding: Encoding::Json,
         pauses,
         stale_after: None,
+        close_timeout: Duration::from_millis(50),
         calendar: Calendar::Always,
         ..FeedSettings::new(server.url(), credentials).unwrap()
     }
 }
 
 impl Host {
-    pub fn start(settings: FeedSettings, wanted: &[&str]) -> Self {
+    pub(crate) fn start(settings: FeedSettings, wanted: &[&str]) -> Self {
         Self::start_with_tap(settings, wanted, None)
     }
 
-    pub fn start_with_tap(settings: FeedSettings, wanted: &[&str], tap: Option<Box<dyn FrameTap>>) -> Self {
+    pub(crate) fn start_with_tap(settings: FeedSettings, wanted: &[&str], tap: Option<Box<dyn FrameTap>>) -> Self {
         assert_eq!(settings.check(), Ok(()));
         let (wanted, subscription) = watch::channel(symbols(wanted));
         let (sender, quotes) = mpsc::unbounded_channel();
@@ -226,15 +227,15 @@ impl Host {
         Self { stop, wanted, status, quotes, task }
     }
 
-    pub async fn quote(&mut self) -> String {
+    pub(crate) async fn quote(&mut self) -> String {
         within("a quote", self.quotes.recv()).await.expect("the feed ended").0
     }
 
-    pub fn snapshot(&self) -> FeedSnapshot {
+    pub(crate) fn snapshot(&self) -> FeedSnapshot {
         self.status.snapshot()
     }
 
-    pub async fn until(&self, what: &str, condition: impl Fn(&FeedSnapshot) -> bool) -> FeedSnapshot {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&FeedSnapshot) -> bool) -> FeedSnapshot {
         within(what, async {
             loop {
                 let snapshot = self.snapshot();
@@ -248,11 +249,11 @@ impl Host {
     }
 
     /// Waits until the feed gives up.
-    pub async fn failure(self) -> FeedError {
+    pub(crate) async fn failure(self) -> FeedError {
         within("a fatal error", self.task).await.unwrap().unwrap_err()
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         within("the end", self.task).await.unwrap().unwrap();
     }
