@@ -1,8 +1,9 @@
 //! Nanoseconds per quote of the decoder, beside a loop that only parses the same frames with serde_json.
 #![allow(clippy::print_stdout)]
 
+use std::fmt;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quotegate_feed::{Decoder, Payload};
 use quotegate_quote::SymbolTable;
@@ -37,21 +38,44 @@ struct Parsed<'a> {
 }
 
 fn main() {
-    println!(
-        "{:>8} {:>12} {:>12} {:>12} {:>10} {:>12}",
-        "quotes", "json ns", "msgpack ns", "serde_json", "ratio", "json MB/s"
-    );
+    println!("Nanoseconds per quote, median (best) of {ROUNDS} rounds that take turns.");
+    println!("{:>8} {:>16} {:>16} {:>16} {:>8}", "a frame", "json", "msgpack", "serde_json", "ratio");
     for per_frame in [1, 16, 64, 512] {
         let json: Vec<String> = (0..QUOTES_PER_ROUND / per_frame).map(|frame| json_frame(frame, per_frame)).collect();
         let packed: Vec<Vec<u8>> =
             (0..QUOTES_PER_ROUND / per_frame).map(|frame| msgpack_frame(frame, per_frame)).collect();
-        let bytes: usize = json.iter().map(String::len).sum();
         let mut decoder = Decoder::new(SymbolTable::default());
-        let ours = median(|| decode(&mut decoder, json.iter().map(|frame| Payload::Text(frame))));
-        let binary = median(|| decode(&mut decoder, packed.iter().map(|frame| Payload::Binary(frame))));
-        let serde = median(|| parse(&json));
-        let rate = bytes as f64 / (ours * QUOTES_PER_ROUND as f64) * 1e3;
-        println!("{per_frame:>8} {ours:>12.1} {binary:>12.1} {serde:>12.1} {:>10.2} {rate:>12.0}", serde / ours);
+        let (mut ours, mut binary, mut serde) = (Times::default(), Times::default(), Times::default());
+        for _ in 0..ROUNDS {
+            ours.time(|| decode(&mut decoder, json.iter().map(|frame| Payload::Text(frame))));
+            binary.time(|| decode(&mut decoder, packed.iter().map(|frame| Payload::Binary(frame))));
+            serde.time(|| parse(&json));
+        }
+        let ratio = serde.median() / ours.median();
+        println!("{per_frame:>8} {ours:>16} {binary:>16} {serde:>16} {ratio:>8.2}");
+    }
+}
+
+/// Nanoseconds per quote of each round.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    fn time(&mut self, round: impl FnOnce() -> usize) {
+        let start = Instant::now();
+        assert_eq!(black_box(round()), QUOTES_PER_ROUND);
+        self.0.push(start.elapsed().as_nanos() as f64 / QUOTES_PER_ROUND as f64);
+        self.0.sort_by(f64::total_cmp);
+    }
+
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{:.1} ({:.1})", self.median(), self.0[0]))
     }
 }
 
@@ -75,19 +99,6 @@ fn parse(frames: &[String]) -> usize {
         .iter()
         .map(|frame| serde_json::from_str::<Vec<Parsed<'_>>>(frame).map_or(0, |all| black_box(all).len()))
         .sum()
-}
-
-/// Median nanoseconds per quote.
-fn median(mut round: impl FnMut() -> usize) -> f64 {
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(black_box(round()), QUOTES_PER_ROUND);
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[ROUNDS / 2].as_nanos() as f64 / QUOTES_PER_ROUND as f64
 }
 
 /// Number `n` of a made-up stream over 5,000 symbols: symbol, bid in cents, sizes, nanoseconds.

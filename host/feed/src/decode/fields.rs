@@ -20,7 +20,7 @@ impl Kind {
     #[inline]
     pub(super) fn of(text: &[u8]) -> Self {
         match text {
-            b"q" => Self::Quote,
+            [b'q'] => Self::Quote,
             b"success" | b"error" | b"subscription" => Self::Control,
             _ => Self::Unknown,
         }
@@ -58,6 +58,7 @@ impl Fields<'_> {
     }
 
     /// Keeps a number; `None` for one that was of the wrong type.
+    #[inline(always)]
     pub(super) fn set_number(&mut self, key: Optional, value: Option<f64>) {
         let slot = match key {
             Optional::BidPrice => &mut self.quote.bid_price,
@@ -70,6 +71,7 @@ impl Fields<'_> {
     }
 
     /// Keeps an exchange or tape; `None` for one that was of the wrong type.
+    #[inline(always)]
     pub(super) fn set_letter(&mut self, key: Optional, value: Option<u8>) {
         let slot = match key {
             Optional::BidExchange => &mut self.quote.bid_exchange,
@@ -81,11 +83,13 @@ impl Fields<'_> {
     }
 
     /// Keeps packed conditions; `None` for what was neither null, nor text, nor a list of texts.
+    #[inline(always)]
     pub(super) fn set_conditions(&mut self, value: Option<u32>) {
         self.quote.conditions = value.unwrap_or(0);
         self.mark(Optional::Conditions, value.is_none());
     }
 
+    #[inline(always)]
     fn mark(&mut self, key: Optional, wrong: bool) {
         let bit = 1 << key as u16;
         self.wrong = if wrong { self.wrong | bit } else { self.wrong & !bit };

@@ -6,6 +6,7 @@
 use quotegate_quote::conditions;
 
 use super::fields::{Fields, Kind, letter};
+use super::key;
 use super::number;
 use super::timestamp::{DateCache, rfc3339, utc_prefix};
 
@@ -48,27 +49,6 @@ pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-const fn key(name: &[u8; 2]) -> u16 {
-    u16::from_le_bytes(*name)
-}
-
-const fn short_key(name: u8) -> u16 {
-    u16::from_le_bytes([name, 0])
-}
-
-const KIND: u16 = short_key(b'T');
-const SYMBOL: u16 = short_key(b'S');
-const CONDITIONS: u16 = short_key(b'c');
-const TAPE: u16 = short_key(b'z');
-const TIME: u16 = short_key(b't');
-const BID_EXCHANGE: u16 = key(b"bx");
-const BID_PRICE: u16 = key(b"bp");
-const BID_SIZE: u16 = key(b"bs");
-const ASK_EXCHANGE: u16 = key(b"ax");
-const ASK_PRICE: u16 = key(b"ap");
-const ASK_SIZE: u16 = key(b"as");
-const OTHER: u16 = 0;
-
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -101,22 +81,22 @@ impl<'a> Cursor<'a> {
 
     #[inline(always)]
     fn member(&mut self, fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<(), Odd> {
-        let key = self.key()?;
+        let name = self.key()?;
         self.space();
         self.expect(b':')?;
         self.space();
-        match key {
-            KIND => fields.kind = Kind::of(self.text()?),
-            SYMBOL => fields.symbol = Some(self.text()?),
-            BID_EXCHANGE => fields.quote.bid_exchange = self.letter()?,
-            BID_PRICE => fields.quote.bid_price = self.number()?,
-            BID_SIZE => fields.quote.bid_size = self.number()?,
-            ASK_EXCHANGE => fields.quote.ask_exchange = self.letter()?,
-            ASK_PRICE => fields.quote.ask_price = self.number()?,
-            ASK_SIZE => fields.quote.ask_size = self.number()?,
-            CONDITIONS => fields.quote.conditions = self.conditions()?,
-            TAPE => fields.quote.tape = self.letter()?,
-            TIME => fields.event_time = Some(self.time(dates)?),
+        match name {
+            key::KIND => fields.kind = Kind::of(self.text()?),
+            key::SYMBOL => fields.symbol = Some(self.text()?),
+            key::BID_EXCHANGE => fields.quote.bid_exchange = self.letter()?,
+            key::BID_PRICE => fields.quote.bid_price = self.number()?,
+            key::BID_SIZE => fields.quote.bid_size = self.number()?,
+            key::ASK_EXCHANGE => fields.quote.ask_exchange = self.letter()?,
+            key::ASK_PRICE => fields.quote.ask_price = self.number()?,
+            key::ASK_SIZE => fields.quote.ask_size = self.number()?,
+            key::CONDITIONS => fields.quote.conditions = self.conditions()?,
+            key::TAPE => fields.quote.tape = self.letter()?,
+            key::TIME => fields.event_time = Some(self.time(dates)?),
             _ => self.skip()?,
         }
         Ok(())
@@ -128,13 +108,13 @@ impl<'a> Cursor<'a> {
         match self.bytes.get(self.at..) {
             Some(&[b'"', first, b'"', ..]) if is_key_letter(first) => {
                 self.at += 3;
-                Ok(short_key(first))
+                Ok(key::one(first))
             }
             Some(&[b'"', first, second, b'"', ..]) if is_key_letter(first) && is_key_letter(second) => {
                 self.at += 4;
-                Ok(key(&[first, second]))
+                Ok(key::two(first, second))
             }
-            _ => self.text().map(|_| OTHER),
+            _ => self.text().map(|_| key::OTHER),
         }
     }
 

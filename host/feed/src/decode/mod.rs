@@ -2,6 +2,7 @@
 
 mod fields;
 mod json;
+mod key;
 mod msgpack;
 mod number;
 mod slow;

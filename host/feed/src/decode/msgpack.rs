@@ -4,6 +4,7 @@ use quotegate_quote::{UnixNanos, conditions};
 use serde_json::Value;
 
 use super::fields::{Fields, Kind, Optional, letter};
+use super::key;
 use super::timestamp::{DateCache, rfc3339};
 
 /// Control messages are flat; deeper nesting is not understood.
@@ -75,18 +76,24 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn member(&mut self, key: &[u8], fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<(), Broken> {
-        match key {
-            b"T" => fields.kind = self.text()?.map_or(Kind::Missing, Kind::of),
-            b"S" => fields.symbol = self.text()?,
-            b"bx" => fields.set_letter(Optional::BidExchange, self.letter()?),
-            b"ax" => fields.set_letter(Optional::AskExchange, self.letter()?),
-            b"z" => fields.set_letter(Optional::Tape, self.letter()?),
-            b"bp" => fields.set_number(Optional::BidPrice, self.number()?),
-            b"bs" => fields.set_number(Optional::BidSize, self.number()?),
-            b"ap" => fields.set_number(Optional::AskPrice, self.number()?),
-            b"as" => fields.set_number(Optional::AskSize, self.number()?),
-            b"c" => fields.set_conditions(self.conditions()?),
-            b"t" => fields.event_time = self.time(dates)?,
+        let name = match *key {
+            // A NUL would make two letters out of one.
+            [letter] => key::one(letter),
+            [first, second] if second != 0 => key::two(first, second),
+            _ => key::OTHER,
+        };
+        match name {
+            key::KIND => fields.kind = self.text()?.map_or(Kind::Missing, Kind::of),
+            key::SYMBOL => fields.symbol = self.text()?,
+            key::BID_EXCHANGE => fields.set_letter(Optional::BidExchange, self.letter()?),
+            key::ASK_EXCHANGE => fields.set_letter(Optional::AskExchange, self.letter()?),
+            key::TAPE => fields.set_letter(Optional::Tape, self.letter()?),
+            key::BID_PRICE => fields.set_number(Optional::BidPrice, self.number()?),
+            key::BID_SIZE => fields.set_number(Optional::BidSize, self.number()?),
+            key::ASK_PRICE => fields.set_number(Optional::AskPrice, self.number()?),
+            key::ASK_SIZE => fields.set_number(Optional::AskSize, self.number()?),
+            key::CONDITIONS => fields.set_conditions(self.conditions()?),
+            key::TIME => fields.event_time = self.time(dates)?,
             _ => self.skip()?,
         }
         Ok(())
@@ -217,6 +224,8 @@ impl<'a> Reader<'a> {
             0x80..=0x8f => Token::Map(u32::from(marker & 0x0f)),
             0x90..=0x9f => Token::Array(u32::from(marker & 0x0f)),
             0xa0..=0xbf => Token::Text(self.slice(u32::from(marker & 0x1f))?),
+            0xcc => Token::Unsigned(u64::from(u8::from_be_bytes(self.take()?))),
+            0xcd => Token::Unsigned(u64::from(u16::from_be_bytes(self.take()?))),
             0xcb => Token::Float(f64::from_be_bytes(self.take()?)),
             0xd7 => self.extension(8)?,
             0xe0..=0xff => Token::Integer(i64::from(marker.cast_signed())),
@@ -239,8 +248,6 @@ impl<'a> Reader<'a> {
                 self.extension(length)?
             }
             0xca => Token::Float(f64::from(f32::from_be_bytes(self.take()?))),
-            0xcc => Token::Unsigned(u64::from(u8::from_be_bytes(self.take()?))),
-            0xcd => Token::Unsigned(u64::from(u16::from_be_bytes(self.take()?))),
             0xce => Token::Unsigned(u64::from(u32::from_be_bytes(self.take()?))),
             0xcf => Token::Unsigned(u64::from_be_bytes(self.take()?)),
             0xd0 => Token::Integer(i64::from(i8::from_be_bytes(self.take()?))),

@@ -11,7 +11,7 @@ const EXACT: u64 = 1 << 53;
 
 /// Reads one number from the start of `bytes`, and says how many bytes it took. `None` for what JSON does not call a
 /// number, and for one too large for an `f64`.
-#[inline]
+#[inline(always)]
 pub(super) fn prefix(bytes: &[u8]) -> Option<(f64, usize)> {
     let negative = bytes.first() == Some(&b'-');
     let start = usize::from(negative);
@@ -43,7 +43,7 @@ pub(super) fn whole(text: &[u8]) -> Option<f64> {
     prefix(text).filter(|&(_, taken)| taken == text.len()).map(|(value, _)| value)
 }
 
-#[inline]
+#[inline(always)]
 fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
     while let Some(&byte) = bytes.get(at) {
         let digit = byte.wrapping_sub(b'0');

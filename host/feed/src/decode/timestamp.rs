@@ -29,7 +29,7 @@ impl DateCache {
 }
 
 /// Reads a time in UTC that ends with `Z` from the start of `bytes`, and says how many bytes it took.
-#[inline]
+#[inline(always)]
 pub(super) fn utc_prefix(bytes: &[u8], dates: &mut DateCache) -> Option<(UnixNanos, usize)> {
     let (local, taken) = local_prefix(bytes, dates)?;
     (*bytes.get(taken)? == b'Z').then_some((local, taken + 1))
@@ -52,7 +52,7 @@ pub(super) fn rfc3339(text: &[u8], dates: &mut DateCache) -> Option<UnixNanos> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn local_prefix(bytes: &[u8], dates: &mut DateCache) -> Option<(UnixNanos, usize)> {
     let (date, rest) = bytes.split_first_chunk::<10>()?;
     let (&[t, h1, h2, c1, m1, m2, c2, s1, s2], rest) = rest.split_first_chunk::<9>()?;
@@ -70,7 +70,7 @@ fn local_prefix(bytes: &[u8], dates: &mut DateCache) -> Option<(UnixNanos, usize
 }
 
 /// Nanoseconds after the second, and the bytes they take with their dot. Digits past the ninth are dropped.
-#[inline]
+#[inline(always)]
 fn fraction(bytes: &[u8]) -> Option<(i64, usize)> {
     if bytes.first() != Some(&b'.') {
         return Some((0, 0));
