@@ -89,7 +89,8 @@ impl Connection {
 
     fn poll_frames(&mut self, context: &mut Context<'_>, reader: &mut FrameReader) -> Poll<(usize, usize)> {
         let (mut frames, mut data_frames) = (0, 0);
-        while frames < FRAMES_PER_READ && !reader.is_full() {
+        // One frame at least, however full the reader is: nothing read and not pending would be a loop without a rest.
+        while frames == 0 || (frames < FRAMES_PER_READ && !reader.is_full()) {
             let message = match self.stream.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(error))) => {

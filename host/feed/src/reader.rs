@@ -49,6 +49,12 @@ impl FrameReader {
         self.decoder.take_controls()
     }
 
+    /// Forgets quotes and control messages that a failed handshake left: data that proves nothing about a session.
+    pub(crate) fn discard(&mut self) {
+        self.decoder.clear_quotes();
+        self.decoder.take_controls();
+    }
+
     /// Hands over what is there; false when there was nothing.
     pub(crate) fn deliver(&mut self, receiver: &mut dyn QuoteReceiver) -> bool {
         if self.decoder.quotes().is_empty() {

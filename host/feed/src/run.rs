@@ -143,6 +143,7 @@ impl Runner {
 
     async fn stream(&mut self, connection: &mut Connection, receiver: &mut dyn QuoteReceiver) -> End {
         self.enter(ConnectionState::Authenticating);
+        self.reader.discard();
         if let Err(end) = authenticate(connection, &mut self.reader, &self.settings, &self.status).await {
             return end;
         }

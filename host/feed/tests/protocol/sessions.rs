@@ -42,6 +42,9 @@ async fn header_authentication_takes_its_frames_in_any_timing() {
         vec![format!("[{authenticated}]")],
         vec![format!("[{connected}]"), r#"[{"T":"error","code":403,"msg":"x"}]"#.into(), format!("[{authenticated}]")],
     ];
+    // More quotes than a batch, before their time: the next frame must be read all the same.
+    let early = r#",{"T":"q","S":"SPY","t":"2023-04-06T11:54:21Z"}"#.repeat(1100);
+    let timings = timings.into_iter().chain([vec![format!("[{connected}{early}]"), format!("[{authenticated}]")]]);
     for frames in timings {
         let server = Server::start().await;
         let mut with_headers = settings(&server);
