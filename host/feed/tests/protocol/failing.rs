@@ -6,7 +6,8 @@ use quotegate_feed::{AuthBy, ConnectionState, FeedError, FeedSettings, RetryCaus
 
 use crate::server::{Host, Server, pause, settings};
 
-const SHORT: Duration = Duration::from_millis(100);
+/// Long enough for a busy machine to finish a handshake in, short enough to wait for.
+const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn a_welcome_that_is_not_the_documented_one_is_tried_again() {
