@@ -1,1 +1,51 @@
-//! stub
+//! Where quotes come from.
+//!
+//! Owns the connection to Alpaca: handshake, subscription, decoding to columns, reconnecting, and the watchdogs; and
+//! the replay of a recording. Knows nothing of tenants, plugins, Firestore, or of how a recording is stored.
+//!
+//! ```text
+//! run ─ one connection after another, with pauses ─▶ connection ─ frames ─▶ reader ─▶ decode ─▶ QuoteReceiver
+//!  └▶ handshake └▶ session ─ subscription, watchdog                           replay ─┘
+//! ```
+//!
+//! | part | does |
+//! |---|---|
+//! | [`FeedName`] | names the feeds: address, encoding, calendar |
+//! | [`Feed`] | the `alpaca` source |
+//! | [`Replay`] | the `replay` source |
+//! | [`Decoder`] | frames to [`quotegate_quote::QuoteColumns`], JSON and MessagePack |
+//! | [`FeedStatus`] | state and counters, for heartbeat and operations |
+
+// In a test, a panic is the message.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod connection;
+mod control;
+mod decode;
+mod endpoint;
+mod error;
+mod frame;
+mod handshake;
+mod reader;
+mod replay;
+mod request;
+mod run;
+mod session;
+mod settings;
+mod status;
+mod subscription;
+mod watchdog;
+
+pub use control::Control;
+pub use decode::{Decoder, MAX_AHEAD, Skipped};
+pub use endpoint::{FeedName, UnknownFeed};
+pub use error::{FeedError, SettingsProblem};
+pub use frame::{FrameTap, Payload, RecordedFrame};
+pub use reader::QuoteReceiver;
+pub use replay::{Pace, Replay};
+pub use run::Feed;
+pub use settings::{
+    AuthBy, Calendar, Clock, Credentials, Encoding, FeedSettings, MAX_CHUNK, RetryPauses, system_clock,
+};
+pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
+pub use subscription::Subscription;

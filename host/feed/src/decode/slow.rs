@@ -1,0 +1,112 @@
+//! The slow path for JSON: one message through serde_json, for whatever the fast path found odd.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use quotegate_quote::conditions;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Kind, Optional, letter};
+use super::number;
+use super::timestamp::{DateCache, rfc3339};
+
+/// The members of an object in their order, values untouched: numbers keep their text, so that they can be read exactly.
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// The JSON value that starts at the beginning of `text`, and its length. `None` when it is broken or cut short.
+pub(super) fn value(text: &str) -> Option<(&RawValue, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let value = values.next()?.ok()?;
+    Some((value, values.byte_offset()))
+}
+
+impl<'a> Members<'a> {
+    /// `None` unless `value` is an object.
+    pub(super) fn of(value: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(value.get()).ok()
+    }
+
+    /// Texts of `T` and `S` with their escapes undone, for [`Members::fields`] to borrow.
+    pub(super) fn texts(&self) -> (Option<String>, Option<String>) {
+        let last = |name: &str| self.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| text(value));
+        (last("T"), last("S"))
+    }
+
+    /// What the members say, with the answer of [`Members::texts`].
+    pub(super) fn fields<'t>(&self, texts: &'t (Option<String>, Option<String>), dates: &mut DateCache) -> Fields<'t> {
+        let mut fields = Fields {
+            kind: texts.0.as_deref().map_or(Kind::Missing, |kind| Kind::of(kind.as_bytes())),
+            symbol: texts.1.as_deref().map(str::as_bytes),
+            ..Fields::default()
+        };
+        for (key, value) in &self.0 {
+            match key.as_ref() {
+                "bx" => fields.set_letter(Optional::BidExchange, one_letter(value)),
+                "ax" => fields.set_letter(Optional::AskExchange, one_letter(value)),
+                "z" => fields.set_letter(Optional::Tape, one_letter(value)),
+                "bp" => fields.set_number(Optional::BidPrice, number(value)),
+                "bs" => fields.set_number(Optional::BidSize, number(value)),
+                "ap" => fields.set_number(Optional::AskPrice, number(value)),
+                "as" => fields.set_number(Optional::AskSize, number(value)),
+                "c" => fields.set_conditions(packed_conditions(value)),
+                "t" => fields.event_time = text(value).and_then(|text| rfc3339(text.as_bytes(), dates)),
+                _ => {}
+            }
+        }
+        fields
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+fn one_letter(value: &RawValue) -> Option<u8> {
+    if is_null(value) { Some(0) } else { text(value).map(|text| letter(text.as_bytes())) }
+}
+
+fn number(value: &RawValue) -> Option<f64> {
+    if is_null(value) { Some(0.0) } else { number::whole(value.get().as_bytes()) }
+}
+
+fn packed_conditions(value: &RawValue) -> Option<u32> {
+    if is_null(value) {
+        return Some(0);
+    }
+    if let Some(text) = text(value) {
+        return Some(conditions::pack([text.as_bytes()]));
+    }
+    let texts: Vec<String> = serde_json::from_str(value.get()).ok()?;
+    Some(conditions::pack(texts.iter().map(String::as_bytes)))
+}

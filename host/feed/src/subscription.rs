@@ -1,0 +1,298 @@
+//! What is wanted, what the session has, and which request comes next. Pure: knows nothing of sockets or time.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use quotegate_quote::Symbol;
+
+/// The quotes that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// Those of every symbol: `*`.
+    All,
+    /// Those of these symbols; with none, the session stays connected and silent.
+    Symbols(BTreeSet<Symbol>),
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        Self::Symbols(BTreeSet::new())
+    }
+}
+
+/// How the wire names what is subscribed: symbols and `*` alike.
+type Name = Arc<str>;
+
+const WILDCARD: &str = "*";
+
+/// What a request does to the session's set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Subscribe,
+    Unsubscribe,
+}
+
+/// One message to the server; never empty, for Alpaca answers an empty one with 400.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) action: Action,
+    pub(crate) names: Vec<Name>,
+}
+
+/// Moves the session's set to the wanted one, a request at a time: the next is sent only after the last was answered.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    chunk: usize,
+    wanted: BTreeSet<Name>,
+    /// What the server last said that the session has.
+    held: BTreeSet<Name>,
+    /// Wanted, but not to be asked for again: a 400 named them alone. They stay here over reconnects.
+    bad: BTreeSet<Name>,
+    /// Wanted, but over the plan's limit (405) or left out of an acknowledgement. Tried again in the next session.
+    lacking: BTreeSet<Name>,
+    /// Names that a 400 answered together, halved until the bad one stands alone.
+    suspects: VecDeque<Request>,
+    pending: Option<Request>,
+}
+
+impl Subscriber {
+    pub(crate) fn new(chunk: usize) -> Self {
+        Self {
+            chunk,
+            wanted: BTreeSet::new(),
+            held: BTreeSet::new(),
+            bad: BTreeSet::new(),
+            lacking: BTreeSet::new(),
+            suspects: VecDeque::new(),
+            pending: None,
+        }
+    }
+
+    /// A new session starts with nothing.
+    pub(crate) fn start_session(&mut self) {
+        self.held.clear();
+        self.lacking.clear();
+        self.suspects.clear();
+        self.pending = None;
+    }
+
+    pub(crate) fn want(&mut self, subscription: &Subscription) {
+        self.wanted = match subscription {
+            Subscription::All => BTreeSet::from([WILDCARD.into()]),
+            Subscription::Symbols(symbols) => symbols.iter().map(|symbol| symbol.as_str().into()).collect(),
+        };
+        self.bad.retain(|name| self.wanted.contains(name));
+        // The change may have made room under the plan's limit.
+        self.lacking.clear();
+    }
+
+    /// True when quotes are to be expected.
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Wanted names that the session will do without.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.bad.union(&self.lacking).map(|name| name.to_string()).collect()
+    }
+
+    /// The next request to send, unless one still waits for its answer or all is as wanted.
+    pub(crate) fn next_request(&mut self) -> Option<&Request> {
+        if self.pending.is_some() {
+            return None;
+        }
+        while let Some(mut request) = self.suspects.pop_front() {
+            // What is wanted may have changed since the halves were made.
+            request.names.retain(|name| self.wanted.contains(name) == (request.action == Action::Subscribe));
+            if !request.names.is_empty() {
+                return Some(self.pending.insert(request));
+            }
+        }
+        let subscribe = || {
+            let missing = self.wanted.difference(&self.held).filter(|name| !self.is_given_up(name));
+            Request { action: Action::Subscribe, names: missing.take(self.chunk).cloned().collect() }
+        };
+        let unsubscribe = || {
+            let surplus = self.held.difference(&self.wanted).filter(|name| !self.is_given_up(name));
+            Request { action: Action::Unsubscribe, names: surplus.take(self.chunk).cloned().collect() }
+        };
+        // Letting go first makes room under the plan's limit. Around the wildcard there is no limit to keep, and asking
+        // first leaves no gap.
+        let wildcard = self.wanted.contains(WILDCARD) || self.held.contains(WILDCARD);
+        let order = if wildcard { [subscribe(), unsubscribe()] } else { [unsubscribe(), subscribe()] };
+        let request = order.into_iter().find(|request| !request.names.is_empty())?;
+        Some(self.pending.insert(request))
+    }
+
+    /// The server's whole set. Answers which names of the pending request it still lacks.
+    pub(crate) fn acknowledged(&mut self, names: &[String]) -> Vec<Name> {
+        self.held = names.iter().map(|name| Name::from(name.as_str())).collect();
+        let Some(request) = self.pending.take() else { return Vec::new() };
+        let undone = |name: &Name| self.held.contains(name) != (request.action == Action::Subscribe);
+        let undone: Vec<Name> = request.names.into_iter().filter(undone).collect();
+        self.lacking.extend(undone.iter().cloned());
+        undone
+    }
+
+    /// 400: the pending request holds something badly formed. It is halved until the culprit stands alone, and then
+    /// given up; answers that culprit. Each round is smaller than the last, so this ends.
+    pub(crate) fn rejected(&mut self) -> Option<Name> {
+        let Request { action, mut names } = self.pending.take()?;
+        if names.len() > 1 {
+            let second = names.split_off(names.len() / 2);
+            self.suspects.push_front(Request { action, names: second });
+            self.suspects.push_front(Request { action, names });
+            return None;
+        }
+        let culprit = names.pop()?;
+        self.bad.insert(Name::clone(&culprit));
+        Some(culprit)
+    }
+
+    /// 405: the plan allows fewer. The session keeps what it has; answers what was asked for in vain.
+    pub(crate) fn over_limit(&mut self) -> Vec<Name> {
+        let names = self.pending.take().map(|request| request.names).unwrap_or_default();
+        self.lacking.extend(names.iter().cloned());
+        names
+    }
+
+    fn is_given_up(&self, name: &Name) -> bool {
+        self.bad.contains(name) || self.lacking.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn symbols(names: &[&str]) -> Subscription {
+        Subscription::Symbols(names.iter().map(|name| Symbol::new(name).unwrap()).collect())
+    }
+
+    /// A server that refuses some names with 400 and allows `limit` symbols.
+    struct Server {
+        held: BTreeSet<String>,
+        bad: BTreeSet<String>,
+        limit: usize,
+    }
+
+    impl Server {
+        fn new(bad: &[&str], limit: usize) -> Self {
+            Self { held: BTreeSet::new(), bad: bad.iter().map(|name| (*name).to_owned()).collect(), limit }
+        }
+
+        /// Serves requests until there are none; answers how many there were.
+        fn settle(&mut self, subscriber: &mut Subscriber) -> usize {
+            let mut requests = 0;
+            while let Some(request) = subscriber.next_request().cloned() {
+                requests += 1;
+                assert!(requests < 10_000, "the subscriber loops");
+                assert!(!request.names.is_empty() && request.names.len() <= subscriber.chunk);
+                let names: Vec<String> = request.names.iter().map(|name| name.to_string()).collect();
+                if names.iter().any(|name| self.bad.contains(name)) {
+                    subscriber.rejected();
+                    continue;
+                }
+                let mut next = self.held.clone();
+                match request.action {
+                    Action::Subscribe => next.extend(names),
+                    Action::Unsubscribe => next.retain(|name| !names.contains(name)),
+                }
+                if next.len() > self.limit {
+                    subscriber.over_limit();
+                    continue;
+                }
+                self.held = next;
+                let ack: Vec<String> = self.held.iter().cloned().collect();
+                assert!(subscriber.acknowledged(&ack).is_empty());
+            }
+            requests
+        }
+    }
+
+    #[test]
+    fn only_the_difference_is_sent() {
+        let mut subscriber = Subscriber::new(500);
+        let mut server = Server::new(&[], 100);
+        subscriber.want(&symbols(&["A", "B"]));
+        assert_eq!(server.settle(&mut subscriber), 1);
+        subscriber.want(&symbols(&["B", "C"]));
+        let request = subscriber.next_request().cloned().unwrap();
+        assert_eq!((request.action, request.names), (Action::Unsubscribe, vec!["A".into()]));
+        subscriber.acknowledged(&["B".into()]);
+        let request = subscriber.next_request().cloned().unwrap();
+        assert_eq!((request.action, request.names), (Action::Subscribe, vec!["C".into()]));
+    }
+
+    #[test]
+    fn leaving_the_wildcard_asks_before_it_lets_go() {
+        let mut subscriber = Subscriber::new(500);
+        let mut server = Server::new(&[], 100);
+        subscriber.want(&Subscription::All);
+        server.settle(&mut subscriber);
+        subscriber.want(&symbols(&["A"]));
+        assert_eq!(subscriber.next_request().unwrap().action, Action::Subscribe);
+    }
+
+    #[test]
+    fn a_limit_keeps_the_old_set_and_is_not_asked_again_in_this_session() {
+        let mut subscriber = Subscriber::new(2);
+        let mut server = Server::new(&[], 2);
+        subscriber.want(&symbols(&["A", "B", "C", "D"]));
+        assert_eq!(server.settle(&mut subscriber), 2);
+        assert_eq!(subscriber.missing(), ["C", "D"]);
+        assert_eq!(subscriber.held(), 2);
+    }
+
+    #[test]
+    fn a_name_left_out_of_the_acknowledgement_is_missing() {
+        let mut subscriber = Subscriber::new(500);
+        subscriber.want(&symbols(&["A", "B"]));
+        subscriber.next_request();
+        assert_eq!(subscriber.acknowledged(&["A".into()]), ["B".into()]);
+        assert_eq!(subscriber.next_request(), None);
+        assert_eq!(subscriber.missing(), ["B"]);
+    }
+
+    #[test]
+    fn nothing_wanted_sends_nothing() {
+        let mut subscriber = Subscriber::new(500);
+        subscriber.want(&symbols(&[]));
+        assert_eq!(subscriber.next_request(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_change_with_any_bad_symbols_settles_on_the_good_ones(
+            first in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
+            second in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
+            bad in proptest::collection::btree_set("[A-F]{1,2}", 0..6),
+            chunk in 1_usize..8,
+        ) {
+            let mut subscriber = Subscriber::new(chunk);
+            let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+            let mut server = Server::new(&bad, usize::MAX);
+            for wanted in [&first, &second, &first] {
+                let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+                subscriber.want(&symbols(&names));
+                server.settle(&mut subscriber);
+                let good: BTreeSet<String> = wanted.iter().filter(|name| !bad.contains(&name.as_str())).cloned().collect();
+                prop_assert_eq!(&server.held, &good);
+            }
+            // A new session does not ask for the bad ones again.
+            let mut server = Server::new(&bad, usize::MAX);
+            subscriber.start_session();
+            let good = first.iter().filter(|name| !bad.contains(&name.as_str())).count();
+            prop_assert_eq!(server.settle(&mut subscriber), good.div_ceil(chunk));
+        }
+    }
+}
