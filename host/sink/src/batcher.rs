@@ -1,0 +1,238 @@
+use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use quotegate_pace::Rate;
+use quotegate_quote::{DocumentKey, TenantId, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::complaints::Complaints;
+use crate::gate::Gate;
+use crate::{DocumentWrite, Outcome, RetryReason, Sink, SinkStatus, TenantDocument};
+
+/// Firestore refuses requests over 10 MiB; the rest is for what we do not count.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+/// Firestore refuses more writes in one request.
+const MAX_BATCH: usize = 500;
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct BatcherSettings {
+    /// Most documents in one request, at most 500.
+    pub batch_size: usize,
+    /// Most requests at once.
+    pub max_in_flight: usize,
+    /// The longest that a document waits for others to share its request.
+    pub flush_interval: Duration,
+    /// When a request without an answer counts as lost.
+    pub request_timeout: Duration,
+    /// Most documents that may leave, over all tenants.
+    pub limit: Option<Rate>,
+    /// Start at 500 documents a second and grow by half every five minutes.
+    pub ramp: bool,
+}
+
+/// Makes batches of all tenants' documents and keeps a bounded number of requests in flight.
+///
+/// A document leaves at once when no request is in flight; else it waits for others to share its request, until the
+/// batch is full or `flush_interval` is over. No document is twice in one batch or in two requests at once
+/// (invariant 3). Every document gets exactly one answer, whatever the sink does, unless the deadline comes first.
+pub struct Batcher {
+    sink: Arc<dyn Sink>,
+    settings: BatcherSettings,
+    status: Arc<SinkStatus>,
+    complaints: Complaints,
+    gate: Gate,
+    waiting: VecDeque<Waiting>,
+    in_flight: HashSet<(TenantId, DocumentKey)>,
+    requests: JoinSet<Finished>,
+    closed: bool,
+}
+
+struct Waiting {
+    write: DocumentWrite,
+    since: Instant,
+}
+
+struct Finished {
+    writes: Vec<DocumentWrite>,
+    outcomes: Vec<Outcome>,
+    took: Duration,
+}
+
+/// How the batcher ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatcherEnd {
+    /// Documents that got no answer because the deadline came first.
+    pub unanswered: usize,
+}
+
+impl Batcher {
+    /// A batcher without work.
+    pub fn new(sink: Arc<dyn Sink>, settings: BatcherSettings, status: Arc<SinkStatus>) -> Self {
+        let gate = Gate::new(settings.limit, settings.ramp, Instant::now().into_std());
+        Self {
+            sink,
+            settings,
+            status,
+            complaints: Complaints::default(),
+            gate,
+            waiting: VecDeque::new(),
+            in_flight: HashSet::new(),
+            requests: JoinSet::new(),
+            closed: false,
+        }
+    }
+
+    /// Runs until every sender is gone and every document has its answer, or until `deadline`.
+    pub async fn run(mut self, mut received: mpsc::Receiver<DocumentWrite>, deadline: CancellationToken) -> BatcherEnd {
+        loop {
+            self.send_what_may_leave();
+            if self.closed && self.waiting.is_empty() && self.requests.is_empty() {
+                return BatcherEnd { unanswered: 0 };
+            }
+            let wake = self.next_look();
+            let room = !self.closed && self.waiting.len() < self.batch_size();
+            tokio::select! {
+                biased;
+                () = deadline.cancelled() => return self.give_up(),
+                Some(finished) = self.requests.join_next(), if !self.requests.is_empty() => {
+                    // The task catches the sink's panics itself, so it can only have been aborted, which nobody does.
+                    if let Ok(finished) = finished {
+                        self.answer(finished);
+                    }
+                }
+                write = received.recv(), if room => match write {
+                    Some(write) => self.waiting.push_back(Waiting { write, since: Instant::now() }),
+                    None => self.closed = true,
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        self.settings.batch_size.clamp(1, MAX_BATCH)
+    }
+
+    fn send_what_may_leave(&mut self) {
+        while self.requests.len() < self.settings.max_in_flight.max(1) && self.is_ripe() {
+            let now = Instant::now().into_std();
+            let open_for = self.gate.open_for(now);
+            let batch = self.take_batch(open_for);
+            if batch.is_empty() {
+                return;
+            }
+            self.gate.pass(batch.len(), now);
+            self.start(batch);
+        }
+    }
+
+    /// True when the documents that wait need not wait for others.
+    fn is_ripe(&self) -> bool {
+        let Some(oldest) = self.waiting.front() else { return false };
+        self.requests.is_empty()
+            || self.closed
+            || self.waiting.len() >= self.batch_size()
+            || oldest.since.elapsed() >= self.settings.flush_interval
+    }
+
+    /// When to look again, if nothing else happens: the oldest document has waited long enough, or the gate opens.
+    fn next_look(&mut self) -> Option<Instant> {
+        if self.requests.len() >= self.settings.max_in_flight.max(1) {
+            return None;
+        }
+        let oldest = self.waiting.front()?.since;
+        let ripe_at = if self.is_ripe() { Instant::now() } else { oldest + self.settings.flush_interval };
+        let opens_at = Instant::from_std(self.gate.opens_at(Instant::now().into_std()));
+        // Ripe and open, yet still here: each waits for a request with the same document, which will wake us.
+        let at = ripe_at.max(opens_at);
+        (at > Instant::now()).then_some(at)
+    }
+
+    fn take_batch(&mut self, most: usize) -> Vec<DocumentWrite> {
+        let most = most.min(self.batch_size());
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut passed_over = VecDeque::new();
+        while batch.len() < most {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            let target = &waiting.write.target;
+            let path = (target.tenant.clone(), target.document.key.clone());
+            let size = size_of_document(target);
+            // A document that waits for an earlier one of its path must not be overtaken by a later one.
+            let behind = |held: &Waiting| {
+                let held = &held.write.target;
+                held.document.key == target.document.key && held.tenant == target.tenant
+            };
+            if self.in_flight.contains(&path) || passed_over.iter().any(behind) {
+                passed_over.push_back(waiting);
+                continue;
+            }
+            if !batch.is_empty() && bytes + size > MAX_BATCH_BYTES {
+                passed_over.push_back(waiting);
+                break;
+            }
+            bytes += size;
+            self.in_flight.insert(path);
+            batch.push(waiting.write);
+        }
+        passed_over.append(&mut self.waiting);
+        self.waiting = passed_over;
+        batch
+    }
+
+    fn start(&mut self, writes: Vec<DocumentWrite>) {
+        self.status.request_started(writes.len());
+        let sink = self.sink.clone();
+        // The sink has its own time-out; this one is for a sink that hangs all the same.
+        let limit = self.settings.request_timeout + Duration::from_secs(1);
+        self.requests.spawn(async move {
+            let began = Instant::now();
+            let targets: Vec<TenantDocument> = writes.iter().map(|write| write.target.clone()).collect();
+            let attempt = AssertUnwindSafe(async { sink.write(&targets).await }).catch_unwind();
+            let mut outcomes = match timeout(limit, attempt).await {
+                Ok(Ok(outcomes)) => outcomes,
+                Ok(Err(_panic)) => vec![Outcome::retry(RetryReason::Internal); writes.len()],
+                Err(_elapsed) => vec![Outcome::retry(RetryReason::DeadlineExceeded); writes.len()],
+            };
+            outcomes.resize(writes.len(), Outcome::retry(RetryReason::Internal));
+            Finished { writes, outcomes, took: began.elapsed() }
+        });
+    }
+
+    fn answer(&mut self, finished: Finished) {
+        self.status.request_ended(finished.took, &finished.outcomes);
+        self.complaints.hear(&finished.writes, &finished.outcomes, &self.status, Instant::now());
+        for (write, outcome) in finished.writes.into_iter().zip(finished.outcomes) {
+            self.in_flight.remove(&(write.target.tenant.clone(), write.target.document.key.clone()));
+            write.answer(outcome);
+        }
+    }
+
+    fn give_up(mut self) -> BatcherEnd {
+        self.requests.abort_all();
+        BatcherEnd { unanswered: self.waiting.len() + self.in_flight.len() }
+    }
+}
+
+/// About what the document takes in a request; exact enough for a limit that we stay well below.
+fn size_of_document(target: &TenantDocument) -> usize {
+    let value = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Doubles(list) => 12 * list.len(),
+        Value::Texts(list) => list.iter().map(|text| text.len() + 8).sum(),
+        _ => 16,
+    };
+    let fields = target.document.fields.iter().map(|field| 2 * field.path.as_str().len() + value(&field.value) + 16);
+    200 + fields.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The sink that is Firestore: one `BatchWrite` request a batch, a status for each document.
+
+mod connect;
+mod encode;
+
+pub use connect::{ConnectProblem, FirestoreSettings, install_crypto_provider};
+
+use std::time::Duration;
+
+use firestore::errors::FirestoreError;
+use firestore::{FirestoreBatchWriter, FirestoreDb, FirestoreSimpleBatchWriteOptions, FirestoreSimpleBatchWriter};
+use tracing::debug;
+
+use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, Written};
+
+/// What a write does to a document that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WriteMode {
+    /// Leaves the fields alone that the write does not name.
+    #[default]
+    Merge,
+    /// Removes them.
+    Replace,
+}
+
+/// Writes to a Firestore database through `BatchWrite`: not atomic, each document by itself, so one bad document costs
+/// only itself.
+pub struct FirestoreSink {
+    writer: FirestoreSimpleBatchWriter,
+    mode: WriteMode,
+}
+
+impl FirestoreSink {
+    /// Finds project and credentials and prepares the connection, which is made with the first request: a database that
+    /// cannot be reached yet is no reason not to start.
+    pub async fn connect(settings: FirestoreSettings) -> Result<Self, ConnectProblem> {
+        let mode = settings.mode;
+        let db = connect::connect(settings).await?;
+        // The crate's own retries would send again what may have become old meanwhile; none at all is said with zero,
+        // `None` would be for ever. The time-out of a request is set on the database.
+        let options = FirestoreSimpleBatchWriteOptions::new().with_retry_max_elapsed_time(Duration::ZERO);
+        let writer = db.create_simple_batch_writer_with_options(options).await.map_err(connect::problem)?;
+        Ok(Self { writer, mode })
+    }
+
+    /// The database, for those who read back what was written.
+    pub fn database(&self) -> &FirestoreDb {
+        &self.writer.db
+    }
+
+    async fn write_batch(&self, documents: &[TenantDocument]) -> Vec<Outcome> {
+        let parent = self.writer.db.get_documents_path();
+        let writes = documents.iter().map(|document| encode::write(parent, document, self.mode)).collect();
+        match self.writer.write(writes).await {
+            Ok(response) => {
+                debug!(event_type = "firestore_write", documents = documents.len(), "a batch was answered");
+                response.statuses.iter().map(|status| Outcome::from_code(status.code, &status.message)).collect()
+            }
+            Err(error) => vec![outcome_of(&error); documents.len()],
+        }
+    }
+}
+
+impl Sink for FirestoreSink {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+        Box::pin(self.write_batch(documents))
+    }
+}
+
+/// What a failed request means for each of its documents.
+fn outcome_of(error: &FirestoreError) -> Outcome {
+    let refused = |code, message: &str| Outcome::Refused { code, message: message.to_owned() };
+    match error {
+        FirestoreError::DatabaseError(error) => outcome_of_code(&error.public.code, &error.details),
+        FirestoreError::DataNotFoundError(error) => refused(RefusedCode::NotFound, &error.data_detail_message),
+        FirestoreError::InvalidParametersError(error) => refused(RefusedCode::InvalidArgument, &error.public.error),
+        // Credentials that cannot be fetched now, a connection that cannot be made, and what nobody thought of: a
+        // later try costs one request.
+        _ => Outcome::retry(RetryReason::Unavailable),
+    }
+}
+
+/// The crate gives codes by their name in tonic.
+fn outcome_of_code(code: &str, message: &str) -> Outcome {
+    let number = match code {
+        "Cancelled" => 1,
+        "Unknown" => 2,
+        "InvalidArgument" => 3,
+        "DeadlineExceeded" => 4,
+        "PermissionDenied" => 7,
+        "ResourceExhausted" => 8,
+        "FailedPrecondition" => 9,
+        "Aborted" => 10,
+        "OutOfRange" => 11,
+        "Unimplemented" => 12,
+        "Internal" => 13,
+        "DataLoss" => 15,
+        "Unauthenticated" => 16,
+        // Also the crate's own CONNECTION_CLOSED and CONNECTION_TIMEOUT.
+        _ => 14,
+    };
+    Outcome::from_code(number, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firestore::gcloud_sdk::tonic::{Code, Status};
+
+    #[test]
+    fn a_failed_request_means_the_same_for_its_documents_as_a_status_of_their_own() {
+        let codes = [
+            Code::InvalidArgument,
+            Code::DeadlineExceeded,
+            Code::NotFound,
+            Code::PermissionDenied,
+            Code::ResourceExhausted,
+            Code::FailedPrecondition,
+            Code::Aborted,
+            Code::Internal,
+            Code::Unavailable,
+            Code::Unauthenticated,
+        ];
+        for code in codes {
+            let of_request = outcome_of(&FirestoreError::from(Status::new(code, "no")));
+            let of_document = Outcome::from_code(code as i32, "no");
+            assert_eq!(kind(&of_request), kind(&of_document), "{code:?}");
+        }
+    }
+
+    fn kind(outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Refused { code, .. } => format!("{code:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::time::{Duration, Instant};
+
+use quotegate_pace::{Rate, TokenBucket};
+
+/// Firestore's advice for new traffic: start at 500 operations a second, half as many again every 5 minutes.
+const START: f64 = 500.0;
+const STEP: Duration = Duration::from_secs(300);
+const GROWTH: f64 = 1.5;
+/// Past this the rate is not the ramp's business any more.
+const FULL: f64 = 10_000.0;
+
+/// The 500/50/5 ramp: how many documents a second may be written, by how long the ramp has been climbed.
+#[derive(Debug)]
+pub struct Ramp {
+    started: Instant,
+    per_second: f64,
+    bucket: Option<TokenBucket>,
+}
+
+impl Ramp {
+    /// At the foot.
+    pub fn new(now: Instant) -> Self {
+        Self { started: now, per_second: START, bucket: bucket(START, now) }
+    }
+
+    /// Documents a second that are allowed now.
+    pub fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    fn climb(&mut self, now: Instant) {
+        let steps = now.saturating_duration_since(self.started).as_secs() / STEP.as_secs();
+        let per_second = (START * GROWTH.powi(i32::try_from(steps).unwrap_or(i32::MAX))).min(FULL);
+        if per_second > self.per_second {
+            self.per_second = per_second;
+            self.bucket = bucket(per_second, now);
+        }
+    }
+}
+
+fn bucket(per_second: f64, now: Instant) -> Option<TokenBucket> {
+    // One second's worth at once.
+    Rate::new(per_second, per_second as u32).ok().map(|rate| TokenBucket::new(rate, now))
+}
+
+/// The last check before a request leaves. Tokens are granted when a document is made, and documents may wait a moment
+/// for others to share their request; this gate keeps those moments from adding up to more than allowed (invariant 1).
+#[derive(Debug)]
+pub(crate) struct Gate {
+    limit: Option<TokenBucket>,
+    ramp: Option<Ramp>,
+}
+
+impl Gate {
+    pub(crate) fn new(limit: Option<Rate>, ramp: bool, now: Instant) -> Self {
+        Self { limit: limit.map(|rate| TokenBucket::new(rate, now)), ramp: ramp.then(|| Ramp::new(now)) }
+    }
+
+    /// How many documents may leave now.
+    pub(crate) fn open_for(&mut self, now: Instant) -> usize {
+        if let Some(ramp) = &mut self.ramp {
+            ramp.climb(now);
+        }
+        self.buckets().map(|bucket| bucket.tokens(now) as usize).min().unwrap_or(usize::MAX)
+    }
+
+    /// When at least one may leave.
+    pub(crate) fn opens_at(&mut self, now: Instant) -> Instant {
+        self.buckets().map(|bucket| bucket.ready_at(now)).max().unwrap_or(now)
+    }
+
+    /// Lets `documents` through.
+    pub(crate) fn pass(&mut self, documents: usize, now: Instant) {
+        for bucket in self.buckets() {
+            for _ in 0..documents {
+                bucket.take(now);
+            }
+        }
+    }
+
+    fn buckets(&mut self) -> impl Iterator<Item = &mut TokenBucket> {
+        let ramp = self.ramp.as_mut().and_then(|ramp| ramp.bucket.as_mut());
+        self.limit.iter_mut().chain(ramp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ramp_grows_by_half_every_five_minutes() {
+        let start = Instant::now();
+        let mut ramp = Ramp::new(start);
+        for (minutes, expected) in [(0, 500.0), (4, 500.0), (5, 750.0), (10, 1125.0), (600, 10_000.0)] {
+            ramp.climb(start + Duration::from_secs(60 * minutes));
+            assert_eq!(ramp.per_second(), expected, "after {minutes} minutes");
+        }
+    }
+
+    #[test]
+    fn the_gate_is_as_narrow_as_its_narrowest_bucket() {
+        let now = Instant::now();
+        let mut gate = Gate::new(Some(Rate::new(10.0, 5).unwrap()), true, now);
+        assert_eq!(gate.open_for(now), 5);
+        gate.pass(5, now);
+        assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(100)));
+        assert_eq!(Gate::new(None, false, now).open_for(now), usize::MAX);
+    }
+}
