@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, UnixNanos, Value};
-use quotegate_sink::Heartbeats;
+use quotegate_sink::{Heartbeats, TenantDocument};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use crate::status::{HostStatus, Snapshot};
 use crate::tenant::TenantSnapshot;
@@ -65,12 +65,25 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     let snapshot = status.snapshot();
     let documents = snapshot.tenants.iter().filter_map(|(id, tenant)| {
         let document = document(&snapshot, tenant, stopped).ok()?;
-        Some((id.clone(), document))
+        Some(TenantDocument { tenant: id.clone(), document })
     });
     let round = heartbeats.write(documents.collect()).await;
-    status.heartbeats_written(round.written);
+    status.count_heartbeats(round.written);
     match round.problem {
-        None => debug!(event_type = "heartbeat", tenants = round.written, "heartbeats written"),
+        None => {
+            let sum = |of: fn(&TenantSnapshot) -> u64| snapshot.tenants.iter().map(|(_, tenant)| of(tenant)).sum::<u64>();
+            let (quotes, written, dirty) = (sum(|t| t.quotes), sum(|t| t.written), sum(|t| t.dirty));
+            info!(
+                event_type = "heartbeat",
+                tenants = round.written,
+                quotes,
+                written,
+                dirty,
+                connection = snapshot.connection(),
+                "heartbeat of {} tenants: {quotes} quotes in, {written} documents written, {dirty} dirty",
+                round.written,
+            );
+        }
         Some(problem) => warn!(
             event_type = "heartbeat",
             written = round.written,
@@ -96,8 +109,8 @@ fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Resu
         field("last_symbol", optional_text(tenant.last_symbol.as_deref())),
         field("last_quote_ts", optional_time(tenant.last_quote_time)),
         field("dry_run", Value::Boolean(snapshot.dry_run)),
-        field("connection", text(snapshot.feed.connection())),
-        field("connection_since", optional_time(snapshot.feed.since)),
+        field("connection", text(snapshot.connection())),
+        field("connection_since", Value::Timestamp(snapshot.feed.since)),
         field("counters.quotes", count(tenant.quotes)),
         field("counters.conflated", count(tenant.conflated)),
         field("counters.older", count(tenant.older)),
@@ -107,7 +120,7 @@ fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Resu
         field("counters.refused", count(tenant.refused)),
         field("counters.dirty", count(tenant.dirty)),
         field("counters.in_flight", count(tenant.in_flight)),
-        field("counters.reconnects", count(snapshot.feed.reconnects())),
+        field("counters.reconnects", count(snapshot.feed.retries.values().sum())),
         field("version", text(env!("CARGO_PKG_VERSION"))),
         field("instance_id", text(&snapshot.instance)),
         field("started_at", Value::Timestamp(snapshot.started)),

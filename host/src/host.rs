@@ -1,7 +1,7 @@
 //! Puts the rooms together, and takes them apart again in order.
 
-mod plan;
-mod source;
+pub(crate) mod plan;
+pub(crate) mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,8 +60,9 @@ impl Host {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
         let sink_status = Arc::new(SinkStatus::default());
-        let sink = plan::sink(&settings.sink, &sink_status).await?;
-        let budget = Budget::new(plan::rate(settings.pace.writes_per_second, settings.pace.burst)?);
+        let sink = plan::sink(&settings.sink).await?;
+        let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+        let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
 
         let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
@@ -116,7 +117,7 @@ impl Host {
         let stop_ticking = CancellationToken::new();
         let heartbeats = plan::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
-        let batcher = Batcher::new(sink, plan::batcher(settings), sink_status);
+        let batcher = Batcher::new(sink, plan::batcher(settings, limit), sink_status);
         let host = Self {
             heartbeat_task: tokio::spawn(heartbeat::run(
                 status.clone(),
@@ -130,7 +131,7 @@ impl Host {
             }),
             batcher: tokio::spawn(batcher.run(received, batcher_deadline.clone())),
             tenants: tenants.into_iter().map(Tenant::run).collect(),
-            source: source.start(router, feed_status)?,
+            source: source.start(router.subscription(), router, feed_status)?,
             status,
             deadline,
             batcher_deadline,
@@ -178,6 +179,7 @@ impl Host {
             source_end = timeout_at(flush_until, self.source.ended()).await.ok();
         }
         self.end_sink(flush_until).await;
+        self.source.end_simulator().await;
         self.stop_ticking.cancel();
         let _ = self.heartbeat_task.await;
         let _ = self.budget_task.await;

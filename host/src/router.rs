@@ -66,13 +66,10 @@ impl Router {
 
     /// What to ask the feed for: everything that at least one tenant wants.
     pub fn subscription(&self) -> Subscription {
-        if self.wants_all.is_empty() { Subscription::of(self.wants.keys().cloned()) } else { Subscription::all() }
-    }
-
-    /// Tells every tenant that no more quotes will come.
-    pub fn close(&self) {
-        for tenant in &self.tenants {
-            tenant.inbox.close();
+        if self.wants_all.is_empty() {
+            Subscription::Symbols(self.wants.keys().cloned().collect())
+        } else {
+            Subscription::All
         }
     }
 
@@ -86,6 +83,15 @@ impl Router {
         });
         let routes = routes.collect();
         self.routes.push(routes);
+    }
+}
+
+/// Without its router a tenant gets no more quotes, however the router came to its end.
+impl Drop for Router {
+    fn drop(&mut self) {
+        for tenant in &self.tenants {
+            tenant.inbox.close();
+        }
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
     fn the_subscription_is_the_union() {
         let (router, _) = house(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL", "TSLA"])]);
         let expected = ["AAPL", "SPY", "TSLA"].map(|name| Symbol::new(name).unwrap());
-        assert_eq!(router.subscription(), Subscription::of(expected));
-        assert_eq!(house(&[wanted(&["SPY"]), Wanted::All]).0.subscription(), Subscription::all());
+        assert_eq!(router.subscription(), Subscription::Symbols(expected.into_iter().collect()));
+        assert_eq!(house(&[wanted(&["SPY"]), Wanted::All]).0.subscription(), Subscription::All);
     }
 }

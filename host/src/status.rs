@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use jiff::Timestamp;
-use quotegate_feed::{FeedSnapshot, FeedStatus};
+use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_quote::{TenantId, UnixNanos};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 
@@ -52,6 +52,10 @@ pub struct Snapshot {
 }
 
 impl HostStatus {
+    pub(crate) fn count_heartbeats(&self, written: u64) {
+        self.heartbeats.fetch_add(written, Relaxed);
+    }
+
     /// Every room's numbers now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -75,12 +79,32 @@ impl Snapshot {
         if let Some(problem) = &tenant.problem {
             return (Health::Degraded, Some(format!("the last write failed: {problem}")));
         }
-        if self.source_ended || self.feed.is_streaming() {
+        if self.source_ended {
             return (Health::Running, None);
         }
-        match self.feed.trouble() {
-            Some(trouble) => (Health::Degraded, Some(trouble)),
-            None => (Health::Starting, None),
+        let degraded = |reason: &str| (Health::Degraded, Some(reason.to_owned()));
+        match self.feed.connection {
+            ConnectionState::Streaming | ConnectionState::Replaying => (Health::Running, None),
+            ConnectionState::HeldElsewhere => degraded("another host holds Alpaca's one connection (error 406)"),
+            ConnectionState::Waiting(cause) => degraded(trouble(cause)),
+            ConnectionState::Stopped => degraded("the feed has stopped"),
+            ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Authenticating => {
+                if self.feed.retries.is_empty() { (Health::Starting, None) } else { degraded("reconnecting") }
+            }
+        }
+    }
+
+    /// The state of the connection, in one word that UIs can compare with.
+    pub fn connection(&self) -> &'static str {
+        match self.feed.connection {
+            ConnectionState::Idle => "idle",
+            ConnectionState::Connecting => "connecting",
+            ConnectionState::Authenticating => "authenticating",
+            ConnectionState::Streaming => "streaming",
+            ConnectionState::Replaying => "replaying",
+            ConnectionState::Waiting(_) => "waiting",
+            ConnectionState::HeldElsewhere => "held_elsewhere",
+            ConnectionState::Stopped => "stopped",
         }
     }
 
@@ -106,9 +130,23 @@ impl Snapshot {
         let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
         match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
             (_, Some(problem)) => format!("the sink says: {problem}"),
-            (0, None) => format!("no quote arrived; the connection is {}", self.feed.connection()),
+            (0, None) => format!("no quote arrived; the connection is {}", self.connection()),
             (_, None) => format!("{quotes} quotes arrived, but no write was answered"),
         }
+    }
+}
+
+fn trouble(cause: RetryCause) -> &'static str {
+    match cause {
+        RetryCause::Connect => "Alpaca cannot be reached",
+        RetryCause::RateLimited => "Alpaca refuses connections for now (HTTP 429)",
+        RetryCause::HeldElsewhere => "another host holds Alpaca's one connection (error 406)",
+        RetryCause::Handshake => "the handshake with Alpaca failed",
+        RetryCause::ServerError => "Alpaca ended the session with an error",
+        RetryCause::Closed => "the connection to Alpaca was closed",
+        RetryCause::Unacknowledged => "Alpaca did not acknowledge the subscription",
+        RetryCause::Silent => "Alpaca did not answer pings",
+        RetryCause::Stale => "no quote came while the exchange is open",
     }
 }
 

@@ -68,9 +68,9 @@ impl FeedName {
             Self::Boats => "boats",
             Self::Overnight => "overnight",
             Self::Test => "test",
-            Self::CryptoUs => "crypto/us",
-            Self::CryptoUs1 => "crypto/us-1",
-            Self::CryptoEu1 => "crypto/eu-1",
+            Self::CryptoUs => "crypto-us",
+            Self::CryptoUs1 => "crypto-us-1",
+            Self::CryptoEu1 => "crypto-eu-1",
             Self::Indicative => "indicative",
             Self::Opra => "opra",
         }
@@ -83,7 +83,8 @@ impl FeedName {
             Self::CryptoUs | Self::CryptoUs1 | Self::CryptoEu1 => "v1beta3",
             Self::Boats | Self::Overnight | Self::Indicative | Self::Opra => "v1beta1",
         };
-        format!("{}/{version}/{}", host.trim_end_matches('/'), self.as_str())
+        // `crypto-us` is `crypto/us` on the wire: a name in settings should not look like a path.
+        format!("{}/{version}/{}", host.trim_end_matches('/'), self.as_str().replacen("crypto-", "crypto/", 1))
     }
 
     /// The only encoding that the feed speaks; `None` where either will do.

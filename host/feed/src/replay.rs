@@ -1,6 +1,5 @@
 //! The `replay` source: plays a recording as if it arrived now.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::reader::{FrameReader, QuoteReceiver};
 use crate::status::{ConnectionState, FeedStatus};
 
 /// How fast a recording is played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// So many times as fast as it was recorded; 1 is its own pace.
-    Times(NonZeroU32),
+    /// So many times as fast as it was recorded, above zero; 1 is its own pace.
+    Times(f64),
     /// As fast as it goes.
     Unpaced,
 }
@@ -89,9 +88,11 @@ impl Replay {
 
 fn due(pace: Pace, start: Instant, recorded_start: UnixNanos, recorded: UnixNanos) -> Option<Instant> {
     let Pace::Times(times) = pace else { return None };
+    // A speed that makes no time at all of it waits for nothing.
+    let wait = |since: Duration| Duration::try_from_secs_f64(since.as_secs_f64() / times).ok();
     // A clock that was set back while recording must not stop the replay.
     let since = Duration::from_nanos(u64::try_from(recorded.saturating_sub(recorded_start)).unwrap_or(0));
-    start.checked_add(since / times.get())
+    start.checked_add(wait(since)?)
 }
 
 #[cfg(test)]
@@ -121,13 +122,9 @@ mod tests {
         (outcome, arrivals)
     }
 
-    fn times(n: u32) -> Pace {
-        Pace::Times(NonZeroU32::new(n).unwrap())
-    }
-
     #[tokio::test(start_paused = true)]
     async fn frames_keep_their_distances_divided_by_the_speed() {
-        for (pace, seconds) in [(times(1), 10), (times(10), 1)] {
+        for (pace, seconds) in [(Pace::Times(1.0), 10), (Pace::Times(10.0), 1)] {
             let (outcome, arrivals) = play(pace, vec![frame(100), frame(110)]).await;
             let whole: Vec<_> = arrivals.1.into_iter().map(|(after, times)| (after.as_secs(), times)).collect();
             assert_eq!((outcome, whole), (Ok(()), vec![(0, vec![100 * SECOND]), (seconds, vec![110 * SECOND])]));
@@ -150,7 +147,7 @@ mod tests {
     async fn stop_ends_a_wait_between_two_frames() {
         let stop = CancellationToken::new();
         let status = Arc::new(FeedStatus::default());
-        let replay = Replay { pace: times(1), status: Arc::clone(&status), stop: stop.clone() };
+        let replay = Replay { pace: Pace::Times(1.0), status: Arc::clone(&status), stop: stop.clone() };
         let mut arrivals = Arrivals(Instant::now(), Vec::new());
         let player = replay.run(vec![frame(0), frame(1_000_000)], &mut arrivals);
         let (outcome, ()) = tokio::join!(player, async {

@@ -24,7 +24,7 @@ pub(super) async fn print(status: Arc<HostStatus>, every: Duration, stop: Cancel
 }
 
 fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> String {
-    let mut text = format!("{seconds:>4.0} s  feed {}\n", now.connection);
+    let mut text = format!("{seconds:>4.0} s  feed {}\n", now.connection());
     let per_second = |new: u64, old: u64| new.saturating_sub(old) as f64 / every.as_secs_f64();
     for ((id, new), (_, old)) in now.tenants.iter().zip(&before.tenants) {
         let _ = writeln!(

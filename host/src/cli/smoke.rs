@@ -2,6 +2,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::settings::{SettingsArgs, setting, start_log};
@@ -29,41 +30,47 @@ pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
     let loaded = args.settings.load_with(vec![limit])?;
     let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
 
-    let host = Host::start(&loaded.settings).await?;
+    let host = match Host::start(&loaded.settings).await {
+        Ok(host) => host,
+        Err(error) => return Ok(verdict(began, Err(format!("{error:#}")))),
+    };
     let status = host.status();
     let watcher = tokio::spawn({
         let (status, stop) = (status.clone(), stop.clone());
         async move {
-            while !status.snapshot().has_written() {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                }
+            while !status.snapshot().has_written() && !stop.is_cancelled() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             stop.cancel();
         }
     });
-    let finished = host.finish(stop).await;
-    watcher.abort();
+    let finished = host.finish(stop.clone()).await;
+    stop.cancel();
+    let _ = watcher.await;
 
     let snapshot = status.snapshot();
-    let verdict = match finished {
+    let outcome = match finished {
         Err(error) => Err(format!("{error:#}")),
         Ok(_) if snapshot.has_written() => Ok(snapshot.what_was_written()),
-        Ok(_) => Err(format!("nothing was written in {} s: {}", args.seconds, snapshot.why_not_written())),
+        Ok(_) => Err(format!("nothing was written: {}", snapshot.why_not_written())),
     };
+    Ok(verdict(began, outcome))
+}
+
+/// The last line, and the exit code that goes with it.
+fn verdict(began: Instant, outcome: Result<String, String>) -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
-    info!(event_type = "smoke_result", passed = verdict.is_ok(), seconds, "smoke test ended");
-    match verdict {
+    info!(event_type = "smoke_result", passed = outcome.is_ok(), seconds, "smoke test ended");
+    match outcome {
         Ok(what) => {
             println!("PASS after {seconds:.1} s: {what}");
-            Ok(ExitCode::SUCCESS)
+            ExitCode::SUCCESS
         }
         Err(reason) => {
             println!("FAIL after {seconds:.1} s: {reason}");
-            Ok(ExitCode::from(1))
+            ExitCode::from(1)
         }
     }
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use quotegate_pace::{Accepted, Backoff, LatestTable, Rate, Resolution};
 use quotegate_quote::{Document, Symbol, TenantId};
-use quotegate_sink::{Answer, DocumentWrite, Outcome};
+use quotegate_sink::{Answer, DocumentWrite, TenantDocument};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::budget::{Budget, Share, now, sleep_until};
@@ -115,6 +115,13 @@ impl Tenant {
 
     /// Runs until the inbox is closed and everything is written, or until the deadline.
     pub async fn run(mut self) -> Unflushed {
+        let unflushed = self.run_to_the_end().await;
+        self.publish();
+        self.links.status.set_ended();
+        unflushed
+    }
+
+    async fn run_to_the_end(&mut self) -> Unflushed {
         loop {
             self.take_quotes();
             self.take_answers();
@@ -133,14 +140,19 @@ impl Tenant {
 
     async fn wait(&mut self, deadline: Option<Instant>) {
         let next_due = self.table.next_due_at();
+        let (mut came, mut has_room) = (None, false);
         tokio::select! {
             () = self.links.doorbell.notified() => {}
-            Some(answer) = self.answers.recv() => self.take_answer(answer),
+            answer = self.answers.recv() => came = answer,
             // The permit is let go at once: a token may be long in coming, and others can use the place.
-            _ = self.links.writes.reserve(), if self.blocked => self.blocked = false,
+            _ = self.links.writes.reserve(), if self.blocked => has_room = true,
             () = sleep_until(next_due), if !self.blocked => {}
             () = sleep_until(deadline) => {}
             _ = self.links.deadline.changed(), if deadline.is_none() => {}
+        }
+        self.blocked &= !has_room;
+        if let Some(answer) = came {
+            self.take_answer(answer);
         }
     }
 
@@ -173,8 +185,8 @@ impl Tenant {
 
     fn take_answer(&mut self, answer: Answer) {
         self.links.status.write_answered(&answer.outcome);
-        let slot = answer.write.ticket;
-        if let Some(resolution) = self.attempts.answer(slot, answer.write.document, &answer.outcome) {
+        let slot = answer.ticket;
+        if let Some(resolution) = self.attempts.answer(slot, answer.document, &answer.outcome) {
             self.table.resolve(slot, resolution, now(), &mut self.rng);
         }
     }
@@ -193,8 +205,7 @@ impl Tenant {
                 continue;
             };
             permit.send(DocumentWrite {
-                tenant: self.plan.id.clone(),
-                document,
+                target: TenantDocument { tenant: self.plan.id.clone(), document },
                 ticket: slot,
                 answer_to: self.answer_to.clone(),
             });

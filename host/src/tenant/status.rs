@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use quotegate_quote::{Symbol, UnixNanos};
@@ -18,6 +18,7 @@ pub struct TenantStatus {
     dirty: AtomicU64,
     in_flight: AtomicU64,
     last_quote_time: AtomicI64,
+    ended: AtomicBool,
     last: Mutex<Last>,
 }
 
@@ -80,7 +81,7 @@ impl TenantStatus {
         let (counter, problem) = match outcome {
             Outcome::Written => (&self.written, None),
             Outcome::Retry { reason, .. } => (&self.retried, Some(reason.to_string())),
-            Outcome::Refused { code, message } => (&self.refused, Some(format!("{code}: {message}"))),
+            Outcome::Refused { code, message } => (&self.refused, Some(format!("{code}: {message}; {}", code.remedy()))),
         };
         counter.fetch_add(1, Relaxed);
         let mut last = self.last();
@@ -92,6 +93,15 @@ impl TenantStatus {
     pub(super) fn set_backlog(&self, dirty: usize, in_flight: usize) {
         self.dirty.store(dirty as u64, Relaxed);
         self.in_flight.store(in_flight as u64, Relaxed);
+    }
+
+    pub(super) fn set_ended(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    /// True when the tenant's task has nothing more to do.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// The numbers now.

@@ -1,6 +1,7 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
 use super::*;
+use quotegate_sink::Outcome;
 use proptest::prelude::*;
 use quotegate_quote::{Quote, QuoteColumns, Value};
 use std::collections::HashMap;
@@ -73,8 +74,8 @@ impl Room {
             let mut attempts = Vec::new();
             while let Some(write) = received.recv().await {
                 let (delay, outcome) = script(attempts.len());
-                let symbol = write.document.key.id().to_owned();
-                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.document) });
+                let symbol = write.target.document.key.id().to_owned();
+                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document) });
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     write.answer(outcome);

@@ -1,0 +1,84 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Payload, RecordedFrame};
+
+/// The version of the format that this program writes, and the only one that it reads.
+pub(crate) const VERSION: u64 = 1;
+
+/// What the first line of a recording says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    #[serde(rename = "quotegate_recording")]
+    pub(crate) version: u64,
+    /// The feed that was recorded, as settings name it.
+    pub feed: String,
+    /// `json` or `msgpack`.
+    pub encoding: String,
+    /// When the recording began, RFC 3339.
+    pub started: String,
+}
+
+impl Header {
+    /// A header for a recording that begins now.
+    pub fn new(feed: &str, encoding: &str) -> Self {
+        let started = jiff::Timestamp::now().to_string();
+        Self { version: VERSION, feed: feed.to_owned(), encoding: encoding.to_owned(), started }
+    }
+}
+
+/// One frame as a line: exactly one of the three holds what it carried.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    at: i64,
+    /// A text frame that is JSON in one line: readable, and its bytes come back as they were.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    frame: Option<&'a RawValue>,
+    /// Any other text frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// A binary frame, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    binary: Option<String>,
+}
+
+/// Appends `frame` as a line to `bytes`.
+pub(crate) fn write(frame: &RecordedFrame, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
+    let mut line = Line { at: frame.received_time, frame: None, text: None, binary: None };
+    match &frame.payload {
+        Payload::Text(text) => match raw(text) {
+            Some(raw) => line.frame = Some(raw),
+            None => line.text = Some(text.clone()),
+        },
+        Payload::Binary(binary) => line.binary = Some(STANDARD.encode(binary)),
+    }
+    serde_json::to_writer(&mut *bytes, &line)?;
+    bytes.push(b'\n');
+    Ok(())
+}
+
+/// `text` as it is, if it can stand in a line as JSON and come back unchanged. JSON drops white space around a value,
+/// and `null` would come back as nothing.
+fn raw(text: &str) -> Option<&RawValue> {
+    if text.contains(['\n', '\r']) || text == "null" {
+        return None;
+    }
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    (raw.get() == text).then_some(raw)
+}
+
+/// The frame in a line, or what is wrong with it.
+pub(crate) fn read(line: &str) -> Result<RecordedFrame, String> {
+    let line: Line<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let payload = match (line.frame, line.text, line.binary) {
+        (Some(frame), None, None) => Payload::Text(frame.get().to_owned()),
+        (None, Some(text), None) => Payload::Text(text),
+        (None, None, Some(binary)) => {
+            Payload::Binary(STANDARD.decode(binary).map_err(|error| format!("its base64 is broken: {error}"))?)
+        }
+        _ => return Err("it must have exactly one of `frame`, `text` and `binary`".to_owned()),
+    };
+    Ok(RecordedFrame { received_time: line.at, payload })
+}

@@ -1,0 +1,96 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::line::{self, Header};
+use crate::{RecordedFrame, RecordingProblem};
+
+/// Uncompressed bytes after which everything is pushed to the operating system, so that a crash loses little.
+const FLUSH_BYTES: usize = 256 * 1024;
+/// And time between frames, in nanoseconds.
+const FLUSH_NANOS: i64 = 1_000_000_000;
+/// JSON of quotes shrinks tenfold at the fastest level already.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Writes a recording.
+pub struct RecordingWriter {
+    path: PathBuf,
+    file: Output,
+    line: Vec<u8>,
+    unflushed: usize,
+    flushed_at: i64,
+}
+
+enum Output {
+    Plain(BufWriter<File>),
+    Zstd(zstd::Encoder<'static, BufWriter<File>>),
+}
+
+impl RecordingWriter {
+    /// Makes the file, over one that is there, and writes the header. Compressed if the name ends in `.zst`.
+    pub fn create(path: &Path, header: &Header) -> Result<Self, RecordingProblem> {
+        let problem = |problem| RecordingProblem::Create { path: path.to_owned(), problem };
+        let file = BufWriter::new(File::create(path).map_err(problem)?);
+        let file = if is_compressed(path) {
+            Output::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(problem)?)
+        } else {
+            Output::Plain(file)
+        };
+        let mut writer = Self { path: path.to_owned(), file, line: Vec::new(), unflushed: 0, flushed_at: i64::MIN };
+        let written = (|| {
+            serde_json::to_writer(writer.file.writer(), header)?;
+            writer.file.writer().write_all(b"\n")?;
+            writer.file.writer().flush()
+        })();
+        written.map_err(|problem| writer.problem(problem))?;
+        Ok(writer)
+    }
+
+    /// Adds a frame.
+    pub fn write(&mut self, frame: &RecordedFrame) -> Result<(), RecordingProblem> {
+        self.try_write(frame).map_err(|problem| self.problem(problem))
+    }
+
+    /// Writes what is still on its way, down to the disk.
+    pub fn finish(self) -> Result<(), RecordingProblem> {
+        let Self { path, file, .. } = self;
+        let finish = || {
+            let file = match file {
+                Output::Plain(file) => file,
+                Output::Zstd(file) => file.finish()?,
+            };
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        };
+        finish().map_err(|problem| RecordingProblem::Write { path, problem })
+    }
+
+    fn try_write(&mut self, frame: &RecordedFrame) -> io::Result<()> {
+        self.line.clear();
+        line::write(frame, &mut self.line)?;
+        self.file.writer().write_all(&self.line)?;
+        self.unflushed += self.line.len();
+        if self.unflushed > FLUSH_BYTES || frame.received_time.saturating_sub(self.flushed_at) > FLUSH_NANOS {
+            self.file.writer().flush()?;
+            self.unflushed = 0;
+            self.flushed_at = frame.received_time;
+        }
+        Ok(())
+    }
+
+    fn problem(&self, problem: io::Error) -> RecordingProblem {
+        RecordingProblem::Write { path: self.path.clone(), problem }
+    }
+}
+
+impl Output {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Plain(file) => file,
+            Self::Zstd(file) => file,
+        }
+    }
+}
+
+pub(crate) fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "zst")
+}

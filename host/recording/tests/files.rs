@@ -1,0 +1,107 @@
+//! Recordings through real files: what goes in comes out, and a damaged file never gives a wrong frame.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use quotegate_recording::{Header, Payload, RecordedFrame, Recording, RecordingProblem, RecordingWriter};
+
+fn frame() -> impl Strategy<Value = RecordedFrame> {
+    let text = prop_oneof![
+        Just(r#"[{"T":"q","S":"SPY","bp":1.0}]"#.to_owned()),
+        Just(" [ 1 ] ".to_owned()),
+        Just("null".to_owned()),
+        Just("[1,\n2]".to_owned()),
+        ".*",
+    ];
+    let payload = prop_oneof![
+        text.prop_map(Payload::Text),
+        prop::collection::vec(any::<u8>(), 0..40).prop_map(Payload::Binary),
+    ];
+    (any::<i64>(), payload).prop_map(|(received_time, payload)| RecordedFrame { received_time, payload })
+}
+
+fn write(path: &Path, frames: &[RecordedFrame]) {
+    let mut writer = RecordingWriter::create(path, &Header::new("iex", "json")).unwrap();
+    for frame in frames {
+        writer.write(frame).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn files() -> (tempfile::TempDir, [PathBuf; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.jsonl", "a.jsonl.zst"].map(|name| folder.path().join(name));
+    (folder, paths)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn frames_come_back_byte_for_byte(frames in prop::collection::vec(frame(), 0..20)) {
+        let (_folder, paths) = files();
+        for path in paths {
+            write(&path, &frames);
+            let read: Result<Vec<_>, _> = Recording::open(&path).unwrap().collect();
+            prop_assert_eq!(&read.unwrap(), &frames);
+        }
+    }
+
+    #[test]
+    fn a_cut_gives_the_frames_before_it_and_then_says_so(frames in prop::collection::vec(frame(), 1..6)) {
+        let (_folder, paths) = files();
+        for path in paths {
+            write(&path, &frames);
+            let whole = std::fs::read(&path).unwrap();
+            for length in 0..whole.len() {
+                std::fs::write(&path, &whole[..length]).unwrap();
+                let Ok(recording) = Recording::open(&path) else { continue };
+                let read: Vec<_> = recording.collect();
+                let good = read.iter().take_while(|frame| frame.is_ok()).count();
+                for (read, written) in read.iter().zip(&frames).take(good) {
+                    prop_assert_eq!(read.as_ref().unwrap(), written);
+                }
+                match &read[good..] {
+                    // Between two lines, or two blocks of compressed lines, a cut does not show.
+                    [] => prop_assert!(path.extension().unwrap() == "zst" || whole[length - 1] == b'\n'),
+                    [Err(RecordingProblem::CutOff { good: told, .. })] => prop_assert_eq!(*told, good as u64),
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+        }
+    }
+}
+
+fn problem(path: &Path) -> String {
+    match Recording::open(path) {
+        Err(problem) => problem.to_string(),
+        Ok(mut recording) => recording.find_map(Result::err).unwrap().to_string(),
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_told_apart() {
+    let (folder, [path, compressed]) = files();
+    assert!(problem(&path).contains("cannot be opened"));
+    std::fs::write(&path, "hello\n").unwrap();
+    assert!(problem(&path).contains("is not a recording"));
+    std::fs::write(&compressed, "hello\n").unwrap();
+    assert!(problem(&compressed).contains("is not a recording"));
+    std::fs::write(&path, "{\"quotegate_recording\":2}\n").unwrap();
+    assert!(problem(&path).contains("use a newer quotegate"));
+    let missing = folder.path().join("no/such/folder.jsonl");
+    let created = RecordingWriter::create(&missing, &Header::new("iex", "json"));
+    assert!(created.err().unwrap().to_string().contains("cannot be created"));
+}
+
+#[test]
+fn a_line_that_is_no_frame_is_named() {
+    let (_folder, [path, _]) = files();
+    write(&path, &[]);
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("{\"at\":1}\n");
+    std::fs::write(&path, text).unwrap();
+    assert!(problem(&path).starts_with("line 2 of the recording"));
+}

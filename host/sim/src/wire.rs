@@ -1,0 +1,163 @@
+//! How messages look: JSON text or MessagePack, as the client asked at the upgrade.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use quotegate_quote::{Quote, Symbol, conditions};
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    MessagePack,
+}
+
+/// Quotes on their way into one frame.
+#[derive(Debug)]
+pub(crate) struct FrameBuilder {
+    encoding: Encoding,
+    body: Vec<u8>,
+    count: usize,
+}
+
+impl Encoding {
+    /// A control message: an array with one object.
+    pub(crate) fn control(self, message: &Value) -> Message {
+        let frame = Value::Array(vec![message.clone()]);
+        match self {
+            Self::Json => Message::text(frame.to_string()),
+            // Maps keep no order in JSON values, and clients want `T` first; in the alphabet capitals come first.
+            Self::MessagePack => Message::binary(rmp_serde::to_vec(&frame).unwrap_or_default()),
+        }
+    }
+
+    /// What a client said, if it makes sense at all.
+    pub(crate) fn read(self, message: &Message) -> Option<Value> {
+        match (self, message) {
+            (_, Message::Text(text)) => serde_json::from_str(text).ok(),
+            (Self::MessagePack, Message::Binary(bytes)) => rmp_serde::from_slice(bytes).ok(),
+            (_, Message::Binary(bytes)) => serde_json::from_slice(bytes).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl FrameBuilder {
+    pub(crate) fn new(encoding: Encoding) -> Self {
+        Self { encoding, body: Vec::new(), count: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn push(&mut self, symbol: &Symbol, quote: &Quote) {
+        match self.encoding {
+            Encoding::Json => {
+                if self.count > 0 {
+                    self.body.push(b',');
+                }
+                // A vector takes whatever is written.
+                let _ = json_quote(&mut self.body, symbol, quote);
+            }
+            Encoding::MessagePack => msgpack_quote(&mut self.body, symbol, quote),
+        }
+        self.count += 1;
+    }
+
+    /// The frame, and a builder that is empty again.
+    pub(crate) fn take(&mut self) -> Message {
+        let mut frame = Vec::with_capacity(self.body.len() + 5);
+        match self.encoding {
+            Encoding::Json => {
+                frame.push(b'[');
+                frame.append(&mut self.body);
+                frame.push(b']');
+            }
+            Encoding::MessagePack => {
+                frame.push(0xdd);
+                frame.extend((self.count as u32).to_be_bytes());
+                frame.append(&mut self.body);
+            }
+        }
+        self.count = 0;
+        match self.encoding {
+            Encoding::Json => Message::text(String::from_utf8(frame).unwrap_or_default()),
+            Encoding::MessagePack => Message::binary(frame),
+        }
+    }
+}
+
+fn json_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) -> std::io::Result<()> {
+    let Quote { bid_price, bid_size, ask_price, ask_size, .. } = quote;
+    let (bx, ax, z) = (char::from(quote.bid_exchange), char::from(quote.ask_exchange), char::from(quote.tape));
+    let time = Timestamp::from_nanosecond(i128::from(quote.event_time)).unwrap_or_default();
+    write!(
+        body,
+        r#"{{"T":"q","S":"{symbol}","bx":"{bx}","bp":{bid_price},"bs":{bid_size},"ax":"{ax}","ap":{ask_price},"as":{ask_size},"c":["#
+    )?;
+    for (at, letter) in conditions::letters(quote.conditions).enumerate() {
+        write!(body, "{}\"{letter}\"", if at > 0 { "," } else { "" })?;
+    }
+    write!(body, r#"],"z":"{z}","t":"{time}"}}"#)
+}
+
+/// `T` first, since Alpaca's Go client wants it there; the time as extension −1.
+fn msgpack_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) {
+    body.push(0x80 | 11);
+    put_texts(body, &["T", "q", "S", symbol.as_str(), "bx"]);
+    put_letter(body, quote.bid_exchange);
+    put_texts(body, &["bp"]);
+    put_number(body, quote.bid_price);
+    put_texts(body, &["bs"]);
+    put_number(body, quote.bid_size);
+    put_texts(body, &["ax"]);
+    put_letter(body, quote.ask_exchange);
+    put_texts(body, &["ap"]);
+    put_number(body, quote.ask_price);
+    put_texts(body, &["as"]);
+    put_number(body, quote.ask_size);
+    put_texts(body, &["c"]);
+    let letters = conditions::letters(quote.conditions);
+    body.push(0x90 | letters.count() as u8);
+    for letter in conditions::letters(quote.conditions) {
+        put_letter(body, letter as u8);
+    }
+    put_texts(body, &["z"]);
+    put_letter(body, quote.tape);
+    put_texts(body, &["t"]);
+    let (seconds, nanos) = (quote.event_time.div_euclid(1_000_000_000), quote.event_time.rem_euclid(1_000_000_000));
+    body.extend([0xc7, 12, 0xff]);
+    body.extend((nanos as u32).to_be_bytes());
+    body.extend(seconds.to_be_bytes());
+}
+
+fn put_texts(body: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        match text.len() {
+            length @ 0..=31 => body.push(0xa0 | length as u8),
+            length => body.extend([0xd9, length as u8]),
+        }
+        body.extend(text.bytes());
+    }
+}
+
+fn put_letter(body: &mut Vec<u8>, letter: u8) {
+    match letter {
+        0 => body.push(0xa0),
+        letter => body.extend([0xa1, letter]),
+    }
+}
+
+/// Whole numbers as integers, as Alpaca's encoder writes sizes.
+fn put_number(body: &mut Vec<u8>, number: f64) {
+    if number.fract() == 0.0 && (0.0..65_536.0).contains(&number) {
+        body.push(0xcd);
+        body.extend((number as u16).to_be_bytes());
+    } else {
+        body.push(0xcb);
+        body.extend(number.to_be_bytes());
+    }
+}
