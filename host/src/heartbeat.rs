@@ -71,7 +71,8 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     status.count_heartbeats(round.written);
     match round.problem {
         None => {
-            let sum = |of: fn(&TenantSnapshot) -> u64| snapshot.tenants.iter().map(|(_, tenant)| of(tenant)).sum::<u64>();
+            let sum =
+                |of: fn(&TenantSnapshot) -> u64| snapshot.tenants.iter().map(|(_, tenant)| of(tenant)).sum::<u64>();
             let (quotes, written, dirty) = (sum(|t| t.quotes), sum(|t| t.written), sum(|t| t.dirty));
             info!(
                 event_type = "heartbeat",

@@ -59,8 +59,7 @@ impl Router {
                 }
             }
         }
-        let destination =
-            Destination { inbox, slots: 0, staged: QuoteColumns::default(), new_symbols: Vec::new() };
+        let destination = Destination { inbox, slots: 0, staged: QuoteColumns::default(), new_symbols: Vec::new() };
         self.tenants.push(destination);
     }
 
@@ -129,8 +128,7 @@ mod tests {
 
     fn house(wants: &[Wanted]) -> (Router, Vec<Arc<Inbox>>) {
         let mut router = Router::default();
-        let inboxes: Vec<_> =
-            wants.iter().map(|_| Arc::new(Inbox::new(100, Arc::new(Notify::new())))).collect();
+        let inboxes: Vec<_> = wants.iter().map(|_| Arc::new(Inbox::new(100, Arc::new(Notify::new())))).collect();
         for (wanted, inbox) in wants.iter().zip(&inboxes) {
             router.add(wanted, inbox.clone());
         }

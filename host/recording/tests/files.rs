@@ -15,10 +15,8 @@ fn frame() -> impl Strategy<Value = RecordedFrame> {
         Just("[1,\n2]".to_owned()),
         ".*",
     ];
-    let payload = prop_oneof![
-        text.prop_map(Payload::Text),
-        prop::collection::vec(any::<u8>(), 0..40).prop_map(Payload::Binary),
-    ];
+    let payload =
+        prop_oneof![text.prop_map(Payload::Text), prop::collection::vec(any::<u8>(), 0..40).prop_map(Payload::Binary),];
     (any::<i64>(), payload).prop_map(|(received_time, payload)| RecordedFrame { received_time, payload })
 }
 

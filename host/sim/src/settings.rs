@@ -107,7 +107,11 @@ impl FromStr for Universe {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(count) = text.trim().parse() {
-            return if (1..=Self::MAX).contains(&count) { Ok(Self::Count(count)) } else { Err(UniverseProblem::Count(count)) };
+            return if (1..=Self::MAX).contains(&count) {
+                Ok(Self::Count(count))
+            } else {
+                Err(UniverseProblem::Count(count))
+            };
         }
         let symbol = |name: &str| {
             Symbol::new(name).map_err(|problem| UniverseProblem::Symbol { name: name.to_owned(), problem })

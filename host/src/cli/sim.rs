@@ -37,8 +37,13 @@ pub(super) struct SimArgs {
 pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
     let _log = log::start(log::LogFormat::Auto, "info").map_err(Failure::Usage)?;
     let stop = signals::stop_on_signal()?;
-    let settings =
-        SimSettings { universe: args.symbols, rate: args.rate, fault: args.fault, seed: args.seed, ..SimSettings::default() };
+    let settings = SimSettings {
+        universe: args.symbols,
+        rate: args.rate,
+        fault: args.fault,
+        seed: args.seed,
+        ..SimSettings::default()
+    };
     let simulator = Simulator::bind(args.listen, settings)
         .await
         .with_context(|| format!("cannot listen on {}; choose another with --listen", args.listen))?;

@@ -43,10 +43,7 @@ pub(crate) fn feed(
 }
 
 /// How to connect to the embedded simulator, which takes any key and is never closed.
-pub(crate) fn simulated_feed(
-    settings: &quotegate_config::FeedSettings,
-    url: String,
-) -> anyhow::Result<FeedSettings> {
+pub(crate) fn simulated_feed(settings: &quotegate_config::FeedSettings, url: String) -> anyhow::Result<FeedSettings> {
     let credentials = quotegate_feed::Credentials {
         key_id: "simulated".to_owned(),
         secret_key: SecretString::from("simulated"),
@@ -165,6 +162,7 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::
 
 /// A name for this host: Cloud Run's revision where there is one, and a random part that tells two hosts apart.
 pub(crate) fn instance() -> String {
-    let name = std::env::var("K_REVISION").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "quotegate".into());
+    let name =
+        std::env::var("K_REVISION").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "quotegate".into());
     format!("{name}-{:08x}", fastrand::u32(..))
 }

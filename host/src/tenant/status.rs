@@ -81,7 +81,9 @@ impl TenantStatus {
         let (counter, problem) = match outcome {
             Outcome::Written => (&self.written, None),
             Outcome::Retry { reason, .. } => (&self.retried, Some(reason.to_string())),
-            Outcome::Refused { code, message } => (&self.refused, Some(format!("{code}: {message}; {}", code.remedy()))),
+            Outcome::Refused { code, message } => {
+                (&self.refused, Some(format!("{code}: {message}; {}", code.remedy())))
+            }
         };
         counter.fetch_add(1, Relaxed);
         let mut last = self.last();

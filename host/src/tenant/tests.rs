@@ -1,9 +1,9 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
 use super::*;
-use quotegate_sink::Outcome;
 use proptest::prelude::*;
 use quotegate_quote::{Quote, QuoteColumns, Value};
+use quotegate_sink::Outcome;
 use std::collections::HashMap;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -61,14 +61,8 @@ impl Room {
             collection: "live_quotes".into(),
             retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
         };
-        let links = Links {
-            inbox: inbox.clone(),
-            doorbell,
-            budget,
-            writes,
-            status: status.clone(),
-            deadline: deadline_seen,
-        };
+        let links =
+            Links { inbox: inbox.clone(), doorbell, budget, writes, status: status.clone(), deadline: deadline_seen };
         let task = tokio::spawn(Tenant::new(plan, links).run());
         let sink = tokio::spawn(async move {
             let mut attempts = Vec::new();

@@ -1,0 +1,319 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::{SinkExt, StreamExt};
+use jiff::Timestamp;
+use quotegate_quote::{Quote, Symbol};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::handle::{Push, Shared};
+use crate::market::Market;
+use crate::protocol::{self, Request, Session, error};
+use crate::wire::{Encoding, FrameBuilder};
+use crate::{Fault, Rate};
+
+/// How often quotes that have come due leave.
+const TICK: Duration = Duration::from_millis(2);
+/// Quotes in a frame at the most, and in every frame at the highest rate.
+const FULL_FRAME: usize = 64;
+/// Frames, or quotes, after which the faults that wait begin.
+const WARM_UP: u64 = 100;
+
+/// What is known of a client from its upgrade.
+pub(crate) struct Client {
+    pub(crate) path: String,
+    pub(crate) encoding: Encoding,
+    /// Key and secret, if they were in the headers.
+    pub(crate) keys: Option<(String, String)>,
+}
+
+/// One client from its upgrade to its end.
+pub(crate) struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    client: Client,
+    number: u64,
+    shared: Arc<Shared>,
+    pushes: broadcast::Receiver<Push>,
+    session: Session,
+    market: Market,
+    /// The stocks of the market that the client has subscribed to.
+    chosen: Vec<usize>,
+    frame: FrameBuilder,
+    rng: Rng,
+    frames: u64,
+    quotes: u64,
+    last_time: i64,
+    holds_place: bool,
+}
+
+/// The connection is over.
+struct Over;
+
+type Step = Result<(), Over>;
+
+impl Connection {
+    pub(crate) fn new(socket: WebSocketStream<TcpStream>, client: Client, number: u64, shared: Arc<Shared>) -> Self {
+        let settings = &shared.settings;
+        Self {
+            pushes: shared.pushes.subscribe(),
+            session: Session::default(),
+            market: Market::new(settings.universe.symbols(), settings.seed),
+            chosen: Vec::new(),
+            frame: FrameBuilder::new(client.encoding),
+            rng: Rng::with_seed(settings.seed),
+            frames: 0,
+            quotes: 0,
+            last_time: 0,
+            holds_place: false,
+            socket,
+            client,
+            number,
+            shared,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let _ = self.talk().await;
+    }
+
+    async fn talk(&mut self) -> Step {
+        self.say(&json!({"T": "success", "msg": "connected"})).await?;
+        if let Some((key, secret)) = self.client.keys.clone() {
+            self.authenticate(&key, &secret).await?;
+        }
+        let deadline = Instant::now() + self.shared.settings.auth_timeout;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut sent_until = Instant::now();
+        loop {
+            if self.is_stuck() {
+                // Neither read nor written; only the end of the simulator, or of the socket's owner, ends this.
+                std::future::pending::<()>().await;
+            }
+            let full_speed = self.shared.settings.rate == Rate::Max && !self.chosen.is_empty();
+            tokio::select! {
+                biased;
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Over),
+                    Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                        self.hear(&message).await?;
+                        sent_until = Instant::now();
+                    }
+                    // The library answers pings by itself, with the next write.
+                    Some(Ok(_)) => self.socket.flush().await.map_err(|_| Over)?,
+                },
+                push = self.pushes.recv() => self.obey(push).await?,
+                () = sleep_until(deadline), if !self.session.authenticated => {
+                    return self.refuse(404, "auth timeout").await;
+                }
+                () = std::future::ready(()), if full_speed => {
+                    for _ in 0..FULL_FRAME {
+                        self.send_quotes(self.shared.settings.quotes_per_frame.unwrap_or(FULL_FRAME)).await?;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                now = ticks.tick() => sent_until = self.send_due(sent_until, now).await?,
+            }
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.shared.fault() == Some(Fault::NoPong) && self.quotes >= WARM_UP
+    }
+
+    async fn hear(&mut self, message: &Message) -> Step {
+        let message = self.client.encoding.read(message);
+        match protocol::read(message.as_ref()) {
+            Request::Authenticate(key, secret) => self.authenticate(&key, &secret).await,
+            _ if !self.session.authenticated => self.say(&error(401, "not authenticated")).await,
+            Request::Wrong(code, text) => self.say(&error(code, text)).await,
+            Request::Change { subscribe, lists } => {
+                match self.session.change(subscribe, lists, self.shared.settings.symbol_limit) {
+                    Err(error) => self.say(&error).await,
+                    Ok(()) => {
+                        if self.shared.fault() == Some(Fault::MissingAck) {
+                            self.session.forget_half();
+                        }
+                        self.choose();
+                        let acknowledgement = self.session.acknowledgement();
+                        self.say(&acknowledgement).await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, key: &str, secret: &str) -> Step {
+        if self.session.authenticated {
+            return self.say(&error(403, "already authenticated")).await;
+        }
+        let fault = self.shared.fault();
+        let known = self.shared.settings.keys.as_ref().is_none_or(|keys| (&*keys.0, &*keys.1) == (key, secret));
+        if !known || key.is_empty() || fault == Some(Fault::AuthRefused) {
+            self.shared.counters.refused.fetch_add(1, Relaxed);
+            return self.say(&error(402, "auth failed")).await;
+        }
+        if fault == Some(Fault::ConnectionLimit) || !self.shared.take_place(&self.client.path) {
+            self.shared.counters.refused.fetch_add(1, Relaxed);
+            // The socket stays open: Alpaca's Go client tries again on it.
+            return self.say(&error(406, "connection limit exceeded")).await;
+        }
+        self.holds_place = true;
+        self.session.authenticated = true;
+        self.say(&json!({"T": "success", "msg": "authenticated"})).await
+    }
+
+    fn choose(&mut self) {
+        let chosen = self.market.symbols().enumerate().filter(|(_, symbol)| self.session.wants(symbol));
+        self.chosen = chosen.map(|(at, _)| at).collect();
+        self.shared.set_subscribed(self.number, self.session.quotes().cloned().collect());
+    }
+
+    async fn obey(&mut self, push: Result<Push, broadcast::error::RecvError>) -> Step {
+        match push {
+            Ok(Push::Quote(symbol, quote)) if self.session.wants(&symbol) => self.send_quote(&symbol, &quote).await,
+            Ok(Push::Raw(message)) if self.session.authenticated => self.send(message).await,
+            Ok(Push::Disconnect) => Err(Over),
+            // Not for this client, or so slow that pushes were missed: then they are missed.
+            _ => Ok(()),
+        }
+    }
+
+    async fn send_quote(&mut self, symbol: &Symbol, quote: &Quote) -> Step {
+        let mut frame = FrameBuilder::new(self.client.encoding);
+        frame.push(symbol, quote);
+        self.shared.counters.quotes.fetch_add(1, Relaxed);
+        self.send(frame.take()).await
+    }
+
+    /// Sends what has come due since `sent_until`, and says until when that is.
+    async fn send_due(&mut self, sent_until: Instant, now: Instant) -> Result<Instant, Over> {
+        let Rate::PerSecond(rate) = self.shared.settings.rate else { return Ok(now) };
+        if self.chosen.is_empty() || rate <= 0.0 {
+            return Ok(now);
+        }
+        let mut due = ((now - sent_until).as_secs_f64() * rate) as usize;
+        // A machine that was asleep must not send hours of quotes at once.
+        due = due.min(rate as usize + 1);
+        if due == 0 {
+            return Ok(sent_until);
+        }
+        let sent_until = sent_until + Duration::from_secs_f64(due as f64 / rate);
+        while due > 0 {
+            let quotes = self.shared.settings.quotes_per_frame.unwrap_or(due.min(FULL_FRAME));
+            self.send_quotes(quotes).await?;
+            due = due.saturating_sub(quotes);
+        }
+        Ok(sent_until.max(now - Duration::from_secs(1)))
+    }
+
+    /// One frame of the market's own quotes, or what the fault makes of it.
+    async fn send_quotes(&mut self, quotes: usize) -> Step {
+        let fault = self.shared.fault();
+        match fault {
+            Some(Fault::Silent | Fault::NoPong) if self.quotes >= WARM_UP => return Ok(()),
+            Some(Fault::SlowClient) if self.frames >= WARM_UP => return self.refuse(407, "slow client").await,
+            Some(Fault::InternalError) if self.frames >= WARM_UP => return self.refuse(500, "internal error").await,
+            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Over),
+            Some(Fault::Garbage) if self.frames % 10 == 5 => self.send_garbage().await?,
+            Some(Fault::UnknownTypes) if self.frames % 10 == 5 => self.send_unknown().await?,
+            _ => {}
+        }
+        let quotes = if fault == Some(Fault::HugeFrame) && self.frames % 100 == 50 { 50_000 } else { quotes };
+        let mut time = self.now();
+        for _ in 0..quotes {
+            time += 1;
+            if let Some((symbol, quote)) = self.market.quote(&self.chosen, time) {
+                self.frame.push(symbol, &quote);
+            }
+        }
+        self.last_time = time;
+        self.frames += 1;
+        self.quotes += self.frame.len() as u64;
+        self.shared.counters.quotes.fetch_add(self.frame.len() as u64, Relaxed);
+        let mut frame = self.frame.take();
+        if fault == Some(Fault::Truncated) && self.frames % 10 == 5 {
+            frame = cut(frame);
+        }
+        self.send(frame).await
+    }
+
+    async fn send_garbage(&mut self) -> Step {
+        let bytes: Vec<u8> = (0..self.rng.usize(1..200)).map(|_| self.rng.u8(..)).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        self.send(Message::binary(bytes)).await?;
+        self.send(Message::text(text)).await
+    }
+
+    /// Messages that a client should step over, and quotes that are unusual and right.
+    async fn send_unknown(&mut self) -> Step {
+        for message in [
+            json!({"T": "x", "S": "SPY", "i": 52_983_525_029_461_u64}),
+            json!({"T": "brand-new", "nested": {"list": [1, null, "a\"b\\c"]}}),
+            json!({"T": "s", "S": "SPY", "sc": "H", "sm": "Trading Halt", "t": "2021-02-22T19:15:00Z"}),
+            json!({}),
+        ] {
+            self.send(self.client.encoding.control(&message)).await?;
+        }
+        let Some(symbol) = self.chosen.first().and_then(|at| self.market.symbols().nth(*at)).cloned() else {
+            return Ok(());
+        };
+        for conditions in [json!(null), json!("R"), json!(["R", "A"])] {
+            let time = Timestamp::from_nanosecond(i128::from(self.now() + 1)).unwrap_or_default().to_string();
+            self.last_time = self.now() + 1;
+            let quote = json!({
+                "T": "q", "S": symbol.as_str(), "bp": 10, "bs": 1, "ap": 10.5, "as": 2,
+                "c": conditions, "r": 17, "n": {"x": []}, "t": time,
+            });
+            self.shared.counters.quotes.fetch_add(1, Relaxed);
+            self.send(self.client.encoding.control(&quote)).await?;
+        }
+        Ok(())
+    }
+
+    /// Later than any quote before.
+    fn now(&self) -> i64 {
+        let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        now.max(self.last_time)
+    }
+
+    async fn refuse(&mut self, code: u16, text: &str) -> Step {
+        self.say(&error(code, text)).await?;
+        let _ = self.socket.close(None).await;
+        Err(Over)
+    }
+
+    async fn say(&mut self, message: &Value) -> Step {
+        let message = self.client.encoding.control(message);
+        self.send(message).await
+    }
+
+    async fn send(&mut self, message: Message) -> Step {
+        self.socket.send(message).await.map_err(|_| Over)
+    }
+}
+
+/// Only the first two thirds of a frame.
+fn cut(frame: Message) -> Message {
+    match frame {
+        Message::Text(text) => Message::text(text.chars().take(text.len() * 2 / 3).collect::<String>()),
+        Message::Binary(bytes) => Message::binary(bytes[..bytes.len() * 2 / 3].to_vec()),
+        other => other,
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.forget(self.number);
+        if self.holds_place {
+            self.shared.free_place(&self.client.path);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::connection::{Client, Connection};
+use crate::handle::Shared;
+use crate::wire::Encoding;
+use crate::{Fault, SimHandle, SimSettings};
+
+/// A listening simulator.
+#[derive(Debug)]
+pub struct Simulator {
+    listener: TcpListener,
+    address: SocketAddr,
+    handle: SimHandle,
+}
+
+impl Simulator {
+    /// Listens on `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, settings: SimSettings) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, handle: SimHandle::new(settings) })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For whoever wants to steer it while it runs.
+    pub fn handle(&self) -> SimHandle {
+        self.handle.clone()
+    }
+
+    /// Serves until `stop`; then waits for every connection to end.
+    pub async fn run(self, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        number += 1;
+                        let (shared, stop) = (self.handle.shared.clone(), stop.clone());
+                        connections.spawn(async move {
+                            tokio::select! {
+                                () = stop.cancelled() => {}
+                                () = serve(stream, number, shared) => {}
+                            }
+                        });
+                    }
+                    // Out of file descriptors, most likely: others may close theirs.
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        }
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let mut client = None;
+    #[allow(clippy::result_large_err)] // the type is the library's
+    let upgrade = |request: &Request, response: Response| {
+        if shared.fault() == Some(Fault::Http429) {
+            let mut refusal = ErrorResponse::new(None);
+            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Err(refusal);
+        }
+        client = Some(describe(request));
+        Ok(response)
+    };
+    let Ok(socket) = accept_hdr_async(stream, upgrade).await else {
+        shared.counters.refused.fetch_add(1, Relaxed);
+        return;
+    };
+    let Some(client) = client else { return };
+    shared.counters.connections.fetch_add(1, Relaxed);
+    info!(path = client.path, encoding = ?client.encoding, "client {number} has connected");
+    Connection::new(socket, client, number, shared).run().await;
+    info!("client {number} has gone");
+}
+
+fn describe(request: &Request) -> Client {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Client {
+        path: request.uri().path().to_owned(),
+        encoding: match text("content-type") {
+            Some("application/msgpack") => Encoding::MessagePack,
+            _ => Encoding::Json,
+        },
+        keys: keys(headers),
+    }
+}
+
+/// The key pair in the headers, in any of the three documented ways.
+fn keys(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    if let (Some(key), Some(secret)) = (text("apca-api-key-id"), text("apca-api-secret-key")) {
+        return Some((key.to_owned(), secret.to_owned()));
+    }
+    let authorization = text("authorization")?;
+    if let Some(token) = authorization.strip_prefix("Bearer ") {
+        return Some(("access_token".to_owned(), token.to_owned()));
+    }
+    let pair = STANDARD.decode(authorization.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    pair.split_once(':').map(|(key, secret)| (key.to_owned(), secret.to_owned()))
+}
