@@ -6,7 +6,7 @@ use crate::line::{self, Header};
 use crate::{RecordedFrame, RecordingProblem};
 
 /// Uncompressed bytes after which everything is pushed to the operating system, so that a crash loses little.
-const FLUSH_BYTES: usize = 256 * 1024;
+const FLUSH_BYTES: usize = 64 * 1024;
 /// And time between frames, in nanoseconds.
 const FLUSH_NANOS: i64 = 1_000_000_000;
 /// JSON of quotes shrinks tenfold at the fastest level already.
