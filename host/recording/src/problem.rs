@@ -44,8 +44,8 @@ pub enum RecordingProblem {
     },
     /// The file ends in the middle of a line, or of its compressed data.
     #[error(
-        "the recording {path} is cut off in line {line}: the {good} frames before it are good; remove the rest of the \
-         file to use them without this error"
+        "line {line} of the recording {path} is cut off; the {good} frames before it are good: to use them without this \
+         error, keep the first {} lines (`zstd -dc` gives them from a compressed file)", .good + 1
     )]
     CutOff {
         /// The file.
