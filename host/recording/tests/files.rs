@@ -123,11 +123,12 @@ fn a_crash_loses_no_frame_older_than_a_second() {
     let (_folder, paths) = files();
     let frames: Vec<_> = (0..10).map(|n| text(n * 400_000_000, format!("[{n}]"))).collect();
     for path in paths {
-        let read = crash(&path, &frames);
-        assert!(frames.starts_with(&read));
-        let lost = &frames[read.len()..];
-        let last = frames.last().unwrap().received_time;
-        assert!(lost.iter().all(|frame| last - frame.received_time <= 1_000_000_000), "{path:?} lost {lost:?}");
+        for written in (1..=frames.len()).map(|count| &frames[..count]) {
+            let read = crash(&path, written);
+            assert!(written.starts_with(&read));
+            let (lost, last) = (&written[read.len()..], written[written.len() - 1].received_time);
+            assert!(lost.iter().all(|frame| last - frame.received_time <= 1_000_000_000), "{path:?} lost {lost:?}");
+        }
     }
 }
 
