@@ -1,7 +1,11 @@
 //! What an end-to-end test needs to read as a story: the real program, started with an environment of its own, its log
 //! lines as values, and conditions to wait for.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)] // each test file uses its part of it
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses its part of it
+
+mod sim;
+
+pub use sim::Sim;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firestore::errors::FirestoreError;
@@ -86,6 +86,7 @@ pub(super) async fn connect(settings: FirestoreSettings) -> Result<FirestoreDb, 
 }
 
 /// Any failure to build a client without talking to the database is one of finding credentials.
+#[allow(clippy::needless_pass_by_value)] // what `map_err` wants
 pub(super) fn problem(error: FirestoreError) -> ConnectProblem {
     ConnectProblem::NoCredentials(error.to_string())
 }
@@ -106,12 +107,12 @@ async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<Firesto
 }
 
 /// True when Google's libraries will find this very file by themselves.
-fn is_application_default(path: &PathBuf) -> bool {
-    std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some_and(|default| PathBuf::from(default) == *path)
+fn is_application_default(path: &Path) -> bool {
+    std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some_and(|default| default == path)
 }
 
-fn read_credentials(path: &PathBuf) -> Result<Value, ConnectProblem> {
-    let problem = |problem: String| ConnectProblem::CredentialsFile { path: path.clone(), problem };
+fn read_credentials(path: &Path) -> Result<Value, ConnectProblem> {
+    let problem = |problem: String| ConnectProblem::CredentialsFile { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| problem(format!("it cannot be read: {error}")))?;
     // The parser's words could quote the file, and the file is a secret.
     serde_json::from_slice(&bytes).map_err(|error| problem(format!("it is not JSON (line {})", error.line())))

@@ -1,0 +1,126 @@
+//! Google's Firestore emulator, as tests need it: found, started on a free port, read back from, stopped and started
+//! again, and ended with the test however the test ends.
+
+// For tests only: a panic is the message.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod http;
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A Java program needs seconds on a quiet machine.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// A running emulator, or one that was stopped and can be started again on the same port. Its documents are gone after
+/// a stop.
+#[derive(Debug)]
+pub struct Emulator {
+    program: PathBuf,
+    port: u16,
+    shell: Option<Child>,
+}
+
+/// Starts the emulator. `None` where it is not installed, which fails in CI and is told elsewhere.
+pub fn emulator_or_skip() -> Option<Emulator> {
+    let Some(program) = find() else {
+        let how = "the Firestore emulator is not installed: gcloud components install cloud-firestore-emulator";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{how}");
+        eprintln!("SKIPPED: {how}");
+        return None;
+    };
+    // Another program may take the port between this line and the emulator's start: unlikely, and then it says so.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut emulator = Emulator { program, port, shell: None };
+    emulator.start_again();
+    Some(emulator)
+}
+
+fn find() -> Option<PathBuf> {
+    let in_path = |name: &str| {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    };
+    let beside_gcloud = in_path("gcloud").and_then(|gcloud| gcloud.canonicalize().ok());
+    let roots = [
+        std::env::var_os("CLOUDSDK_ROOT").map(PathBuf::from),
+        beside_gcloud.and_then(|gcloud| Some(gcloud.parent()?.parent()?.to_owned())),
+        Some(PathBuf::from("/usr/lib/google-cloud-sdk")),
+        std::env::var_os("HOME").map(|home| Path::new(&home).join("google-cloud-sdk")),
+    ];
+    let program = |root: PathBuf| root.join("platform/cloud-firestore-emulator/cloud_firestore_emulator");
+    let installed = roots.into_iter().flatten().map(program).find(|file| file.is_file());
+    installed.or_else(|| in_path("cloud_firestore_emulator"))
+}
+
+impl Emulator {
+    /// `127.0.0.1:port`, for `FIRESTORE_EMULATOR_HOST`.
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it, with everything in it. Connections break.
+    pub fn stop(&mut self) {
+        if let Some(mut shell) = self.shell.take() {
+            // The shell that reads from our pipe ends its whole group when the pipe closes.
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+            let deadline = Instant::now() + START_LIMIT;
+            while TcpStream::connect(self.host()).is_ok() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Starts it, empty, on the same port, and waits until it answers.
+    pub fn start_again(&mut self) {
+        self.stop();
+        // When this process goes, however it goes, the pipe closes, `read` returns, and the group is ended.
+        let script = r#""$0" start --host=127.0.0.1 --port="$1" >/dev/null 2>&1 & read -r _; kill -KILL 0"#;
+        let shell = Command::new("sh")
+            .args(["-c", script])
+            .arg(&self.program)
+            .arg(self.port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("a shell starts");
+        self.shell = Some(shell);
+        let deadline = Instant::now() + START_LIMIT;
+        while http::get(&self.host(), "/").is_none() {
+            assert!(Instant::now() < deadline, "the emulator does not answer on {}", self.host());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The document at `path` below the database of `project`, with its typed fields (`{"doubleValue": 1.5}`), or
+    /// `None` if there is none.
+    pub fn document(&self, project: &str, path: &str) -> Option<Value> {
+        let document = self.get(project, path)?;
+        document.get("name").is_some().then_some(document)
+    }
+
+    /// Every document of a collection.
+    pub fn documents(&self, project: &str, collection: &str) -> Vec<Value> {
+        let list = self.get(project, &format!("{collection}?pageSize=1000"));
+        list.and_then(|list| list["documents"].as_array().cloned()).unwrap_or_default()
+    }
+
+    fn get(&self, project: &str, path: &str) -> Option<Value> {
+        let path = path.replace('%', "%25");
+        let body = http::get(&self.host(), &format!("/v1/projects/{project}/databases/(default)/documents/{path}"))?;
+        serde_json::from_str(&body).ok()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
