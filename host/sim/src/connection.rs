@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(2);
 const FULL_FRAME: usize = 64;
 /// Frames, or quotes, after which the faults that wait begin.
 const WARM_UP: u64 = 100;
+/// What is written for the key when the secret is a token.
+const TOKENS: [&str; 2] = ["access_token", "oauth"];
 
 /// What is known of a client from its upgrade.
 pub(crate) struct Client {
@@ -94,14 +96,14 @@ impl Connection {
         let mut sent_until = Instant::now();
         loop {
             if self.is_stuck() {
-                // Neither read nor written; only the end of the simulator, or of the socket's owner, ends this.
-                std::future::pending::<()>().await;
+                return self.play_dead().await;
             }
             let full_speed = self.shared.settings.rate == Rate::Max && !self.chosen.is_empty();
             tokio::select! {
                 biased;
                 message = self.socket.next() => match message {
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Over),
+                    Some(Ok(Message::Close(_))) => return self.say_goodbye().await,
+                    Some(Err(_)) | None => return Err(Over),
                     Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
                         self.hear(&message).await?;
                         sent_until = Instant::now();
@@ -126,6 +128,46 @@ impl Connection {
 
     fn is_stuck(&self) -> bool {
         self.shared.fault() == Some(Fault::NoPong) && self.quotes >= WARM_UP
+    }
+
+    /// Neither reads nor writes, with the socket open, until somebody outside ends it. The place is free meanwhile, as
+    /// Alpaca gives up a dead session in time: else no client could be seen to recover.
+    async fn play_dead(&mut self) -> Step {
+        self.leave();
+        let mut ticks = interval(TICK);
+        while self.shared.fault() == Some(Fault::NoPong) {
+            tokio::select! {
+                push = self.pushes.recv() => {
+                    if let Ok(Push::Disconnect) = push {
+                        break;
+                    }
+                }
+                _ = ticks.tick() => {}
+            }
+        }
+        Err(Over)
+    }
+
+    /// Answers a goodbye, which the library does with the next read. The place is free before the client can know.
+    async fn say_goodbye(&mut self) -> Step {
+        self.leave();
+        while let Some(Ok(_)) = self.socket.next().await {}
+        Err(Over)
+    }
+
+    fn leave(&mut self) {
+        self.shared.forget(self.number);
+        if std::mem::take(&mut self.holds_place) {
+            self.shared.free_place(&self.client.path);
+        }
+    }
+
+    /// Any key if none is configured; a token stands for the pair, and is as secret as its secret.
+    fn knows(&self, key: &str, secret: &str) -> bool {
+        match &self.shared.settings.keys {
+            None => !key.is_empty(),
+            Some((known, hidden)) => secret == hidden && (key == known || TOKENS.contains(&key)),
+        }
     }
 
     async fn hear(&mut self, message: &Message) -> Step {
@@ -155,8 +197,7 @@ impl Connection {
             return self.say(&error(403, "already authenticated")).await;
         }
         let fault = self.shared.fault();
-        let known = self.shared.settings.keys.as_ref().is_none_or(|keys| (&*keys.0, &*keys.1) == (key, secret));
-        if !known || key.is_empty() || fault == Some(Fault::AuthRefused) {
+        if !self.knows(key, secret) || fault == Some(Fault::AuthRefused) {
             self.shared.counters.refused.fetch_add(1, Relaxed);
             return self.say(&error(402, "auth failed")).await;
         }
@@ -199,17 +240,20 @@ impl Connection {
         if self.chosen.is_empty() || rate <= 0.0 {
             return Ok(now);
         }
-        let mut due = ((now - sent_until).as_secs_f64() * rate) as usize;
+        // Frames of a fixed size wait until they are full, so that the rate stays what it is.
+        let fixed = self.shared.settings.quotes_per_frame.map(|quotes| quotes.max(1));
         // A machine that was asleep must not send hours of quotes at once.
-        due = due.min(rate as usize + 1);
+        let most = (rate as usize + 1).max(fixed.unwrap_or(1));
+        let mut due = (((now - sent_until).as_secs_f64() * rate) as usize).min(most);
+        due -= due % fixed.unwrap_or(1);
         if due == 0 {
             return Ok(sent_until);
         }
         let sent_until = sent_until + Duration::from_secs_f64(due as f64 / rate);
         while due > 0 {
-            let quotes = self.shared.settings.quotes_per_frame.unwrap_or(due.min(FULL_FRAME));
+            let quotes = fixed.unwrap_or(due.min(FULL_FRAME));
             self.send_quotes(quotes).await?;
-            due = due.saturating_sub(quotes);
+            due -= quotes;
         }
         Ok(sent_until.max(now - Duration::from_secs(1)))
     }
@@ -311,9 +355,6 @@ fn cut(frame: Message) -> Message {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.forget(self.number);
-        if self.holds_place {
-            self.shared.free_place(&self.client.path);
-        }
+        self.leave();
     }
 }

@@ -91,7 +91,9 @@ impl Session {
             }
         }
         let held: BTreeSet<_> = sets.values().flatten().collect();
-        if limit.is_some_and(|limit| held.len() > limit) {
+        // `*` is every symbol there is, and so over any limit.
+        let everything = held.iter().any(|name| *name == "*");
+        if limit.is_some_and(|limit| everything || held.len() > limit) {
             return Err(error(405, "symbol limit exceeded"));
         }
         self.sets = sets;
@@ -137,8 +139,8 @@ impl Session {
 mod tests {
     use super::*;
 
-    fn ask(session: &mut Session, message: Value, limit: Option<usize>) -> Value {
-        match read(Some(&message)) {
+    fn ask(session: &mut Session, message: &Value, limit: Option<usize>) -> Value {
+        match read(Some(message)) {
             Request::Change { subscribe, lists } => match session.change(subscribe, lists, limit) {
                 Ok(()) => session.acknowledgement(),
                 Err(error) => error,
@@ -151,18 +153,18 @@ mod tests {
     #[test]
     fn an_acknowledgement_holds_the_whole_set() {
         let mut session = Session::default();
-        ask(&mut session, json!({"action": "subscribe", "quotes": ["SPY"], "trades": ["AAPL"]}), None);
-        let whole = ask(&mut session, json!({"action": "subscribe", "quotes": ["AAPL"]}), None);
+        ask(&mut session, &json!({"action": "subscribe", "quotes": ["SPY"], "trades": ["AAPL"]}), None);
+        let whole = ask(&mut session, &json!({"action": "subscribe", "quotes": ["AAPL"]}), None);
         assert_eq!(whole["quotes"], json!(["AAPL", "SPY"]));
         assert_eq!((&whole["corrections"], &whole["cancelErrors"]), (&json!(["AAPL"]), &json!(["AAPL"])));
-        let left = ask(&mut session, json!({"action": "unsubscribe", "quotes": ["SPY", "NEVER"]}), None);
+        let left = ask(&mut session, &json!({"action": "unsubscribe", "quotes": ["SPY", "NEVER"]}), None);
         assert_eq!(left["quotes"], json!(["AAPL"]));
     }
 
     #[test]
     fn a_bad_request_changes_nothing() {
         let mut session = Session::default();
-        ask(&mut session, json!({"action": "subscribe", "quotes": ["SPY"]}), Some(2));
+        ask(&mut session, &json!({"action": "subscribe", "quotes": ["SPY"]}), Some(2));
         for (message, code) in [
             (json!({"action": "subscribe", "quotes": ["A B"]}), 400),
             (json!({"action": "subscribe", "quotes": []}), 400),
@@ -171,7 +173,7 @@ mod tests {
             (json!({"action": "subscribe", "orderbooks": ["SPY"]}), 410),
             (json!({"action": "subscribe", "quotes": ["A", "B"]}), 405),
         ] {
-            assert_eq!(ask(&mut session, message.clone(), Some(2))["code"], code, "{message}");
+            assert_eq!(ask(&mut session, &message, Some(2))["code"], code, "{message}");
         }
         assert_eq!(session.quotes().collect::<Vec<_>>(), ["SPY"]);
     }

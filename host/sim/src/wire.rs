@@ -90,43 +90,51 @@ impl FrameBuilder {
     }
 }
 
+/// What a quote has no letter for is left out, as crypto has neither exchanges nor tapes.
 fn json_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) -> std::io::Result<()> {
     let Quote { bid_price, bid_size, ask_price, ask_size, .. } = quote;
-    let (bx, ax, z) = (char::from(quote.bid_exchange), char::from(quote.ask_exchange), char::from(quote.tape));
     let time = Timestamp::from_nanosecond(i128::from(quote.event_time)).unwrap_or_default();
-    write!(
-        body,
-        r#"{{"T":"q","S":"{symbol}","bx":"{bx}","bp":{bid_price},"bs":{bid_size},"ax":"{ax}","ap":{ask_price},"as":{ask_size},"c":["#
-    )?;
+    write!(body, r#"{{"T":"q","S":"{symbol}""#)?;
+    json_letter(body, "bx", quote.bid_exchange)?;
+    write!(body, r#","bp":{bid_price},"bs":{bid_size}"#)?;
+    json_letter(body, "ax", quote.ask_exchange)?;
+    write!(body, r#","ap":{ask_price},"as":{ask_size},"c":["#)?;
     for (at, letter) in conditions::letters(quote.conditions).enumerate() {
         write!(body, "{}\"{letter}\"", if at > 0 { "," } else { "" })?;
     }
-    write!(body, r#"],"z":"{z}","t":"{time}"}}"#)
+    write!(body, "]")?;
+    json_letter(body, "z", quote.tape)?;
+    write!(body, r#","t":"{time}"}}"#)
+}
+
+fn json_letter(body: &mut Vec<u8>, key: &str, letter: u8) -> std::io::Result<()> {
+    match letter {
+        0 => Ok(()),
+        letter => write!(body, r#","{key}":"{}""#, char::from(letter)),
+    }
 }
 
 /// `T` first, since Alpaca's Go client wants it there; the time as extension −1.
 fn msgpack_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) {
-    body.push(0x80 | 11);
-    put_texts(body, &["T", "q", "S", symbol.as_str(), "bx"]);
-    put_letter(body, quote.bid_exchange);
+    let letters = [quote.bid_exchange, quote.ask_exchange, quote.tape];
+    body.push(0x80 | (8 + letters.iter().filter(|letter| **letter != 0).count() as u8));
+    put_texts(body, &["T", "q", "S", symbol.as_str()]);
+    put_letter(body, "bx", quote.bid_exchange);
     put_texts(body, &["bp"]);
     put_number(body, quote.bid_price);
     put_texts(body, &["bs"]);
     put_number(body, quote.bid_size);
-    put_texts(body, &["ax"]);
-    put_letter(body, quote.ask_exchange);
+    put_letter(body, "ax", quote.ask_exchange);
     put_texts(body, &["ap"]);
     put_number(body, quote.ask_price);
     put_texts(body, &["as"]);
     put_number(body, quote.ask_size);
     put_texts(body, &["c"]);
-    let letters = conditions::letters(quote.conditions);
-    body.push(0x90 | letters.count() as u8);
+    body.push(0x90 | conditions::letters(quote.conditions).count() as u8);
     for letter in conditions::letters(quote.conditions) {
-        put_letter(body, letter as u8);
+        body.extend([0xa1, letter as u8]);
     }
-    put_texts(body, &["z"]);
-    put_letter(body, quote.tape);
+    put_letter(body, "z", quote.tape);
     put_texts(body, &["t"]);
     let (seconds, nanos) = (quote.event_time.div_euclid(1_000_000_000), quote.event_time.rem_euclid(1_000_000_000));
     body.extend([0xc7, 12, 0xff]);
@@ -144,10 +152,10 @@ fn put_texts(body: &mut Vec<u8>, texts: &[&str]) {
     }
 }
 
-fn put_letter(body: &mut Vec<u8>, letter: u8) {
-    match letter {
-        0 => body.push(0xa0),
-        letter => body.extend([0xa1, letter]),
+fn put_letter(body: &mut Vec<u8>, key: &str, letter: u8) {
+    if letter != 0 {
+        put_texts(body, &[key]);
+        body.extend([0xa1, letter]);
     }
 }
 
