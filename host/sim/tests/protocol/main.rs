@@ -1,0 +1,8 @@
+//! The simulator as a client meets it: every rule on a real websocket, in both encodings.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod authentication;
+mod client;
+mod faults;
+mod quotes;
+mod subscribing;
