@@ -74,7 +74,7 @@ fn bad_settings_are_all_told_at_once_and_nothing_starts() {
         }
         let finished = finish(&mut command);
         assert_eq!(finished.code, 2, "{verb}: {}", finished.stderr);
-        for part in ["bad.toml:2", "bad.toml:3", "Did you mean burst", "a/b", "S PY"] {
+        for part in ["bad.toml:2", "bad.toml:3", "Did you mean pace.burst", "a/b", "S PY"] {
             assert!(finished.stderr.contains(part), "{verb} does not tell of {part}:\n{}", finished.stderr);
         }
         assert!(!finished.stderr.contains("startup"));
@@ -127,5 +127,5 @@ fn a_recording_that_is_cut_is_told_with_its_line() {
             .env("TENANT_ID", "local"),
     );
     assert_eq!(finished.code, 1);
-    assert!(finished.stderr.contains("cut off in line 3"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("line 3 of the recording"), "{}", finished.stderr);
 }

@@ -20,7 +20,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let loaded = args.settings.load()?;
-    print!("{}", render(&loaded.report()));
+    print!("{}", render(loaded.report()));
     let tenants = loaded.settings.tenants.len();
     println!("\nthe settings are good: {tenants} tenant{}", if tenants == 1 { "" } else { "s" });
     Ok(ExitCode::SUCCESS)

@@ -51,7 +51,7 @@ impl SettingsArgs {
 }
 
 /// A setting that a flag sets.
-pub(super) fn setting(key: &str, value: impl ToString, flag: &str) -> Override {
+pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> Override {
     Override { key: key.to_owned(), value: value.to_string(), flag: flag.to_owned() }
 }
 

@@ -99,7 +99,7 @@ impl PreparedSource {
                 Self::Live(live) => {
                     let Live { settings, simulator, tap } = *live;
                     simulator_task = simulator.map(|simulator| tokio::spawn(simulator.run(stop_simulator.clone())));
-                    Work::Live(Box::new((settings, subscription, tap)))
+                    Work::Live(Box::new(LiveWork { settings, subscription, tap }))
                 }
                 Self::Replay(recording, pace) => Work::Replay(recording, pace),
             };
@@ -114,8 +114,14 @@ impl PreparedSource {
     }
 }
 
+struct LiveWork {
+    settings: FeedSettings,
+    subscription: Subscription,
+    tap: Option<Box<dyn FrameTap>>,
+}
+
 enum Work {
-    Live(Box<(FeedSettings, Subscription, Option<Box<dyn FrameTap>>)>),
+    Live(Box<LiveWork>),
     Replay(Box<Recording>, Pace),
 }
 
@@ -128,7 +134,7 @@ impl Work {
     ) -> anyhow::Result<()> {
         match self {
             Self::Live(live) => {
-                let (settings, subscription, tap) = *live;
+                let LiveWork { settings, subscription, tap } = *live;
                 // The sender stays here: the symbols do not change while the host runs.
                 let (_wanted, subscription) = watch::channel(Arc::new(subscription));
                 Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;

@@ -7,11 +7,11 @@ use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, Quote,
 /// A side without a quote is null, and so is the mid. `bid_price`, `ask_price` and `last_update_ts` repeat other fields
 /// for older UIs.
 pub(crate) fn default_document(
-    collection: &Cow<'static, str>,
+    collection: Cow<'static, str>,
     symbol: &Symbol,
     quote: &Quote,
 ) -> Result<Document, IdProblem> {
-    let key = DocumentKey::new(collection.clone(), symbol.document_id())?;
+    let key = DocumentKey::new(collection, symbol.document_id())?;
     let (bid, ask) = (Value::from(quote.bid()), Value::from(quote.ask()));
     let event_time = Value::Timestamp(quote.event_time);
     let field = |path, value| Field { path: FieldPath::literal(path), value };
@@ -40,7 +40,7 @@ mod tests {
     fn a_side_without_a_quote_is_null_and_so_is_the_mid() {
         let symbol = Symbol::new("BTC/USD").unwrap();
         let quote = Quote { bid_price: 10.0, bid_size: 3.0, event_time: 5, received_time: 7, ..Quote::default() };
-        let document = default_document(&"live_quotes".into(), &symbol, &quote).unwrap();
+        let document = default_document("live_quotes".into(), &symbol, &quote).unwrap();
         assert_eq!(document.key.to_string(), "live_quotes/BTC%2FUSD");
         let value = |name: &str| &document.fields.iter().find(|field| field.path.as_str() == name).unwrap().value;
         assert_eq!((value("bid"), value("bid_price")), (&Value::Double(10.0), &Value::Double(10.0)));

@@ -218,7 +218,8 @@ impl Tenant {
         if self.ready.is_empty() {
             let (slot, quote) = self.table.take_due(now())?;
             let symbol = &self.symbols[slot as usize];
-            let make = || document::default_document(&self.plan.collection, symbol, &quote).into_iter().collect();
+            let make =
+                || document::default_document(self.plan.collection.clone(), symbol, &quote).into_iter().collect();
             let documents: Vec<_> = self.attempts.documents(slot, &quote, make);
             if documents.is_empty() {
                 self.table.resolve(slot, Resolution::Settled, now(), &mut self.rng);

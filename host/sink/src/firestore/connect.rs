@@ -43,6 +43,9 @@ pub enum ConnectProblem {
          key file, or run where there is a metadata server; for a dry run set DRY_RUN=1 ({0})"
     )]
     NoCredentials(String),
+    /// There is no connection now; there may be one later.
+    #[error("Firestore cannot be reached: {0}")]
+    Unreachable(String),
     /// It is there and cannot be used.
     #[error("the credentials file {path}: {problem}")]
     CredentialsFile {
@@ -59,7 +62,7 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-pub(super) async fn connect(settings: FirestoreSettings) -> Result<FirestoreDb, ConnectProblem> {
+pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb, ConnectProblem> {
     install_crypto_provider();
     let named = match (&settings.project_id, &settings.credentials_file) {
         (Some(project), _) => Some(project.clone()),
@@ -71,24 +74,29 @@ pub(super) async fn connect(settings: FirestoreSettings) -> Result<FirestoreDb, 
         None => GoogleEnvironment::detect_google_project_id().await.ok_or(ConnectProblem::NoProject)?,
     };
     let options = FirestoreDbOptions::new(project)
-        .with_database_id(settings.database_id)
+        .with_database_id(settings.database_id.clone())
         .with_request_timeout(settings.request_timeout);
-    if let Some(host) = settings.emulator_host {
-        let url = if host.contains("://") { host } else { format!("http://{host}") };
+    if let Some(host) = &settings.emulator_host {
+        let url = if host.contains("://") { host.clone() } else { format!("http://{host}") };
         let owner = GoogleAuthHeaders::from(Credentials::from(EmulatorOwner(EntityTag::new())));
         let db = FirestoreDb::with_options_auth(options.with_firebase_api_url(url), owner).await;
         return db.map_err(problem);
     }
-    match settings.credentials_file {
-        Some(path) if !is_application_default(&path) => with_file(options, path).await,
+    match &settings.credentials_file {
+        Some(path) if !is_application_default(path) => with_file(options, path.clone()).await,
         _ => FirestoreDb::with_options(options).await.map_err(problem),
     }
 }
 
-/// Any failure to build a client without talking to the database is one of finding credentials.
+/// Building a client looks for credentials and opens the connection; nothing else in it can fail.
 #[allow(clippy::needless_pass_by_value)] // what `map_err` wants
-pub(super) fn problem(error: FirestoreError) -> ConnectProblem {
-    ConnectProblem::NoCredentials(error.to_string())
+fn problem(error: FirestoreError) -> ConnectProblem {
+    match &error {
+        FirestoreError::SystemError(system) if system.public.code.starts_with("GrpcStatus") => {
+            ConnectProblem::Unreachable(system.message.clone())
+        }
+        _ => ConnectProblem::NoCredentials(error.to_string()),
+    }
 }
 
 async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<FirestoreDb, ConnectProblem> {

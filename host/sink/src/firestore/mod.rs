@@ -8,8 +8,9 @@ pub use connect::{ConnectProblem, FirestoreSettings, install_crypto_provider};
 use std::time::Duration;
 
 use firestore::errors::FirestoreError;
-use firestore::{FirestoreBatchWriter, FirestoreDb, FirestoreSimpleBatchWriteOptions, FirestoreSimpleBatchWriter};
-use tracing::debug;
+use firestore::{FirestoreBatchWriter, FirestoreSimpleBatchWriteOptions, FirestoreSimpleBatchWriter};
+use tokio::sync::OnceCell;
+use tracing::{debug, debug_span, warn};
 
 use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, Written};
 
@@ -26,32 +27,44 @@ pub enum WriteMode {
 /// Writes to a Firestore database through `BatchWrite`: not atomic, each document by itself, so one bad document costs
 /// only itself.
 pub struct FirestoreSink {
-    writer: FirestoreSimpleBatchWriter,
-    mode: WriteMode,
+    settings: FirestoreSettings,
+    /// Empty until the database could be reached once; the client mends its connection by itself after that.
+    writer: OnceCell<FirestoreSimpleBatchWriter>,
 }
 
 impl FirestoreSink {
-    /// Finds project and credentials and prepares the connection, which is made with the first request: a database that
-    /// cannot be reached yet is no reason not to start.
+    /// Finds project and credentials, and connects. A database that cannot be reached now is no error: every write tries
+    /// again.
     pub async fn connect(settings: FirestoreSettings) -> Result<Self, ConnectProblem> {
-        let mode = settings.mode;
-        let db = connect::connect(settings).await?;
-        // The crate's own retries would send again what may have become old meanwhile; none at all is said with zero,
-        // `None` would be for ever. The time-out of a request is set on the database.
-        let options = FirestoreSimpleBatchWriteOptions::new().with_retry_max_elapsed_time(Duration::ZERO);
-        let writer = db.create_simple_batch_writer_with_options(options).await.map_err(connect::problem)?;
-        Ok(Self { writer, mode })
+        let sink = Self { settings, writer: OnceCell::new() };
+        match sink.writer().await {
+            Ok(_) => {}
+            Err(problem @ ConnectProblem::Unreachable(_)) => warn!(event_type = "firestore_unreachable", "{problem}"),
+            Err(problem) => return Err(problem),
+        }
+        Ok(sink)
     }
 
-    /// The database, for those who read back what was written.
-    pub fn database(&self) -> &FirestoreDb {
-        &self.writer.db
+    async fn writer(&self) -> Result<&FirestoreSimpleBatchWriter, ConnectProblem> {
+        self.writer
+            .get_or_try_init(|| async {
+                let db = connect::connect(&self.settings).await?;
+                // The crate's own retries would send again what may have become old meanwhile; none at all is said
+                // with zero, `None` would be for ever. The time-out of a request is set on the database.
+                let options = FirestoreSimpleBatchWriteOptions::new().with_retry_max_elapsed_time(Duration::ZERO);
+                Ok(FirestoreSimpleBatchWriter { db, options, batch_span: debug_span!("firestore_batch") })
+            })
+            .await
     }
 
     async fn write_batch(&self, documents: &[TenantDocument]) -> Vec<Outcome> {
-        let parent = self.writer.db.get_documents_path();
-        let writes = documents.iter().map(|document| encode::write(parent, document, self.mode)).collect();
-        match self.writer.write(writes).await {
+        let Ok(writer) = self.writer().await else {
+            return vec![Outcome::retry(RetryReason::Unavailable); documents.len()];
+        };
+        let parent = writer.db.get_documents_path();
+        let mode = self.settings.mode;
+        let writes = documents.iter().map(|document| encode::write(parent, document, mode)).collect();
+        match writer.write(writes).await {
             Ok(response) => {
                 debug!(event_type = "firestore_write", documents = documents.len(), "a batch was answered");
                 response.statuses.iter().map(|status| Outcome::from_code(status.code, &status.message)).collect()
