@@ -8,7 +8,9 @@ use crate::prepare::{PreparedPlugin, Sha256Hash};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginProblem {
     /// Another file than the one pinned.
-    #[error("Its SHA-256 is {found}, but the settings pin {pinned}. Put the right file in place, or pin the new hash after a review.")]
+    #[error(
+        "Its SHA-256 is {found}, but the settings pin {pinned}. Put the right file in place, or pin the new hash after a review."
+    )]
     Pin {
         /// As the settings say.
         pinned: Sha256Hash,
@@ -16,22 +18,33 @@ pub enum PluginProblem {
         found: Sha256Hash,
     },
     /// Over [`PreparedPlugin::MAX_BYTES`].
-    #[error("It has {bytes} bytes; at most {} are accepted. Build it for size and strip it.", PreparedPlugin::MAX_BYTES)]
+    #[error(
+        "It has {bytes} bytes; at most {} are accepted. Build it for size and strip it.",
+        PreparedPlugin::MAX_BYTES
+    )]
     TooLarge {
         /// Of the component.
         bytes: usize,
     },
     /// No magic number.
-    #[error("It is not WebAssembly at all: it does not start with the bytes \\0asm. Name the .wasm file that the build made.")]
+    #[error(
+        "It is not WebAssembly at all: it does not start with the bytes \\0asm. Name the .wasm file that the build made."
+    )]
     NotWasm,
     /// A module where a component is due.
-    #[error("It is a core WebAssembly module, not a component. Turn it into one with `wasm-tools component new`, or build it with the plugin SDK's instructions.")]
+    #[error(
+        "It is a core WebAssembly module, not a component. Turn it into one with `wasm-tools component new`, or build it with the plugin SDK's instructions."
+    )]
     CoreModule,
     /// Neither the module's nor the component's version number.
-    #[error("Its WebAssembly version is unknown here. Build it with tools for the component model (binary version 0d 00 01 00).")]
+    #[error(
+        "Its WebAssembly version is unknown here. Build it with tools for the component model (binary version 0d 00 01 00)."
+    )]
     UnknownBinary,
     /// Truncated, damaged, or uses proposals that are off.
-    #[error("It is damaged, or uses WebAssembly features that are switched off here: {reason}. Build it again without threads, garbage collection, exceptions, 64-bit memories and async.")]
+    #[error(
+        "It is damaged, or uses WebAssembly features that are switched off here: {reason}. Build it again without threads, garbage collection, exceptions, 64-bit memories and async."
+    )]
     Invalid {
         /// wasmtime's words.
         reason: String,
@@ -45,16 +58,23 @@ pub enum PluginProblem {
         remedy: &'static str,
     },
     /// Built for a version that is not served.
-    #[error("It is built for quotegate:plugin@{found}; this host serves {}. Build it with an SDK of such a version.", served())]
+    #[error(
+        "It is built for quotegate:plugin@{found}; this host serves {}. Build it with an SDK of such a version.",
+        served()
+    )]
     Version {
         /// As its imports and exports say; several, if they disagree.
         found: String,
     },
     /// Nothing to configure it by.
-    #[error("It does not export quotegate:plugin/lifecycle. Build it for one of the worlds filter-plugin, map-plugin and plugin.")]
+    #[error(
+        "It does not export quotegate:plugin/lifecycle. Build it for one of the worlds filter-plugin, map-plugin and plugin."
+    )]
     NoLifecycle,
     /// Nothing to call.
-    #[error("It exports neither quotegate:plugin/filter nor quotegate:plugin/mapping, so there is nothing it could do. Build it for one of the worlds filter-plugin, map-plugin and plugin.")]
+    #[error(
+        "It exports neither quotegate:plugin/filter nor quotegate:plugin/mapping, so there is nothing it could do. Build it for one of the worlds filter-plugin, map-plugin and plugin."
+    )]
     NothingToDo,
     /// Right names, wrong functions.
     #[error("Its functions differ from those of the interface: {reason}. Build it against the published WIT.")]

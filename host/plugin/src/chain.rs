@@ -185,10 +185,8 @@ fn rows<'a>(quotes: &'a [(Symbol, Quote)], mapped: &'a [Mapped], open: &[usize])
 }
 
 fn stop(link: &Link) -> Option<StopTenant> {
-    (link.spec.on_error == OnError::StopTenant).then(|| StopTenant {
-        plugin: link.spec.plugin.name().to_owned(),
-        problem: link.last_problem().to_owned(),
-    })
+    (link.spec.on_error == OnError::StopTenant)
+        .then(|| StopTenant { plugin: link.spec.plugin.name().to_owned(), problem: link.last_problem().to_owned() })
 }
 
 /// Moves the kept rows together; returns how many were refused.

@@ -100,7 +100,8 @@ pub(crate) fn check(
 fn check_one(raw: RawDocument, symbol: &Symbol, allowed: &Collections) -> Result<Document, DocumentProblem> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
-    let key = DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentProblem::Id { id: shorten(id), problem })?;
+    let key =
+        DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentProblem::Id { id: shorten(id), problem })?;
     let mut fields = Vec::with_capacity(raw.fields.len());
     for (path, value) in raw.fields {
         if !is_finite(&value) {

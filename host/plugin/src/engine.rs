@@ -30,7 +30,9 @@ impl Default for EngineSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineProblem {
     /// wasmtime refused the settings or the machine.
-    #[error("The WebAssembly engine does not start with {allocator} memory: {reason}. Lower `instances`, or allow more address space (`ulimit -v`).")]
+    #[error(
+        "The WebAssembly engine does not start with {allocator} memory: {reason}. Lower `instances`, or allow more address space (`ulimit -v`)."
+    )]
     Engine {
         /// The allocator that was tried.
         allocator: AllocatorChoice,
@@ -70,8 +72,8 @@ impl PluginEngine {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
-        let engine = Engine::new(&config)
-            .map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
+        let engine =
+            Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
         let cache = settings.cache.as_ref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
         let ticker = Ticker::start(&engine).map_err(EngineProblem::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");

@@ -165,11 +165,8 @@ fn configured(
     config: &str,
     limit: Duration,
 ) -> Result<(Box<dyn Guest>, Manifest), PluginFailure> {
-    let guest = prepared
-        .inner
-        .interface
-        .instantiate(store)
-        .map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
+    let guest =
+        prepared.inner.interface.instantiate(store).map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
     let answer = guest
         .configure(store, tenant.as_str(), config)
         .map_err(|error| PluginFailure::of(&error, store.data(), limit))?;

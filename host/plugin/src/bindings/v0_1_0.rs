@@ -141,11 +141,7 @@ fn call_map(
     mapping.call_map_quotes(store, &lowered)
 }
 
-fn lower_quote<'a>(
-    row: &MapQuote<'a>,
-    letters: &'a str,
-    earlier: &'a [types::DocumentParam<'a>],
-) -> types::Quote<'a> {
+fn lower_quote<'a>(row: &MapQuote<'a>, letters: &'a str, earlier: &'a [types::DocumentParam<'a>]) -> types::Quote<'a> {
     let letter = |byte: u8| (byte != 0).then_some(char::from(byte));
     let quote = row.quote;
     types::Quote {
