@@ -6,8 +6,6 @@ use quotegate_plugin::{
     StartProblem,
 };
 use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
 /// The text that a test puts into the frame.
 #[derive(Default, Clone, Copy)]
@@ -39,17 +37,7 @@ pub fn guest(parts: Parts<'_>) -> Vec<u8> {
         .replace("{{filter}}", parts.filter.unwrap_or(REFUSE_CHEAP))
         .replace("{{map}}", parts.map.unwrap_or(NO_DOCUMENTS))
         .replace("{{start}}", parts.start);
-    component(&text, "plugin")
-}
-
-/// A component of a core module in text that fits `world`.
-pub fn component(text: &str, world: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/0.1.0")).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    wat::parse_str(&text).unwrap()
 }
 
 pub fn engine() -> PluginEngine {
