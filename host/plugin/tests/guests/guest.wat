@@ -47,7 +47,7 @@
       (global.get $top)
       (global.set $top (i32.add (global.get $top) (local.get 3)))))
   (core instance $memory (instantiate $memory))
-  (core func $log (canon lower (func $host "log") (memory $memory "memory")))
+  (core func $log (canon lower (func $host "log") (memory (core memory $memory "memory"))))
 
 (core module $guest
   (import "host" "log" (func $log (param i32 i32 i32)))
@@ -96,11 +96,11 @@
     (with "memory" (instance $memory))))
 
   (func $configure (param "tenant" string) (param "config" string) (result (result $manifest (error string)))
-    (canon lift (core func $guest "configure") (memory $memory "memory") (realloc (func $memory "realloc"))))
+    (canon lift (core func $guest "configure") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (func $filter-quotes (param "quotes" $quote-columns) (result (list u8))
-    (canon lift (core func $guest "filter-quotes") (memory $memory "memory") (realloc (func $memory "realloc"))))
+    (canon lift (core func $guest "filter-quotes") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (func $map-quotes (param "quotes" (list $quote)) (result (list (list $document)))
-    (canon lift (core func $guest "map-quotes") (memory $memory "memory") (realloc (func $memory "realloc"))))
+    (canon lift (core func $guest "map-quotes") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
   (instance $lifecycle (export "configure" (func $configure)))
   (instance $filter (export "filter-quotes" (func $filter-quotes)))
   (instance $mapping (export "map-quotes" (func $map-quotes)))
