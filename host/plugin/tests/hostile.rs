@@ -184,3 +184,33 @@ fn every_allocator_runs_a_plugin() {
         assert_eq!(chain.filter(Instant::now(), &mut bids(&[0.5, 10.0]), &names()).refused, 1, "{allocator}");
     }
 }
+
+/// Text of a map that answers one document; its id (none where the length is 0) and its one field's path are at these places
+/// of the guest's memory.
+fn one_document(id: (u32, u32), path: (u32, u32)) -> String {
+    format!(
+        "(i32.store (i32.const 32768) (i32.const 40000)) (i32.store (i32.const 32772) (i32.const 1))
+         (i32.store8 (i32.const 40000) (i32.const 0))
+         (i32.store8 (i32.const 40012) (i32.const {})) (i32.store (i32.const 40016) (i32.const {})) (i32.store (i32.const 40020) (i32.const {}))
+         (i32.store (i32.const 40024) (i32.const 40104)) (i32.store (i32.const 40028) (i32.const 1))
+         (i32.store (i32.const 40104) (i32.const {})) (i32.store (i32.const 40108) (i32.const {}))
+         (i32.store8 (i32.const 40112) (i32.const 0))",
+        u32::from(id.1 > 0), id.0, id.1, path.0, path.1
+    )
+}
+
+fn map_once(map: &str) -> Mapped {
+    let mut chain = start(&engine(), Parts { map: Some(map), ..Parts::default() }).unwrap();
+    chain.map(Instant::now(), &[(names()[0].clone(), Quote::default())]).quotes.remove(0)
+}
+
+#[test]
+fn a_document_reaches_the_host_and_one_outside_the_tenant_does_not() {
+    // The guest's text at 8: "cheapSPYmid../x__x__a..b".
+    let (mid, up, reserved, gap) = ((16, 3), (19, 4), (23, 5), (28, 4));
+    let Mapped::Documents(documents) = map_once(&one_document((0, 0), mid)) else { panic!("no document") };
+    assert_eq!((documents[0].key.to_string(), documents[0].fields[0].path.as_str()), ("live_quotes/SPY".into(), "mid"));
+    for (id, path) in [(up, mid), (reserved, mid), ((19, 1), mid), (mid, gap), (mid, reserved)] {
+        assert_eq!(map_once(&one_document(id, path)), Mapped::Dropped, "{id:?} {path:?}");
+    }
+}
