@@ -11,6 +11,8 @@
 //! | a tenant's plugins in order, with failure policy and counters | [`PluginChain`] |
 //! | threads that a guest may hold | [`PluginThreads`] |
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
 mod accept;
 mod address_space;
 mod bindings;
