@@ -25,7 +25,7 @@ pub(super) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Resul
     let mut linker = linker(engine);
     host::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
     let pre = linker.instantiate_pre(component)?;
-    let has = |interface: &str| component.get_export_index(None, &format!("{interface}@0.1.0")).is_some();
+    let has = |interface: &str| component.get_export_index(None, format!("{interface}@0.1.0")).is_some();
     let filter = has(super::FILTER).then(|| filter::GuestIndices::new(&pre)).transpose()?;
     let mapping = has(super::MAPPING).then(|| mapping::GuestIndices::new(&pre)).transpose()?;
     let lifecycle = lifecycle::GuestIndices::new(&pre)?;
