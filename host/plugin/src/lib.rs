@@ -1,1 +1,48 @@
-//! stub
+//! The plugin room: compiles, caches, instantiates and limits the WebAssembly components with which tenants filter and
+//! map their quotes, and decides what becomes of quotes when one fails.
+//!
+//! Knows nothing of where quotes come from, and nothing of where documents go.
+//!
+//! | step | type |
+//! |---|---|
+//! | one engine a process, its clock, its allocator | [`PluginEngine`] |
+//! | bytes to checked and compiled code | [`PreparedPlugin`] |
+//! | a warm instance of a tenant | [`PluginInstance`], within its [`PluginLimits`] |
+//! | a tenant's plugins in order, with failure policy and counters | [`PluginChain`] |
+//! | threads that a guest may hold | [`PluginThreads`] |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
+mod accept;
+mod address_space;
+mod bindings;
+mod cache;
+mod chain;
+mod counters;
+mod documents;
+mod engine;
+mod failure;
+mod health;
+mod instance;
+mod limits;
+mod link;
+mod log_rate;
+mod prepare;
+mod share;
+mod state;
+mod threads;
+mod ticker;
+
+pub use accept::PluginProblem;
+pub use address_space::AllocatorChoice;
+pub use chain::{FilterOutcome, MapOutcome, Mapped, PluginChain, StartProblem, StopTenant};
+pub use counters::{PluginSnapshot, PluginState};
+pub use documents::{Collections, DocumentProblem};
+pub use engine::{EngineProblem, EngineSettings, PluginEngine};
+pub use failure::{FailureKind, PluginFailure};
+pub use health::Health;
+pub use instance::PluginInstance;
+pub use limits::{OnError, PluginLimits};
+pub use link::PluginSpec;
+pub use prepare::{PreparedPlugin, Sha256Hash};
+pub use threads::PluginThreads;

@@ -1,0 +1,214 @@
+use std::collections::HashSet;
+
+use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, Symbol, Value};
+
+use crate::bindings::RawDocument;
+use crate::limits::PluginLimits;
+
+/// The collections below its tenant that a plugin may write to; the first is meant where a document names none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collections(Vec<String>);
+
+impl Collections {
+    /// Checks the names. There is at least one.
+    pub fn new(first: &str, others: &[String]) -> Result<Self, IdProblem> {
+        let names: Vec<String> = std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect();
+        names.iter().try_for_each(|name| quotegate_quote::check_id(name))?;
+        Ok(Self(names))
+    }
+
+    fn choose(&self, named: Option<String>) -> Result<String, DocumentProblem> {
+        match named {
+            None => Ok(self.0[0].clone()),
+            Some(name) if self.0.contains(&name) => Ok(name),
+            Some(name) => Err(DocumentProblem::Collection(name)),
+        }
+    }
+}
+
+/// Why a document is refused. Firestore would refuse it, or the tenant's settings do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DocumentProblem {
+    /// More than `documents_per_quote`.
+    #[error("it made {0} documents of one quote; raise `documents_per_quote` or make fewer")]
+    TooMany(usize),
+    /// Over 1 MiB, or over `document_bytes_per_quote`.
+    #[error("its documents of one quote have {0} bytes, over `document_bytes_per_quote` or 1 MiB a document")]
+    TooLarge(usize),
+    /// Not in the list.
+    #[error("it names the collection {0:?}, which the tenant's settings do not allow")]
+    Collection(String),
+    /// Not a legal id.
+    #[error("its document id {id:?} is not legal: {problem}")]
+    Id {
+        /// As given.
+        id: String,
+        /// What Firestore has against it.
+        problem: IdProblem,
+    },
+    /// Not a legal field path.
+    #[error("its field path {path:?} is not legal: {problem}")]
+    Path {
+        /// As given.
+        path: String,
+        /// What Firestore has against it.
+        problem: IdProblem,
+    },
+    /// Twice, or within another.
+    #[error("its field path {0:?} is given twice or lies within another field")]
+    Overlap(String),
+    /// NaN or infinite.
+    #[error("its field {0:?} is not a finite number")]
+    NotFinite(String),
+    /// A document twice in one answer for a quote.
+    #[error("it gives the document {0:?} twice for one quote")]
+    Twice(String),
+}
+
+/// Firestore's limit for a document, in bytes.
+const DOCUMENT_BYTES: usize = 1 << 20;
+/// What Firestore adds to every document.
+const DOCUMENT_OVERHEAD: usize = 32;
+
+/// Turns what a guest gave for one quote into documents that Firestore takes.
+pub(crate) fn check(
+    raw: Vec<RawDocument>,
+    symbol: &Symbol,
+    allowed: &Collections,
+    limits: &PluginLimits,
+) -> Result<Vec<Document>, DocumentProblem> {
+    if raw.len() > limits.documents_per_quote {
+        return Err(DocumentProblem::TooMany(raw.len()));
+    }
+    let mut total = 0;
+    let mut documents: Vec<Document> = Vec::with_capacity(raw.len());
+    for raw in raw {
+        let document = check_one(raw, symbol, allowed)?;
+        let bytes = size(&document);
+        total += bytes;
+        if bytes > DOCUMENT_BYTES || total > limits.document_bytes_per_quote {
+            return Err(DocumentProblem::TooLarge(total));
+        }
+        if documents.iter().any(|other| other.key == document.key) {
+            return Err(DocumentProblem::Twice(document.key.to_string()));
+        }
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
+fn check_one(raw: RawDocument, symbol: &Symbol, allowed: &Collections) -> Result<Document, DocumentProblem> {
+    let collection = allowed.choose(raw.collection)?;
+    let id = raw.id.unwrap_or_else(|| symbol.document_id());
+    let key =
+        DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentProblem::Id { id: shorten(id), problem })?;
+    let mut fields = Vec::with_capacity(raw.fields.len());
+    for (path, value) in raw.fields {
+        if !is_finite(&value) {
+            return Err(DocumentProblem::NotFinite(shorten(path)));
+        }
+        match FieldPath::new(path.clone()) {
+            Ok(path) => fields.push(Field { path, value }),
+            Err(problem) => return Err(DocumentProblem::Path { path: shorten(path), problem }),
+        }
+    }
+    check_overlap(&fields)?;
+    Ok(Document { key, fields })
+}
+
+/// Looks every beginning of every path up among the paths. (Neighbours in sorted order are not enough: `a-b` may not
+/// stand between `a` and `a.b` today, but only because of which characters a name has.)
+fn check_overlap(fields: &[Field]) -> Result<(), DocumentProblem> {
+    let mut paths = HashSet::with_capacity(fields.len());
+    let overlap = |path: &str| Err(DocumentProblem::Overlap(path.to_owned()));
+    for field in fields {
+        if !paths.insert(field.path.as_str()) {
+            return overlap(field.path.as_str());
+        }
+    }
+    for path in fields.iter().map(|field| field.path.as_str()) {
+        if path.match_indices('.').any(|(dot, _)| paths.contains(&path[..dot])) {
+            return overlap(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Double(number) => number.is_finite(),
+        Value::Doubles(numbers) => numbers.iter().all(|number| number.is_finite()),
+        _ => true,
+    }
+}
+
+/// Bytes as Firestore counts them, or a little more.
+fn size(document: &Document) -> usize {
+    let name = document.key.collection().len() + document.key.id().len() + 2;
+    let fields = document.fields.iter().map(|field| field.path.as_str().len() + 1 + value_size(&field.value));
+    fields.fold(DOCUMENT_OVERHEAD + name, usize::saturating_add)
+}
+
+fn value_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Boolean(_) => 1,
+        Value::Integer(_) | Value::Double(_) | Value::Timestamp(_) => 8,
+        Value::Text(text) => text.len() + 1,
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Doubles(numbers) => 8 * numbers.len(),
+        Value::Texts(texts) => texts.iter().map(|text| text.len() + 1).sum(),
+    }
+}
+
+/// What a log line can bear.
+fn shorten(text: String) -> String {
+    if text.len() <= 100 { text } else { text.chars().take(100).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(collection: Option<&str>, id: Option<&str>, fields: &[(&str, Value)]) -> RawDocument {
+        let fields = fields.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect();
+        RawDocument { collection: collection.map(Into::into), id: id.map(Into::into), fields }
+    }
+
+    fn checked(documents: Vec<RawDocument>) -> Result<Vec<Document>, DocumentProblem> {
+        let allowed = Collections::new("live_quotes", &["mids".into()]).unwrap();
+        check(documents, &Symbol::new("BTC/USD").unwrap(), &allowed, &PluginLimits::default())
+    }
+
+    #[test]
+    fn a_document_without_a_place_goes_to_the_symbol_in_the_first_collection() {
+        let documents = checked(vec![raw(None, None, &[("a.b", Value::Null), ("a.c", Value::Null)])]).unwrap();
+        assert_eq!(documents[0].key.to_string(), "live_quotes/BTC%2FUSD");
+    }
+
+    #[test]
+    fn nothing_leaves_the_tenant() {
+        for id in ["../x", "..", ".", "a/b", "__x__", "", "a\0b"] {
+            let problem = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
+            assert!(matches!(problem, DocumentProblem::Id { .. }), "{id:?}: {problem}");
+        }
+        for collection in ["../other", "other", "", "live_quotes/x/y"] {
+            let problem = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
+            assert_eq!(problem, DocumentProblem::Collection(collection.into()));
+        }
+    }
+
+    #[test]
+    fn what_firestore_refuses_is_refused_here() {
+        let null = Value::Null;
+        let refused = |fields: &[(&str, Value)]| checked(vec![raw(None, None, fields)]).unwrap_err();
+        assert_eq!(refused(&[("a", null.clone()), ("a", null.clone())]), DocumentProblem::Overlap("a".into()));
+        assert_eq!(refused(&[("a.b.c", null.clone()), ("a", null.clone())]), DocumentProblem::Overlap("a.b.c".into()));
+        assert_eq!(refused(&[("a", Value::Doubles(vec![1.0, f64::NAN]))]), DocumentProblem::NotFinite("a".into()));
+        assert!(matches!(refused(&[("a..b", null)]), DocumentProblem::Path { .. }));
+        assert!(matches!(refused(&[("a", Value::Bytes(vec![0; 1 << 20]))]), DocumentProblem::TooLarge(_)));
+        let twice = vec![raw(None, Some("x"), &[]), raw(None, Some("x"), &[])];
+        assert!(matches!(checked(twice), Err(DocumentProblem::Twice(_))));
+        let many = (0..9).map(|n| raw(None, Some(&n.to_string()), &[])).collect();
+        assert_eq!(checked(many), Err(DocumentProblem::TooMany(9)));
+    }
+}

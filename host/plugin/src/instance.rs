@@ -1,0 +1,195 @@
+use std::fmt;
+use std::time::Duration;
+
+use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
+use wasmtime::Store;
+
+use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
+use crate::failure::PluginFailure;
+use crate::limits::PluginLimits;
+use crate::log_rate::escape;
+use crate::prepare::PreparedPlugin;
+use crate::state::{GuestState, Reported, is_plain_name};
+use crate::ticker::ticks;
+
+/// A warm instance of one plugin for one tenant. It keeps what it has in memory from call to call. After a failure it
+/// is broken for good and says so; make another from the same [`PreparedPlugin`].
+pub struct PluginInstance {
+    store: Store<GuestState>,
+    guest: Box<dyn Guest>,
+    manifest: Manifest,
+    limits: PluginLimits,
+    /// How many of the tenant's symbols the guest knows by name.
+    told: usize,
+    calls: u64,
+    broken: bool,
+    /// Keeps the clock of the time limits running.
+    _prepared: PreparedPlugin,
+}
+
+/// A quote for a map, with what the map before made of it.
+pub(crate) struct MapRow<'a> {
+    pub(crate) symbol: &'a Symbol,
+    pub(crate) quote: &'a Quote,
+    pub(crate) earlier: &'a [Document],
+}
+
+impl PluginInstance {
+    /// Instantiates and configures. `config` is a JSON object.
+    pub fn start(
+        prepared: &PreparedPlugin,
+        tenant: &TenantId,
+        config: &str,
+        limits: &PluginLimits,
+    ) -> Result<Self, PluginFailure> {
+        Self::start_with(prepared, tenant, config, limits, &mut Reported::default())
+    }
+
+    /// The same; the guest's counters go on from `reported`, which gets them back if the start fails.
+    pub(crate) fn start_with(
+        prepared: &PreparedPlugin,
+        tenant: &TenantId,
+        config: &str,
+        limits: &PluginLimits,
+        reported: &mut Reported,
+    ) -> Result<Self, PluginFailure> {
+        let mut state = GuestState::new(tenant.as_str(), prepared.name(), limits);
+        state.reported = std::mem::take(reported);
+        let mut store = Store::new(&prepared.inner.engine.inner.engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.host_bytes_per_call);
+        store.set_epoch_deadline(ticks(limits.time_to_start));
+        let started = configured(prepared, &mut store, tenant, config, limits.time_to_start);
+        match started {
+            Ok((guest, manifest)) => Ok(Self {
+                store,
+                guest,
+                manifest,
+                limits: limits.clone(),
+                told: 0,
+                calls: 0,
+                broken: false,
+                _prepared: prepared.clone(),
+            }),
+            Err(failure) => {
+                *reported = std::mem::take(&mut store.data_mut().reported);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Filters a batch: one verdict a quote, 0 keeps it, another number is the reason to refuse it. `names` holds the
+    /// tenant's symbols; the column `symbol` numbers them.
+    pub fn filter(&mut self, quotes: &QuoteColumns, names: &[Symbol]) -> Result<Vec<u8>, PluginFailure> {
+        let new: Vec<&str> = names.get(self.told..).unwrap_or(&[]).iter().map(Symbol::as_str).collect();
+        let batch = FilterBatch { quotes, new_symbols: &new, wanted: self.manifest.columns };
+        let limit = self.begin()?;
+        let answer = self.guest.filter(&mut self.store, &batch);
+        let verdicts = self.end(answer, limit)?;
+        self.told = self.told.max(names.len());
+        self.check_length(quotes.len(), verdicts.len())?;
+        Ok(verdicts)
+    }
+
+    /// Maps quotes; one list a quote, in order, not checked yet.
+    pub(crate) fn map(&mut self, rows: &[MapRow<'_>]) -> Result<Vec<Vec<RawDocument>>, PluginFailure> {
+        let quotes: Vec<_> =
+            rows.iter().map(|row| MapQuote { symbol: row.symbol, quote: row.quote, earlier: row.earlier }).collect();
+        let limit = self.begin()?;
+        let answer = self.guest.map(&mut self.store, &quotes);
+        let lists = self.end(answer, limit)?;
+        self.check_length(rows.len(), lists.len())?;
+        Ok(lists)
+    }
+
+    /// The name of a reason, as the guest's manifest gives it.
+    pub fn reason(&self, code: u8) -> Option<&str> {
+        let index = usize::from(code).checked_sub(1)?;
+        self.manifest.reasons.get(index).map(String::as_str)
+    }
+
+    /// Bytes of all its memories now.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
+
+    /// Calls of filter and map so far.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// True after a failure: every further call fails too.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(crate) fn memory_peak(&self) -> usize {
+        self.store.data().memory_peak
+    }
+
+    pub(crate) fn reported(&self) -> &Reported {
+        &self.store.data().reported
+    }
+
+    pub(crate) fn into_reported(mut self) -> Reported {
+        std::mem::take(&mut self.store.data_mut().reported)
+    }
+
+    fn begin(&mut self) -> Result<Duration, PluginFailure> {
+        if self.broken {
+            return Err(PluginFailure::Trap("the instance failed before and is not used again".into()));
+        }
+        self.calls += 1;
+        // Broken until proven otherwise, so that a call that never comes back leaves no instance to use.
+        self.broken = true;
+        self.store.set_epoch_deadline(ticks(self.limits.time_per_call));
+        Ok(self.limits.time_per_call)
+    }
+
+    fn end<T>(&mut self, answer: wasmtime::Result<T>, limit: Duration) -> Result<T, PluginFailure> {
+        let answer = answer.map_err(|error| PluginFailure::of(&error, self.store.data(), limit))?;
+        self.broken = false;
+        Ok(answer)
+    }
+
+    fn check_length(&mut self, expected: usize, found: usize) -> Result<(), PluginFailure> {
+        self.broken = expected != found;
+        if self.broken { Err(PluginFailure::Length { expected, found }) } else { Ok(()) }
+    }
+}
+
+fn configured(
+    prepared: &PreparedPlugin,
+    store: &mut Store<GuestState>,
+    tenant: &TenantId,
+    config: &str,
+    limit: Duration,
+) -> Result<(Box<dyn Guest>, Manifest), PluginFailure> {
+    let guest =
+        prepared.inner.interface.instantiate(store).map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
+    let answer = guest
+        .configure(store, tenant.as_str(), config)
+        .map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
+    let manifest = answer.map_err(|words| PluginFailure::Configuration(escape(&words)))?;
+    check_manifest(&manifest)?;
+    Ok((guest, manifest))
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), PluginFailure> {
+    if manifest.reasons.len() > usize::from(u8::MAX) {
+        return Err(PluginFailure::Manifest(format!("{} reasons; at most 255 have a number", manifest.reasons.len())));
+    }
+    match manifest.reasons.iter().find(|name| !is_plain_name(name)) {
+        Some(name) => Err(PluginFailure::Manifest(format!(
+            "the reason {:?} is no name; letters, digits, - and _ are allowed, at most 64",
+            escape(name)
+        ))),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for PluginInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginInstance").field("calls", &self.calls).field("broken", &self.broken).finish()
+    }
+}

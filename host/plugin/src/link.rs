@@ -1,0 +1,215 @@
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use quotegate_quote::{QuoteColumns, Symbol, TenantId};
+
+use crate::bindings::RawDocument;
+use crate::counters::{Counters, PluginSnapshot, PluginState};
+use crate::documents::{Collections, DocumentProblem};
+use crate::failure::PluginFailure;
+use crate::health::{Health, HealthRecord};
+use crate::instance::{MapRow, PluginInstance};
+use crate::limits::{OnError, PluginLimits};
+use crate::log_rate::escape;
+use crate::prepare::PreparedPlugin;
+use crate::share::TimeShare;
+
+/// One plugin in a tenant's chain, as the settings name it.
+#[derive(Debug, Clone)]
+pub struct PluginSpec {
+    /// Accepted and compiled.
+    pub plugin: PreparedPlugin,
+    /// Its `config` table, as a JSON object.
+    pub config: String,
+    /// What it may use.
+    pub limits: PluginLimits,
+    /// What becomes of quotes when it fails.
+    pub on_error: OnError,
+    /// For a map: whether its documents go on to the next map instead of being final.
+    pub chain: bool,
+    /// Where its documents may go.
+    pub collections: Collections,
+}
+
+/// Quarantine lasts at most this long at first, and never longer than the second.
+const QUARANTINE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// A plugin at work in a chain: its instance while it has one, its health, its counters.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) spec: PluginSpec,
+    instance: Option<PluginInstance>,
+    health: HealthRecord,
+    share: TimeShare,
+    counters: Counters,
+    rng: Rng,
+}
+
+impl Link {
+    /// Starts the first instance, whose failure is the caller's to report.
+    pub(crate) fn start(tenant: &TenantId, spec: PluginSpec, now: Instant) -> Result<Self, PluginFailure> {
+        let health = HealthRecord::new(QUARANTINE.0, QUARANTINE.1)
+            .map_err(|problem| PluginFailure::Manifest(problem.to_string()))?;
+        let share = TimeShare::new(spec.limits.share_of_time, now);
+        let mut link = Self { spec, instance: None, health, share, counters: Counters::default(), rng: Rng::new() };
+        link.instance = Some(link.new_instance(tenant)?);
+        Ok(link)
+    }
+
+    /// The verdicts, or `None` when there are none: the call failed or was not made.
+    pub(crate) fn filter(
+        &mut self,
+        tenant: &TenantId,
+        now: Instant,
+        quotes: &QuoteColumns,
+        names: &[Symbol],
+    ) -> Option<Vec<u8>> {
+        let verdicts = self.call(tenant, now, quotes.len(), |instance| instance.filter(quotes, names))?;
+        if let Some(instance) = &self.instance {
+            self.counters.judged(&verdicts, instance);
+        }
+        Some(verdicts)
+    }
+
+    /// The lists, or `None` as above.
+    pub(crate) fn map(
+        &mut self,
+        tenant: &TenantId,
+        now: Instant,
+        rows: &[MapRow<'_>],
+    ) -> Option<Vec<Vec<RawDocument>>> {
+        self.call(tenant, now, rows.len(), |instance| instance.map(rows))
+    }
+
+    /// Counts what the chain found when it checked documents.
+    pub(crate) fn documents_checked(&mut self, result: Result<usize, &DocumentProblem>) {
+        match result {
+            Ok(count) => self.counters.documents += count as u64,
+            Err(problem) => {
+                self.counters.documents_refused += 1;
+                self.counters.last_problem = Some(escape(&problem.to_string()));
+            }
+        }
+    }
+
+    pub(crate) fn last_problem(&self) -> &str {
+        self.counters.last_problem.as_deref().unwrap_or("it uses more than its share of time")
+    }
+
+    fn call<T>(
+        &mut self,
+        tenant: &TenantId,
+        now: Instant,
+        quotes: usize,
+        call: impl FnOnce(&mut PluginInstance) -> Result<T, PluginFailure>,
+    ) -> Option<T> {
+        if !self.share.may_call(now) || !self.ensure_instance(tenant, now) {
+            self.counters.calls_left_out += 1;
+            return None;
+        }
+        let instance = self.instance.as_mut()?;
+        let started = Instant::now();
+        let answer = call(instance);
+        let took = started.elapsed();
+        self.counters.called(took);
+        self.counters.quotes_seen += quotes as u64;
+        self.counters.memory_peak = self.counters.memory_peak.max(instance.memory_peak());
+        self.share.add(now, took);
+        match answer {
+            Ok(answer) => {
+                self.health.succeeded(now);
+                Some(answer)
+            }
+            Err(failure) => {
+                self.failed(tenant, now, &failure);
+                None
+            }
+        }
+    }
+
+    /// True once there is an instance that may be called.
+    fn ensure_instance(&mut self, tenant: &TenantId, now: Instant) -> bool {
+        if !self.health.may_call(now) {
+            return false;
+        }
+        let worn = |instance: &PluginInstance| {
+            self.spec.limits.calls_per_instance.is_some_and(|most| instance.calls() >= most)
+        };
+        if self.instance.as_ref().is_some_and(worn) {
+            self.counters.instances_worn += 1;
+            self.retire();
+        }
+        if self.instance.is_none() {
+            let started = Instant::now();
+            let instance = self.new_instance(tenant);
+            let took = started.elapsed();
+            self.counters.time += took;
+            self.share.add(now, took);
+            match instance {
+                Ok(instance) => self.instance = Some(instance),
+                Err(failure) => self.failed(tenant, now, &failure),
+            }
+        }
+        self.instance.is_some()
+    }
+
+    fn new_instance(&mut self, tenant: &TenantId) -> Result<PluginInstance, PluginFailure> {
+        self.counters.instances_started += 1;
+        let PluginSpec { plugin, config, limits, .. } = &self.spec;
+        PluginInstance::start_with(plugin, tenant, config, limits, &mut self.counters.reported)
+    }
+
+    fn failed(&mut self, tenant: &TenantId, now: Instant, failure: &PluginFailure) {
+        self.retire();
+        self.health.failed(now, &mut self.rng);
+        *self.counters.failures.entry(failure.kind()).or_default() += 1;
+        self.counters.last_problem = Some(failure.to_string());
+        // At most three lines before a quarantine, so no flood.
+        tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is thrown away");
+    }
+
+    fn retire(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.counters.reported = instance.into_reported();
+        }
+    }
+
+    fn state(&self) -> PluginState {
+        match self.health.state() {
+            Health::Ready => PluginState::Ready,
+            Health::Degraded => PluginState::Degraded,
+            Health::Quarantined { .. } => PluginState::Quarantined,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> PluginSnapshot {
+        let counters = &self.counters;
+        let reported = self.instance.as_ref().map_or(&counters.reported, PluginInstance::reported);
+        PluginSnapshot {
+            name: self.spec.plugin.name().to_owned(),
+            sha256: self.spec.plugin.sha256().to_string(),
+            interface: self.spec.plugin.version(),
+            state: self.state(),
+            last_problem: counters.last_problem.clone(),
+            calls: counters.calls,
+            calls_left_out: counters.calls_left_out,
+            quotes_seen: counters.quotes_seen,
+            quotes_kept: counters.quotes_kept,
+            quotes_refused: counters.refused.clone(),
+            documents: counters.documents,
+            documents_refused: counters.documents_refused,
+            seconds: counters.time.as_secs_f64(),
+            longest_call_seconds: counters.longest_call.as_secs_f64(),
+            memory_bytes: self.instance.as_ref().map_or(0, PluginInstance::memory_bytes),
+            memory_peak_bytes: counters.memory_peak,
+            failures: counters.failures.clone(),
+            instances_started: counters.instances_started,
+            instances_worn: counters.instances_worn,
+            log_lines: reported.log_lines,
+            log_lines_dropped: reported.log_lines_dropped,
+            metrics_refused: reported.refused_metrics,
+            counts: reported.counts.clone(),
+            gauges: reported.gauges.clone(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::accept::{Offer, PluginProblem, check_bytes, check_interfaces};
+use crate::bindings::Interface;
+use crate::engine::PluginEngine;
+
+/// The SHA-256 of a component's bytes: its identity, and what a tenant pins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256Hash([u8; 32]);
+
+impl Sha256Hash {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// From 64 hexadecimal digits; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A plugin that was accepted, compiled and linked; instances of it start in microseconds. Cheap to clone, shared by all
+/// tenants that use the same component.
+#[derive(Clone)]
+pub struct PreparedPlugin {
+    pub(crate) inner: Arc<Prepared>,
+}
+
+pub(crate) struct Prepared {
+    pub(crate) name: String,
+    pub(crate) interface: Box<dyn Interface>,
+    pub(crate) engine: PluginEngine,
+    sha256: Sha256Hash,
+    offer: Offer,
+    from_cache: bool,
+    took: Duration,
+}
+
+impl PreparedPlugin {
+    /// The largest component accepted, in bytes. One with a Python runtime inside has about 20 MiB.
+    pub const MAX_BYTES: usize = 64 << 20;
+
+    /// Checks `bytes`, against `pin` too where there is one, and compiles them or takes the code from the cache.
+    ///
+    /// Takes seconds for a component with a language runtime inside that is not in the cache: call it where a thread
+    /// may block, or use [`PreparedPlugin::load`]. `name` is what people call the plugin, in logs and metrics.
+    pub fn new(
+        engine: &PluginEngine,
+        name: &str,
+        bytes: &[u8],
+        pin: Option<Sha256Hash>,
+    ) -> Result<Self, PluginProblem> {
+        let sha256 = Sha256Hash::of(bytes);
+        if let Some(pinned) = pin.filter(|pinned| *pinned != sha256) {
+            return Err(PluginProblem::Pin { pinned, found: sha256 });
+        }
+        check_bytes(bytes)?;
+        let started = Instant::now();
+        let (component, from_cache) = component(engine, name, &sha256, bytes)?;
+        let offer = check_interfaces(&engine.inner.engine, &component)?;
+        let interface = (offer.version.prepare)(&engine.inner.engine, &component)
+            .map_err(|error| PluginProblem::Shape { reason: format!("{error:#}") })?;
+        let took = started.elapsed();
+        tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = took.as_millis(), "the plugin is ready to start");
+        let (name, engine) = (name.to_owned(), engine.clone());
+        Ok(Self { inner: Arc::new(Prepared { name, interface, engine, sha256, offer, from_cache, took }) })
+    }
+
+    /// [`PreparedPlugin::new`] on a thread of tokio's that may block.
+    pub async fn load(
+        engine: &PluginEngine,
+        name: &str,
+        bytes: Vec<u8>,
+        pin: Option<Sha256Hash>,
+    ) -> Result<Self, PluginProblem> {
+        let (engine, name) = (engine.clone(), name.to_owned());
+        let prepared = tokio::task::spawn_blocking(move || Self::new(&engine, &name, &bytes, pin)).await;
+        prepared.unwrap_or_else(|error| Err(PluginProblem::Invalid { reason: format!("compiling it failed: {error}") }))
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The hash of its bytes.
+    pub fn sha256(&self) -> Sha256Hash {
+        self.inner.sha256
+    }
+
+    /// The version of `quotegate:plugin` that it was built for.
+    pub fn version(&self) -> &'static str {
+        self.inner.offer.version.number
+    }
+
+    /// Whether it filters.
+    pub fn filters(&self) -> bool {
+        self.inner.offer.filters
+    }
+
+    /// Whether it maps.
+    pub fn maps(&self) -> bool {
+        self.inner.offer.maps
+    }
+
+    /// Whether the compiled code was in the cache.
+    pub fn from_cache(&self) -> bool {
+        self.inner.from_cache
+    }
+
+    /// How long compiling, or loading from the cache, and linking took.
+    pub fn took(&self) -> Duration {
+        self.inner.took
+    }
+}
+
+impl fmt::Debug for PreparedPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedPlugin").field("name", &self.name()).field("sha256", &self.sha256()).finish()
+    }
+}
+
+fn component(
+    engine: &PluginEngine,
+    name: &str,
+    sha256: &Sha256Hash,
+    bytes: &[u8],
+) -> Result<(Component, bool), PluginProblem> {
+    let cache = engine.inner.cache.as_ref();
+    if let Some(component) = cache.and_then(|cache| cache.load(&engine.inner.engine, sha256)) {
+        return Ok((component, true));
+    }
+    tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
+    let component = Component::from_binary(&engine.inner.engine, bytes)
+        .map_err(|error| PluginProblem::Invalid { reason: format!("{error:#}") })?;
+    // Only what will be accepted is worth a file.
+    if let Some(cache) = cache.filter(|_| check_interfaces(&engine.inner.engine, &component).is_ok()) {
+        cache.store(sha256, &component);
+    }
+    Ok((component, false))
+}

@@ -1,0 +1,202 @@
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use wasmtime::ResourceLimiter;
+
+use crate::limits::PluginLimits;
+use crate::log_rate::{LogRate, escape};
+
+/// How much a log line matters, whatever the version of the WIT calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// What a plugin has reported through the host functions. Outlives its instances.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reported {
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) gauges: BTreeMap<String, f64>,
+    pub(crate) log_lines: u64,
+    pub(crate) log_lines_dropped: u64,
+    /// Counters and gauges left out for a bad name or value.
+    pub(crate) refused_metrics: u64,
+}
+
+/// What a store holds: the guest's budget and what it reports. The guest writes it through host calls only.
+#[derive(Debug)]
+pub(crate) struct GuestState {
+    /// `tenant` and `plugin` for log lines.
+    tenant: String,
+    plugin: String,
+    limits: PluginLimits,
+    logs: LogRate,
+    pub(crate) reported: Reported,
+    memory_bytes: usize,
+    pub(crate) memory_peak: usize,
+    table_elements: usize,
+    /// The growth that was allowed last; taken back when it then failed.
+    last_growth: usize,
+    /// Set when memory or tables were refused; says why the guest then trapped.
+    pub(crate) refused_growth: bool,
+}
+
+/// More names than this are noise, and each is memory of the host.
+const MOST_METRICS: usize = 64;
+/// The longest name of a counter, gauge or reason.
+pub(crate) const LONGEST_NAME: usize = 64;
+
+impl GuestState {
+    pub(crate) fn new(tenant: &str, plugin: &str, limits: &PluginLimits) -> Self {
+        Self {
+            tenant: tenant.into(),
+            plugin: plugin.into(),
+            limits: limits.clone(),
+            logs: LogRate::new(limits.log_lines_per_second, Instant::now()),
+            reported: Reported::default(),
+            memory_bytes: 0,
+            memory_peak: 0,
+            table_elements: 0,
+            last_growth: 0,
+            refused_growth: false,
+        }
+    }
+
+    /// Bytes over all memories now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    pub(crate) fn log(&mut self, level: Level, text: &str) {
+        if !self.logs.allow(Instant::now()) {
+            self.reported.log_lines_dropped += 1;
+            return;
+        }
+        self.reported.log_lines += 1;
+        let (tenant, plugin, line) = (&self.tenant, &self.plugin, escape(text));
+        match level {
+            Level::Debug => tracing::debug!(event_type = "plugin_log", %tenant, %plugin, "{line}"),
+            Level::Info => tracing::info!(event_type = "plugin_log", %tenant, %plugin, "{line}"),
+            Level::Warn => tracing::warn!(event_type = "plugin_log", %tenant, %plugin, "{line}"),
+            Level::Error => tracing::error!(event_type = "plugin_log", %tenant, %plugin, "{line}"),
+        }
+    }
+
+    pub(crate) fn count(&mut self, name: String, delta: u64) {
+        if !accepts(&self.reported.counts, &name) {
+            self.reported.refused_metrics += 1;
+            return;
+        }
+        let count = self.reported.counts.entry(name).or_default();
+        *count = count.saturating_add(delta);
+    }
+
+    pub(crate) fn gauge(&mut self, name: String, value: f64) {
+        if !value.is_finite() || !accepts(&self.reported.gauges, &name) {
+            self.reported.refused_metrics += 1;
+            return;
+        }
+        self.reported.gauges.insert(name, value);
+    }
+}
+
+fn accepts<T>(metrics: &BTreeMap<String, T>, name: &str) -> bool {
+    metrics.contains_key(name) || (metrics.len() < MOST_METRICS && is_plain_name(name))
+}
+
+/// Letters, digits, `-` and `_`: safe as a metric label without quoting.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(plain)
+}
+
+/// Counts over all memories and tables of all instances in the store: wasmtime's own limits are per memory, which a
+/// component with many memories walks around.
+impl ResourceLimiter for GuestState {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current);
+        let total = self.memory_bytes.saturating_add(growth);
+        let allowed = total <= self.limits.memory_bytes;
+        if allowed {
+            (self.memory_bytes, self.last_growth) = (total, growth);
+            self.memory_peak = self.memory_peak.max(total);
+        } else {
+            self.last_growth = 0;
+            self.refused_growth = true;
+        }
+        Ok(allowed)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes -= std::mem::take(&mut self.last_growth);
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let allowed = total <= self.limits.table_elements;
+        if allowed {
+            self.table_elements = total;
+        } else {
+            self.refused_growth = true;
+        }
+        Ok(allowed)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(memory_bytes: usize) -> GuestState {
+        GuestState::new("t", "p", &PluginLimits { memory_bytes, ..PluginLimits::default() })
+    }
+
+    #[test]
+    fn memory_is_summed_over_all_memories() {
+        let mut state = state(100);
+        assert!(state.memory_growing(0, 60, None).unwrap());
+        assert!(!state.memory_growing(0, 60, None).unwrap(), "a second memory shares the budget");
+        assert!(state.memory_growing(0, 40, None).unwrap());
+        assert!(state.refused_growth);
+        assert_eq!((state.memory_bytes(), state.memory_peak), (100, 100));
+    }
+
+    #[test]
+    fn a_growth_that_fails_is_taken_back_once() {
+        let mut state = state(100);
+        assert!(state.memory_growing(0, 60, None).unwrap());
+        state.memory_grow_failed(wasmtime::Error::msg("no address space")).unwrap();
+        state.memory_grow_failed(wasmtime::Error::msg("no address space")).unwrap();
+        assert_eq!(state.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn metrics_have_plain_names_finite_values_and_a_limit() {
+        let mut state = state(0);
+        for n in 0..100 {
+            state.count(format!("c{n}"), u64::MAX);
+        }
+        state.count("c1".into(), 5);
+        state.count("a b".into(), 1);
+        state.gauge("g".into(), f64::NAN);
+        state.gauge("g".into(), 1.5);
+        assert_eq!((state.reported.counts.len(), state.reported.counts["c1"]), (MOST_METRICS, u64::MAX));
+        assert_eq!((state.reported.refused_metrics, state.reported.gauges["g"]), (36 + 1 + 1, 1.5));
+    }
+}
