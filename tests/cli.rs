@@ -107,8 +107,8 @@ fn what_was_recorded_is_replayed_to_the_same_documents() {
             );
             assert_eq!(finished.code, 0, "{}", finished.stderr);
             let lines = finished.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-            let written = lines.filter(|line| line["path"] == "tenants/local/live_quotes/SPY");
-            written.last().expect("a document")["fields"].as_str().unwrap().to_owned()
+            let mut written = lines.filter(|line| line["path"] == "tenants/local/live_quotes/SPY");
+            written.next_back().expect("a document")["fields"].as_str().unwrap().to_owned()
         };
         // However fast it is played, the last word is the same.
         assert_eq!(replay("max"), replay("3"));

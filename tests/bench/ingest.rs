@@ -26,7 +26,7 @@ use quotegate::budget::Budget;
 use quotegate::inbox::Inbox;
 use quotegate::router::{Router, Wanted};
 use quotegate::tenant::{Links, Tenant, TenantPlan, TenantStatus};
-use quotegate_feed::{Encoding, FeedStatus};
+use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_quote::TenantId;
 use rustix::time::{ClockId, clock_gettime};
@@ -45,7 +45,9 @@ struct Measured {
 fn main() {
     let seconds = seconds();
     println!("the whole way of a quote on one core; {seconds} s a row; processor time of the reading thread\n");
-    println!("| encoding | quotes a frame | million quotes/s | ns a quote | allocations per 1000 quotes | × serde_json parse only |");
+    println!(
+        "| encoding | quotes a frame | million quotes/s | ns a quote | allocations per 1000 quotes | × serde_json parse only |"
+    );
     println!("|---|---|---|---|---|---|");
     let mut best = [0.0, 0.0];
     for quotes in [1, 16, 64, 512] {
@@ -64,7 +66,10 @@ fn main() {
         }
     }
     match alpaca_py(seconds) {
-        Some(theirs) => println!("\nalpaca-py, MessagePack, 64 quotes a frame: {theirs:.0} quotes/s; we are {:.0} times as fast", best[1] / theirs),
+        Some(theirs) => println!(
+            "\nalpaca-py, MessagePack, 64 quotes a frame: {theirs:.0} quotes/s; we are {:.0} times as fast",
+            best[1] / theirs
+        ),
         None => println!("\nalpaca-py: not measured, QUOTEGATE_TEST_PYTHON is not set"),
     }
 }
@@ -105,8 +110,15 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64) -> Measured {
         };
         let feed_status = Arc::new(FeedStatus::default());
         let settings = server.feed_settings(encoding);
-        let feed = quotegate_feed::run(settings, subscribed, &mut router, feed_status, stop.clone());
-        let (measured, ended) = tokio::join!(measure, feed);
+        let feed = Feed {
+            settings,
+            subscription: subscribed,
+            status: feed_status,
+            clock: system_clock(),
+            tap: None,
+            stop: stop.clone(),
+        };
+        let (measured, ended) = tokio::join!(measure, feed.run(&mut router));
         ended.expect("the feed runs until it is told to stop");
         measured
     })
@@ -119,7 +131,10 @@ fn house(status: &Arc<TenantStatus>, stop: &CancellationToken) -> (Router, watch
     let budget = Budget::new(Rate::new(20.0, 40).unwrap());
     let (writes, mut received) = mpsc::channel::<quotegate_sink::DocumentWrite>(100);
     let (deadline, deadline_seen) = watch::channel(None);
-    let timer = { let (budget, stop) = (budget.clone(), stop.clone()); async move { budget.run(stop).await } };
+    let timer = {
+        let (budget, stop) = (budget.clone(), stop.clone());
+        async move { budget.run(stop).await }
+    };
     tokio::spawn(timer);
     tokio::spawn(async move {
         while let Some(write) = received.recv().await {
@@ -133,7 +148,8 @@ fn house(status: &Arc<TenantStatus>, stop: &CancellationToken) -> (Router, watch
         collection: "live_quotes".into(),
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
-    let links = Links { inbox: inbox.clone(), doorbell, budget, writes, status: status.clone(), deadline: deadline_seen };
+    let links =
+        Links { inbox: inbox.clone(), doorbell, budget, writes, status: status.clone(), deadline: deadline_seen };
     tokio::spawn(Tenant::new(plan, links).run());
     let mut router = Router::default();
     router.add(&Wanted::All, inbox);

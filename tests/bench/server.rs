@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use quotegate_feed::{Encoding, FeedSettings};
+use quotegate_feed::{AuthBy, Credentials, Encoding, FeedSettings};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use crate::frames::Frames;
@@ -43,7 +43,8 @@ impl Server {
     }
 
     pub fn feed_settings(&self, encoding: Encoding) -> FeedSettings {
-        FeedSettings { encoding, ..FeedSettings::for_url(&self.url()).unwrap() }
+        let credentials = Credentials { key_id: "key".into(), secret_key: "secret".into(), by: AuthBy::Message };
+        FeedSettings { encoding, ..FeedSettings::new(self.url(), credentials).unwrap() }
     }
 }
 
