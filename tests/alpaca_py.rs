@@ -1,5 +1,7 @@
 //! Alpaca's own Python client, unchanged, against `quotegate sim`: the judge of our protocol.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
+
 mod harness;
 
 use std::path::PathBuf;

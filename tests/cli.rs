@@ -1,5 +1,7 @@
 //! The verbs as a new user meets them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
+
 mod harness;
 
 use std::path::Path;

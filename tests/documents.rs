@@ -1,5 +1,7 @@
 //! Quotes in, documents out: the real program between the simulator and Google's emulator.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
+
 mod harness;
 
 use harness::{Running, Sim, eventually, quotegate};

@@ -1,5 +1,7 @@
 //! Every fault of the simulator, seen from the real program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
+
 mod harness;
 
 use harness::{Running, Sim, finish, quotegate};

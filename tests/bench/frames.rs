@@ -8,10 +8,10 @@ use serde::Deserialize;
 /// Enough for the processor's caches to see new bytes, as they would from a network.
 const QUOTES: usize = 16_384;
 
-pub struct Frames {
+pub(crate) struct Frames {
     /// What one message carries.
-    pub payloads: Vec<Vec<u8>>,
-    pub binary: bool,
+    pub(crate) payloads: Vec<Vec<u8>>,
+    pub(crate) binary: bool,
 }
 
 struct Row {
@@ -25,8 +25,9 @@ struct Row {
 }
 
 impl Frames {
-    pub fn json(quotes: usize) -> Self {
-        let payloads = rows().chunks(quotes).map(|rows| {
+    pub(crate) fn json(quotes: usize) -> Self {
+        let all = rows();
+        let payloads = all.chunks(quotes).map(|rows| {
             let mut text = String::from("[");
             for row in rows {
                 if text.len() > 1 {
@@ -47,8 +48,9 @@ impl Frames {
     }
 
     /// Encoded as Alpaca's Go server does: `T` first, time as extension −1, 64 bits.
-    pub fn msgpack(quotes: usize) -> Self {
-        let payloads = rows().chunks(quotes).map(|rows| {
+    pub(crate) fn msgpack(quotes: usize) -> Self {
+        let all = rows();
+        let payloads = all.chunks(quotes).map(|rows| {
             let mut bytes = vec![0xdc];
             bytes.extend((rows.len() as u16).to_be_bytes());
             for row in rows {
@@ -119,7 +121,7 @@ fn put_integer(bytes: &mut Vec<u8>, key: &str, value: u32) {
 /// A quote as somebody would write it down for serde: borrowed where it can be.
 #[derive(Deserialize)]
 #[allow(dead_code, non_snake_case)]
-pub struct Parsed<'a> {
+pub(crate) struct Parsed<'a> {
     #[serde(borrow)]
     T: Cow<'a, str>,
     #[serde(borrow)]
@@ -140,6 +142,6 @@ pub struct Parsed<'a> {
     t: Cow<'a, str>,
 }
 
-pub fn parse_with_serde_json(payload: &[u8]) -> Vec<Parsed<'_>> {
+pub(crate) fn parse_with_serde_json(payload: &[u8]) -> Vec<Parsed<'_>> {
     serde_json::from_slice(payload).unwrap()
 }

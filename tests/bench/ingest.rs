@@ -35,7 +35,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
-static ALLOCATIONS: stats_alloc::StatsAlloc<std::alloc::System> = stats_alloc::INSTRUMENTED_SYSTEM_ALLOC;
+static ALLOCATIONS: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 struct Measured {
     quotes_a_second: f64,

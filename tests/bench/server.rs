@@ -14,14 +14,14 @@ use crate::frames::Frames;
 /// Bytes a write: enough that the sender is never the bottleneck.
 const CHUNK: usize = 256 * 1024;
 
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn start(frames: Frames) -> Self {
+    pub(crate) fn start(frames: Frames) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -38,11 +38,11 @@ impl Server {
         Self { address, stop, thread: Some(thread) }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/v2/sip", self.address)
     }
 
-    pub fn feed_settings(&self, encoding: Encoding) -> FeedSettings {
+    pub(crate) fn feed_settings(&self, encoding: Encoding) -> FeedSettings {
         let credentials = Credentials { key_id: "key".into(), secret_key: "secret".into(), by: AuthBy::Message };
         FeedSettings { encoding, ..FeedSettings::new(self.url(), credentials).unwrap() }
     }

@@ -1,6 +1,8 @@
 //! Invariants 1 to 3 of ARCHITECTURE.md under simulated time: random quotes, several tenants, one budget, and a sink
 //! that is slow, fails, and refuses at random.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 

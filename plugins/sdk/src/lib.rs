@@ -1,0 +1,57 @@
+//! Write filters and maps for quotegate in plain Rust.
+//!
+//! ```
+//! use quotegate_plugin_sdk::{Filter, QuoteView, Verdict, export_filter};
+//!
+//! struct Cheap { floor: f64 }
+//!
+//! impl Filter for Cheap {
+//!     type Config = std::collections::BTreeMap<String, f64>;
+//!     const REASONS: &'static [&'static str] = &["cheap"];
+//!     fn new(_tenant: &str, config: Self::Config) -> Result<Self, String> {
+//!         Ok(Self { floor: *config.get("floor").ok_or("Give `floor`, a price in USD.")? })
+//!     }
+//!     fn judge(&mut self, quote: &QuoteView<'_>) -> Verdict {
+//!         if quote.bid_price < self.floor { Verdict::Refuse("cheap") } else { Verdict::Keep }
+//!     }
+//! }
+//! export_filter!(Cheap);
+//! ```
+//!
+//! The crate is a `cdylib` (and a `rlib`, for its tests); `plugins/build.sh` makes a component of it. Natively the same
+//! code runs in `cargo test`, with [`testing`] in the place of the host.
+//!
+//! Knows nothing of the host's code: only the WIT is shared.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
+mod document;
+mod filter;
+pub mod host;
+mod map;
+mod quotes;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+pub use document::{Document, Value};
+pub use filter::{ColumnFilter, Filter, Rows, Verdict};
+pub use map::Map;
+pub use quotes::{Column, Columns, Conditions, QuoteColumns, QuoteView};
+
+mod export;
+#[doc(hidden)]
+pub use export::{check_column_filter, check_map};
+
+/// What the macros expand to; not for use.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::wasm::bindings::quotegate::plugin::{host, types};
+    pub use crate::wasm::{Both, FilterOnly, MapOnly, Plugin, configure, filter_quotes, map_quotes};
+    pub use wit_bindgen;
+}
+
+#[cfg(target_arch = "wasm32")]
+include!(concat!(env!("OUT_DIR"), "/generate.rs"));

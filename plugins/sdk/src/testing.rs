@@ -1,0 +1,180 @@
+//! Quotes and a host for native tests.
+
+use std::cell::RefCell;
+
+use crate::host::Level;
+use crate::{ColumnFilter, Conditions, Document, Filter, Map, QuoteColumns, QuoteView, Rows, Verdict};
+
+/// A quote of this symbol with no side yet: `quote("SPY").bid(1.0).ask(1.1)`.
+pub fn quote(symbol: &str) -> QuoteView<'_> {
+    QuoteView { symbol, ..QuoteView::default() }
+}
+
+impl QuoteView<'_> {
+    /// With this bid in USD.
+    #[must_use]
+    pub fn bid(mut self, price: f64) -> Self {
+        self.bid_price = price;
+        self
+    }
+
+    /// With this ask in USD.
+    #[must_use]
+    pub fn ask(mut self, price: f64) -> Self {
+        self.ask_price = price;
+        self
+    }
+
+    /// With these sizes at bid and ask.
+    #[must_use]
+    pub fn sizes(mut self, bid: f64, ask: f64) -> Self {
+        (self.bid_size, self.ask_size) = (bid, ask);
+        self
+    }
+
+    /// With these exchanges of bid and ask.
+    #[must_use]
+    pub fn exchanges(mut self, bid: char, ask: char) -> Self {
+        (self.bid_exchange, self.ask_exchange) = (Some(bid), Some(ask));
+        self
+    }
+
+    /// With these condition letters.
+    #[must_use]
+    pub fn conditions(mut self, letters: &str) -> Self {
+        self.conditions = Conditions::new(letters);
+        self
+    }
+
+    /// Made at this time, in nanoseconds since 1970 UTC.
+    #[must_use]
+    pub fn at(mut self, event_time: i64) -> Self {
+        self.event_time = event_time;
+        self
+    }
+}
+
+/// The verdicts of a new filter with this config on these quotes, in order.
+///
+/// # Errors
+/// What [`Filter::new`] says, or that the config does not fit.
+///
+/// # Panics
+/// When a reason is not among [`Filter::REASONS`].
+pub fn filter<F: Filter>(config: &str, quotes: &[QuoteView<'_>]) -> Result<Vec<Verdict>, String> {
+    let codes = filter_columns::<Rows<F>>(config, quotes)?;
+    let verdict = |code: u8| match code {
+        0 => Verdict::Keep,
+        code => match F::REASONS.get(usize::from(code) - 1) {
+            Some(reason) => Verdict::Refuse(reason),
+            None => panic!("the filter gave a reason that is not in REASONS"),
+        },
+    };
+    Ok(codes.into_iter().map(verdict).collect())
+}
+
+/// The verdict bytes of a new column filter on these quotes, in order.
+///
+/// # Errors
+/// As [`filter`].
+pub fn filter_columns<F: ColumnFilter>(config: &str, quotes: &[QuoteView<'_>]) -> Result<Vec<u8>, String> {
+    let mut filter = F::new("test", read(config)?)?;
+    let mut names: Vec<&str> = Vec::new();
+    let mut columns = QuoteColumns::default();
+    for quote in quotes {
+        let number = names.iter().position(|name| *name == quote.symbol).unwrap_or_else(|| {
+            filter.learn_symbol(quote.symbol);
+            names.push(quote.symbol);
+            names.len() - 1
+        });
+        columns.push(u32::try_from(number).unwrap_or(u32::MAX), quote);
+    }
+    Ok(filter.judge(&columns))
+}
+
+/// The documents of a new map with this config for one quote.
+///
+/// # Errors
+/// What [`Map::new`] says, or that the config does not fit.
+pub fn map<M: Map>(config: &str, quote: &QuoteView<'_>) -> Result<Vec<Document>, String> {
+    Ok(M::new("test", read(config)?)?.map(quote, &[]))
+}
+
+fn read<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, String> {
+    serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {problem}."))
+}
+
+/// A call of a function of [`crate::host`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// A line for the log.
+    Log(Level, String),
+    /// A counter and what was added.
+    Count(String, u64),
+    /// A gauge and its value.
+    Gauge(String, f64),
+}
+
+thread_local! {
+    static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The calls of host functions on this thread since it was asked last.
+pub fn recorded() -> Vec<Call> {
+    CALLS.take()
+}
+
+pub(crate) mod host_calls {
+    use super::{CALLS, Call, Level};
+
+    pub(crate) fn log(level: Level, text: &str) {
+        CALLS.with_borrow_mut(|calls| calls.push(Call::Log(level, text.into())));
+    }
+
+    pub(crate) fn count(name: &str, delta: u64) {
+        CALLS.with_borrow_mut(|calls| calls.push(Call::Count(name.into(), delta)));
+    }
+
+    pub(crate) fn gauge(name: &str, value: f64) {
+        CALLS.with_borrow_mut(|calls| calls.push(Call::Gauge(name.into(), value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refuses a bid that is lower than the one before.
+    struct Rising(f64);
+
+    impl Filter for Rising {
+        type Config = serde_json::Map<String, serde_json::Value>;
+        const REASONS: &'static [&'static str] = &["other", "fell"];
+
+        fn new(_tenant: &str, _config: Self::Config) -> Result<Self, String> {
+            Ok(Self(0.0))
+        }
+
+        fn judge(&mut self, quote: &QuoteView<'_>) -> Verdict {
+            if quote.bid_price < self.0 {
+                crate::host::count(quote.symbol, 1);
+                return Verdict::Refuse("fell");
+            }
+            self.0 = quote.bid_price;
+            Verdict::Keep
+        }
+    }
+
+    #[test]
+    fn a_filter_keeps_its_state_from_quote_to_quote_and_its_calls_are_recorded() {
+        let quotes = [2.0, 1.0, 3.0].map(|bid| quote("SPY").bid(bid));
+        let verdicts = filter::<Rising>("{}", &quotes).unwrap();
+        assert_eq!(verdicts, [Verdict::Keep, Verdict::Refuse("fell"), Verdict::Keep]);
+        assert_eq!(recorded(), [Call::Count("SPY".into(), 1)]);
+    }
+
+    #[test]
+    fn a_config_that_does_not_fit_is_an_error() {
+        assert!(filter::<Rising>("[]", &[]).unwrap_err().starts_with("The config does not fit"));
+    }
+}
