@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use figment::value::Value;
 
-use crate::form::{Form, Refusal};
+use crate::form::{Form, Refusal, TableKey};
 use crate::key::{KeyPath, TENANT_DEFAULTS, TENANTS};
 use crate::layer::Merged;
 use crate::problem::nearest;
@@ -36,6 +36,7 @@ pub(crate) trait AnyForm {
     fn refusals(&self, value: &Value) -> Vec<Refusal>;
     fn lift(&self, text: &str) -> Value;
     fn is_secret(&self) -> bool;
+    fn table_keys(&self) -> Vec<TableKey>;
 }
 
 impl<F: Form> AnyForm for F {
@@ -53,6 +54,10 @@ impl<F: Form> AnyForm for F {
 
     fn is_secret(&self) -> bool {
         Form::is_secret(self)
+    }
+
+    fn table_keys(&self) -> Vec<TableKey> {
+        Form::table_keys(self)
     }
 }
 

@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # Later layers win: defaults, this file, tenants/*.toml beside it, environment variables, flags.
 # Every key has a variable QUOTEGATE_SECTION__KEY; lists have commas between, an empty variable counts as unset.
 # `quotegate check` shows what counts in the end and where it comes from. Relative paths start at the working directory.
-# Keys end with their unit: _s seconds, _ms milliseconds.
+# Keys end with their unit: _s seconds, _ms milliseconds, _mib MiB, _kib KiB.
 ";
 
 const TAIL: &str = "
@@ -59,6 +59,13 @@ fn describe(entry: &Entry, text: &mut String) {
         DefaultText::Value(default) => writeln!(text, "\n{wrapped}# {name} = {default}"),
         DefaultText::Example(example) => writeln!(text, "\n{wrapped}# No default; for example:\n# {name} = {example}"),
     };
+    let keys = entry.form.table_keys();
+    if !keys.is_empty() {
+        let _ = write!(text, "#\n# Each is a table [[tenants.<id>.{name}]], or [[{}]], with these keys:\n", entry.path);
+    }
+    for key in keys {
+        let _ = write!(text, "#\n{}#   {} = {}\n", wrap(&key.doc), key.name, key.example);
+    }
 }
 
 /// Comment lines of at most 120 characters.

@@ -30,8 +30,9 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use report::{Row, render};
 pub use settings::{
-    AuthBy, Calendar, Credentials, Encoding, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, PaceSettings,
-    ReplaySettings, RunSettings, Settings, SimRate, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, Speed,
-    SymbolChoice, TenantSettings, WriteMode, WriteRate,
+    AuthBy, Calendar, Credentials, Encoding, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, OnError,
+    PaceSettings, PluginCode, PluginLimits, PluginRoomSettings, PluginSettings, ReplaySettings, RunSettings, Settings,
+    SimRate, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, Speed, StandardPlugin, SymbolChoice,
+    TenantSettings, WriteMode, WriteRate,
 };
 pub use sources::{Override, Sources};

@@ -56,6 +56,16 @@ complaints! {
     a_star_among_names: Case::new().file("[tenant_defaults]\nsymbols = [\"SPY\", \"*\"]\n");
     no_symbols: Case::new().file("[tenant_defaults]\nsymbols = []\n");
     tenant_ids_that_are_none: Case::empty().env("DRY_RUN", "1").env("TENANT_ID", "a/b").file("[tenants.\"__x__\"]\n[tenants.\"..\"]\n");
+    plugins_of_many_faults: Case::new().file(
+        "[[tenants.acme.plugins]]\nstandard = \"quotefilter\"\non_eror = \"drop\"\n\n\
+         [[tenants.acme.plugins]]\npath = \"map.wasm\"\nsha256 = \"abc\"\ncollections = [\"a/b\"]\nconfig = { since = 1979-05-27 }\n\
+         [tenants.acme.plugins.limits]\nmemory_mib = 0\n\n\
+         [[tenants.acme.plugins]]\n",
+    );
+    plugins_of_one_name: Case::new().file(
+        "[tenants.acme]\nplugins = [{ standard = \"field-map\" }, { standard = \"field-map\" }]\n",
+    );
+    plugins_that_are_no_list: Case::new().file("[tenants.acme.plugins]\nstandard = \"field-map\"\n");
     no_tenant: Case::empty().env("DRY_RUN", "1");
     a_tenant_in_two_places: Case::new()
         .file("[tenants.acme]\nburst = 1\n")

@@ -2,7 +2,9 @@
 
 mod choice;
 mod number;
+mod plugins;
 mod symbols;
+mod table;
 mod text;
 
 use figment::value::{Num, Value};
@@ -11,7 +13,9 @@ use crate::problem::quoted;
 
 pub(crate) use choice::{Choice, Flag, flag_of};
 pub(crate) use number::{Number, OrMax, Span, Whole, ZeroIsOff};
+pub(crate) use plugins::Plugins;
 pub(crate) use symbols::{CountOrSymbols, Symbols};
+pub(crate) use table::TableKey;
 pub(crate) use text::{PathText, Secret, Text, rule};
 
 /// One kind of value.
@@ -32,6 +36,11 @@ pub(crate) trait Form: 'static {
     /// which [`Form::parse`] then refuses.
     fn lift(&self, text: &str) -> Value {
         Value::from(text.trim())
+    }
+
+    /// The keys of the tables in a list of tables, for the documentation.
+    fn table_keys(&self) -> Vec<TableKey> {
+        Vec::new()
     }
 
     /// True if a value must never be shown.

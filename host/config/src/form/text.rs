@@ -102,6 +102,25 @@ pub(crate) mod rule {
         check_id(text).map_err(|problem| format!("Firestore does not take this: {problem}."))
     }
 
+    /// What log, metrics and a field of the heartbeat can hold.
+    pub(crate) fn plugin_name(text: &str) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        match text.chars().find(|c| !plain(*c)) {
+            Some(wrong) => Err(format!("It contains {wrong:?}.")),
+            None if text.is_empty() => Err("It is empty.".into()),
+            None if text.len() > 64 => Err("It is longer than 64 characters.".into()),
+            None => Ok(()),
+        }
+    }
+
+    /// A hash as `sha256sum` prints it.
+    pub(crate) fn sha256(text: &str) -> Result<(), String> {
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(());
+        }
+        Err("This is no SHA-256.".into())
+    }
+
     /// Something that a resource name can hold as one part.
     pub(crate) fn one_word(text: &str) -> Result<(), String> {
         match text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '/') {

@@ -176,6 +176,12 @@ pub(crate) fn raw_value(item: &Item) -> Value {
     }
 }
 
+/// The value that a text is in TOML, if it is one.
+pub(crate) fn raw_from_text(text: &str) -> Option<Value> {
+    let value: toml_edit::Value = text.trim().parse().ok()?;
+    Some(raw_of(&value))
+}
+
 fn raw_of(value: &toml_edit::Value) -> Value {
     match value {
         toml_edit::Value::String(text) => Value::from(text.value().as_str()),

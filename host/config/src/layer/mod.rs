@@ -16,6 +16,7 @@ use crate::form::Refusal;
 use crate::key::KeyPath;
 use crate::{Origin, Problem};
 
+pub(crate) use file::raw_from_text;
 #[cfg(test)]
 pub(crate) use file::raw_value;
 

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod feed;
+mod plugin;
 mod run;
 mod sink;
 mod source;
@@ -9,7 +10,8 @@ mod tenant;
 
 pub use credentials::Credentials;
 pub use feed::{AuthBy, Calendar, Encoding, FeedSettings};
-pub use run::{HeartbeatSettings, LogFormat, LogSettings, RunSettings};
+pub use plugin::{OnError, PluginCode, PluginLimits, PluginSettings, StandardPlugin};
+pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRoomSettings, RunSettings};
 pub use sink::{PaceSettings, SinkKind, SinkSettings, WriteMode};
 pub use source::{ReplaySettings, SimRate, SimSettings, SimSymbols, Source, Speed};
 pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
@@ -29,6 +31,8 @@ pub struct Settings {
     pub sink: SinkSettings,
     /// The heartbeat documents.
     pub heartbeat: HeartbeatSettings,
+    /// What all plugins share.
+    pub plugins: PluginRoomSettings,
     /// The process.
     pub run: RunSettings,
     /// Its log.
@@ -47,12 +51,13 @@ impl Settings {
         let pace = PaceSettings::read(from);
         let sink = SinkSettings::read(from);
         let heartbeat = HeartbeatSettings::read(from);
+        let plugins = PluginRoomSettings::read(from);
         let run = RunSettings::read(from);
         let log = LogSettings::read(from);
         let tenants = tenant::read_all(from);
 
         feed.check_plan(&tenants, from);
         let source = source.settle(sim, replay, &feed, &sink, from)?;
-        Some(Self { source, feed, pace, sink, heartbeat, run, log, tenants })
+        Some(Self { source, feed, pace, sink, heartbeat, plugins, run, log, tenants })
     }
 }

@@ -1,6 +1,7 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::form::{Choice, Span, Text, ZeroIsOff, rule};
+use crate::form::{Choice, Flag, PathText, Span, Text, Whole, ZeroIsOff, rule};
 use crate::key::key;
 use crate::reader::Reader;
 
@@ -23,6 +24,39 @@ impl HeartbeatSettings {
     }
 }
 
+/// What all plugins share, `[plugins]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginRoomSettings {
+    /// Whether compiled code is kept on disk.
+    pub cache: bool,
+    /// Where; `None`: the user's cache folder.
+    pub cache_folder: Option<PathBuf>,
+    /// Threads that tenants run on; `None`: four times the processors, at least eight.
+    pub threads: Option<u32>,
+}
+
+impl PluginRoomSettings {
+    pub(super) fn read(from: &mut Reader<'_>) -> Self {
+        from.section(["plugins"]);
+        let cache = key("cache", "Keep compiled plugins on disk, so that the next start need not compile them.", Flag);
+        let folder = key(
+            "cache_folder",
+            "The folder for compiled plugins, which nobody else may write to; else quotegate in the user's cache folder.",
+            PathText,
+        );
+        let threads = key(
+            "threads",
+            "Threads for the tenants and their plugins. A plugin in an endless loop holds one until its time is over.",
+            ZeroIsOff { form: Whole { min: 1, max: 1024 }, meaning: "four times the processors, at least eight" },
+        );
+        Self {
+            cache: from.read(cache, true),
+            cache_folder: from.read_optional(folder, "\"/var/cache/quotegate\""),
+            threads: from.read(threads, None),
+        }
+    }
+}
+
 /// The process, `[run]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSettings {
@@ -30,6 +64,8 @@ pub struct RunSettings {
     pub stop_after: Option<Duration>,
     /// How long a shutdown may write what is dirty.
     pub shutdown_grace: Duration,
+    /// How often the settings' files and the plugins are looked at for changes; `None`: only on SIGHUP.
+    pub watch_interval: Option<Duration>,
     /// A name of this process in heartbeats and logs; `None`: one is made up.
     pub instance: Option<String>,
 }
@@ -49,10 +85,16 @@ impl RunSettings {
             "How long a shutdown may write what is dirty. Cloud Run kills after 10 s.",
             Span::seconds(0.0, 3600.0),
         );
+        let watch = key(
+            "watch_interval_s",
+            "How often files of settings and plugins are looked at for changes. SIGHUP looks at once.",
+            ZeroIsOff { form: Span::seconds(0.1, 86_400.0), meaning: "only on SIGHUP" },
+        );
         let instance = key("instance", "A name of this process in heartbeats and logs; else one is made up.", INSTANCE);
         Self {
             stop_after: from.read(stop.named(&["STOP_AFTER_SECONDS"]), None),
             shutdown_grace: from.read(grace, Duration::from_secs(8)),
+            watch_interval: from.read(watch, Some(Duration::from_secs(5))),
             instance: from.read_optional(instance, "\"host-a\""),
         }
     }

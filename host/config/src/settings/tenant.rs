@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use quotegate_quote::{Symbol, TenantId};
 
-use crate::form::{Number, Span, Symbols, Text, Whole, ZeroIsOff, rule};
+use crate::form::{Number, Plugins, Span, Symbols, Text, Whole, ZeroIsOff, rule};
 use crate::key::{KeyPath, TENANT_DEFAULTS, TENANTS, key};
 use crate::reader::Reader;
-use crate::{Origin, Problem};
+use crate::{Origin, PluginSettings, Problem};
 
 /// One tenant, `[tenants.<id>]` over `[tenant_defaults]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct TenantSettings {
     pub rate: Option<WriteRate>,
     /// The collection of its quotes below `tenants/{id}`; a legal Firestore id.
     pub collection: String,
+    /// Its plugins, in order.
+    pub plugins: Vec<PluginSettings>,
 }
 
 /// What a tenant wants.
@@ -48,6 +50,7 @@ struct Rules {
     writes_per_second: Option<f64>,
     burst: u32,
     collection: String,
+    plugins: Vec<PluginSettings>,
 }
 
 const COLLECTION: Text = Text { expects: "a collection's id such as \"live_quotes\"", rule: rule::firestore_id };
@@ -60,6 +63,7 @@ impl Rules {
             writes_per_second: None,
             burst: 40,
             collection: "live_quotes".into(),
+            plugins: Vec::new(),
         }
     }
 
@@ -83,6 +87,8 @@ impl Rules {
         );
         let collection = key("collection", "The collection of the tenant's quotes, below tenants/{id}.", COLLECTION)
             .named(&["FIRESTORE_LIVE_QUOTES_COLLECTION", "FIRESTORE_LATEST_COLLECTION"]);
+        let plugins =
+            key("plugins", "Components that filter the tenant's quotes and map their fields, in order.", Plugins);
         Self {
             symbols: from.read(symbols.named(&["MONITORED_SYMBOLS", "ALPACA_SYMBOLS"]), inherited.symbols),
             per_symbol_min_interval: from
@@ -90,6 +96,7 @@ impl Rules {
             writes_per_second: from.read(rate, inherited.writes_per_second),
             burst: from.read(burst, inherited.burst),
             collection: from.read(collection, inherited.collection),
+            plugins: from.read(plugins, inherited.plugins),
         }
     }
 
@@ -101,6 +108,7 @@ impl Rules {
             per_symbol_min_interval: self.per_symbol_min_interval,
             rate: self.writes_per_second.map(|per_second| WriteRate { per_second, burst }),
             collection: self.collection,
+            plugins: self.plugins,
         }
     }
 }

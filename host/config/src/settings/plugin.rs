@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One plugin of a tenant, `[[tenants.<id>.plugins]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginSettings {
+    /// What people call it, in log, heartbeat and metrics; no two of a tenant's plugins have the same.
+    pub name: String,
+    /// Which component.
+    pub code: PluginCode,
+    /// The SHA-256 that the component must have: 64 hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Its `config` table as a JSON object.
+    pub config: String,
+    /// What becomes of quotes when it fails.
+    pub on_error: OnError,
+    /// A map's documents go on to the next map.
+    pub chain: bool,
+    /// Collections that its documents may name, beside the tenant's own; legal Firestore ids.
+    pub collections: Vec<String>,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+/// Where a plugin's component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginCode {
+    /// One that comes with the host.
+    Standard(StandardPlugin),
+    /// A file.
+    File(PathBuf),
+}
+
+/// The plugins that come with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StandardPlugin {
+    /// Filters by settings.
+    QuoteFilter,
+    /// Shapes documents by settings.
+    FieldMap,
+}
+
+impl StandardPlugin {
+    /// The name in the settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QuoteFilter => "quote-filter",
+            Self::FieldMap => "field-map",
+        }
+    }
+}
+
+/// What becomes of a tenant's quotes when its plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// They are lost.
+    Drop,
+    /// They go on as though the plugin were not there.
+    Pass,
+    /// The tenant stops until the plugin is repaired.
+    StopTenant,
+}
+
+/// What a plugin may use, `[tenants.<id>.plugins.limits]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginLimits {
+    /// The longest call.
+    pub time_per_call: Duration,
+    /// The longest start, `configure` included.
+    pub time_to_start: Duration,
+    /// Bytes over all memories.
+    pub memory_bytes: usize,
+    /// Bytes that one call may hand to the host.
+    pub host_bytes_per_call: usize,
+    /// Documents of one quote.
+    pub documents_per_quote: usize,
+    /// Bytes of one quote's documents.
+    pub document_bytes_per_quote: usize,
+    /// Log lines a second.
+    pub log_lines_per_second: u32,
+    /// Share of wall time, 0 to 1.
+    pub share_of_time: f64,
+    /// Calls of one instance; `None`: any number.
+    pub calls_per_instance: Option<u64>,
+}
