@@ -104,6 +104,11 @@ impl Share {
         }
     }
 
+    /// Granted tokens that nothing was taken for yet.
+    pub fn held(&self) -> usize {
+        self.granted.tokens.load(Ordering::Relaxed) as usize
+    }
+
     /// Takes a granted token for one write.
     pub fn take(&self) -> bool {
         let taken = self.granted.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| held.checked_sub(1));

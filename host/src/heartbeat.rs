@@ -3,9 +3,12 @@
 //! Every tenant gets one at the start, at least once an interval, and a last one that says `stopped`. Heartbeats go
 //! past the quote limits, straight to the sink, so that they arrive when quotes do not. Reads snapshots only.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, UnixNanos, Value};
 use quotegate_sink::{Heartbeats, TenantDocument};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +30,8 @@ pub enum Health {
     Running,
     /// Something is wrong; the heartbeat's `reason` says what.
     Degraded,
-    /// The host has ended as it should.
+    /// The host has ended as it should, or a plugin with `on_error = "stop-tenant"` has stopped the tenant; the reason
+    /// tells the two apart.
     Stopped,
 }
 
@@ -69,6 +73,7 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     });
     let round = heartbeats.write(documents.collect()).await;
     status.count_heartbeats(round.written);
+    log_plugins(&snapshot);
     match round.problem {
         None => {
             let sum =
@@ -103,7 +108,7 @@ fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Resu
     let optional_time = |time: Option<UnixNanos>| time.map_or(Value::Null, Value::Timestamp);
     let count = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
     let field = |path, value| Field { path: FieldPath::literal(path), value };
-    let fields = vec![
+    let mut fields = vec![
         field("ts", Value::Timestamp(snapshot.time)),
         field("status", text(health.as_str())),
         field("reason", optional_text(reason.as_deref())),
@@ -115,6 +120,8 @@ fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Resu
         field("counters.quotes", count(tenant.quotes)),
         field("counters.conflated", count(tenant.conflated)),
         field("counters.older", count(tenant.older)),
+        field("counters.filtered", count(tenant.filtered)),
+        field("counters.lost", count(tenant.lost)),
         field("counters.attempted", count(tenant.attempted)),
         field("counters.written", count(tenant.written)),
         field("counters.retried", count(tenant.retried)),
@@ -126,5 +133,97 @@ fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Resu
         field("instance_id", text(&snapshot.instance)),
         field("started_at", Value::Timestamp(snapshot.started)),
     ];
+    for plugin in &tenant.plugins {
+        plugin_fields(plugin, &mut fields)?;
+    }
     Ok(Document { key: DocumentKey::new(COLLECTION, ID)?, fields })
+}
+
+/// What one plugin does, below `plugins.<name>`, with `_` for each `-` of a name.
+fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(), IdProblem> {
+    let whole = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
+    let base = format!("plugins.{}", plugin.name.replace('-', "_"));
+    let mut field = |name: &str, value| {
+        fields.push(Field { path: FieldPath::new(format!("{base}.{name}"))?, value });
+        Ok(())
+    };
+    field("state", Value::Text(state(plugin.state).into()))?;
+    field("problem", plugin.last_problem.clone().map_or(Value::Null, |problem| Value::Text(Cow::Owned(problem))))?;
+    field("sha256", Value::Text(Cow::Owned(plugin.sha256.clone())))?;
+    field("quotes", whole(plugin.quotes_seen))?;
+    field("kept", whole(plugin.quotes_kept))?;
+    field("documents", whole(plugin.documents))?;
+    field("documents_refused", whole(plugin.documents_refused))?;
+    field("seconds", Value::Double(plugin.seconds))?;
+    field("memory_bytes", whole(plugin.memory_bytes as u64))?;
+    field("traps", whole(plugin.failures.values().sum()))?;
+    field("calls_left_out", whole(plugin.calls_left_out))?;
+    // Two reasons that differ only in a dash would be one field.
+    let mut reasons = BTreeMap::new();
+    for (reason, count) in &plugin.quotes_refused {
+        *reasons.entry(format!("refused.r_{}", reason.replace('-', "_"))).or_default() += count;
+    }
+    reasons.into_iter().try_for_each(|(path, count)| field(&path, whole(count)))
+}
+
+fn state(state: PluginState) -> &'static str {
+    match state {
+        PluginState::Ready => "ready",
+        PluginState::Degraded => "degraded",
+        PluginState::Quarantined => "quarantined",
+    }
+}
+
+/// A line for each plugin, summed over the tenants that use it: a thousand tenants with one filter are one line.
+fn log_plugins(snapshot: &Snapshot) {
+    let mut sums: BTreeMap<&str, PluginSum<'_>> = BTreeMap::new();
+    for plugin in snapshot.tenants.iter().flat_map(|(_, tenant)| &tenant.plugins) {
+        sums.entry(&plugin.name).or_default().add(plugin);
+    }
+    for (name, sum) in sums {
+        let PluginSum { tenants, not_ready, seen, kept, refused, documents, seconds, memory_bytes, traps } = sum;
+        info!(
+            event_type = "plugin",
+            plugin = name,
+            tenants,
+            not_ready,
+            seen,
+            kept,
+            ?refused,
+            documents,
+            seconds,
+            memory_bytes,
+            traps,
+            "plugin {name}: {seen} quotes seen, {kept} kept, {documents} documents, {seconds:.3} s, {traps} traps"
+        );
+    }
+}
+
+#[derive(Default)]
+struct PluginSum<'a> {
+    tenants: u64,
+    not_ready: u64,
+    seen: u64,
+    kept: u64,
+    refused: BTreeMap<&'a str, u64>,
+    documents: u64,
+    seconds: f64,
+    memory_bytes: usize,
+    traps: u64,
+}
+
+impl<'a> PluginSum<'a> {
+    fn add(&mut self, plugin: &'a PluginSnapshot) {
+        self.tenants += 1;
+        self.not_ready += u64::from(plugin.state != PluginState::Ready);
+        self.seen += plugin.quotes_seen;
+        self.kept += plugin.quotes_kept;
+        for (reason, count) in &plugin.quotes_refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        self.documents += plugin.documents;
+        self.seconds += plugin.seconds;
+        self.memory_bytes += plugin.memory_bytes;
+        self.traps += plugin.failures.values().sum::<u64>();
+    }
 }

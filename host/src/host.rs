@@ -1,8 +1,12 @@
 //! Puts the rooms together, and takes them apart again in order.
 
 pub(crate) mod plan;
+mod reload;
 pub(crate) mod source;
 
+pub use reload::{Load, Reloads};
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +14,8 @@ use std::time::Duration;
 use anyhow::Context;
 use quotegate_config::Settings;
 use quotegate_feed::FeedStatus;
+use quotegate_plugin::PluginThreads;
+use quotegate_quote::TenantId;
 use quotegate_sink::{Batcher, BatcherEnd, Heartbeats, SinkStatus};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,9 +26,11 @@ use tracing::{error, info, warn};
 use crate::budget::Budget;
 use crate::heartbeat;
 use crate::inbox::Inbox;
+use crate::plugins::Plugins;
 use crate::router::Router;
 use crate::status::{HostStatus, Snapshot, unix_now};
 use crate::tenant::{Links, Tenant, TenantStatus, Unflushed};
+use reload::{Reloader, TenantDoor};
 use source::RunningSource;
 
 /// A running host. Every task in it has its handle here.
@@ -30,6 +38,11 @@ pub struct Host {
     status: Arc<HostStatus>,
     source: RunningSource,
     tenants: JoinSet<Unflushed>,
+    /// Where the tenants run: plugins may hold these threads.
+    threads: PluginThreads,
+    plugins: Arc<Plugins>,
+    /// The ways to the tenants, until a reloader has them.
+    doors: BTreeMap<TenantId, TenantDoor>,
     /// Tells the tenants until when they may flush.
     deadline: watch::Sender<Option<std::time::Instant>>,
     batcher: JoinHandle<BatcherEnd>,
@@ -64,18 +77,25 @@ impl Host {
         let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
         let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
+        let plugins = Arc::new(Plugins::new(settings));
+        let chains = reload::chains(&plugins, settings).await?;
+        let threads = plan::threads(settings)?;
 
         let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
         let (deadline, deadline_seen) = watch::channel(None);
         let mut router = Router::default();
         let mut tenants = Vec::new();
         let mut statuses = Vec::new();
-        for tenant in &settings.tenants {
+        let mut doors = BTreeMap::new();
+        for (tenant, (recipe, chain)) in settings.tenants.iter().zip(chains) {
+            let (changes, chain_changes) = mpsc::unbounded_channel();
             let doorbell = Arc::new(Notify::new());
             let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
             router.add(&plan::wanted(&tenant.symbols), inbox.clone());
             let status = Arc::new(TenantStatus::default());
             statuses.push((tenant.id.clone(), status.clone()));
+            let door = TenantDoor { recipe, changes, doorbell: doorbell.clone() };
+            doors.insert(tenant.id.clone(), door);
             let links = Links {
                 inbox,
                 doorbell,
@@ -83,8 +103,9 @@ impl Host {
                 writes: writes.clone(),
                 status,
                 deadline: deadline_seen.clone(),
+                chain_changes,
             };
-            tenants.push(Tenant::new(plan::tenant(tenant, &settings.sink)?, links));
+            tenants.push(Tenant::new(plan::tenant(tenant, &settings.sink)?, chain, links));
         }
         drop(writes);
 
@@ -130,7 +151,10 @@ impl Host {
                 async move { budget.run(stop).await }
             }),
             batcher: tokio::spawn(batcher.run(received, batcher_deadline.clone())),
-            tenants: tenants.into_iter().map(Tenant::run).collect(),
+            tenants: tenants.into_iter().map(|tenant| threads.spawn(tenant.run())).collect(),
+            threads,
+            plugins,
+            doors,
             source: source.start(router.subscription(), router, feed_status)?,
             status,
             deadline,
@@ -147,6 +171,14 @@ impl Host {
     /// Where the host's numbers can be read while it runs, and after.
     pub fn status(&self) -> Arc<HostStatus> {
         self.status.clone()
+    }
+
+    /// From now on plugins change when their settings or files do. Once at most.
+    pub fn reload_from(&mut self, reloads: Reloads) {
+        let tenants = std::mem::take(&mut self.doors);
+        let reloader = Reloader { reloads, plugins: self.plugins.clone(), tenants };
+        // Ends with the tasks that tick, and owns nothing that must be taken apart in order.
+        tokio::spawn(reloader.run(self.stop_ticking.clone()));
     }
 
     /// Runs until `stop`, until the time that the settings give is over, until the source ends, or until it fails.
@@ -186,6 +218,9 @@ impl Host {
         if timeout_at(ends, heartbeat::beat(&self.status, &self.heartbeats, true)).await.is_err() {
             warn!(event_type = "heartbeat", "the last heartbeat was not answered in time");
         }
+
+        // It waits for calls of plugins that are under way, at most for as long as their limits allow.
+        let _ = tokio::task::spawn_blocking(move || drop(self.threads)).await;
 
         let summary = Summary { elapsed: self.began.elapsed(), snapshot: self.status.snapshot(), unflushed };
         log_end(&summary, failed);

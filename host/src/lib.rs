@@ -14,6 +14,7 @@
 //! | inbox | [`inbox`] | quotes that wait for a tenant; the reader's side never waits |
 //! | tenant | [`tenant`] | latest quotes, what is due, plugins, documents |
 //! | pace | `quotegate-pace`, [`budget`] | when a quote may be written |
+//! | plugin | `quotegate-plugin`, [`plugins`] | components: compiled, limited, started, called |
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | config | `quotegate-config` | settings and where each came from |
@@ -27,6 +28,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod inbox;
 pub mod log;
+pub mod plugins;
 pub mod router;
 pub mod status;
 pub mod tenant;

@@ -76,6 +76,12 @@ impl HostStatus {
 impl Snapshot {
     /// How one tenant's ingest is doing, and why if not well.
     pub fn health(&self, tenant: &TenantSnapshot) -> (Health, Option<String>) {
+        if let Some(reason) = &tenant.stopped {
+            return (Health::Stopped, Some(reason.clone()));
+        }
+        if let Some(problem) = tenant.plugin_problem() {
+            return (Health::Degraded, Some(problem));
+        }
         if let Some(problem) = &tenant.problem {
             return (Health::Degraded, Some(format!("the last write failed: {problem}")));
         }

@@ -148,9 +148,17 @@ fn house(status: &Arc<TenantStatus>, stop: &CancellationToken) -> (Router, watch
         collection: "live_quotes".into(),
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
-    let links =
-        Links { inbox: inbox.clone(), doorbell, budget, writes, status: status.clone(), deadline: deadline_seen };
-    tokio::spawn(Tenant::new(plan, links).run());
+    let (_, chain_changes) = mpsc::unbounded_channel();
+    let links = Links {
+        inbox: inbox.clone(),
+        doorbell,
+        budget,
+        writes,
+        status: status.clone(),
+        deadline: deadline_seen,
+        chain_changes,
+    };
+    tokio::spawn(Tenant::new(plan, None, links).run());
     let mut router = Router::default();
     router.add(&Wanted::All, inbox);
     (router, deadline)

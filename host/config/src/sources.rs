@@ -22,3 +22,14 @@ pub struct Override {
     /// The flag's name with its dashes, for messages.
     pub flag: String,
 }
+
+impl Sources {
+    /// The files that settings come from, the tenants' own included; those that are not there (yet) too.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Some(file) = &self.file else { return Vec::new() };
+        // What cannot be listed is told by `Settings::load`.
+        let mut files = crate::layer::tenant_files(file, &mut Vec::new());
+        files.push(file.clone());
+        files
+    }
+}

@@ -56,8 +56,10 @@ pub struct FilterOutcome {
 pub enum Mapped {
     /// These documents are to be written.
     Documents(Vec<Document>),
-    /// No map had an answer: the host's own shape applies, if the tenant wants it.
-    Unanswered,
+    /// Every map that was asked made no document of it: there is nothing to write.
+    Nothing,
+    /// A map with `on_error = "pass"` failed and no other had an answer: the host's own shape applies.
+    Passed,
     /// A map failed and its quotes are to be dropped.
     Dropped,
 }
@@ -125,7 +127,7 @@ impl PluginChain {
     }
 
     fn map_batch(&mut self, now: Instant, quotes: &[(Symbol, Quote)], outcome: &mut MapOutcome) {
-        let mut mapped = vec![Mapped::Unanswered; quotes.len()];
+        let mut mapped = vec![Mapped::Nothing; quotes.len()];
         let mut open: Vec<usize> = (0..quotes.len()).collect();
         for link in self.links.iter_mut().filter(|link| link.spec.plugin.maps()) {
             if open.is_empty() {
@@ -133,7 +135,9 @@ impl PluginChain {
             }
             let lists = link.map(&self.tenant, now, &rows(quotes, &mapped, &open));
             let Some(lists) = lists else {
-                if link.spec.on_error != OnError::Pass {
+                if link.spec.on_error == OnError::Pass {
+                    open.iter().for_each(|&row| pass(&mut mapped[row]));
+                } else {
                     open.drain(..).for_each(|row| mapped[row] = Mapped::Dropped);
                     outcome.stop = outcome.stop.take().or_else(|| stop(link));
                 }
@@ -156,6 +160,7 @@ impl PluginChain {
                     Err(problem) => {
                         link.documents_checked(Err(&problem));
                         if link.spec.on_error == OnError::Pass {
+                            pass(&mut mapped[row]);
                             still_open.push(row);
                         } else {
                             mapped[row] = Mapped::Dropped;
@@ -182,6 +187,13 @@ fn rows<'a>(quotes: &'a [(Symbol, Quote)], mapped: &'a [Mapped], open: &[usize])
         MapRow { symbol, quote, earlier }
     };
     open.iter().map(row).collect()
+}
+
+/// What earlier maps in the chain made of a quote is better than the host's own shape.
+fn pass(mapped: &mut Mapped) {
+    if *mapped == Mapped::Nothing {
+        *mapped = Mapped::Passed;
+    }
 }
 
 fn stop(link: &Link) -> Option<StopTenant> {

@@ -11,8 +11,8 @@ use crate::host::Host;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An embedded simulator serves the real protocol on a loopback websocket. Two tenants with different symbols and limits
-are ingested: `alpha` wants three symbols, each at most twice a second; `omega` wants everything, at most eight writes a
-second. Documents go nowhere (`--show` prints them), or to the Firestore emulator if FIRESTORE_EMULATOR_HOST is set:
+are ingested: `alpha` wants three symbols, each at most twice a second, and filters its quotes; `omega` wants everything,
+at most eight writes a second, and maps their fields. Both plugins come with the host. Documents go nowhere (`--show` prints them), or to the Firestore emulator if FIRESTORE_EMULATOR_HOST is set:
 
   FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 quotegate demo
 
@@ -49,6 +49,12 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Quotes with a wide spread or crossed prices are refused, and those that hardly moved.
+const FILTER: &str =
+    r#"[{ standard = "quote-filter", config = { max_spread_bps = 2, crossed = "refuse", min_move = 0.01 } }]"#;
+/// A small document for a small screen.
+const MAP: &str = r#"[{ standard = "field-map", config = { fields = { symbol = "symbol", mid = { from = "mid", round = 4 }, spread_bps = { from = "spread_bps", round = 2 }, "best.bid" = "bid_price", "best.ask" = "ask_price", ts = "event_time" } } }]"#;
+
 fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure> {
     let flag = "demo";
     let mut overrides = vec![
@@ -60,6 +66,8 @@ fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure
         setting("tenants.omega.symbols", "*", flag),
         setting("tenants.omega.writes_per_second", 8, flag),
         setting("tenants.omega.burst", 8, flag),
+        setting("tenants.alpha.plugins", FILTER, flag),
+        setting("tenants.omega.plugins", MAP, flag),
         setting("log.level", if args.show { "info" } else { "warn" }, flag),
     ];
     match emulator {

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::plugins::PluginTrouble;
+
 /// Keeps one Alpaca market-data websocket and writes each tenant's latest quotes to Firestore.
 #[derive(Debug, Parser)]
 #[command(name = "quotegate", version, max_term_width = 100, after_help = EXAMPLES)]
@@ -63,7 +65,8 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::Running(error)
+        // A plugin that does not start is a matter of settings.
+        if error.is::<PluginTrouble>() { Self::Usage(error.context("quotegate")) } else { Self::Running(error) }
     }
 }
 
@@ -81,7 +84,7 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(args) => run::run(args).await,
             Verb::Demo(args) => demo::demo(args).await,
-            Verb::Check(args) => check::check(&args),
+            Verb::Check(args) => check::check(&args).await,
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,

@@ -2,6 +2,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quotegate_plugin::PluginSnapshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Summary;
@@ -36,7 +37,24 @@ fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> St
             new.dirty,
             new.last_symbol.as_deref().unwrap_or("-"),
         );
+        for plugin in &new.plugins {
+            let _ = writeln!(text, "                 {}", plugin_line(plugin));
+        }
     }
+    text
+}
+
+fn plugin_line(plugin: &PluginSnapshot) -> String {
+    let calls = plugin.calls.max(1) as f64;
+    let mut text = format!("{}: {} quotes", plugin.name, plugin.quotes_seen);
+    if plugin.documents > 0 {
+        let _ = write!(text, ", {} documents", plugin.documents);
+    } else {
+        let refused: Vec<String> =
+            plugin.quotes_refused.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let _ = write!(text, ", {} kept, refused: {}", plugin.quotes_kept, refused.join(", "));
+    }
+    let _ = write!(text, "; {:.1} µs a call", plugin.seconds * 1e6 / calls);
     text
 }
 
@@ -46,9 +64,10 @@ pub(super) fn summary(summary: &Summary) -> String {
     for (id, tenant) in &summary.snapshot.tenants {
         let _ = writeln!(
             text,
-            "  {:<8} {} quotes in, {} replaced by newer ones, {} documents written",
+            "  {:<8} {} quotes in, {} refused by its filter, {} replaced by newer ones, {} documents written",
             id.as_str(),
             tenant.quotes,
+            tenant.filtered,
             tenant.conflated,
             tenant.written,
         );

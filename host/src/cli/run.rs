@@ -5,7 +5,7 @@ use quotegate_config::Settings;
 
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use crate::host::Host;
+use crate::host::{Host, Reloads};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,7 +15,8 @@ Examples:
   quotegate run --config config/quotegate.toml
   quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay --set feed.replay.file=day.jsonl.zst
 
-Ends on SIGTERM or Ctrl-C after writing what is dirty, within run.shutdown_grace_s.")]
+Ends on SIGTERM or Ctrl-C after writing what is dirty, within run.shutdown_grace_s. SIGHUP, or a change of a file, loads
+plugins anew: they take over once they have started, else the old ones stay.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -26,14 +27,19 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let stop_after = args.stop_after.map(|seconds| setting("run.stop_after_s", seconds, "--stop-after"));
-    let loaded = args.settings.load_with(stop_after.into_iter().collect())?;
-    run_settings(&loaded.settings).await
-}
-
-async fn run_settings(settings: &Settings) -> Result<ExitCode, Failure> {
-    let _log = start_log(settings)?;
+    let sources = args.settings.sources(stop_after.into_iter().collect())?;
+    let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
+    let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
-    let host = Host::start(settings).await?;
+    let asked = signals::reload_on_signal()?;
+    let mut host = Host::start(&loaded.settings).await?;
+    let of_files = sources.clone();
+    host.reload_from(Reloads {
+        load: Box::new(move || Ok(Settings::load(&sources)?)),
+        files: Box::new(move || of_files.files()),
+        asked,
+        current: loaded,
+    });
     host.finish(stop).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use super::Failure;
 use crate::log;
 
 /// The flags that every verb with settings has.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct SettingsArgs {
     /// TOML file with settings; the files in the folder `tenants` beside it are read too
     #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
@@ -31,6 +31,12 @@ impl SettingsArgs {
 
     /// The same, with `extra` settings of the verb's own flags on top.
     pub(super) fn load_with(&self, extra: Vec<Override>) -> Result<Loaded, Failure> {
+        let sources = self.sources(extra)?;
+        Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))
+    }
+
+    /// Where the settings come from.
+    pub(super) fn sources(&self, extra: Vec<Override>) -> Result<Sources, Failure> {
         let mut overrides = Vec::new();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
@@ -45,8 +51,7 @@ impl SettingsArgs {
         }
         overrides.extend(extra);
         let environment = std::env::vars_os().filter(|(name, _)| name != CONFIG_VARIABLE).collect();
-        let sources = Sources { file: self.config.clone(), environment, overrides };
-        Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))
+        Ok(Sources { file: self.config.clone(), environment, overrides })
     }
 }
 

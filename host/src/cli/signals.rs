@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -25,4 +28,18 @@ pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// Rung by each SIGHUP, which would otherwise end the process.
+pub(super) fn reload_on_signal() -> anyhow::Result<Arc<Notify>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let asked = Arc::new(Notify::new());
+    let bell = asked.clone();
+    // Ends with the runtime, as above.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            bell.notify_one();
+        }
+    });
+    Ok(asked)
 }

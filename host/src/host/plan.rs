@@ -1,6 +1,7 @@
 //! What the settings mean to each room. Settings are checked already; what can still fail here is the outside world.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use quotegate_config::{
 };
 use quotegate_feed::{FeedName, FeedSettings, RetryPauses};
 use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
 use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
@@ -158,6 +160,14 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::
         collection: settings.collection.clone().into(),
         retry: Backoff::new(sink.retry_base, sink.retry_max).context("sink.retry_base_ms and sink.retry_max_s")?,
     })
+}
+
+/// Threads for the tenants, which their plugins may hold.
+pub(crate) fn threads(settings: &Settings) -> anyhow::Result<PluginThreads> {
+    let wanted = settings.plugins.threads.and_then(|count| NonZeroUsize::new(count as usize));
+    let count = wanted.unwrap_or_else(PluginThreads::default_count);
+    PluginThreads::start(count, &tokio::runtime::Handle::current())
+        .with_context(|| format!("the operating system gives no {count} threads for tenants; lower plugins.threads"))
 }
 
 /// A name for this host: Cloud Run's revision where there is one, and a random part that tells two hosts apart.

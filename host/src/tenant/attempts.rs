@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use quotegate_pace::Resolution;
-use quotegate_quote::{Document, Quote};
+use quotegate_quote::{Document, DocumentKey, Quote, UnixNanos};
 use quotegate_sink::Outcome;
 
 /// The documents that are on their way to the sink, and those that failed and wait to go again.
@@ -17,53 +17,73 @@ pub(crate) struct Attempts {
 #[derive(Debug)]
 struct InFlight {
     quote: Quote,
+    /// Documents among them that were made of older quotes.
+    older: Vec<(DocumentKey, UnixNanos)>,
     unanswered: usize,
-    failed: Vec<Document>,
+    failed: Vec<(Document, UnixNanos)>,
     longest_delay: bool,
 }
 
 #[derive(Debug)]
 struct Failed {
     quote: Quote,
-    documents: Vec<Document>,
+    /// With the exchange times of the quotes that they were made of.
+    documents: Vec<(Document, UnixNanos)>,
 }
 
 impl Attempts {
-    /// What to send for `quote`: the failed documents of this very quote, or the ones that `make` makes of it,
-    /// with those failed documents of an older quote that `make` has nothing newer for.
-    pub(crate) fn documents(
-        &mut self,
-        slot: u32,
-        quote: &Quote,
-        make: impl FnOnce() -> Vec<Document>,
-    ) -> Vec<Document> {
-        match self.failed.remove(&slot) {
-            None => make(),
-            Some(failed) if failed.quote == *quote => failed.documents,
-            Some(failed) => {
-                let mut documents = make();
-                let older = failed.documents.into_iter();
-                let newer: Vec<_> = documents.iter().map(|document| document.key.clone()).collect();
-                documents.extend(older.filter(|document| !newer.contains(&document.key)));
-                documents
-            }
+    /// The failed documents of this very quote, which go again as they are.
+    pub(crate) fn again(&mut self, slot: u32, quote: &Quote) -> Option<Vec<(Document, UnixNanos)>> {
+        let failed = self.failed.get(&slot)?;
+        if failed.quote != *quote {
+            return None;
         }
+        let failed = self.failed.remove(&slot)?;
+        Some(failed.documents)
     }
 
-    /// Notes that `documents` documents of `quote` are on their way.
-    pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: usize) {
-        let attempt = InFlight { quote: *quote, unanswered: documents, failed: Vec::new(), longest_delay: false };
+    /// The documents of a new quote, with those failed ones of older quotes that it has nothing newer for.
+    pub(crate) fn with_older(
+        &mut self,
+        slot: u32,
+        event_time: UnixNanos,
+        documents: Vec<Document>,
+    ) -> Vec<(Document, UnixNanos)> {
+        let older = self.failed.remove(&slot).map_or_else(Vec::new, |failed| failed.documents);
+        let is_old = |(older, _): &(Document, UnixNanos)| documents.iter().all(|newer| newer.key != older.key);
+        let older: Vec<_> = older.into_iter().filter(is_old).collect();
+        documents.into_iter().map(|document| (document, event_time)).chain(older).collect()
+    }
+
+    /// Notes that `documents`, all of `quote` or of older ones of its symbol, are on their way.
+    pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: &[(Document, UnixNanos)]) {
+        let is_older = |(_, event_time): &&(Document, UnixNanos)| *event_time != quote.event_time;
+        let older = documents.iter().filter(is_older).map(|(document, time)| (document.key.clone(), *time)).collect();
+        let unanswered = documents.len();
+        let attempt = InFlight { quote: *quote, older, unanswered, failed: Vec::new(), longest_delay: false };
         self.in_flight.insert(slot, attempt);
     }
 
     /// Notes the outcome of one document. The resolution comes with the last one of the slot.
     pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<Resolution> {
         let attempt = self.in_flight.get_mut(&slot)?;
-        attempt.unanswered -= 1;
         if let Outcome::Retry { longest_delay, .. } = outcome {
             attempt.longest_delay |= longest_delay;
-            attempt.failed.push(document);
+            let older = attempt.older.iter().find(|(key, _)| *key == document.key);
+            let event_time = older.map_or(attempt.quote.event_time, |(_, event_time)| *event_time);
+            attempt.failed.push((document, event_time));
         }
+        self.end_one(slot)
+    }
+
+    /// Notes that a document need not be written: a newer quote writes it. The resolution is as above.
+    pub(crate) fn superseded(&mut self, slot: u32) -> Option<Resolution> {
+        self.end_one(slot)
+    }
+
+    fn end_one(&mut self, slot: u32) -> Option<Resolution> {
+        let attempt = self.in_flight.get_mut(&slot)?;
+        attempt.unanswered -= 1;
         if attempt.unanswered > 0 {
             return None;
         }

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use quotegate_plugin::{PluginSnapshot, PluginState, StopTenant};
 use quotegate_quote::{Symbol, UnixNanos};
 use quotegate_sink::Outcome;
 use serde::Serialize;
@@ -11,6 +12,8 @@ pub struct TenantStatus {
     quotes: AtomicU64,
     conflated: AtomicU64,
     older: AtomicU64,
+    filtered: AtomicU64,
+    lost: AtomicU64,
     attempted: AtomicU64,
     written: AtomicU64,
     retried: AtomicU64,
@@ -20,6 +23,7 @@ pub struct TenantStatus {
     last_quote_time: AtomicI64,
     ended: AtomicBool,
     last: Mutex<Last>,
+    plugins: Mutex<Plugins>,
 }
 
 #[derive(Debug, Default)]
@@ -28,8 +32,26 @@ struct Last {
     problem: Option<String>,
 }
 
+#[derive(Debug, Default)]
+struct Plugins {
+    snapshots: Vec<PluginSnapshot>,
+    stopped: Option<String>,
+}
+
+/// Quotes that a tenant took together.
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    pub(super) quotes: u64,
+    pub(super) conflated: u64,
+    pub(super) older: u64,
+    pub(super) filtered: u64,
+    pub(super) lost: u64,
+    pub(super) last: Option<Symbol>,
+    pub(super) received_time: UnixNanos,
+}
+
 /// A tenant's numbers at one moment. Counters count from the start of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct TenantSnapshot {
     /// Quotes that arrived.
     pub quotes: u64,
@@ -37,6 +59,10 @@ pub struct TenantSnapshot {
     pub conflated: u64,
     /// Quotes older than the latest of their symbol.
     pub older: u64,
+    /// Quotes that a filter refused.
+    pub filtered: u64,
+    /// Quotes lost because a plugin failed or stopped the tenant.
+    pub lost: u64,
     /// Documents handed to the sink, retries included.
     pub attempted: u64,
     /// Documents that the sink confirmed.
@@ -55,22 +81,43 @@ pub struct TenantSnapshot {
     pub last_symbol: Option<String>,
     /// What the sink said of the last write, if that failed.
     pub problem: Option<String>,
+    /// The plugins, in order.
+    pub plugins: Vec<PluginSnapshot>,
+    /// Why the tenant stands still, if a plugin has stopped it.
+    pub stopped: Option<String>,
+}
+
+impl TenantSnapshot {
+    /// What is wrong with the plugin that is worst off.
+    pub fn plugin_problem(&self) -> Option<String> {
+        let of = |state| self.plugins.iter().find(|plugin| plugin.state == state);
+        let plugin = of(PluginState::Quarantined).or_else(|| of(PluginState::Degraded))?;
+        let state = if plugin.state == PluginState::Quarantined { "is in quarantine" } else { "has failed" };
+        let problem = plugin.last_problem.as_deref().unwrap_or("it uses more than its share of time");
+        Some(format!("the plugin {} {state}: {problem}", plugin.name))
+    }
 }
 
 impl TenantStatus {
-    pub(super) fn quotes_arrived(
-        &self,
-        quotes: u64,
-        conflated: u64,
-        older: u64,
-        last: Option<&Symbol>,
-        received_time: UnixNanos,
-    ) {
-        self.quotes.fetch_add(quotes, Relaxed);
-        self.conflated.fetch_add(conflated, Relaxed);
-        self.older.fetch_add(older, Relaxed);
-        self.last_quote_time.store(received_time, Relaxed);
-        self.last().symbol = last.cloned();
+    pub(super) fn quotes_arrived(&self, arrived: Arrived) {
+        self.quotes.fetch_add(arrived.quotes, Relaxed);
+        self.conflated.fetch_add(arrived.conflated, Relaxed);
+        self.older.fetch_add(arrived.older, Relaxed);
+        self.filtered.fetch_add(arrived.filtered, Relaxed);
+        self.lost.fetch_add(arrived.lost, Relaxed);
+        self.last_quote_time.store(arrived.received_time, Relaxed);
+        self.last().symbol = arrived.last;
+    }
+
+    /// A quote whose map failed.
+    pub(super) fn lost_one(&self) {
+        self.lost.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn set_plugins(&self, snapshots: Vec<PluginSnapshot>, stopped: Option<&StopTenant>) {
+        let stopped =
+            stopped.map(|stop| format!("the plugin {} has stopped this tenant: {}", stop.plugin, stop.problem));
+        *self.plugins.lock().unwrap_or_else(PoisonError::into_inner) = Plugins { snapshots, stopped };
     }
 
     pub(super) fn write_attempted(&self) {
@@ -108,12 +155,18 @@ impl TenantStatus {
 
     /// The numbers now.
     pub fn snapshot(&self) -> TenantSnapshot {
+        let (plugins, stopped) = {
+            let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+            (plugins.snapshots.clone(), plugins.stopped.clone())
+        };
         let last = self.last();
         let last_quote_time = self.last_quote_time.load(Relaxed);
         TenantSnapshot {
             quotes: self.quotes.load(Relaxed),
             conflated: self.conflated.load(Relaxed),
             older: self.older.load(Relaxed),
+            filtered: self.filtered.load(Relaxed),
+            lost: self.lost.load(Relaxed),
             attempted: self.attempted.load(Relaxed),
             written: self.written.load(Relaxed),
             retried: self.retried.load(Relaxed),
@@ -123,6 +176,8 @@ impl TenantStatus {
             last_quote_time: (last_quote_time != 0).then_some(last_quote_time),
             last_symbol: last.symbol.as_ref().map(ToString::to_string),
             problem: last.problem.clone(),
+            plugins,
+            stopped,
         }
     }
 

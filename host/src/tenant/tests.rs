@@ -61,9 +61,11 @@ impl Room {
             collection: "live_quotes".into(),
             retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
         };
+        let (_, chain_changes) = mpsc::unbounded_channel();
+        let status_seen = status.clone();
         let links =
-            Links { inbox: inbox.clone(), doorbell, budget, writes, status: status.clone(), deadline: deadline_seen };
-        let task = tokio::spawn(Tenant::new(plan, links).run());
+            Links { inbox: inbox.clone(), doorbell, budget, writes, status, deadline: deadline_seen, chain_changes };
+        let (task, status) = (tokio::spawn(Tenant::new(plan, None, links).run()), status_seen);
         let sink = tokio::spawn(async move {
             let mut attempts = Vec::new();
             while let Some(write) = received.recv().await {

@@ -17,7 +17,8 @@ const STANDARD: Choice<StandardPlugin> = Choice(&[
 ]);
 const ON_ERROR: Choice<OnError> =
     Choice(&[("drop", OnError::Drop), ("pass", OnError::Pass), ("stop-tenant", OnError::StopTenant)]);
-const NAME: Text = Text { expects: "a name of small letters, digits, - and _, at most 64", rule: rule::plugin_name };
+const NAME: Text =
+    Text { expects: "a name of small letters, digits and -, at most 64 of them", rule: rule::plugin_name };
 const SHA256: Text = Text { expects: "64 hexadecimal digits", rule: rule::sha256 };
 const REMEDY: &str =
     "Write [[tenants.<id>.plugins]] and below it standard = \"quote-filter\" or path = \"my-filter.wasm\".";
@@ -219,7 +220,7 @@ fn read_limits(table: &mut TableReader<'_>) -> PluginLimits {
 /// `plugins/My Filter.wasm` → `my-filter`.
 fn name_of(path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    stem.replace([' ', '.'], "-")
+    stem.replace([' ', '.', '_'], "-")
 }
 
 /// The table as JSON. TOML's dates and its numbers that are none have no place there.

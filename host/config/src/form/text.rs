@@ -104,10 +104,12 @@ pub(crate) mod rule {
 
     /// What log, metrics and a field of the heartbeat can hold.
     pub(crate) fn plugin_name(text: &str) -> Result<(), String> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         match text.chars().find(|c| !plain(*c)) {
             Some(wrong) => Err(format!("It contains {wrong:?}.")),
-            None if text.is_empty() => Err("It is empty.".into()),
+            None if !text.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                Err("It does not begin with a letter.".into())
+            }
             None if text.len() > 64 => Err("It is longer than 64 characters.".into()),
             None => Ok(()),
         }

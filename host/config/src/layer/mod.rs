@@ -23,7 +23,7 @@ pub(crate) use file::raw_value;
 pub(crate) use environment::environment_layer;
 pub(crate) use file::file_layer;
 pub(crate) use flags::flag_layer;
-pub(crate) use tenant_files::tenant_files_layer;
+pub(crate) use tenant_files::{tenant_files, tenant_files_layer};
 
 /// What one source says. Not printable: it holds secrets.
 #[derive(Default)]

@@ -30,7 +30,7 @@ pub(crate) fn tenant_files_layer(
 }
 
 /// The files to read, sorted. Hidden ones (an editor's leftovers, a mounted volume's own links) are no tenants.
-fn tenant_files(file: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+pub(crate) fn tenant_files(file: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("")).join(TENANTS);
     let listing = fs::read_dir(&folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = match listing {
