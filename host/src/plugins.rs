@@ -38,7 +38,7 @@ pub enum PluginTrouble {
         /// Its file, or that it comes with the host.
         place: String,
         /// Why.
-        problem: PluginProblem,
+        problem: Box<PluginProblem>,
     },
     /// Its limits or collections make no sense to the plugin room.
     #[error("tenants.{tenant}.plugins: {plugin}: {reason}.")]
@@ -157,7 +157,7 @@ impl Plugins {
             tenant: tenant.clone(),
             plugin: plugin.name.clone(),
             place: place(&plugin.code),
-            problem,
+            problem: Box::new(problem),
         };
         let hash = Sha256Hash::of(code);
         let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);

@@ -298,7 +298,7 @@ impl Tenant {
                 }
             }
         }
-        let shapes = self.shaping.shape(now, &quotes, &self.plan.collection);
+        let shapes = self.shaping.shape(now, &quotes, &self.plan);
         for ((slot, (_, quote)), shape) in slots.into_iter().zip(quotes).zip(shapes) {
             let documents = match shape {
                 Shape::Documents(documents) => documents,

@@ -1,12 +1,12 @@
 //! What happens to a tenant's quotes at the hands of its plugins, and at whose hands they become documents.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use quotegate_plugin::{Mapped, PluginChain, PluginSnapshot, StopTenant};
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol};
 use tokio::sync::oneshot;
 
+use super::TenantPlan;
 use super::document::default_document;
 use crate::budget::now;
 
@@ -87,14 +87,9 @@ impl Shaping {
     }
 
     /// One shape a quote, in order.
-    pub(super) fn shape(
-        &mut self,
-        now: Instant,
-        quotes: &[(Symbol, Quote)],
-        collection: &Cow<'static, str>,
-    ) -> Vec<Shape> {
+    pub(super) fn shape(&mut self, now: Instant, quotes: &[(Symbol, Quote)], plan: &TenantPlan) -> Vec<Shape> {
         let own = |(symbol, quote): &(Symbol, Quote)| {
-            Shape::Documents(default_document(collection.clone(), symbol, quote).into_iter().collect())
+            Shape::Documents(default_document(plan.collection.clone(), symbol, quote).into_iter().collect())
         };
         let Some(chain) = self.chain.as_mut().filter(|chain| chain.maps()) else {
             return quotes.iter().map(own).collect();

@@ -2,9 +2,11 @@
 
 use super::*;
 use proptest::prelude::*;
+use quotegate_plugin::{Collections, EngineSettings, OnError, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin};
 use quotegate_quote::{Quote, QuoteColumns, Value};
 use quotegate_sink::Outcome;
 use std::collections::HashMap;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,8 @@ struct Room {
     sink: JoinHandle<Vec<Attempt>>,
     stop: CancellationToken,
     named: u32,
+    chains: mpsc::UnboundedSender<ChainChange>,
+    doorbell: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -26,6 +30,8 @@ struct Attempt {
     at: Instant,
     symbol: String,
     event_time: i64,
+    /// Of the map that made the document.
+    version: Option<i64>,
 }
 
 /// What the sink answers to the n-th attempt, and after how long.
@@ -41,8 +47,43 @@ fn event_time(document: &Document) -> i64 {
     time
 }
 
+fn version(document: &Document) -> Option<i64> {
+    let field = document.fields.iter().find(|field| field.path.as_str() == "version")?;
+    let Value::Integer(version) = field.value else { panic!("version is a whole number") };
+    Some(version)
+}
+
+/// The standard map, writing the exchange time and a constant.
+fn versioned_map(engine: &PluginEngine, version: i64, id: &str) -> PluginChain {
+    let bytes = include_bytes!("../../../plugins/components/field-map.wasm");
+    let config = format!(r#"{{"id": "{id}", "fields": {{"ts": "event_time", "version": {{"constant": {version}}}}}}}"#);
+    let spec = PluginSpec {
+        plugin: PreparedPlugin::new(engine, "map", bytes, None).unwrap(),
+        config,
+        limits: PluginLimits { time_per_call: 60 * SECOND, share_of_time: 1.0, ..PluginLimits::default() },
+        on_error: OnError::Drop,
+        chain: false,
+        collections: Collections::new("live_quotes", &[]).unwrap(),
+    };
+    PluginChain::start(TenantId::new("acme").unwrap(), vec![spec]).unwrap()
+}
+
+fn engine() -> PluginEngine {
+    PluginEngine::new(&EngineSettings { instances: 16, ..EngineSettings::default() }).unwrap()
+}
+
 impl Room {
-    fn open(interval: Duration, rate: Rate, mut script: Script) -> Self {
+    fn change(&self, chain: PluginChain) {
+        let (taken, _) = oneshot::channel();
+        self.chains.send(ChainChange { chain: Some(chain), taken }).unwrap();
+        self.doorbell.notify_one();
+    }
+
+    fn open(interval: Duration, rate: Rate, script: Script) -> Self {
+        Self::open_with(None, interval, rate, script)
+    }
+
+    fn open_with(chain: Option<PluginChain>, interval: Duration, rate: Rate, mut script: Script) -> Self {
         let doorbell = Arc::new(Notify::new());
         let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
         let status = Arc::new(TenantStatus::default());
@@ -61,17 +102,18 @@ impl Room {
             collection: "live_quotes".into(),
             retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
         };
-        let (_, chain_changes) = mpsc::unbounded_channel();
-        let status_seen = status.clone();
+        let (chains, chain_changes) = mpsc::unbounded_channel();
+        let (status_seen, bell) = (status.clone(), doorbell.clone());
         let links =
             Links { inbox: inbox.clone(), doorbell, budget, writes, status, deadline: deadline_seen, chain_changes };
-        let (task, status) = (tokio::spawn(Tenant::new(plan, None, links).run()), status_seen);
+        let (task, status) = (tokio::spawn(Tenant::new(plan, chain, links).run()), status_seen);
         let sink = tokio::spawn(async move {
             let mut attempts = Vec::new();
             while let Some(write) = received.recv().await {
                 let (delay, outcome) = script(attempts.len());
                 let symbol = write.target.document.key.id().to_owned();
-                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document) });
+                let version = version(&write.target.document);
+                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     write.answer(outcome);
@@ -79,7 +121,7 @@ impl Room {
             }
             attempts
         });
-        Self { inbox, status, deadline, task, sink, stop, named: 0 }
+        Self { inbox, status, deadline, task, sink, stop, named: 0, chains, doorbell: bell }
     }
 
     fn quote(&mut self, slot: u32, event_time: i64) {
@@ -142,6 +184,50 @@ async fn a_hanging_sink_cannot_hold_the_tenant_past_the_deadline() {
     let (unflushed, ..) = room.close(5 * SECOND).await;
     assert_eq!(unflushed, Unflushed { dirty: 0, in_flight: 2 });
     assert_eq!(now() - began, 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quote_is_shaped_by_the_old_map_or_the_new_one_and_never_by_both_or_neither() {
+    const QUOTES: u32 = 60;
+    let engine = engine();
+    let slow = Rate::new(20.0, 1).unwrap();
+    let written: Script = Box::new(|_| (SECOND / 20, Outcome::Written));
+    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "{symbol}")), SECOND, slow, written);
+    for slot in 0..QUOTES {
+        room.quote(slot, 1);
+    }
+    tokio::time::sleep(SECOND).await;
+    room.change(versioned_map(&engine, 2, "{symbol}"));
+    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    let symbols: std::collections::HashSet<_> = attempts.iter().map(|attempt| attempt.symbol.as_str()).collect();
+    assert_eq!((attempts.len(), symbols.len()), (QUOTES as usize, QUOTES as usize));
+    let versions: Vec<_> = attempts.iter().map(|attempt| attempt.version.unwrap()).collect();
+    assert!(versions.is_sorted(), "{versions:?}");
+    assert_eq!((versions[0], versions[versions.len() - 1]), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn symbols_that_share_a_document_take_turns_and_the_newest_quote_stays() {
+    let engine = engine();
+    let mut failures = 0;
+    let script: Script = Box::new(move |attempt| {
+        failures += usize::from(attempt % 3 == 1);
+        (SECOND / 5, if attempt % 3 == 1 && failures < 4 { retry() } else { Outcome::Written })
+    });
+    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "one")), Duration::ZERO, plenty(), script);
+    for time in 1..40 {
+        room.quote(u32::try_from(time % 4).unwrap(), time);
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    assert!(attempts.iter().all(|attempt| attempt.symbol == "one"));
+    for pair in attempts.windows(2) {
+        assert!(pair[1].event_time >= pair[0].event_time, "{attempts:?}");
+        assert!(pair[1].at >= pair[0].at + SECOND / 5, "two writes of one document were in flight");
+    }
+    assert_eq!(attempts.last().unwrap().event_time, 39);
 }
 
 proptest! {
