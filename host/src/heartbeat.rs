@@ -147,7 +147,7 @@ fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(),
         fields.push(Field { path: FieldPath::new(format!("{base}.{name}"))?, value });
         Ok(())
     };
-    field("state", Value::Text(state(plugin.state).into()))?;
+    field("state", Value::Text(plugin.state.as_str().into()))?;
     field("problem", plugin.last_problem.clone().map_or(Value::Null, |problem| Value::Text(Cow::Owned(problem))))?;
     field("sha256", Value::Text(Cow::Owned(plugin.sha256.clone())))?;
     field("quotes", whole(plugin.quotes_seen))?;
@@ -164,14 +164,6 @@ fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(),
         *reasons.entry(format!("refused.r_{}", reason.replace('-', "_"))).or_default() += count;
     }
     reasons.into_iter().try_for_each(|(path, count)| field(&path, whole(count)))
-}
-
-fn state(state: PluginState) -> &'static str {
-    match state {
-        PluginState::Ready => "ready",
-        PluginState::Degraded => "degraded",
-        PluginState::Quarantined => "quarantined",
-    }
 }
 
 /// A line for each plugin, summed over the tenants that use it: a thousand tenants with one filter are one line.

@@ -8,7 +8,7 @@ pub use reload::{Load, Reloads};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,9 +26,11 @@ use tracing::{error, info, warn};
 use crate::budget::Budget;
 use crate::heartbeat;
 use crate::inbox::Inbox;
+use crate::ops::health::{Beating, Pulses};
+use crate::ops::{Ops, RunningOps};
 use crate::plugins::Plugins;
 use crate::router::Router;
-use crate::status::{HostStatus, Snapshot, unix_now};
+use crate::status::{HostStatus, Latencies, Snapshot, unix_now};
 use crate::tenant::{Links, Tenant, TenantStatus, Unflushed};
 use reload::{Reloader, TenantDoor};
 use source::RunningSource;
@@ -50,6 +52,7 @@ pub struct Host {
     heartbeats: Heartbeats,
     heartbeat_task: JoinHandle<()>,
     budget_task: JoinHandle<()>,
+    ops: Option<RunningOps>,
     /// Ends the tasks that only tick.
     stop_ticking: CancellationToken,
     grace: Duration,
@@ -83,6 +86,7 @@ impl Host {
 
         let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
         let (deadline, deadline_seen) = watch::channel(None);
+        let latencies = Arc::new(Latencies::default());
         let mut router = Router::default();
         let mut tenants = Vec::new();
         let mut statuses = Vec::new();
@@ -103,6 +107,7 @@ impl Host {
                 writes: writes.clone(),
                 status,
                 deadline: deadline_seen.clone(),
+                latencies: (!source.is_replay()).then(|| latencies.clone()),
                 chain_changes,
             };
             tenants.push(Tenant::new(plan::tenant(tenant, &settings.sink)?, chain, links));
@@ -119,8 +124,17 @@ impl Host {
             instance: settings.run.instance.clone().unwrap_or_else(plan::instance),
             started: unix_now(),
             heartbeats: AtomicU64::new(0),
+            last_heartbeat: AtomicI64::new(0),
+            latencies,
+            stopping: AtomicBool::new(false),
             source_ended: AtomicBool::new(false),
         });
+        let pulses = Pulses::new();
+        let ops = plan::ops(
+            settings,
+            Ops { status: status.clone(), pulses: pulses.clone(), token: settings.ops.token.clone() },
+        )
+        .await?;
         info!(
             event_type = "startup",
             version = env!("CARGO_PKG_VERSION"),
@@ -136,6 +150,8 @@ impl Host {
 
         // From here on nothing fails.
         let stop_ticking = CancellationToken::new();
+        tokio::spawn(pulses.clone().beat(Beating::House, stop_ticking.clone()));
+        threads.spawn(pulses.clone().beat(Beating::Tenants, stop_ticking.clone())).detach();
         let heartbeats = plan::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
         let batcher = Batcher::new(sink, plan::batcher(settings, limit), sink_status);
@@ -155,7 +171,8 @@ impl Host {
             threads,
             plugins,
             doors,
-            source: source.start(router.subscription(), router, feed_status)?,
+            source: source.start(router.subscription(), router, feed_status, pulses.clone())?,
+            ops,
             status,
             deadline,
             batcher_deadline,
@@ -171,6 +188,11 @@ impl Host {
     /// Where the host's numbers can be read while it runs, and after.
     pub fn status(&self) -> Arc<HostStatus> {
         self.status.clone()
+    }
+
+    /// Where health, metrics and state are served, if they are.
+    pub fn ops_address(&self) -> Option<std::net::SocketAddr> {
+        self.ops.as_ref().map(|ops| ops.address)
     }
 
     /// From now on plugins change when their settings or files do. Once at most.
@@ -201,6 +223,7 @@ impl Host {
             self.wait_for_tenants(&stop).await;
         }
 
+        self.status.stopping.store(true, Ordering::Relaxed);
         let ends = Instant::now() + self.grace;
         // What the last heartbeat may take, out of the grace.
         let flush_until = ends - (self.grace / 4).min(Duration::from_millis(1500));
@@ -219,6 +242,9 @@ impl Host {
             warn!(event_type = "heartbeat", "the last heartbeat was not answered in time");
         }
 
+        if let Some(ops) = self.ops.take() {
+            ops.end().await;
+        }
         // It waits for calls of plugins that are under way, at most for as long as their limits allow.
         let _ = tokio::task::spawn_blocking(move || drop(self.threads)).await;
 

@@ -17,6 +17,7 @@
 //! | plugin | `quotegate-plugin`, [`plugins`] | components: compiled, limited, started, called |
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
+//! | ops | `ops`, [`latency`] | health, metrics, state over HTTP |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
 //!
@@ -27,7 +28,9 @@ pub mod cli;
 pub mod heartbeat;
 pub mod host;
 pub mod inbox;
+pub mod latency;
 pub mod log;
+mod ops;
 pub mod plugins;
 pub mod router;
 pub mod status;

@@ -1,7 +1,7 @@
 //! One look at the whole host, for heartbeat, operations and people. Rooms write their own numbers; this one only reads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use jiff::Timestamp;
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
@@ -10,6 +10,7 @@ use quotegate_sink::{SinkSnapshot, SinkStatus};
 
 use crate::budget::Budget;
 use crate::heartbeat::Health;
+use crate::latency::{Latency, LatencySnapshot};
 use crate::tenant::{TenantSnapshot, TenantStatus};
 
 /// Where every room's numbers can be read.
@@ -23,8 +24,19 @@ pub struct HostStatus {
     pub(crate) instance: String,
     pub(crate) started: UnixNanos,
     pub(crate) heartbeats: AtomicU64,
+    pub(crate) last_heartbeat: AtomicI64,
+    pub(crate) latencies: Arc<Latencies>,
+    /// Set once, when the host begins to shut down.
+    pub(crate) stopping: AtomicBool,
     /// Set once, by the host, when the source has ended as it should (a replay is over).
     pub(crate) source_ended: AtomicBool,
+}
+
+/// How long quotes take from their arrival: until the sink has their documents, and until it has confirmed them.
+#[derive(Debug, Default)]
+pub struct Latencies {
+    pub(crate) to_sink: Latency,
+    pub(crate) to_commit: Latency,
 }
 
 /// The host at one moment.
@@ -46,6 +58,13 @@ pub struct Snapshot {
     pub tokens: u32,
     /// Heartbeats that the sink confirmed.
     pub heartbeats: u64,
+    /// When the last of them was confirmed.
+    pub last_heartbeat: Option<UnixNanos>,
+    /// From a quote's arrival to the sink, and to the confirmed write. Nothing is counted in a replay, whose quotes
+    /// arrived long ago.
+    pub latency: [LatencySnapshot; 2],
+    /// The host is shutting down.
+    pub stopping: bool,
     /// Every tenant, in the order of the settings.
     pub tenants: Vec<(TenantId, TenantSnapshot)>,
     source_ended: bool,
@@ -54,10 +73,14 @@ pub struct Snapshot {
 impl HostStatus {
     pub(crate) fn count_heartbeats(&self, written: u64) {
         self.heartbeats.fetch_add(written, Relaxed);
+        if written > 0 {
+            self.last_heartbeat.store(unix_now(), Relaxed);
+        }
     }
 
     /// Every room's numbers now.
     pub fn snapshot(&self) -> Snapshot {
+        let last_heartbeat = self.last_heartbeat.load(Relaxed);
         Snapshot {
             time: unix_now(),
             started: self.started,
@@ -67,6 +90,9 @@ impl HostStatus {
             sink: self.sink.snapshot(),
             tokens: self.budget.tokens(),
             heartbeats: self.heartbeats.load(Relaxed),
+            last_heartbeat: (last_heartbeat != 0).then_some(last_heartbeat),
+            latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
+            stopping: self.stopping.load(Relaxed),
             tenants: self.tenants.iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
             source_ended: self.source_ended.load(Relaxed),
         }
@@ -98,6 +124,11 @@ impl Snapshot {
                 if self.feed.retries.is_empty() { (Health::Starting, None) } else { degraded("reconnecting") }
             }
         }
+    }
+
+    /// What the sink said last, if that was no success.
+    pub fn sink_problem(&self) -> Option<&str> {
+        self.sink.last_error.as_deref().filter(|_| self.sink.failing)
     }
 
     /// The state of the connection, in one word that UIs can compare with.

@@ -28,6 +28,9 @@ use quotegate::router::{Router, Wanted};
 use quotegate::tenant::{Links, Tenant, TenantPlan, TenantStatus};
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
 use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::{
+    Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
+};
 use quotegate_quote::TenantId;
 use rustix::time::{ClockId, clock_gettime};
 use server::Server;
@@ -53,7 +56,7 @@ fn main() {
     for quotes in [1, 16, 64, 512] {
         let baseline = serde_json_only(&Frames::json(quotes), seconds);
         for (at, encoding) in [Encoding::Json, Encoding::MessagePack].into_iter().enumerate() {
-            let measured = median(|| ingest(encoding, quotes, seconds));
+            let measured = median(|| ingest(encoding, quotes, seconds, None));
             best[at] = f64::max(best[at], measured.quotes_a_second);
             println!(
                 "| {} | {quotes} | {:.2} | {:.0} | {:.1} | {:.1} |",
@@ -65,6 +68,7 @@ fn main() {
             );
         }
     }
+    with_filter(seconds);
     match alpaca_py(seconds) {
         Some(theirs) => println!(
             "\nalpaca-py, MessagePack, 64 quotes a frame: {theirs:.0} quotes/s; we are {:.0} times as fast",
@@ -72,6 +76,43 @@ fn main() {
         ),
         None => println!("\nalpaca-py: not measured, QUOTEGATE_TEST_PYTHON is not set"),
     }
+}
+
+/// The standard filter with two rules, which refuse few quotes, on the whole way: pairs of runs, one without it and one
+/// with it, so that what else the machine does hits both.
+fn with_filter(seconds: f64) {
+    const QUOTES: usize = 64;
+    let settings = EngineSettings { instances: 4, ..EngineSettings::default() };
+    let engine = PluginEngine::new(&settings).unwrap();
+    let bytes = include_bytes!("../../plugins/components/quote-filter.wasm");
+    let plugin = PreparedPlugin::new(&engine, "quote-filter", bytes, None).unwrap();
+    let spec = || PluginSpec {
+        plugin: plugin.clone(),
+        config: r#"{"max_spread_bps": 500, "min_price": 1}"#.into(),
+        limits: PluginLimits { share_of_time: 1.0, ..PluginLimits::default() },
+        on_error: OnError::Drop,
+        chain: false,
+        collections: Collections::new("live_quotes", &[]).unwrap(),
+    };
+    let chain = || PluginChain::start(TenantId::new("bench").unwrap(), vec![spec()]).unwrap();
+    let mut pairs: Vec<_> = (0..5)
+        .map(|_| {
+            let without = ingest(Encoding::MessagePack, QUOTES, seconds, None).quotes_a_second;
+            let with = ingest(Encoding::MessagePack, QUOTES, seconds, Some(chain())).quotes_a_second;
+            (with / without, without, with)
+        })
+        .collect();
+    pairs.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let (ratio, without, with) = pairs[2];
+    println!(
+        "\nwith the standard filter (two rules), MessagePack, {QUOTES} quotes a frame: {:.2} of {:.2} million quotes/s, {:.0}% \
+         (median of 5 pairs; {:.0}% to {:.0}%)",
+        with / 1e6,
+        without / 1e6,
+        100.0 * ratio,
+        100.0 * pairs[0].0,
+        100.0 * pairs[4].0,
+    );
 }
 
 fn seconds() -> f64 {
@@ -86,14 +127,14 @@ fn median(mut run: impl FnMut() -> Measured) -> Measured {
 }
 
 /// Runs feed, router and a tenant on this thread while another one sends.
-fn ingest(encoding: Encoding, quotes: usize, seconds: f64) -> Measured {
+fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginChain>) -> Measured {
     let frames = if encoding == Encoding::Json { Frames::json(quotes) } else { Frames::msgpack(quotes) };
     let server = Server::start(frames);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let status = Arc::new(TenantStatus::default());
-        let (mut router, _deadline) = house(&status, &stop);
+        let (mut router, _deadline) = house(&status, &stop, chain);
         let (_subscription, subscribed) = watch::channel(Arc::new(router.subscription()));
         let measure = async {
             // Past the handshake and the first growth of every buffer.
@@ -125,7 +166,11 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64) -> Measured {
 }
 
 /// A tenant that wants everything, its writes answered at once.
-fn house(status: &Arc<TenantStatus>, stop: &CancellationToken) -> (Router, watch::Sender<Option<Instant>>) {
+fn house(
+    status: &Arc<TenantStatus>,
+    stop: &CancellationToken,
+    chain: Option<PluginChain>,
+) -> (Router, watch::Sender<Option<Instant>>) {
     let doorbell = Arc::new(Notify::new());
     let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
     let budget = Budget::new(Rate::new(20.0, 40).unwrap());
@@ -156,9 +201,10 @@ fn house(status: &Arc<TenantStatus>, stop: &CancellationToken) -> (Router, watch
         writes,
         status: status.clone(),
         deadline: deadline_seen,
+        latencies: Some(Arc::default()),
         chain_changes,
     };
-    tokio::spawn(Tenant::new(plan, None, links).run());
+    tokio::spawn(Tenant::new(plan, chain, links).run());
     let mut router = Router::default();
     router.add(&Wanted::All, inbox);
     (router, deadline)

@@ -3,8 +3,10 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses its part of it
 
+mod http;
 mod sim;
 
+pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;
 
 use std::io::{BufRead, BufReader, Read};
@@ -21,7 +23,8 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 /// The program, with nothing in its environment that a test did not put there.
 pub fn quotegate<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quotegate"));
-    command.args(args).env_clear().stdin(Stdio::null());
+    // Tests run beside each other, and one port serves one of them.
+    command.args(args).env_clear().env("QUOTEGATE_OPS__PORT", "0").stdin(Stdio::null());
     command
 }
 

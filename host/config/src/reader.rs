@@ -97,6 +97,12 @@ impl<'a> Reader<'a> {
         self.merged.layer_of(&self.section.child(name)).is_some()
     }
 
+    /// True if the value of this key of the current section comes from this environment variable.
+    pub(crate) fn comes_from_variable(&self, name: &str, variable: &str) -> bool {
+        let origin = self.merged.origin(&self.section.child(name));
+        matches!(origin, Some(Origin::Variable(set)) if set == variable)
+    }
+
     /// Notes that two keys of the current section do not go together, at the one that somebody set.
     pub(crate) fn disagreement(&mut self, keys: [&str; 2], sentence: impl Into<String>, remedy: impl Into<String>) {
         let name = if self.is_set(keys[0]) { keys[0] } else { keys[1] };

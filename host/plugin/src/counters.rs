@@ -59,6 +59,17 @@ pub enum PluginState {
     Quarantined,
 }
 
+impl PluginState {
+    /// The word in heartbeat and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
 /// What is known of one plugin of one tenant, for heartbeat, metrics and dashboard. Counts are since the chain started.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct PluginSnapshot {

@@ -62,6 +62,21 @@ pub enum FailureKind {
     Configuration,
 }
 
+impl FailureKind {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::HostBytes => "host-bytes",
+            Self::Stack => "stack",
+            Self::Trap => "trap",
+            Self::Answer => "answer",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
 impl PluginFailure {
     /// Which kind it is.
     pub fn kind(&self) -> FailureKind {

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub struct SinkStatus {
     refused: AtomicU64,
     request_micros: AtomicU64,
     last_success: AtomicI64,
+    failing: AtomicBool,
     last_error: Mutex<Option<String>>,
 }
 
@@ -41,6 +42,8 @@ pub struct SinkSnapshot {
     pub request_micros: u64,
     /// When a document was last confirmed.
     pub last_success: Option<UnixNanos>,
+    /// Nothing of the last answered request was written.
+    pub failing: bool,
     /// What last went wrong.
     pub last_error: Option<String>,
 }
@@ -60,6 +63,7 @@ impl SinkStatus {
         self.written.fetch_add(written, Relaxed);
         self.retried.fetch_add(count(|outcome| matches!(outcome, Outcome::Retry { .. })), Relaxed);
         self.refused.fetch_add(count(|outcome| matches!(outcome, Outcome::Refused { .. })), Relaxed);
+        self.failing.store(written == 0, Relaxed);
         if written > 0 {
             let now = UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX);
             self.last_success.store(now, Relaxed);
@@ -85,6 +89,7 @@ impl SinkStatus {
             refused: self.refused.load(Relaxed),
             request_micros: self.request_micros.load(Relaxed),
             last_success: (last_success != 0).then_some(last_success),
+            failing: self.failing.load(Relaxed),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

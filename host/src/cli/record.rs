@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
 use crate::host::source;
+use crate::ops::health::Pulses;
 
 /// Frames on their way to the file. At 64 quotes a frame this is some 25 MB: a disk may pause for seconds.
 const QUEUE: usize = 4096;
@@ -59,7 +60,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let disk = thread::spawn(move || {
         let _ = ended.send(write_all(writer, received));
     });
-    let mut running = source.start(subscription(settings), Nothing, Arc::new(FeedStatus::default()))?;
+    let mut running = source.start(subscription(settings), Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
     let mut end = end;
     let mut source_end = None;
     let mut written = None;

@@ -15,7 +15,9 @@ use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
 use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
+use tracing::warn;
 
+use crate::ops::{Ops, RunningOps};
 use crate::router::Wanted;
 use crate::tenant::TenantPlan;
 
@@ -160,6 +162,19 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::
         collection: settings.collection.clone().into(),
         retry: Backoff::new(sink.retry_base, sink.retry_max).context("sink.retry_base_ms and sink.retry_max_s")?,
     })
+}
+
+/// Starts what operators look at, unless it is switched off. A default port that is taken is no reason not to run.
+pub(crate) async fn ops(settings: &Settings, ops: Ops) -> anyhow::Result<Option<RunningOps>> {
+    let Some(port) = settings.ops.port else { return Ok(None) };
+    match crate::ops::start(SocketAddr::new(settings.ops.address, port), ops).await {
+        Ok(running) => Ok(Some(running)),
+        Err(error) if settings.ops.port_is_default => {
+            warn!(event_type = "ops_off", "no health, metrics and state: {error:#}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Threads for the tenants, which their plugins may hold.

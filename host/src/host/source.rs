@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::plan;
+use crate::ops::health::{Beating, Pulses};
 
 /// A source that can be started: everything that can be wrong with it has been looked at.
 pub(crate) enum PreparedSource {
@@ -69,6 +70,11 @@ impl PreparedSource {
         }
     }
 
+    /// True if its quotes arrived at another time than now.
+    pub(crate) fn is_replay(&self) -> bool {
+        matches!(self, Self::Replay(..))
+    }
+
     /// Lets `tap` see every frame. A recording that is replayed has been recorded already.
     pub(crate) fn tap(&mut self, tap: Box<dyn FrameTap>) -> anyhow::Result<()> {
         match self {
@@ -84,6 +90,7 @@ impl PreparedSource {
         subscription: Subscription,
         mut receiver: impl QuoteReceiver + 'static,
         status: Arc<FeedStatus>,
+        pulses: Arc<Pulses>,
     ) -> anyhow::Result<RunningSource> {
         let stop = CancellationToken::new();
         let stop_simulator = CancellationToken::new();
@@ -104,7 +111,15 @@ impl PreparedSource {
                 Self::Replay(recording, pace) => Work::Replay(recording, pace),
             };
             move || {
-                let outcome = runtime.block_on(work.run(&mut receiver, status, stop));
+                let ends = CancellationToken::new();
+                // Beside the reader, on its one thread: when that is stuck, so is this.
+                let beat = runtime.spawn(pulses.beat(Beating::Feed, ends.clone()));
+                let outcome = runtime.block_on(async {
+                    let outcome = work.run(&mut receiver, status, stop).await;
+                    ends.cancel();
+                    let _ = beat.await;
+                    outcome
+                });
                 drop(receiver);
                 let _ = ended.send(outcome);
             }

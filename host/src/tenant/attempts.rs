@@ -64,6 +64,11 @@ impl Attempts {
         self.in_flight.insert(slot, attempt);
     }
 
+    /// When the quote arrived that a symbol has in flight.
+    pub(crate) fn received_time(&self, slot: u32) -> Option<UnixNanos> {
+        self.in_flight.get(&slot).map(|attempt| attempt.quote.received_time)
+    }
+
     /// Notes the outcome of one document. The resolution comes with the last one of the slot.
     pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<Resolution> {
         let attempt = self.in_flight.get_mut(&slot)?;

@@ -28,11 +28,12 @@ use fastrand::Rng;
 use quotegate_pace::{Accepted, Backoff, LatestTable, Rate, Resolution};
 use quotegate_plugin::PluginChain;
 use quotegate_quote::{Document, Quote, Symbol, TenantId, UnixNanos};
-use quotegate_sink::{Answer, DocumentWrite, TenantDocument};
+use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::budget::{Budget, Share, now, sleep_until};
 use crate::inbox::{Batch, Inbox};
+use crate::status::{Latencies, unix_now};
 use attempts::Attempts;
 use keys::{Keys, Outgoing, Turn};
 use shaping::{Shape, Shaping};
@@ -68,6 +69,8 @@ pub struct Links {
     pub status: Arc<TenantStatus>,
     /// Becomes a deadline when the host shuts down.
     pub deadline: watch::Receiver<Option<Instant>>,
+    /// Where it is counted how long quotes take; `None` in a replay.
+    pub latencies: Option<Arc<Latencies>>,
     /// Plugins that take the place of those at work.
     pub chain_changes: mpsc::UnboundedReceiver<ChainChange>,
 }
@@ -222,6 +225,11 @@ impl Tenant {
     fn take_answer(&mut self, answer: Answer) {
         self.links.status.write_answered(&answer.outcome);
         let slot = answer.ticket;
+        if let (Some(latencies), Some(received)) = (&self.links.latencies, self.attempts.received_time(slot))
+            && answer.outcome == Outcome::Written
+        {
+            latencies.to_commit.record(received, unix_now());
+        }
         if let Some(waited) = self.keys.as_mut().and_then(|keys| keys.answered(&answer.document.key)) {
             self.ready.push_back(waited);
         }
@@ -255,6 +263,9 @@ impl Tenant {
                 answer_to: self.answer_to.clone(),
             });
             self.links.status.write_attempted();
+            if let (Some(latencies), Some(received)) = (&self.links.latencies, self.attempts.received_time(slot)) {
+                latencies.to_sink.record(received, unix_now());
+            }
         }
     }
 

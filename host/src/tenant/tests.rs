@@ -4,7 +4,6 @@ use super::*;
 use proptest::prelude::*;
 use quotegate_plugin::{Collections, EngineSettings, OnError, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin};
 use quotegate_quote::{Quote, QuoteColumns, Value};
-use quotegate_sink::Outcome;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -104,8 +103,16 @@ impl Room {
         };
         let (chains, chain_changes) = mpsc::unbounded_channel();
         let (status_seen, bell) = (status.clone(), doorbell.clone());
-        let links =
-            Links { inbox: inbox.clone(), doorbell, budget, writes, status, deadline: deadline_seen, chain_changes };
+        let links = Links {
+            inbox: inbox.clone(),
+            doorbell,
+            budget,
+            writes,
+            status,
+            deadline: deadline_seen,
+            latencies: None,
+            chain_changes,
+        };
         let (task, status) = (tokio::spawn(Tenant::new(plan, chain, links).run()), status_seen);
         let sink = tokio::spawn(async move {
             let mut attempts = Vec::new();

@@ -115,6 +115,11 @@ pub(crate) mod rule {
         }
     }
 
+    /// An address without a port.
+    pub(crate) fn ip_address(text: &str) -> Result<(), String> {
+        text.parse::<std::net::IpAddr>().map(drop).map_err(|_| "This is no IP address.".into())
+    }
+
     /// A hash as `sha256sum` prints it.
     pub(crate) fn sha256(text: &str) -> Result<(), String> {
         if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod feed;
+mod ops;
 mod plugin;
 mod run;
 mod sink;
@@ -10,6 +11,7 @@ mod tenant;
 
 pub use credentials::Credentials;
 pub use feed::{AuthBy, Calendar, Encoding, FeedSettings};
+pub use ops::OpsSettings;
 pub use plugin::{OnError, PluginCode, PluginLimits, PluginSettings, StandardPlugin};
 pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRoomSettings, RunSettings};
 pub use sink::{PaceSettings, SinkKind, SinkSettings, WriteMode};
@@ -31,6 +33,8 @@ pub struct Settings {
     pub sink: SinkSettings,
     /// The heartbeat documents.
     pub heartbeat: HeartbeatSettings,
+    /// What operators look at, over HTTP.
+    pub ops: OpsSettings,
     /// What all plugins share.
     pub plugins: PluginRoomSettings,
     /// The process.
@@ -51,6 +55,7 @@ impl Settings {
         let pace = PaceSettings::read(from);
         let sink = SinkSettings::read(from);
         let heartbeat = HeartbeatSettings::read(from);
+        let ops = OpsSettings::read(from);
         let plugins = PluginRoomSettings::read(from);
         let run = RunSettings::read(from);
         let log = LogSettings::read(from);
@@ -58,6 +63,6 @@ impl Settings {
 
         feed.check_plan(&tenants, from);
         let source = source.settle(sim, replay, &feed, &sink, from)?;
-        Some(Self { source, feed, pace, sink, heartbeat, plugins, run, log, tenants })
+        Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants })
     }
 }

@@ -1,0 +1,95 @@
+use std::fmt::{Display, Write};
+
+/// Text in Prometheus' exposition format 0.0.4: a family at a time, its samples below its head.
+#[derive(Debug, Default)]
+pub(super) struct Exposition {
+    text: String,
+    name: &'static str,
+}
+
+/// The content type that goes with it.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Exposition {
+    /// Begins a counter, whose name ends with `_total`.
+    pub(super) fn counter(&mut self, name: &'static str, help: &str) -> &mut Self {
+        debug_assert!(name.ends_with("_total"));
+        self.family(name, "counter", help)
+    }
+
+    /// Begins a gauge.
+    pub(super) fn gauge(&mut self, name: &'static str, help: &str) -> &mut Self {
+        self.family(name, "gauge", help)
+    }
+
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) -> &mut Self {
+        self.name = name;
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        self
+    }
+
+    /// A sample of the family that was begun last.
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+        self.line("", labels, value);
+        self
+    }
+
+    /// A whole histogram: `counts` holds one number for each of the `bounds` (upper ones, ascending) and one more for
+    /// what is above them all; `sum` is the sum of all observed values.
+    pub(super) fn histogram(&mut self, name: &'static str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
+        self.family(name, "histogram", help);
+        let mut below = 0;
+        for (bound, count) in bounds.iter().zip(counts) {
+            below += count;
+            self.line("_bucket", &[("le", &bound.to_string())], below);
+        }
+        let all: u64 = counts.iter().sum();
+        self.line("_bucket", &[("le", "+Inf")], all);
+        self.line("_sum", &[], sum);
+        self.line("_count", &[], all);
+    }
+
+    /// The whole text.
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.text, "{}{suffix}", self.name);
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let before = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{before}{name}=\"{}\"", escaped(value));
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_stand_below_their_family_with_labels_escaped() {
+        let mut exposition = Exposition::default();
+        exposition.counter("quotes_total", "Quotes.").sample(&[], 5).sample(&[("a", "x\"y\\z\n"), ("b", "")], 7);
+        let expected = "# HELP quotes_total Quotes.\n# TYPE quotes_total counter\nquotes_total 5\n\
+                        quotes_total{a=\"x\\\"y\\\\z\\n\",b=\"\"} 7\n";
+        assert_eq!(exposition.finish(), expected);
+    }
+
+    #[test]
+    fn buckets_of_a_histogram_add_up() {
+        let mut exposition = Exposition::default();
+        exposition.histogram("lag_seconds", "Lag.", &[0.5, 1.0], &[2, 3, 4], 9.5);
+        let text = exposition.finish();
+        for line in ["lag_seconds_bucket{le=\"0.5\"} 2", "{le=\"1\"} 5", "{le=\"+Inf\"} 9", "_sum 9.5", "_count 9"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What operators look at: health, metrics, state and the page, over HTTP. Nothing here changes anything.
+//!
+//! | path | |
+//! |---|---|
+//! | `/healthz` | 200 while the process is alive and its loops turn |
+//! | `/readyz` | 200 while the feed is authenticated and the sink takes documents; fails first at a shutdown |
+//! | `/metrics` | Prometheus text |
+//! | `/api/state` | everything, as JSON |
+//!
+//! Reads one snapshot type; knows no room's internals.
+
+mod exposition;
+mod guard;
+pub(crate) mod health;
+mod metrics;
+mod state;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::status::HostStatus;
+use health::Pulses;
+
+/// What the pages need.
+pub(crate) struct Ops {
+    pub(crate) status: Arc<HostStatus>,
+    pub(crate) pulses: Arc<Pulses>,
+    /// What a visitor must bring; probes need not.
+    pub(crate) token: Option<SecretString>,
+}
+
+/// The server, listening.
+pub(crate) struct RunningOps {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Listens on `address` and serves until it is ended.
+pub(crate) async fn start(address: SocketAddr, ops: Ops) -> anyhow::Result<RunningOps> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("ops.port: nothing can listen on {address}; another program may use the port, so give another one, or 0 for none")
+    })?;
+    let address = listener.local_addr()?;
+    info!(event_type = "ops_started", %address, "health, metrics and state are served at http://{address}/");
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let serve =
+        axum::serve(listener, router(Arc::new(ops))).with_graceful_shutdown(async move { stopped.cancelled().await });
+    let task = tokio::spawn(async move {
+        // It only ends when it is told to.
+        let _ = serve.await;
+    });
+    Ok(RunningOps { address, stop, task })
+}
+
+impl RunningOps {
+    /// Ends it; visitors that are still there are cut off after a moment.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(Duration::from_millis(200), self.task).await;
+    }
+}
+
+fn router(ops: Arc<Ops>) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/state", get(state))
+        .layer(axum::middleware::from_fn_with_state(ops.clone(), guard::token));
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .layer(axum::middleware::from_fn(guard::headers))
+        .layer(axum::middleware::from_fn_with_state(guard::Places::new(), guard::limits))
+        .with_state(ops)
+}
+
+async fn healthz(State(ops): State<Arc<Ops>>) -> Response {
+    let stuck = ops.pulses.stuck(crate::status::unix_now());
+    if stuck.is_empty() {
+        return (StatusCode::OK, "ok\n").into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {}\n", stuck.join(", "))).into_response()
+}
+
+async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
+    let reasons = health::not_ready(&ops.status.snapshot());
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n").into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
+}
+
+async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+    let text = metrics::text(&ops.status.snapshot());
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response()
+}
+
+async fn state(State(ops): State<Arc<Ops>>) -> Response {
+    let text = state::json(&ops.status.snapshot());
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
