@@ -127,7 +127,7 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(emulator.document(project, "tenants/acme/mids/QQQ"), None);
     assert_eq!(emulator.document(project, "tenants/acme/live_quotes/SPY"), None);
-    let line = ended.stderr.lines().filter(|line| line.contains(r#""event_type":"plugin""#)).next_back().unwrap();
+    let line = ended.stderr.lines().rfind(|line| line.contains(r#""event_type":"plugin""#)).unwrap();
     assert!(line.contains("\"kept\":1"), "{line}");
 }
 
