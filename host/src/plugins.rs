@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use quotegate_config::{OnError, PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
 use quotegate_plugin::{
@@ -95,11 +95,12 @@ impl Plugins {
 
     /// What a tenant's chain is to be made of now: reads the components' files.
     pub async fn recipe(&self, tenant: &TenantSettings) -> Result<(Recipe, Vec<Arc<[u8]>>), PluginTrouble> {
-        let mut codes = Vec::with_capacity(tenant.plugins.len());
+        let (mut components, mut codes) = (Vec::new(), Vec::new());
         for plugin in &tenant.plugins {
-            codes.push(code(&tenant.id, plugin).await?);
+            let (hash, code) = code(&tenant.id, plugin).await?;
+            components.push(hash);
+            codes.push(code);
         }
-        let components = codes.iter().map(|code| Sha256Hash::of(code)).collect();
         let recipe = Recipe { plugins: tenant.plugins.clone(), collection: tenant.collection.clone(), components };
         Ok((recipe, codes))
     }
@@ -129,9 +130,9 @@ impl Plugins {
 
     fn chain_now(&self, tenant: &TenantId, recipe: &Recipe, codes: &[Arc<[u8]>]) -> Result<PluginChain, PluginTrouble> {
         let mut specs = Vec::with_capacity(codes.len());
-        for (plugin, code) in recipe.plugins.iter().zip(codes) {
+        for ((plugin, code), hash) in recipe.plugins.iter().zip(codes).zip(&recipe.components) {
             specs.push(PluginSpec {
-                plugin: self.prepare(tenant, plugin, code)?,
+                plugin: self.prepare(tenant, plugin, code, *hash)?,
                 config: plugin.config.clone(),
                 limits: limits(&plugin.limits),
                 on_error: match plugin.on_error {
@@ -152,6 +153,7 @@ impl Plugins {
         tenant: &TenantId,
         plugin: &PluginSettings,
         code: &[u8],
+        hash: Sha256Hash,
     ) -> Result<PreparedPlugin, PluginTrouble> {
         let problem = |problem| PluginTrouble::Component {
             tenant: tenant.clone(),
@@ -159,7 +161,6 @@ impl Plugins {
             place: place(&plugin.code),
             problem: Box::new(problem),
         };
-        let hash = Sha256Hash::of(code);
         let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);
         if let Some(pinned) = pin.filter(|pinned| *pinned != hash) {
             return Err(problem(PluginProblem::Pin { pinned, found: hash }));
@@ -205,16 +206,30 @@ fn standard(plugin: StandardPlugin) -> &'static [u8] {
     }
 }
 
-async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Arc<[u8]>, PluginTrouble> {
+/// A component, and its hash.
+type Code = (Sha256Hash, Arc<[u8]>);
+
+async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Code, PluginTrouble> {
+    // A thousand tenants may have the same one: hashing it for each of them would be most of a start.
+    static QUOTE_FILTER: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::QuoteFilter).into()));
+    static FIELD_MAP: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::FieldMap).into()));
     match &plugin.code {
-        PluginCode::Standard(name) => Ok(standard(*name).into()),
-        PluginCode::File(path) => tokio::fs::read(path).await.map(Into::into).map_err(|reason| PluginTrouble::File {
-            tenant: tenant.clone(),
-            plugin: plugin.name.clone(),
-            path: path.clone(),
-            reason,
-        }),
+        PluginCode::Standard(StandardPlugin::QuoteFilter) => Ok(QUOTE_FILTER.clone()),
+        PluginCode::Standard(StandardPlugin::FieldMap) => Ok(FIELD_MAP.clone()),
+        PluginCode::File(path) => {
+            let read = tokio::fs::read(path).await;
+            read.map(|bytes| hashed(bytes.into())).map_err(|reason| PluginTrouble::File {
+                tenant: tenant.clone(),
+                plugin: plugin.name.clone(),
+                path: path.clone(),
+                reason,
+            })
+        }
     }
+}
+
+fn hashed(code: Arc<[u8]>) -> Code {
+    (Sha256Hash::of(&code), code)
 }
 
 fn place(code: &PluginCode) -> String {
