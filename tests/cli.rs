@@ -118,6 +118,23 @@ fn what_was_recorded_is_replayed_to_the_same_documents() {
 }
 
 #[test]
+fn a_full_disk_ends_a_recording_with_a_sentence_and_a_host_with_nothing() {
+    let recorded = finish(quotegate(["record", "--out", "/dev/full"]).env("TENANT_ID", "acme").env("DRY_RUN", "1"));
+    assert_eq!(recorded.code, 1, "{}", recorded.stderr);
+    assert!(recorded.stderr.contains("No space left"), "{}", recorded.stderr);
+
+    // A log that cannot be written must not keep the host from its work.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = quotegate(["smoke", "--seconds", "60"])
+        .env("TENANT_ID", "acme")
+        .env("DRY_RUN", "1")
+        .stderr(full)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("PASS"));
+}
+
+#[test]
 fn a_recording_that_is_cut_is_told_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cut.jsonl");

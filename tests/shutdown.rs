@@ -113,3 +113,35 @@ fn a_second_signal_ends_it_at_once() {
     host.signal("INT");
     assert_eq!(host.wait().code, 1);
 }
+
+#[test]
+fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
+    let Some(emulator) = emulator_or_skip() else { return };
+    let (project, sim) = ("demo-shutdown-kill", Sim::quiet());
+    let mut host = start(&sim, &emulator.host(), project, "200", "10");
+    burst(&sim, &mut host);
+    let price = |symbol: &str| {
+        let document = emulator.document(project, &format!("tenants/acme/live_quotes/{symbol}"))?;
+        document["fields"]["bid"]["doubleValue"].as_f64()
+    };
+    harness::eventually("some documents", || SYMBOLS.iter().filter(|s| price(s).is_some()).nth(3).map(drop));
+    host.signal("KILL");
+    drop(host);
+    // Each document is whole, whatever was under way.
+    for symbol in SYMBOLS {
+        let Some(document) = emulator.document(project, &format!("tenants/acme/live_quotes/{symbol}")) else {
+            continue;
+        };
+        assert_eq!(document["fields"].as_object().unwrap().len(), 12, "{document}");
+    }
+
+    let host = start(&sim, &emulator.host(), project, "1000", "100");
+    for (at, symbol) in SYMBOLS.iter().enumerate() {
+        sim.send(symbol, &quote(5000.0 + at as f64, 1_700_000_001_000_000_000));
+    }
+    for (at, symbol) in SYMBOLS.iter().enumerate() {
+        harness::eventually(symbol, || (price(symbol)? == 5000.0 + at as f64).then_some(()));
+    }
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
+}

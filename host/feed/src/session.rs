@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -71,32 +72,49 @@ impl Session<'_> {
                     Err(_) => wanted_may_change = false,
                 },
                 () = &mut alarm => {
+                    // What has arrived counts, however late we come to look at it: a host that was held up must not
+                    // take its own silence for the server's.
+                    if let Some(read) = self.connection.read(self.reader).now_or_never()
+                        && let Err(end) = self.take_in(read, &mut watch, &mut flowing, &mut on_first_quote)
+                    {
+                        return end;
+                    }
                     if let Err(end) = self.check(&mut watch).await {
                         return end;
                     }
                     alarm.as_mut().reset(watch.wake_at());
                 }
                 read = self.connection.read(self.reader) => {
-                    if let Err(end) = read {
+                    if let Err(end) = self.take_in(read, &mut watch, &mut flowing, &mut on_first_quote) {
                         return end;
-                    }
-                    watch.socket.heard();
-                    if self.reader.deliver(self.receiver) {
-                        watch.data.quote_arrived(Instant::now());
-                        if !std::mem::replace(&mut flowing, true) {
-                            on_first_quote();
-                        }
-                    }
-                    for control in self.reader.take_controls() {
-                        if let Err(end) = self.obey(control, &mut watch) {
-                            return end;
-                        }
                     }
                     // A socket that always has more would otherwise never let another task run.
                     tokio::task::coop::consume_budget().await;
                 }
             }
         }
+    }
+
+    /// Hands on what a read brought.
+    fn take_in(
+        &mut self,
+        read: Result<usize, End>,
+        watch: &mut Watch,
+        flowing: &mut bool,
+        on_first_quote: &mut impl FnMut(),
+    ) -> Result<(), End> {
+        read?;
+        watch.socket.heard();
+        if self.reader.deliver(self.receiver) {
+            watch.data.quote_arrived(Instant::now());
+            if !std::mem::replace(flowing, true) {
+                on_first_quote();
+            }
+        }
+        for control in self.reader.take_controls() {
+            self.obey(control, watch)?;
+        }
+        Ok(())
     }
 
     fn want(&mut self) {
