@@ -109,3 +109,12 @@ fn a_variable_of_this_program_can_set_one_tenant() {
 fn variables_of_others_are_none_of_our_business() {
     base().env("PATH", "/bin").env("HOME", "").env("ALPACA", "x").load();
 }
+
+#[test]
+fn the_links_that_kubernetes_sets_are_no_settings() {
+    let mut case = Case::new();
+    for name in ["QUOTEGATE_SERVICE_HOST", "QUOTEGATE_SERVICE_PORT", "QUOTEGATE_PORT", "QUOTEGATE_PORT_80_TCP_ADDR"] {
+        case = case.env(name, "10.0.0.7");
+    }
+    assert_eq!(case.load().settings.tenants.len(), 1);
+}

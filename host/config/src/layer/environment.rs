@@ -45,6 +45,9 @@ fn relevant(
     for (name, value) in environment {
         let Some(name) = name.to_str() else { continue };
         let mut old_names = catalogue.entries().iter().flat_map(|entry| entry.variables);
+        if is_service_link(name) {
+            continue;
+        }
         if !name.starts_with(PREFIX) && !TENANT_VARIABLES.contains(&name) && !old_names.any(|old| *old == name) {
             continue;
         }
@@ -60,6 +63,12 @@ fn relevant(
         }
     }
     relevant
+}
+
+/// Kubernetes sets these in every container beside a service that is called quotegate; they are no settings.
+fn is_service_link(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
+    rest == "PORT" || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|link| rest.starts_with(link))
 }
 
 struct Work<'a> {
