@@ -1,10 +1,17 @@
-//! Google's Firestore emulator, as tests need it: found, started on a free port, read back from, stopped and started
-//! again, and ended with the test however the test ends.
+//! The two Firestores that tests write to.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`Emulator`] | Google's own: found, started on a free port, read back from, stopped and started again, and ended with the test however the test ends |
+//! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does |
 
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod fake;
 mod http;
+
+pub use fake::{Act, Arrival, FakeFirestore};
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
