@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use desk::{Desk, LIMIT, document, firestore, settings};
 use quotegate_quote::{Symbol, Value};
-use quotegate_sink::{BatcherSettings, Outcome, Sink, TenantDocument, WriteMode};
+use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, Sink, TenantDocument, WriteMode};
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::json;
 
@@ -204,4 +204,28 @@ async fn whatever_the_symbol_its_document_is_where_it_belongs_and_nothing_is_any
         let name = document["name"].as_str().unwrap();
         assert!(name.ends_with(&format!("/{}", document["fields"]["id"]["stringValue"].as_str().unwrap())), "{name}");
     }
+}
+
+/// The emulator refuses the whole request for text over 1 MiB, and only the document for more than that in all.
+#[tokio::test]
+async fn a_document_that_is_too_large_costs_only_itself() {
+    let Some(emulator) = EMULATOR.as_ref() else { return };
+    let mut desk = open(emulator, "demo-large", WriteMode::Merge).await;
+    let text = |bytes| Value::Text("x".repeat(bytes).into());
+    let one_field = document("globex", "ONE", [("text", text(2 << 20))]);
+    let two_fields = document("globex", "TWO", [("first", text(600_000)), ("second", text(600_000))]);
+    let mut documents: Vec<_> = (0..20).map(|number| numbered("acme", number)).collect();
+    documents.insert(7, one_field);
+    documents.insert(15, two_fields);
+    let outcomes = desk.round(&documents).await;
+    for (path, outcome) in outcomes {
+        let refused = matches!(outcome, Outcome::Refused { code: RefusedCode::InvalidArgument, .. });
+        assert_eq!(
+            (refused, outcome == Outcome::Written),
+            if path.contains("globex") { (true, false) } else { (false, true) }
+        );
+    }
+    desk.close().await;
+    assert_eq!(emulator.documents("demo-large", "tenants/acme/live_quotes").len(), 20);
+    assert_eq!(emulator.paths("demo-large").len(), 20);
 }
