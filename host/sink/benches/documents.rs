@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! QUOTEGATE_TEST_PYTHON=$PWD/target/tools cargo bench -p quotegate-sink --bench documents
-//! cargo bench -p quotegate-sink --bench documents -- --rounds 3 --documents 5000   # quicker, noisier
+//! cargo bench -p quotegate-sink --bench documents -- --rounds 3 --documents 3000   # quicker, noisier
 //! ```
 //!
 //! `tests/run` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
@@ -45,7 +45,7 @@ struct Measured {
 }
 
 fn main() {
-    let (rounds, documents) = (argument("--rounds", 7), argument("--documents", 20_000));
+    let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 10_000));
     let Some(emulator) = emulator_or_skip() else { return };
     let python =
         std::env::var_os("QUOTEGATE_TEST_PYTHON").map(|tools| PathBuf::from(tools).join("firestore_py/bin/python"));
