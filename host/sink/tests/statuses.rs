@@ -217,6 +217,19 @@ async fn a_document_that_makes_firestore_refuse_its_request_costs_only_itself() 
     }
 }
 
+/// The batcher gives up on a request soon after its time-out, and would then know nothing of any of its documents.
+#[tokio::test]
+async fn the_search_for_bad_documents_ends_with_the_time_of_one_request() {
+    let slow = || Act::Delay(Duration::from_millis(300), Box::new(Act::FailRequest(INVALID_ARGUMENT, "unreadable")));
+    let server = FakeFirestore::start(move |_| slow()).await;
+    let sink = sink(&server, Duration::from_secs(1)).await;
+    // Fifteen requests, which would take over four seconds.
+    let outcomes = sink.write(&quotes("acme", ["A", "B", "C", "D", "E", "F", "G", "H"])).await;
+    assert_eq!(outcomes.len(), 8);
+    assert_eq!(outcomes[7], Outcome::retry(RetryReason::DeadlineExceeded));
+    assert!(server.arrivals().iter().filter(|arrival| id(arrival) == "H").count() < 4);
+}
+
 #[tokio::test]
 async fn a_request_without_an_answer_is_lost_after_the_time_out_and_the_connection_still_serves() {
     let server = FakeFirestore::start(|arrival| match (id(arrival), arrival.earlier) {
