@@ -6,10 +6,24 @@ use std::time::Duration;
 
 /// The body of the answer, or `None` if there is no answer.
 pub(crate) fn get(host: &str, path: &str) -> Option<String> {
+    request(host, "GET", path, "")
+}
+
+/// As [`get`], with JSON to go.
+pub(crate) fn post(host: &str, path: &str, json: &str) -> Option<String> {
+    request(host, "POST", path, json)
+}
+
+fn request(host: &str, method: &str, path: &str, json: &str) -> Option<String> {
     let mut stream = TcpStream::connect(host).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     // Version 1.0: the body comes in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer owner\r\n\r\n").ok()?;
+    let length = json.len();
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer owner\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    write!(stream, "{head}{json}").ok()?;
     let mut answer = BufReader::new(stream);
     let mut length = None;
     loop {

@@ -1,10 +1,17 @@
-//! Google's Firestore emulator, as tests need it: found, started on a free port, read back from, stopped and started
-//! again, and ended with the test however the test ends.
+//! The two Firestores that tests write to.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`Emulator`] | Google's own: found, started on a free port, read back from, stopped and started again, and ended with the test however the test ends |
+//! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does |
 
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod fake;
 mod http;
+
+pub use fake::{Act, Arrival, FakeFirestore};
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -12,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A Java program needs seconds on a quiet machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -106,10 +113,29 @@ impl Emulator {
         document.get("name").is_some().then_some(document)
     }
 
-    /// Every document of a collection.
+    /// Every document of a collection, in the order of their ids.
     pub fn documents(&self, project: &str, collection: &str) -> Vec<Value> {
-        let list = self.get(project, &format!("{collection}?pageSize=1000"));
-        list.and_then(|list| list["documents"].as_array().cloned()).unwrap_or_default()
+        let (parent, id) = collection.rsplit_once('/').unwrap_or(("", collection));
+        self.query(project, parent, &json!({"collectionId": id}))
+    }
+
+    /// The paths of all documents that the project has, whatever collection they are in.
+    pub fn paths(&self, project: &str) -> Vec<String> {
+        let name = |document: Value| document["name"].as_str().unwrap().to_owned();
+        let path = |name: String| name.split_once("/documents/").unwrap().1.to_owned();
+        let all = self.query(project, "", &json!({"allDescendants": true}));
+        all.into_iter().map(|document| path(name(document))).collect()
+    }
+
+    /// A query has no pages, while the emulator lists 150 documents at a time, whatever is asked for.
+    fn query(&self, project: &str, parent: &str, from: &Value) -> Vec<Value> {
+        let parent = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('%', "%25")) };
+        let path = format!("/v1/projects/{project}/databases/(default)/documents{parent}:runQuery");
+        let query = json!({"structuredQuery": {"from": [from]}});
+        let answer = http::post(&self.host(), &path, &query.to_string()).expect("the emulator answers");
+        let rows: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        let rows = rows.as_array().unwrap_or_else(|| panic!("no rows: {answer}"));
+        rows.iter().filter_map(|row| row.get("document").cloned()).collect()
     }
 
     fn get(&self, project: &str, path: &str) -> Option<Value> {

@@ -1,0 +1,207 @@
+//! Documents a second into Google's emulator: ours beside google-cloud-firestore's batch.
+//!
+//! ```sh
+//! QUOTEGATE_TEST_PYTHON=$PWD/target/tools cargo bench -p quotegate-sink --bench documents
+//! cargo bench -p quotegate-sink --bench documents -- --rounds 3 --documents 3000   # quicker, noisier
+//! ```
+//!
+//! `tests/run` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
+//! into what is there, from values to the last answer. They take turns, so that whatever else the machine does hits
+//! both, and the medians of the rounds are compared. The emulator is a program of its own on the same machine and may
+//! be the limit: the processor time that the client takes for a document says what the client itself could do.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quotegate_quote::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
+use quotegate_sink::{
+    Batcher, BatcherSettings, DocumentWrite, FirestoreSettings, FirestoreSink, Outcome, Sink, SinkStatus,
+    TenantDocument, WriteMode,
+};
+use quotegate_test_support::emulator_or_skip;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A round writes this many different documents over and over; batch.py does the same.
+const SYMBOLS: usize = 2000;
+
+#[derive(Clone, Copy)]
+enum Client {
+    /// Documents in a request and requests in flight.
+    Ours(usize, usize),
+    /// Documents in a commit; it has one in flight.
+    Python(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Measured {
+    documents_a_second: f64,
+    client_micros_a_document: f64,
+}
+
+fn main() {
+    let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 10_000));
+    let Some(emulator) = emulator_or_skip() else { return };
+    let python =
+        std::env::var_os("QUOTEGATE_TEST_PYTHON").map(|tools| PathBuf::from(tools).join("firestore_py/bin/python"));
+    // The first of ours is what the host does by default; 500 is the most that Firestore takes.
+    let mut clients = vec![Client::Ours(100, 4), Client::Ours(100, 8), Client::Ours(500, 4), Client::Ours(20, 4)];
+    if python.is_some() {
+        clients.extend([Client::Python(100), Client::Python(500)]);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut measured = vec![Vec::new(); clients.len()];
+    // One round more, which does not count: the emulator compiles itself while it runs.
+    for round in 0..=rounds {
+        for (client, measured) in clients.iter().zip(&mut measured) {
+            let one = match client {
+                Client::Ours(batch, in_flight) => {
+                    runtime.block_on(ours(emulator.host(), *batch, *in_flight, documents))
+                }
+                Client::Python(batch) => theirs(python.as_ref().unwrap(), &emulator.host(), *batch, documents),
+            };
+            if round > 0 {
+                measured.push(one);
+            }
+        }
+    }
+
+    println!("{documents} documents a round, medians of {rounds} rounds\n");
+    println!(
+        "| client | documents a request × requests in flight | documents/s (least, most) | client's processor time a document |"
+    );
+    println!("|---|---|---|---|");
+    let mut best = [0.0; 2];
+    let mut cheapest = [f64::INFINITY; 2];
+    for (client, measured) in clients.iter().zip(&mut measured) {
+        let (whose, name, shape) = match client {
+            Client::Ours(batch, in_flight) => (0, "quotegate", format!("{batch} × {in_flight}")),
+            Client::Python(batch) => (1, "google-cloud-firestore", format!("{batch} × 1")),
+        };
+        let (least, rate, most) = spread(measured, |one| one.documents_a_second);
+        let (_, micros, _) = spread(measured, |one| one.client_micros_a_document);
+        println!("| {name} | {shape} | {rate:.0} ({least:.0}, {most:.0}) | {micros:.1} µs |");
+        best[whose] = f64::max(best[whose], rate);
+        cheapest[whose] = f64::min(cheapest[whose], micros);
+    }
+    let (_, defaults, _) = spread(&mut measured[0], |one| one.documents_a_second);
+    if python.is_some() {
+        println!(
+            "\nbeside their best: our defaults {:.1} times the documents a second, our best {:.1} times, with 1/{:.0} of \
+             the processor time",
+            defaults / best[1],
+            best[0] / best[1],
+            cheapest[1] / cheapest[0],
+        );
+    } else {
+        println!("\ngoogle-cloud-firestore: not measured, QUOTEGATE_TEST_PYTHON is not set");
+    }
+}
+
+fn argument(name: &str, default: usize) -> usize {
+    let mut rest = std::env::args().skip_while(|argument| argument != name).skip(1);
+    rest.next().map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Least, median and most.
+fn spread(measured: &mut [Measured], of: fn(&Measured) -> f64) -> (f64, f64, f64) {
+    measured.sort_by(|left, right| of(left).total_cmp(&of(right)));
+    (of(&measured[0]), of(&measured[measured.len() / 2]), of(measured.last().unwrap()))
+}
+
+async fn ours(host: String, batch_size: usize, max_in_flight: usize, documents: usize) -> Measured {
+    let request_timeout = Duration::from_secs(60);
+    let settings = FirestoreSettings {
+        project_id: Some("demo-bench".to_owned()),
+        database_id: "(default)".to_owned(),
+        emulator_host: Some(host),
+        credentials_file: None,
+        request_timeout,
+        mode: WriteMode::Merge,
+    };
+    let sink = FirestoreSink::connect(settings).await.expect("the emulator runs");
+    // The first request has to open the connection.
+    sink.write(&[document(0)]).await;
+    let flush_interval = Duration::from_millis(200);
+    let settings =
+        BatcherSettings { batch_size, max_in_flight, flush_interval, request_timeout, limit: None, ramp: false };
+    let (writes, received) = mpsc::channel(4 * batch_size);
+    let (answer_to, mut answers) = mpsc::unbounded_channel();
+    let batcher = Batcher::new(Arc::new(sink), settings, Arc::new(SinkStatus::default()));
+    let batcher = tokio::spawn(batcher.run(received, CancellationToken::new()));
+
+    let (began, processor) = (Instant::now(), processor_time());
+    let sender = tokio::spawn(async move {
+        for number in 0..documents {
+            let write = DocumentWrite { target: document(number), ticket: 0, answer_to: answer_to.clone() };
+            writes.send(write).await.expect("the batcher listens");
+        }
+    });
+    let mut answered = 0;
+    while let Some(answer) = answers.recv().await {
+        assert_eq!(answer.outcome, Outcome::Written);
+        answered += 1;
+    }
+    let (took, processor) = (began.elapsed(), processor_time() - processor);
+    assert_eq!(answered, documents);
+    sender.await.unwrap();
+    batcher.await.unwrap();
+    Measured {
+        documents_a_second: documents as f64 / took.as_secs_f64(),
+        client_micros_a_document: 1e6 * processor.as_secs_f64() / documents as f64,
+    }
+}
+
+/// What the host makes of a quote.
+fn document(number: usize) -> TenantDocument {
+    let symbol = format!("S{:04}", number % SYMBOLS);
+    let field = |path, value| Field { path: FieldPath::literal(path), value };
+    let bid = number as f64 / 100.0;
+    let ask = bid + 0.01;
+    let time = 1_700_000_000_000_000_000 + 1_000_000 * i64::try_from(number).unwrap();
+    let fields = vec![
+        field("symbol", Value::Text(symbol.clone().into())),
+        field("bid", Value::Double(bid)),
+        field("ask", Value::Double(ask)),
+        field("price", Value::Double(bid.midpoint(ask))),
+        field("bid_size", Value::Double(100.0)),
+        field("ask_size", Value::Double(200.0)),
+        field("ts", Value::Timestamp(time)),
+        field("updated_at", Value::Timestamp(time)),
+        field("source", Value::Text("alpaca".into())),
+        field("bid_price", Value::Double(bid)),
+        field("ask_price", Value::Double(ask)),
+        field("last_update_ts", Value::Timestamp(time)),
+    ];
+    let key = DocumentKey::new("live_quotes", symbol).unwrap();
+    TenantDocument { tenant: TenantId::new("bench").unwrap(), document: Document { key, fields } }
+}
+
+fn theirs(python: &PathBuf, host: &str, batch: usize, documents: usize) -> Measured {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/firestore_py/batch.py");
+    let number = |number: usize| number.to_string();
+    let output = Command::new(python)
+        .args([script, "--project", "demo-bench", "--symbols", &number(SYMBOLS)])
+        .args(["--batch", &number(batch), "--documents", &number(documents)])
+        .env("FIRESTORE_EMULATOR_HOST", host)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("python starts");
+    assert!(output.status.success(), "batch.py failed");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
+    let number = |name: &str| result[name].as_f64().expect(name);
+    Measured {
+        documents_a_second: documents as f64 / number("seconds"),
+        client_micros_a_document: 1e6 * number("processor_seconds") / documents as f64,
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
+}

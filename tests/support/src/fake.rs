@@ -1,0 +1,147 @@
+//! A Firestore that knows one request, `BatchWrite`, and answers it as a test's script says.
+
+mod grpc;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use firestore::gcloud_sdk::google::firestore::v1 as proto;
+use firestore::gcloud_sdk::google::rpc;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What becomes of one document, and, for some, of the whole request it came in. The codes are those of
+/// google.rpc.Code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// It is written.
+    Write,
+    /// It alone fails.
+    Fail(i32, &'static str),
+    /// The answer says nothing of it. Makes sense for the last documents of a request only.
+    Forget,
+    /// The request fails, and nothing in it is written. The first such act of a request counts.
+    FailRequest(i32, &'static str),
+    /// As the other act, later. A request is answered once the longest delay of its documents is over.
+    Delay(Duration, Box<Act>),
+    /// The request stays open without an answer until the client gives up.
+    NeverAnswer,
+}
+
+/// A document as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The number of the request it came in, from 0.
+    pub request: usize,
+    /// How often the same path has arrived before.
+    pub earlier: usize,
+    /// The document's path below the database: `tenants/acme/live_quotes/AAPL`.
+    pub path: String,
+}
+
+type Script = dyn Fn(&Arrival) -> Act + Send + Sync;
+
+/// The server. It and its connections end with this value.
+#[derive(Debug)]
+pub struct FakeFirestore {
+    address: SocketAddr,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    accept: JoinHandle<()>,
+}
+
+impl FakeFirestore {
+    /// Starts one on a free port. `script` is asked once for each document that arrives, in the order of arrival;
+    /// requests may be in flight side by side all the same.
+    pub async fn start(script: impl Fn(&Arrival) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let arrivals = Arc::default();
+        let server = Arc::new(Server { script: Box::new(script), arrivals: Arc::clone(&arrivals) });
+        let accept = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                connections.spawn(grpc::serve(socket, server.clone()));
+            }
+        });
+        Self { address, arrivals, accept }
+    }
+
+    /// `127.0.0.1:port`, for `FIRESTORE_EMULATOR_HOST`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// All documents so far, in the order of arrival, those of failed and unanswered requests included.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for FakeFirestore {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+struct Server {
+    script: Box<Script>,
+    arrivals: Arc<Mutex<Vec<Arrival>>>,
+}
+
+/// What to do with a whole request, from the acts of its documents.
+enum Plan {
+    Answer { after: Duration, answer: Result<proto::BatchWriteResponse, (i32, &'static str)> },
+    NeverAnswer,
+}
+
+impl Server {
+    fn batch_write(&self, request: &proto::BatchWriteRequest) -> Plan {
+        // One request after another: the order in which the script is asked is the order that is recorded.
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = arrivals.last().map_or(0, |last| last.request + 1);
+        let mut acts = Vec::with_capacity(request.writes.len());
+        for write in &request.writes {
+            let path = path_of(write);
+            let earlier = arrivals.iter().filter(|arrival| arrival.path == path).count();
+            let arrival = Arrival { request: number, earlier, path };
+            acts.push((self.script)(&arrival));
+            arrivals.push(arrival);
+        }
+        plan(acts)
+    }
+}
+
+fn plan(acts: Vec<Act>) -> Plan {
+    let mut after = Duration::ZERO;
+    let mut failure = None;
+    let mut response = proto::BatchWriteResponse::default();
+    for mut act in acts {
+        let mut delay = Duration::ZERO;
+        while let Act::Delay(more, then) = act {
+            delay += more;
+            act = *then;
+        }
+        after = after.max(delay);
+        let (code, message) = match act {
+            Act::Write => (0, ""),
+            Act::Fail(code, message) => (code, message),
+            Act::FailRequest(code, message) => {
+                failure.get_or_insert((code, message));
+                continue;
+            }
+            Act::NeverAnswer => return Plan::NeverAnswer,
+            Act::Forget | Act::Delay(..) => continue,
+        };
+        response.write_results.push(proto::WriteResult::default());
+        response.status.push(rpc::Status { code, message: message.to_owned(), details: Vec::new() });
+    }
+    Plan::Answer { after, answer: failure.map_or(Ok(response), Err) }
+}
+
+fn path_of(write: &proto::Write) -> String {
+    let Some(proto::write::Operation::Update(document)) = &write.operation else {
+        panic!("the sink only ever writes documents, not {write:?}")
+    };
+    document.name.split_once("/documents/").expect("a document's name").1.to_owned()
+}

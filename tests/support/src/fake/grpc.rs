@@ -1,0 +1,105 @@
+//! gRPC as far as one request with one answer needs it, on HTTP/2 frames. The generated code has clients only, and a
+//! server of our own can also stay silent, which a well-behaved one cannot.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use firestore::gcloud_sdk::google::firestore::v1::BatchWriteRequest;
+use firestore::gcloud_sdk::prost::Message;
+use h2::RecvStream;
+use h2::server::{Connection, SendResponse};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::{Plan, Server};
+
+const BATCH_WRITE: &str = "/google.firestore.v1.Firestore/BatchWrite";
+const INVALID_ARGUMENT: i32 = 3;
+const UNIMPLEMENTED: i32 = 12;
+/// Before each message: one byte for compression, four for the length.
+const PREFIX: usize = 5;
+/// Firestore's own limit for a request.
+const MAX_REQUEST: u32 = 10 << 20;
+
+pub(super) async fn serve(socket: TcpStream, server: Arc<Server>) {
+    let _ = socket.set_nodelay(true);
+    let mut builder = h2::server::Builder::new();
+    builder.initial_window_size(MAX_REQUEST).initial_connection_window_size(4 * MAX_REQUEST);
+    let Ok(connection) = builder.handshake::<_, Bytes>(socket).await else { return };
+    serve_requests(connection, &server).await;
+}
+
+async fn serve_requests(mut connection: Connection<TcpStream, Bytes>, server: &Arc<Server>) {
+    // Dropped with the connection, so that a silent request ends with it.
+    let mut requests = JoinSet::new();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        requests.spawn(answer(request, respond, server.clone()));
+    }
+}
+
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, server: Arc<Server>) {
+    if request.uri().path() != BATCH_WRITE {
+        let message = format!("the fake Firestore knows BatchWrite only, not {}", request.uri().path());
+        let _ = fail(&mut respond, UNIMPLEMENTED, &message);
+        return;
+    }
+    let Ok(bytes) = body(request).await else { return };
+    let Some(request) = bytes.get(PREFIX..).and_then(|message| BatchWriteRequest::decode(message).ok()) else {
+        let _ = fail(&mut respond, INVALID_ARGUMENT, "this is no BatchWriteRequest");
+        return;
+    };
+    match server.batch_write(&request) {
+        Plan::Answer { after, answer } => {
+            tokio::time::sleep(after).await;
+            // A client that has given up meanwhile takes no answer.
+            let _ = match answer {
+                Ok(response) => succeed(&mut respond, &response),
+                Err((code, message)) => fail(&mut respond, code, message),
+            };
+        }
+        Plan::NeverAnswer => {
+            let _ = std::future::poll_fn(|context| respond.poll_reset(context)).await;
+        }
+    }
+}
+
+async fn body(request: Request<RecvStream>) -> Result<Vec<u8>, h2::Error> {
+    let mut body = request.into_body();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn succeed(respond: &mut SendResponse<Bytes>, message: &impl Message) -> Result<(), h2::Error> {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(PREFIX + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    frame.extend_from_slice(&message.encode_to_vec());
+    let mut send = respond.send_response(head(), false)?;
+    send.send_data(frame.freeze(), false)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    send.send_trailers(trailers)
+}
+
+fn fail(respond: &mut SendResponse<Bytes>, code: i32, message: &str) -> Result<(), h2::Error> {
+    let mut response = head();
+    response.headers_mut().insert("grpc-status", HeaderValue::from(code));
+    // What no header can hold is left out: gRPC would have it percent-encoded, and no script needs it.
+    if let Ok(message) = HeaderValue::from_str(message) {
+        response.headers_mut().insert("grpc-message", message);
+    }
+    respond.send_response(response, true).map(drop)
+}
+
+fn head() -> Response<()> {
+    let mut response = Response::new(());
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+}
