@@ -28,7 +28,11 @@ flags=(-Ctarget-feature=+simd128 "--remap-path-prefix=$root=/quotegate" "--remap
 
 # The folder that crates are unpacked in is named after the registry, which may be a mirror; a later prefix wins.
 cargo fetch --locked --quiet
-for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/crates"); done
+registries=()
+for folder in "$cargo_home"/registry/src/*; do
+  registries+=("$(basename "$folder")")
+  flags+=("--remap-path-prefix=$folder=/crates")
+done
 
 if ! $check && [[ -d $sysroot/lib/rustlib/$TARGET ]]; then
   flags+=("--remap-path-prefix=$sysroot=/rust")
@@ -57,6 +61,13 @@ mkdir -p "$out"
 for plugin in "${PLUGINS[@]}"; do
   module=target/guest/$TARGET/guest/quotegate_${plugin//-/_}.wasm
   target/debug/quotegate-componentize "$module" "$out/$plugin.wasm"
+  # What everyone gets names neither the machine that built it nor where that machine takes its crates from.
+  for name in "$root" "$HOME" "$cargo_home" "$sysroot" /usr/lib "${registries[@]}"; do
+    if grep -aqF -e "$name" "$out/$plugin.wasm"; then
+      echo "$out/$plugin.wasm has \"$name\" in it: add a --remap-path-prefix above." >&2
+      exit 1
+    fi
+  done
 done
 (cd "$out" && { echo "# $compiler"; sha256sum "${PLUGINS[@]/%/.wasm}"; } > SHA256SUMS)
 
