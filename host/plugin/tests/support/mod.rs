@@ -14,6 +14,10 @@ use quotegate_plugin::{
 };
 use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
 
+/// The standard plugins, as they stand in the repository.
+pub const QUOTE_FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");
+pub const FIELD_MAP: &[u8] = include_bytes!("../../../../plugins/components/field-map.wasm");
+
 /// The text that a test puts into the frame.
 #[derive(Default, Clone, Copy)]
 pub struct Parts<'a> {
