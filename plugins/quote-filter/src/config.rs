@@ -66,7 +66,8 @@ pub struct Config {
     pub one_sided: Treatment,
 }
 
-const KEYS: [&str; 16] = [
+/// The names of all settings.
+pub const KEYS: [&str; 16] = [
     "allow_symbols",
     "deny_symbols",
     "min_price",

@@ -4,6 +4,7 @@
 
 mod filter;
 mod map;
+mod readme;
 #[path = "../support/mod.rs"]
 mod support;
 
