@@ -14,7 +14,9 @@ use support::{Parts, bids, engine, guest, names, spec, start, tenant};
 
 fn chain(parts: Parts<'_>, limits: PluginLimits) -> PluginChain {
     let mut spec = spec(&engine(), &guest(parts));
+    let time_per_call = spec.limits.time_per_call;
     spec.limits = limits;
+    spec.limits.time_per_call = time_per_call;
     PluginChain::start(tenant(), vec![spec]).unwrap()
 }
 
