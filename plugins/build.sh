@@ -2,10 +2,11 @@
 # Builds the standard plugins' components into plugins/components/, with their SHA-256.
 #
 #   plugins/build.sh           builds with the rustup toolchain if it has the wasm target, else with Debian's compiler
-#   plugins/build.sh --check   builds with Debian's compiler elsewhere and fails when a committed component differs
+#   plugins/build.sh --check   builds with Debian's compiler elsewhere and fails when a committed component differs;
+#                              ends with 3 where nothing can be said, because that compiler is missing or another one
 #
 # The committed components come from Debian's compiler, which builds the standard library from its source package, so
-# that everyone gets the same bytes.
+# that everyone gets the same bytes: the folder, the user and the registry make no difference, another compiler does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,9 +39,12 @@ if ! $check && [[ -d $sysroot/lib/rustlib/$TARGET ]]; then
   flags+=("--remap-path-prefix=$sysroot=/rust")
 else
   if [[ ! -x /usr/bin/rustc || ! -d $(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library ]]; then
-    sudo=(); [[ $(id -u) == 0 ]] || sudo=(sudo)
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" apt-get install -y -qq --no-install-recommends rustc-web rust-web-src
+    sudo=(); [[ $(id -u) == 0 ]] || sudo=(sudo --non-interactive)
+    if ! { "${sudo[@]}" apt-get update -qq \
+      && "${sudo[@]}" apt-get install -y -qq --no-install-recommends rustc-web rust-web-src; }; then
+      echo "Debian's compiler is not here and cannot be installed: install the packages rustc-web and rust-web-src." >&2
+      exit 3
+    fi
   fi
   flags+=("--remap-path-prefix=$(realpath "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust")=/rust-src")
   flags+=("--remap-path-prefix=$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust=/rust-src")
@@ -50,6 +54,10 @@ else
   build+=(-Zbuild-std=std,panic_abort)
 fi
 compiler=$("${RUSTC:-rustc}" --version)
+if $check && [[ $(head -n 1 plugins/components/SHA256SUMS) != "# $compiler" ]]; then
+  echo "The components were built by another compiler than $compiler: see plugins/components/SHA256SUMS." >&2
+  exit 3
+fi
 
 # The flags are separated by the character that this variable wants, because a path may have a blank in it.
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") "${build[@]}"

@@ -3,6 +3,8 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, PoolingAllocationConfig};
 
+use crate::limits::PluginLimits;
+
 /// How linear memories get their address space. Chosen once, by what the operating system grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,10 +32,12 @@ impl fmt::Display for AllocatorChoice {
 const FULL_SLOT: u64 = (4 << 30) + (32 << 20);
 /// Guard behind a small memory; accesses with a small offset still need one check only.
 const SMALL_GUARD: u64 = 64 << 10;
-/// Core instances, memories and tables in the pool for each plugin instance. A component made by a language runtime
-/// has a handful of core instances but one memory.
-const CORE_INSTANCES: u32 = 4;
+/// Memories, tables and core instances in the pool for each plugin instance, and the most that one may take: otherwise
+/// one tenant's component could use up the pool of all. A component made by a language runtime has dozens of core
+/// instances, which cost the pool nothing, but they share one memory and one table.
 const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+const CORE_INSTANCES: u32 = 64;
 
 /// Tries the choices from the fastest down and takes the first that the operating system grants.
 pub(crate) fn choose(instances: u32, memory_bytes: usize) -> AllocatorChoice {
@@ -88,11 +92,16 @@ fn pool(instances: u32, memory_bytes: usize) -> PoolingAllocationConfig {
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_memories(instances.saturating_mul(MEMORIES))
-        .total_tables(instances.saturating_mul(CORE_INSTANCES))
+        .total_tables(instances.saturating_mul(TABLES))
         .total_gc_heaps(1)
         .max_memories_per_module(MEMORIES)
-        .max_tables_per_module(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_module(TABLES)
+        .max_tables_per_component(TABLES)
+        .max_core_instances_per_component(CORE_INSTANCES)
         .max_memory_size(memory_bytes)
+        // What the default limits promise; wasmtime's own default is a fifth of it.
+        .table_elements(PluginLimits::default().table_elements)
         // Pages of a retired instance that are kept and zeroed instead of given back.
         .linear_memory_keep_resident(64 << 10)
         .table_keep_resident(8 << 10);

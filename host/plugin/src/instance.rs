@@ -142,6 +142,8 @@ impl PluginInstance {
         self.calls += 1;
         // Broken until proven otherwise, so that a call that never comes back leaves no instance to use.
         self.broken = true;
+        // A refusal that the guest came through says nothing of a trap in a later call.
+        self.store.data_mut().refused_growth = false;
         self.store.set_epoch_deadline(ticks(self.limits.time_per_call));
         Ok(self.limits.time_per_call)
     }

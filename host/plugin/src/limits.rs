@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-/// What one plugin of one tenant may use. A guest that goes past `time_per_call`, `time_to_start`, `memory_bytes` (and
-/// then traps), `host_bytes_per_call` or a limit on documents loses its instance; past the others only the surplus is lost.
+/// What one plugin of one tenant may use. A guest that goes past `time_per_call`, `time_to_start`, `memory_bytes` or
+/// `table_elements` (and then traps), or `host_bytes_per_call` loses its instance. One that makes too much of a quote
+/// loses the documents of that quote; past the others only the surplus is lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginLimits {
     /// The longest call of filter or map; the call is stopped within two milliseconds of it.

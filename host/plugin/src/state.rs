@@ -38,9 +38,10 @@ pub(crate) struct GuestState {
     memory_bytes: usize,
     pub(crate) memory_peak: usize,
     table_elements: usize,
-    /// The growth that was allowed last; taken back when it then failed.
+    /// The growth of a memory, and of a table, that was allowed last; taken back when it then failed.
     last_growth: usize,
-    /// Set when memory or tables were refused; says why the guest then trapped.
+    last_table_growth: usize,
+    /// Set when memory or tables were refused in this call; says why the guest then trapped.
     pub(crate) refused_growth: bool,
 }
 
@@ -61,6 +62,7 @@ impl GuestState {
             memory_peak: 0,
             table_elements: 0,
             last_growth: 0,
+            last_table_growth: 0,
             refused_growth: false,
         }
     }
@@ -136,14 +138,21 @@ impl ResourceLimiter for GuestState {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let growth = desired.saturating_sub(current);
+        let total = self.table_elements.saturating_add(growth);
         let allowed = total <= self.limits.table_elements;
         if allowed {
-            self.table_elements = total;
+            (self.table_elements, self.last_table_growth) = (total, growth);
         } else {
+            self.last_table_growth = 0;
             self.refused_growth = true;
         }
         Ok(allowed)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements -= std::mem::take(&mut self.last_table_growth);
+        Ok(())
     }
 
     fn instances(&self) -> usize {

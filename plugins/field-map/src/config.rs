@@ -1,6 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The settings as they come, before their names are checked.
+pub type Settings = serde_json::Map<String, Value>;
 
 /// The settings of the map.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -17,8 +22,27 @@ pub struct Config {
     pub drop: Vec<String>,
     /// What becomes of a field without a value.
     pub nulls: Nulls,
-    /// Fields by path; a dot is one level deeper. They replace what they start from.
-    pub fields: BTreeMap<String, FieldConfig>,
+    /// Fields by path, each a [`FieldConfig`]; a dot is one level deeper. They replace what they start from.
+    pub fields: BTreeMap<String, Value>,
+}
+
+impl Config {
+    /// Reads the settings. They are not checked for sense, which compiling them does.
+    ///
+    /// # Errors
+    /// A sentence that names the setting or the field.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        for (key, value) in &settings {
+            // Each alone first, because the reader does not say which of many it stumbled over.
+            let alone = Settings::from_iter([(key.clone(), value.clone())]);
+            read::<Self>(alone.into()).map_err(|problem| format!("`{key}` does not fit: {problem}."))?;
+        }
+        read(settings.into()).map_err(|problem| format!("The settings do not fit: {problem}."))
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|problem| problem.to_string())
 }
 
 /// What becomes of a field without a value.
@@ -33,8 +57,7 @@ pub enum Nulls {
 }
 
 /// What a field holds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "a field is the name of a source, or a table with `from`, `constant` or `template`")]
+#[derive(Debug, Clone)]
 pub enum FieldConfig {
     /// A source as it is.
     Name(String),
@@ -44,6 +67,25 @@ pub enum FieldConfig {
     Constant(ConstantConfig),
     /// A text with sources in it.
     Template(TemplateConfig),
+}
+
+impl FieldConfig {
+    /// Its kind follows from what it is and which key it has.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a sentence that names the field.
+    pub fn new(field: &Value) -> Result<Self, String> {
+        let has = |key: &str| field.get(key).is_some();
+        match field {
+            Value::String(name) => Ok(Self::Name(name.clone())),
+            _ if has("from") => read(field.clone()).map(Self::From),
+            _ if has("constant") => read(field.clone()).map(Self::Constant),
+            _ if has("template") => read(field.clone()).map(Self::Template),
+            _ => Err("a field is the name of a source, or a table with `from`, `constant` or `template`; \
+                a path with a dot in it stands in quotes"
+                .into()),
+        }
+    }
 }
 
 /// `{ from = "ask_price", unit = "cents" }`

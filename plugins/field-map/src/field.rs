@@ -28,6 +28,12 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    /// From its setting.
+    pub(crate) fn read(path: &str, setting: &serde_json::Value, tenant: &str, nulls: Nulls) -> Result<Self, String> {
+        let config = FieldConfig::new(setting).map_err(|problem| format!("In the field `{path}`: {problem}."))?;
+        Self::new(path, &config, tenant, nulls)
+    }
+
     pub(crate) fn new(path: &str, config: &FieldConfig, tenant: &str, nulls: Nulls) -> Result<Self, String> {
         let named = |problem: String| format!("In the field `{path}`: {problem}");
         let plain = |recipe| Self { path: path.into(), recipe, default: Value::Null, nulls };

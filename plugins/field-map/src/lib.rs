@@ -14,7 +14,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, FieldConfig, Nulls, Unit};
+pub use config::{Config, FieldConfig, Nulls, Settings, Unit};
 pub use map::FieldMap;
 
 quotegate_plugin_sdk::export_map!(FieldMap);

@@ -1,6 +1,6 @@
 use quotegate_plugin_sdk::{Document, Map, QuoteView, Value};
 
-use crate::config::{Config, FieldConfig};
+use crate::config::{Config, FieldConfig, Settings};
 use crate::field::Field;
 use crate::template::Template;
 
@@ -32,9 +32,10 @@ pub struct FieldMap {
 }
 
 impl Map for FieldMap {
-    type Config = Config;
+    type Config = Settings;
 
-    fn new(tenant: &str, config: Config) -> Result<Self, String> {
+    fn new(tenant: &str, settings: Settings) -> Result<Self, String> {
+        let config = Config::new(settings)?;
         let paths: Vec<&String> = config.fields.keys().collect();
         check_paths(&paths)?;
         if !config.standard && config.fields.is_empty() {
@@ -43,12 +44,16 @@ impl Map for FieldMap {
         if !config.standard && !config.drop.is_empty() {
             return Err("`drop` has nothing to leave out; it goes with `standard = true`.".into());
         }
-        let compile = |text: &Option<String>| text.as_ref().map(|text| Template::new(text, tenant)).transpose();
-        let fields = config.fields.iter().map(|(path, field)| Field::new(path, field, tenant, config.nulls));
+        let compile = |name: &str, text: &Option<String>| {
+            let template = text.as_ref().map(|text| Template::new(text, tenant)).transpose();
+            template.map_err(|problem| format!("In `{name}`: {problem}"))
+        };
+        let (collection, id) = (compile("collection", &config.collection)?, compile("id", &config.id)?);
+        let fields = config.fields.iter().map(|(path, field)| Field::read(path, field, tenant, config.nulls));
         let fields = fields.collect::<Result<_, _>>()?;
         let covered: Vec<String> = paths.into_iter().chain(&config.drop).cloned().collect();
         let standard = config.standard.then(|| standard(&config, &covered)).transpose()?;
-        Ok(Self { collection: compile(&config.collection)?, id: compile(&config.id)?, fields, standard, covered })
+        Ok(Self { collection, id, fields, standard, covered })
     }
 
     fn map(&mut self, quote: &QuoteView<'_>, earlier: &[Document]) -> Vec<Document> {

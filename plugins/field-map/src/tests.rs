@@ -100,6 +100,25 @@ fn an_earlier_document_takes_the_place_of_the_standard_fields() {
 }
 
 #[test]
+fn every_problem_names_its_setting_or_field() {
+    for (name, config) in [
+        ("unknown", r#"{"fields": {"a": "symbol"}, "unknown": 1}"#),
+        ("standard", r#"{"standard": "yes"}"#),
+        ("nulls", r#"{"standard": true, "nulls": "skip"}"#),
+        ("fields", r#"{"fields": ["a"]}"#),
+        ("a", r#"{"fields": {"a": {"from": "symbol", "rounded": 2}}}"#),
+        ("a", r#"{"fields": {"a": {"from": "bid_price", "unit": "dollars"}}}"#),
+        ("a", r#"{"fields": {"a": {"b": "mid"}}}"#),
+        ("a.b", r#"{"fields": {"a.b": {"template": "{mid}"}}}"#),
+        ("id", r#"{"standard": true, "id": "{mid}"}"#),
+        ("collection", r#"{"standard": true, "collection": "{"}"#),
+    ] {
+        let problem = map::<FieldMap>(config, &sample()).unwrap_err();
+        assert!(problem.contains(&format!("`{name}`")), "{problem}");
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused() {
     for config in [
         "{}",

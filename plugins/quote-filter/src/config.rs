@@ -66,7 +66,8 @@ pub struct Config {
     pub one_sided: Treatment,
 }
 
-const KEYS: [&str; 16] = [
+/// The names of all settings.
+pub const KEYS: [&str; 16] = [
     "allow_symbols",
     "deny_symbols",
     "min_price",
@@ -107,8 +108,14 @@ impl Config {
                 return Err(format!("There is no setting `{key}`; the nearest is `{nearest}`."));
             }
         }
+        for (key, value) in &settings {
+            // Each alone first, because the reader does not say which of many it stumbled over.
+            let alone = Settings::from_iter([(key.clone(), value.clone())]);
+            serde_json::from_value::<Self>(alone.into())
+                .map_err(|problem| format!("`{key}` has the wrong type: {problem}."))?;
+        }
         let config: Self = serde_json::from_value(settings.into())
-            .map_err(|problem| format!("A setting has the wrong type: {problem}."))?;
+            .map_err(|problem| format!("The settings do not fit: {problem}."))?;
         config.check()?;
         Ok(config)
     }
@@ -132,14 +139,24 @@ impl Config {
         {
             return Err(format!("`min_price` {min} is above `max_price` {max}; no quote could pass."));
         }
-        let letters = [&self.allow_exchanges, &self.deny_exchanges, &self.allow_conditions, &self.deny_conditions];
-        if let Some(other) = letters.into_iter().flatten().find(|letter| !letter.is_ascii_graphic()) {
-            return Err(format!("{other:?} is no letter of an exchange or a condition; give one ASCII letter."));
+        let letters = [
+            ("allow_exchanges", &self.allow_exchanges),
+            ("deny_exchanges", &self.deny_exchanges),
+            ("allow_conditions", &self.allow_conditions),
+            ("deny_conditions", &self.deny_conditions),
+        ];
+        for (name, letters) in letters {
+            if let Some(other) = letters.iter().find(|letter| !letter.is_ascii_graphic()) {
+                return Err(format!("In `{name}`, {other:?} is no letter; give ASCII letters, one by one."));
+            }
         }
-        for pattern in self.allow_symbols.iter().chain(&self.deny_symbols) {
-            let stem = pattern.strip_suffix('*').unwrap_or(pattern);
-            if pattern.is_empty() || stem.contains('*') {
-                return Err(format!("The symbol `{pattern}` is empty or has a `*` before its end; put one `*` last."));
+        for (name, patterns) in [("allow_symbols", &self.allow_symbols), ("deny_symbols", &self.deny_symbols)] {
+            let wrong =
+                |pattern: &&String| pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
+            if let Some(pattern) = patterns.iter().find(wrong) {
+                return Err(format!(
+                    "In `{name}`, `{pattern}` is empty or has a `*` before its end; put one `*` last."
+                ));
             }
         }
         Ok(())
@@ -171,6 +188,26 @@ mod tests {
     fn an_unknown_setting_names_the_nearest() {
         let problem = Config::from_json(r#"{"max_spred_bps": 5}"#).unwrap_err();
         assert_eq!(problem, "There is no setting `max_spred_bps`; the nearest is `max_spread_bps`.");
+    }
+
+    #[test]
+    fn every_problem_names_its_setting() {
+        for (key, value) in [
+            ("max_spread_bps", r#""wide""#),
+            ("min_price", "-1"),
+            ("min_price", "3, \"max_price\": 2"),
+            ("allow_symbols", r#""SPY""#),
+            ("deny_symbols", r#"["A*B"]"#),
+            ("allow_symbols", r#"[""]"#),
+            ("deny_symbols", r#"["é*é"]"#),
+            ("deny_exchanges", r#"["VV"]"#),
+            ("allow_conditions", r#"["é"]"#),
+            ("sessions", r#"["night"]"#),
+            ("crossed", r#""drop""#),
+        ] {
+            let problem = Config::from_json(&format!(r#"{{"min_size": 1, "{key}": {value}}}"#)).unwrap_err();
+            assert!(problem.contains(&format!("`{key}`")), "{problem}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod movement;
 mod rules;
 mod sessions;
 
-pub use config::{Config, Session, Settings, Treatment};
+pub use config::{Config, KEYS, Session, Settings, Treatment};
 pub use rules::{REASONS, Rules};
 
 quotegate_plugin_sdk::export_column_filter!(Rules);

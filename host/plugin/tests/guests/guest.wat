@@ -37,7 +37,9 @@
   (import "quotegate:plugin/host@0.1.0" (instance $host
     (alias outer 1 $level (type $outer))
     (export "level" (type $level (eq $outer)))
-    (export "log" (func (param "level" $level) (param "text" string)))))
+    (export "log" (func (param "level" $level) (param "text" string)))
+    (export "count" (func (param "name" string) (param "delta" u64)))
+    (export "gauge" (func (param "name" string) (param "value" f64)))))
 
   (core module $memory
     (memory (export "memory") 64)
@@ -48,9 +50,13 @@
       (global.set $top (i32.add (global.get $top) (local.get 3)))))
   (core instance $memory (instantiate $memory))
   (core func $log (canon lower (func $host "log") (memory (core memory $memory "memory"))))
+  (core func $count (canon lower (func $host "count") (memory (core memory $memory "memory"))))
+  (core func $gauge (canon lower (func $host "gauge") (memory (core memory $memory "memory"))))
 
 (core module $guest
   (import "host" "log" (func $log (param i32 i32 i32)))
+  (import "host" "count" (func $count (param i32 i32 i64)))
+  (import "host" "gauge" (func $gauge (param i32 i32 f64)))
   (import "memory" "memory" (memory 1))
   (import "memory" "top" (global $top (mut i32)))
   (global $calls (mut i32) (i32.const 0))
@@ -92,7 +98,8 @@
   {{start}}
 )
   (core instance $guest (instantiate $guest
-    (with "host" (instance (export "log" (func $log))))
+    (with "host" (instance
+      (export "log" (func $log)) (export "count" (func $count)) (export "gauge" (func $gauge))))
     (with "memory" (instance $memory))))
 
   (func $configure (param "tenant" string) (param "config" string) (result (result $manifest (error string)))

@@ -8,11 +8,17 @@
     reason = "each test file uses its part"
 )]
 
+use std::time::Duration;
+
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
     StartProblem,
 };
 use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
+
+/// The standard plugins, as they stand in the repository.
+pub const QUOTE_FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");
+pub const FIELD_MAP: &[u8] = include_bytes!("../../../../plugins/components/field-map.wasm");
 
 /// The text that a test puts into the frame.
 #[derive(Default, Clone, Copy)]
@@ -59,7 +65,8 @@ pub fn spec(engine: &PluginEngine, bytes: &[u8]) -> PluginSpec {
     PluginSpec {
         plugin: PreparedPlugin::new(engine, "guest", bytes, None).unwrap(),
         config: "{}".into(),
-        limits: PluginLimits::default(),
+        // Ten times the default, because time that a busy machine lets pass counts too.
+        limits: PluginLimits { time_per_call: Duration::from_millis(500), ..PluginLimits::default() },
         on_error: OnError::Drop,
         chain: false,
         collections: Collections::new("live_quotes", &[]).unwrap(),
