@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
-use wasmtime::Store;
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
 use crate::failure::PluginFailure;
@@ -10,7 +10,6 @@ use crate::limits::PluginLimits;
 use crate::log_rate::escape;
 use crate::prepare::PreparedPlugin;
 use crate::state::{GuestState, Reported, is_plain_name};
-use crate::ticker::ticks;
 
 /// A warm instance of one plugin for one tenant. It keeps what it has in memory from call to call. After a failure it
 /// is broken for good and says so; make another from the same [`PreparedPlugin`].
@@ -58,7 +57,12 @@ impl PluginInstance {
         let mut store = Store::new(&prepared.inner.engine.inner.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.host_bytes_per_call);
-        store.set_epoch_deadline(ticks(limits.time_to_start));
+        store.epoch_deadline_callback(|mut store| match store.data_mut().clock.more() {
+            Some(ticks) => Ok(UpdateDeadline::Continue(ticks)),
+            None => Err(Trap::Interrupt.into()),
+        });
+        let ticks = store.data_mut().clock.begin(limits.time_to_start);
+        store.set_epoch_deadline(ticks);
         let started = configured(prepared, &mut store, tenant, config, limits.time_to_start);
         match started {
             Ok((guest, manifest)) => Ok(Self {
@@ -144,7 +148,8 @@ impl PluginInstance {
         self.broken = true;
         // A refusal that the guest came through says nothing of a trap in a later call.
         self.store.data_mut().refused_growth = false;
-        self.store.set_epoch_deadline(ticks(self.limits.time_per_call));
+        let ticks = self.store.data_mut().clock.begin(self.limits.time_per_call);
+        self.store.set_epoch_deadline(ticks);
         Ok(self.limits.time_per_call)
     }
 

@@ -17,6 +17,7 @@ mod accept;
 mod address_space;
 mod bindings;
 mod cache;
+mod call_clock;
 mod chain;
 mod counters;
 mod documents;

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// loses the documents of that quote; past the others only the surplus is lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginLimits {
-    /// The longest call of filter or map; the call is stopped within two milliseconds of it.
+    /// The longest call of filter or map. Time in which a busy machine does not let it run counts little, up to ten times
+    /// the limit; a call that runs all the time is stopped within a few milliseconds of it.
     pub time_per_call: Duration,
     /// The longest start, which is instantiation and `configure` together; a language runtime may need more than a call.
     pub time_to_start: Duration,

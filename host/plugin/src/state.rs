@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 
+use crate::call_clock::CallClock;
 use crate::limits::PluginLimits;
 use crate::log_rate::{LogRate, escape};
 
@@ -43,6 +44,8 @@ pub(crate) struct GuestState {
     last_table_growth: usize,
     /// Set when memory or tables were refused in this call; says why the guest then trapped.
     pub(crate) refused_growth: bool,
+    /// Of the call under way.
+    pub(crate) clock: CallClock,
 }
 
 /// More names than this are noise, and each is memory of the host.
@@ -64,6 +67,7 @@ impl GuestState {
             last_growth: 0,
             last_table_growth: 0,
             refused_growth: false,
+            clock: CallClock::default(),
         }
     }
 

@@ -167,7 +167,12 @@ fn read_limits(table: &mut TableReader<'_>) -> PluginLimits {
     let milliseconds = Span::milliseconds(1.0, 60_000.0);
     let ms = Duration::from_millis;
     PluginLimits {
-        time_per_call: table.read("time_per_call_ms", "The longest call of filter or map.", &milliseconds, ms(50)),
+        time_per_call: table.read(
+            "time_per_call_ms",
+            "The longest call of filter or map, while the machine lets it run.",
+            &milliseconds,
+            ms(50),
+        ),
         time_to_start: table.read(
             "time_to_start_ms",
             "The longest start, configure included.",
