@@ -21,12 +21,16 @@
 //! The crate is a `cdylib` (and a `rlib`, for its tests); `plugins/build.sh` makes a component of it. Natively the same
 //! code runs in `cargo test`, with [`testing`] in the place of the host.
 //!
+//! The feature `heap`, on by default, makes a fast allocator for short-lived lists the plugin's global one.
+//!
 //! Knows nothing of the host's code: only the WIT is shared.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod document;
 mod filter;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
+mod heap;
 pub mod host;
 mod map;
 mod quotes;
@@ -43,6 +47,10 @@ pub use quotes::{Column, Columns, Conditions, QuoteColumns, QuoteView};
 mod export;
 #[doc(hidden)]
 pub use export::{check_column_filter, check_map};
+
+#[cfg(all(target_arch = "wasm32", feature = "heap"))]
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
 
 /// What the macros expand to; not for use.
 #[cfg(target_arch = "wasm32")]
