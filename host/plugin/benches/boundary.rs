@@ -1,5 +1,7 @@
 //! What crossing the plugin boundary costs, in one run: `cargo bench -p quotegate-plugin`.
 //!
+//! `cargo bench -p quotegate-plugin -- field-map` runs one part: bare, quote-filter or field-map.
+//!
 //! First with the guest of the tests, which is hand-written and does nearly nothing: the price of the crossing alone.
 //! Then with the standard plugins, which a Rust guest's own work is part of, against what they are meant to cost.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints and may panic")]
@@ -80,27 +82,44 @@ fn map(name: &str, spec: PluginSpec, quotes: &[(Symbol, Quote)], aim: &str) {
     println!("{name}, {} quotes a call: {per:.3} µs a quote{aim}", quotes.len());
 }
 
-fn main() {
-    let engine = engine();
-    println!("allocator: {}", engine.allocator());
-
-    let bare = unhurried(&engine, &guest(Parts::default()), "{}");
+fn bare_guest(engine: &PluginEngine) {
+    let bare = unhurried(engine, &guest(Parts::default()), "{}");
     println!("bare guest, instantiate and configure: {:?}", median(3, || drop(start(&bare))));
     filter("bare guest, filter", &bare, &names(), |rows| bids(&vec![10.0; rows as usize]), &[]);
     map("bare guest, map without documents", bare, &vec![(names()[0].clone(), Quote::default()); 64], "");
+}
 
-    let symbols: Vec<Symbol> = (0..10).map(|number| Symbol::new(&format!("SYM{number}")).unwrap()).collect();
-    let rules = unhurried(&engine, QUOTE_FILTER, TWO_RULES);
+fn quote_filter(engine: &PluginEngine, symbols: &[Symbol]) {
+    let rules = unhurried(engine, QUOTE_FILTER, TWO_RULES);
     println!("quote-filter, instantiate and configure: {:?}", median(3, || drop(start(&rules))));
-    filter("quote-filter, two rules", &rules, &symbols, mixed, &[(64, 15.0), (256, 8.0)]);
+    filter("quote-filter, two rules", &rules, symbols, mixed, &[(64, 15.0), (256, 8.0)]);
+}
 
+fn field_map(engine: &PluginEngine, symbols: &[Symbol]) {
     let quotes: Vec<_> = (0..64).map(|row| (symbols[row % 10].clone(), mixed(64).quote(row))).collect();
-    let fields = unhurried(&engine, FIELD_MAP, NINE_FIELDS);
+    let fields = unhurried(engine, FIELD_MAP, NINE_FIELDS);
     let mut check = PluginChain::start(tenant(), vec![fields.clone()]).unwrap();
     let mapped = check.map(Instant::now(), &quotes).quotes;
     assert!(mapped.iter().all(|mapped| matches!(mapped, Mapped::Documents(documents) if documents.len() == 1)));
     println!("field-map, instantiate and configure: {:?}", median(3, || drop(start(&fields))));
     for rows in [1, 8, 64] {
         map("field-map, nine fields", fields.clone(), &quotes[..rows], " (aim 1.5)");
+    }
+}
+
+fn main() {
+    let engine = engine();
+    println!("allocator: {}", engine.allocator());
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let runs = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
+    let symbols: Vec<Symbol> = (0..10).map(|number| Symbol::new(&format!("SYM{number}")).unwrap()).collect();
+    if runs("bare") {
+        bare_guest(&engine);
+    }
+    if runs("quote-filter") {
+        quote_filter(&engine, &symbols);
+    }
+    if runs("field-map") {
+        field_map(&engine, &symbols);
     }
 }

@@ -3,7 +3,6 @@ use std::time::Instant;
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
 
 use crate::counters::PluginSnapshot;
-use crate::documents::check;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
 use crate::limits::OnError;
@@ -149,24 +148,17 @@ impl PluginChain {
                     still_open.push(row);
                     continue;
                 }
-                match check(list, &quotes[row].0, &link.spec.collections, &link.spec.limits) {
-                    Ok(documents) => {
-                        link.documents_checked(Ok(documents.len()));
-                        mapped[row] = Mapped::Documents(documents);
-                        if link.spec.chain {
-                            still_open.push(row);
-                        }
+                if let Some(documents) = link.check(list, &quotes[row].0) {
+                    mapped[row] = Mapped::Documents(documents);
+                    if link.spec.chain {
+                        still_open.push(row);
                     }
-                    Err(problem) => {
-                        link.documents_checked(Err(&problem));
-                        if link.spec.on_error == OnError::Pass {
-                            pass(&mut mapped[row]);
-                            still_open.push(row);
-                        } else {
-                            mapped[row] = Mapped::Dropped;
-                            outcome.stop = outcome.stop.take().or_else(|| stop(link));
-                        }
-                    }
+                } else if link.spec.on_error == OnError::Pass {
+                    pass(&mut mapped[row]);
+                    still_open.push(row);
+                } else {
+                    mapped[row] = Mapped::Dropped;
+                    outcome.stop = outcome.stop.take().or_else(|| stop(link));
                 }
             }
             open = still_open;

@@ -70,12 +70,18 @@ const DOCUMENT_BYTES: usize = 1 << 20;
 /// What Firestore adds to every document.
 const DOCUMENT_OVERHEAD: usize = 32;
 
+/// The paths of the document that was checked last. A map gives the same ones nearly always, and then they need no other
+/// look: that is half of what a check costs.
+#[derive(Debug, Default)]
+pub(crate) struct KnownPaths(Vec<FieldPath>);
+
 /// Turns what a guest gave for one quote into documents that Firestore takes.
 pub(crate) fn check(
     raw: Vec<RawDocument>,
     symbol: &Symbol,
     allowed: &Collections,
     limits: &PluginLimits,
+    known: &mut KnownPaths,
 ) -> Result<Vec<Document>, DocumentProblem> {
     if raw.len() > limits.documents_per_quote {
         return Err(DocumentProblem::TooMany(raw.len()));
@@ -83,7 +89,7 @@ pub(crate) fn check(
     let mut total = 0;
     let mut documents: Vec<Document> = Vec::with_capacity(raw.len());
     for raw in raw {
-        let document = check_one(raw, symbol, allowed)?;
+        let document = check_one(raw, symbol, allowed, known)?;
         let bytes = size(&document);
         total += bytes;
         if bytes > DOCUMENT_BYTES || total > limits.document_bytes_per_quote {
@@ -97,23 +103,44 @@ pub(crate) fn check(
     Ok(documents)
 }
 
-fn check_one(raw: RawDocument, symbol: &Symbol, allowed: &Collections) -> Result<Document, DocumentProblem> {
+fn check_one(
+    raw: RawDocument,
+    symbol: &Symbol,
+    allowed: &Collections,
+    known: &mut KnownPaths,
+) -> Result<Document, DocumentProblem> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
     let key =
         DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentProblem::Id { id: shorten(id), problem })?;
     let mut fields = Vec::with_capacity(raw.fields.len());
-    for (path, value) in raw.fields {
+    let mut all_known = raw.fields.len() == known.0.len();
+    for (at, (path, value)) in raw.fields.into_iter().enumerate() {
         if !is_finite(&value) {
             return Err(DocumentProblem::NotFinite(shorten(path)));
         }
-        match FieldPath::new(path.clone()) {
-            Ok(path) => fields.push(Field { path, value }),
-            Err(problem) => return Err(DocumentProblem::Path { path: shorten(path), problem }),
-        }
+        let path = match known.0.get(at) {
+            Some(known) => FieldPath::like(known, path),
+            None => Err(path),
+        };
+        let path = path.or_else(|path| {
+            all_known = false;
+            check_path(path)
+        })?;
+        fields.push(Field { path, value });
     }
-    check_overlap(&fields)?;
+    if !all_known {
+        check_overlap(&fields)?;
+        known.0 = fields.iter().map(|field| field.path.clone()).collect();
+    }
     Ok(Document { key, fields })
+}
+
+fn check_path(path: String) -> Result<FieldPath, DocumentProblem> {
+    match FieldPath::new(path.clone()) {
+        Ok(path) => Ok(path),
+        Err(problem) => Err(DocumentProblem::Path { path: shorten(path), problem }),
+    }
 }
 
 /// Looks every beginning of every path up among the paths. (Neighbours in sorted order are not enough: `a-b` may not
@@ -176,7 +203,29 @@ mod tests {
 
     fn checked(documents: Vec<RawDocument>) -> Result<Vec<Document>, DocumentProblem> {
         let allowed = Collections::new("live_quotes", &["mids".into()]).unwrap();
-        check(documents, &Symbol::new("BTC/USD").unwrap(), &allowed, &PluginLimits::default())
+        let known = &mut KnownPaths::default();
+        check(documents, &Symbol::new("BTC/USD").unwrap(), &allowed, &PluginLimits::default(), known)
+    }
+
+    #[test]
+    fn what_was_checked_before_makes_no_difference() {
+        let allowed = Collections::new("live_quotes", &[]).unwrap();
+        let (symbol, limits) = (Symbol::new("SPY").unwrap(), PluginLimits::default());
+        let shapes: [&[&str]; 8] =
+            [&[], &["a", "b"], &["a", "a"], &["a", "b.c"], &["a", "a.c"], &["b.c", "b"], &["a..b"], &["a", "b", "a"]];
+        let mut known = KnownPaths::default();
+        for turn in 0..3 {
+            for (first, second) in shapes.iter().flat_map(|first| shapes.iter().map(move |second| (first, second))) {
+                for paths in [first, second, second] {
+                    let document = || {
+                        let fields: Vec<_> = paths.iter().map(|path| (*path, Value::Boolean(turn == 1))).collect();
+                        vec![raw(None, None, &fields)]
+                    };
+                    let fresh = check(document(), &symbol, &allowed, &limits, &mut KnownPaths::default());
+                    assert_eq!(check(document(), &symbol, &allowed, &limits, &mut known), fresh, "{paths:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use quotegate_quote::{QuoteColumns, Symbol, TenantId};
+use quotegate_quote::{Document, QuoteColumns, Symbol, TenantId};
 
 use crate::bindings::RawDocument;
 use crate::counters::{Counters, PluginSnapshot, PluginState};
-use crate::documents::{Collections, DocumentProblem};
+use crate::documents::{Collections, KnownPaths, check};
 use crate::failure::PluginFailure;
 use crate::health::{Health, HealthRecord};
 use crate::instance::{MapRow, PluginInstance};
@@ -43,6 +43,7 @@ pub(crate) struct Link {
     share: TimeShare,
     counters: Counters,
     rng: Rng,
+    known_paths: KnownPaths,
 }
 
 impl Link {
@@ -51,7 +52,15 @@ impl Link {
         let health = HealthRecord::new(QUARANTINE.0, QUARANTINE.1)
             .map_err(|problem| PluginFailure::Manifest(problem.to_string()))?;
         let share = TimeShare::new(spec.limits.share_of_time, now);
-        let mut link = Self { spec, instance: None, health, share, counters: Counters::default(), rng: Rng::new() };
+        let mut link = Self {
+            spec,
+            instance: None,
+            health,
+            share,
+            counters: Counters::default(),
+            rng: Rng::new(),
+            known_paths: KnownPaths::default(),
+        };
         link.instance = Some(link.new_instance(tenant)?);
         Ok(link)
     }
@@ -81,13 +90,17 @@ impl Link {
         self.call(tenant, now, rows.len(), |instance| instance.map(rows))
     }
 
-    /// Counts what the chain found when it checked documents.
-    pub(crate) fn documents_checked(&mut self, result: Result<usize, &DocumentProblem>) {
-        match result {
-            Ok(count) => self.counters.documents += count as u64,
+    /// Checks what [`Self::map`] gave for one quote, and counts it.
+    pub(crate) fn check(&mut self, raw: Vec<RawDocument>, symbol: &Symbol) -> Option<Vec<Document>> {
+        match check(raw, symbol, &self.spec.collections, &self.spec.limits, &mut self.known_paths) {
+            Ok(documents) => {
+                self.counters.documents += documents.len() as u64;
+                Some(documents)
+            }
             Err(problem) => {
                 self.counters.documents_refused += 1;
                 self.counters.last_problem = Some(escape(&problem.to_string()));
+                None
             }
         }
     }

@@ -71,6 +71,11 @@ impl FieldPath {
         Ok(Self(path))
     }
 
+    /// Keeps `path` without looking at it again if it equals `known`; gives it back if not.
+    pub fn like(known: &Self, path: String) -> Result<Self, String> {
+        if known.0 == path { Ok(Self(path.into())) } else { Err(path) }
+    }
+
     /// A path known when the program is written. Panics on a character no path has, so that a wrong constant does
     /// not compile.
     pub const fn literal(path: &'static str) -> Self {

@@ -79,6 +79,7 @@ impl FieldMap {
             document.id = Some(id.id(quote));
         }
         let fields = standard.iter().chain(&self.fields);
+        document.fields.reserve(standard.len() + self.fields.len());
         document.fields.extend(fields.filter_map(|field| Some((field.path.clone(), field.value(quote)?))));
         document
     }

@@ -9,17 +9,20 @@ use crate::sessions::Sessions;
 pub const REASONS: [&str; 11] =
     ["symbol", "one_sided", "crossed", "locked", "price", "size", "spread", "exchange", "condition", "session", "move"];
 
-const SYMBOL: u8 = 1;
-const ONE_SIDED: u8 = 2;
-const CROSSED: u8 = 3;
-const LOCKED: u8 = 4;
-const PRICE: u8 = 5;
-const SIZE: u8 = 6;
-const SPREAD: u8 = 7;
-const EXCHANGE: u8 = 8;
-const CONDITION: u8 = 9;
-const SESSION: u8 = 10;
-const MOVE: u8 = 11;
+/// A verdict while the rules are at work: as wide as a price, so that the compiler judges several quotes at a time.
+type Verdict = u64;
+
+const SYMBOL: Verdict = 1;
+const ONE_SIDED: Verdict = 2;
+const CROSSED: Verdict = 3;
+const LOCKED: Verdict = 4;
+const PRICE: Verdict = 5;
+const SIZE: Verdict = 6;
+const SPREAD: Verdict = 7;
+const EXCHANGE: Verdict = 8;
+const CONDITION: Verdict = 9;
+const SESSION: Verdict = 10;
+const MOVE: Verdict = 11;
 
 /// Checked settings and what was learned of the symbols so far.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Rules {
     conditions: Option<Letters>,
     sessions: Option<Sessions>,
     movement: Option<Movement>,
+    /// Kept for its memory.
+    verdicts: Vec<Verdict>,
 }
 
 impl ColumnFilter for Rules {
@@ -70,13 +75,17 @@ impl ColumnFilter for Rules {
     /// The first reason of [`REASONS`] that applies. A symbol number that was never learned is refused where a rule
     /// asks for the symbol.
     fn judge(&mut self, quotes: &QuoteColumns) -> Vec<u8> {
-        let mut verdicts = vec![0; quotes.symbol.len()];
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        verdicts.clear();
+        verdicts.resize(quotes.symbol.len(), 0);
         self.judge_symbols(quotes, &mut verdicts);
         self.judge_shapes(quotes, &mut verdicts);
         self.judge_limits(quotes, &mut verdicts);
         self.judge_origin(quotes, &mut verdicts);
         self.judge_movement(quotes, &mut verdicts);
-        verdicts
+        let answer = verdicts.iter().map(|verdict| verdict.to_le_bytes()[0]).collect();
+        self.verdicts = verdicts;
+        answer
     }
 }
 
@@ -90,11 +99,12 @@ impl Rules {
             conditions: Letters::new(&config.allow_conditions, &config.deny_conditions),
             sessions: Sessions::new(&config.sessions),
             movement: Movement::new(config.min_move_bps, config.min_move),
+            verdicts: Vec::new(),
             config,
         }
     }
 
-    fn judge_symbols(&self, quotes: &QuoteColumns, verdicts: &mut [u8]) {
+    fn judge_symbols(&self, quotes: &QuoteColumns, verdicts: &mut [Verdict]) {
         if self.config.allow_symbols.is_empty() && self.config.deny_symbols.is_empty() {
             return;
         }
@@ -104,7 +114,7 @@ impl Rules {
         }
     }
 
-    fn judge_shapes(&self, quotes: &QuoteColumns, verdicts: &mut [u8]) {
+    fn judge_shapes(&self, quotes: &QuoteColumns, verdicts: &mut [Verdict]) {
         let (config, bids, asks) = (&self.config, &quotes.bid_price, &quotes.ask_price);
         if config.one_sided == Treatment::Refuse {
             refuse(verdicts, ONE_SIDED, bids, asks, |bid, ask| (bid == 0.0) | (ask == 0.0));
@@ -117,7 +127,7 @@ impl Rules {
         }
     }
 
-    fn judge_limits(&self, quotes: &QuoteColumns, verdicts: &mut [u8]) {
+    fn judge_limits(&self, quotes: &QuoteColumns, verdicts: &mut [Verdict]) {
         let (config, bids, asks) = (&self.config, &quotes.bid_price, &quotes.ask_price);
         if let Some(min) = config.min_price {
             let low = move |price: f64| (price != 0.0) & (price < min);
@@ -139,7 +149,7 @@ impl Rules {
         }
     }
 
-    fn judge_origin(&mut self, quotes: &QuoteColumns, verdicts: &mut [u8]) {
+    fn judge_origin(&mut self, quotes: &QuoteColumns, verdicts: &mut [Verdict]) {
         if let Some(exchanges) = &self.exchanges {
             // A side without a quote has no exchange to judge.
             let wrong = |price: f64, exchange: u8| (price != 0.0) & !exchanges.pass(exchange);
@@ -155,7 +165,7 @@ impl Rules {
     }
 
     /// Comes last, because only a quote that no other rule refuses is one to hold the next against.
-    fn judge_movement(&mut self, quotes: &QuoteColumns, verdicts: &mut [u8]) {
+    fn judge_movement(&mut self, quotes: &QuoteColumns, verdicts: &mut [Verdict]) {
         let Some(movement) = &mut self.movement else { return };
         let prices = quotes.bid_price.iter().zip(&quotes.ask_price);
         for ((verdict, &symbol), (&bid, &ask)) in verdicts.iter_mut().zip(&quotes.symbol).zip(prices) {
@@ -168,15 +178,15 @@ impl Rules {
 
 /// Gives `reason` to every quote that has none yet and for which `wrong` holds.
 fn refuse<A: Copy, B: Copy>(
-    verdicts: &mut [u8],
-    reason: u8,
+    verdicts: &mut [Verdict],
+    reason: Verdict,
     left: &[A],
     right: &[B],
     mut wrong: impl FnMut(A, B) -> bool,
 ) {
     for ((verdict, &left), &right) in verdicts.iter_mut().zip(left).zip(right) {
-        let fresh = u8::from((*verdict == 0) & wrong(left, right));
-        *verdict |= fresh * reason;
+        let fresh = (*verdict == 0) & wrong(left, right);
+        *verdict |= if fresh { reason } else { 0 };
     }
 }
 
@@ -193,12 +203,12 @@ mod tests {
 
     use super::*;
 
-    fn verdicts(config: &str, quotes: &[QuoteView<'_>]) -> Vec<u8> {
-        filter_columns::<Rules>(config, quotes).unwrap()
+    fn verdicts(config: &str, quotes: &[QuoteView<'_>]) -> Vec<Verdict> {
+        filter_columns::<Rules>(config, quotes).unwrap().into_iter().map(Verdict::from).collect()
     }
 
     /// The verdict for one quote of 10 shares a side.
-    fn verdict(config: &str, symbol: &str, bid: f64, ask: f64) -> u8 {
+    fn verdict(config: &str, symbol: &str, bid: f64, ask: f64) -> Verdict {
         verdicts(config, &[quote(symbol).bid(bid).ask(ask).sizes(10.0, 10.0)])[0]
     }
 
@@ -341,7 +351,11 @@ mod tests {
             columns.push(u32::try_from(number).unwrap(), quote);
             columns.tape.clear();
             columns.received_time.clear();
-            assert_eq!(rules.judge(&columns), [*expected], "{quote:?}");
+            assert_eq!(
+                rules.judge(&columns).into_iter().map(Verdict::from).collect::<Vec<_>>(),
+                [*expected],
+                "{quote:?}"
+            );
         }
         for reason in [0, SYMBOL, CROSSED, SIZE, SPREAD, EXCHANGE, CONDITION, SESSION, MOVE] {
             assert!(whole.contains(&reason), "reason {reason} was never given");

@@ -149,19 +149,19 @@ pub fn filter_quotes<P: HasFilter + 'static>(slot: &'static Slot<P>, quotes: typ
     slot.with_borrow_mut(|slot| {
         let Some(plugin) = slot else { return Vec::new() };
         let filter = plugin.filter();
-        quotes.new_symbols.iter().for_each(|name| filter.learn_symbol(name));
+        quotes.new_symbols.iter().flatten().for_each(|name| filter.learn_symbol(name));
         filter.judge(&QuoteColumns {
             symbol: quotes.symbol,
-            bid_price: quotes.bid_price,
-            bid_size: quotes.bid_size,
-            ask_price: quotes.ask_price,
-            ask_size: quotes.ask_size,
-            bid_exchange: quotes.bid_exchange,
-            ask_exchange: quotes.ask_exchange,
-            tape: quotes.tape,
-            conditions: quotes.conditions,
-            event_time: quotes.event_time,
-            received_time: quotes.received_time,
+            bid_price: quotes.bid_price.unwrap_or_default(),
+            bid_size: quotes.bid_size.unwrap_or_default(),
+            ask_price: quotes.ask_price.unwrap_or_default(),
+            ask_size: quotes.ask_size.unwrap_or_default(),
+            bid_exchange: quotes.bid_exchange.unwrap_or_default(),
+            ask_exchange: quotes.ask_exchange.unwrap_or_default(),
+            tape: quotes.tape.unwrap_or_default(),
+            conditions: quotes.conditions.unwrap_or_default(),
+            event_time: quotes.event_time.unwrap_or_default(),
+            received_time: quotes.received_time.unwrap_or_default(),
         })
     })
 }
@@ -176,7 +176,7 @@ pub fn map_quotes<P: HasMap + 'static>(slot: &'static Slot<P>, quotes: Vec<types
 }
 
 fn map_one(map: &mut impl Map, quote: types::Quote) -> Vec<types::Document> {
-    let earlier: Vec<Document> = quote.earlier.into_iter().map(Document::from).collect();
+    let earlier: Vec<Document> = quote.earlier.into_iter().flatten().map(Document::from).collect();
     let view = QuoteView {
         symbol: &quote.symbol,
         bid_price: quote.bid_price,

@@ -95,13 +95,13 @@ fn columns(flags: types::Columns) -> Columns {
 }
 
 fn lower_columns<'a>(batch: &FilterBatch<'a>) -> types::QuoteColumns<'a> {
-    fn only<T>(wanted: bool, column: &[T]) -> &[T] {
-        if wanted { column } else { &[] }
+    fn only<T>(wanted: bool, column: &[T]) -> Option<&[T]> {
+        wanted.then_some(column)
     }
     let (quotes, wanted): (&'a QuoteColumns, _) = (batch.quotes, batch.wanted);
     types::QuoteColumns {
         symbol: &quotes.symbol,
-        new_symbols: batch.new_symbols,
+        new_symbols: only(!batch.new_symbols.is_empty(), batch.new_symbols),
         bid_price: only(wanted.bid_price, &quotes.bid_price),
         bid_size: only(wanted.bid_size, &quotes.bid_size),
         ask_price: only(wanted.ask_price, &quotes.ask_price),
@@ -156,7 +156,7 @@ fn lower_quote<'a>(row: &MapQuote<'a>, letters: &'a str, earlier: &'a [types::Do
         conditions: letters,
         event_time: quote.event_time,
         received_time: quote.received_time,
-        earlier,
+        earlier: (!earlier.is_empty()).then_some(earlier),
     }
 }
 
