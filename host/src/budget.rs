@@ -1,9 +1,11 @@
 //! The write budget that all tenants share, as tasks see it: [`Pacer`] behind a lock, and a timer.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quotegate_pace::{Lane, Pacer, Rate};
+use quotegate_quote::TenantId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,8 @@ struct Inner {
     pacer: Pacer,
     /// By lane.
     shares: Vec<Arc<Granted>>,
+    /// Kept when a tenant leaves: one that comes back finds its bucket as it left it, not a full one.
+    lanes: HashMap<TenantId, Lane>,
 }
 
 /// Tokens granted to one tenant and not used yet. Written by the budget, taken by the tenant.
@@ -42,16 +46,37 @@ impl Budget {
     /// A full budget. [`Budget::run`] must run for tokens to arrive later.
     pub fn new(global: Rate) -> Arc<Self> {
         let pacer = Pacer::new(global, now());
-        Arc::new(Self { inner: Mutex::new(Inner { pacer, shares: Vec::new() }), wants_changed: Notify::new() })
+        Arc::new(Self {
+            inner: Mutex::new(Inner { pacer, shares: Vec::new(), lanes: HashMap::new() }),
+            wants_changed: Notify::new(),
+        })
     }
 
-    /// Adds a tenant, which is rung when it gets a token.
-    pub fn share(self: &Arc<Self>, own: Option<Rate>, doorbell: Arc<Notify>) -> Share {
+    /// Adds a tenant, which is rung when it gets a token. Of one tenant there must be one share at a time.
+    pub fn share(self: &Arc<Self>, tenant: &TenantId, own: Option<Rate>, doorbell: Arc<Notify>) -> Share {
         let granted = Arc::new(Granted { tokens: AtomicU32::new(0), doorbell });
         let mut inner = self.lock();
-        let lane = inner.pacer.add_lane(own, now());
-        inner.shares.push(granted.clone());
+        let lane = match inner.lanes.get(tenant).copied() {
+            Some(lane) => {
+                inner.pacer.set_rate(lane, own, now());
+                inner.shares[lane.index()] = granted.clone();
+                lane
+            }
+            None => {
+                let lane = inner.pacer.add_lane(own, now());
+                inner.lanes.insert(tenant.clone(), lane);
+                inner.shares.push(granted.clone());
+                lane
+            }
+        };
+        drop(inner);
         Share { budget: self.clone(), lane, granted }
+    }
+
+    /// Another rate of all tenants together from now on. Brings no tokens by itself.
+    pub fn set_global(&self, global: Rate) {
+        self.lock().pacer.set_global(global, now());
+        self.wants_changed.notify_one();
     }
 
     /// Whole tokens in the global bucket.
@@ -115,10 +140,26 @@ impl Share {
         taken.is_ok()
     }
 
+    /// Another limit of the tenant's own from now on.
+    pub fn set_rate(&self, own: Option<Rate>) {
+        self.budget.lock().pacer.set_rate(self.lane, own, now());
+        self.budget.wants_changed.notify_one();
+    }
+
     /// Gives back a token that was taken for a write that was not attempted.
     pub fn refund(&self) {
         self.budget.lock().pacer.refund(self.lane);
         self.budget.wants_changed.notify_one();
+    }
+}
+
+/// Tokens that a tenant leaves behind are for the others.
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.lock().pacer.want(self.lane, 0);
+        while self.take() {
+            self.refund();
+        }
     }
 }
 
@@ -140,11 +181,34 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn tenant(number: usize) -> TenantId {
+        TenantId::new(&format!("tenant-{number}")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_leaves_gives_its_tokens_back_and_gets_no_second_burst_when_it_returns() {
+        let budget = Budget::new(Rate::new(1.0, 10).unwrap());
+        let bell = || Arc::new(Notify::new());
+        let own = Some(Rate::new(0.01, 4).unwrap());
+        let share = budget.share(&tenant(0), own, bell());
+        share.want(10);
+        assert!(share.take() && share.take() && share.take());
+        assert_eq!((share.held(), budget.tokens()), (1, 6));
+        drop(share);
+        assert_eq!(budget.tokens(), 7);
+        let share = budget.share(&tenant(0), own, bell());
+        share.want(10);
+        assert!(share.take() && !share.take());
+        let other = budget.share(&tenant(1), None, bell());
+        other.want(10);
+        assert_eq!(other.held(), 6);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn tokens_that_grow_later_ring_the_tenant_that_waits() {
         let budget = Budget::new(Rate::new(10.0, 1).unwrap());
         let bells = [(); 2].map(|()| Arc::new(Notify::new()));
-        let [first, second] = [0, 1].map(|at| budget.share(None, bells[at].clone()));
+        let [first, second] = [0, 1].map(|at| budget.share(&tenant(at), None, bells[at].clone()));
         let stop = CancellationToken::new();
         let timer = tokio::spawn({
             let (budget, stop) = (budget.clone(), stop.clone());

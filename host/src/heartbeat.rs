@@ -4,18 +4,18 @@
 //! past the quote limits, straight to the sink, so that they arrive when quotes do not. Reads snapshots only.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quotegate_plugin::{PluginSnapshot, PluginState};
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, UnixNanos, Value};
-use quotegate_sink::{Heartbeats, TenantDocument};
+use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, TenantId, UnixNanos, Value};
+use quotegate_sink::{Heartbeats, Round, TenantDocument};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::status::{HostStatus, Snapshot};
-use crate::tenant::TenantSnapshot;
+use crate::tenant::{TenantSnapshot, TenantStatus};
 
 /// Where heartbeats live below their tenant.
 const COLLECTION: &str = "ops";
@@ -30,6 +30,8 @@ pub enum Health {
     Running,
     /// Something is wrong; the heartbeat's `reason` says what.
     Degraded,
+    /// An operator has paused the tenant's writes; the reason says how.
+    Paused,
     /// The host has ended as it should, or a plugin with `on_error = "stop-tenant"` has stopped the tenant; the reason
     /// tells the two apart.
     Stopped,
@@ -42,6 +44,7 @@ impl Health {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Degraded => "degraded",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -66,13 +69,9 @@ pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, interval: Dura
 
 /// Writes one heartbeat of every tenant now. `stopped`: it is the last one.
 pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
+    let _round = status.beating.lock().await;
     let snapshot = status.snapshot();
-    let documents = snapshot.tenants.iter().filter_map(|(id, tenant)| {
-        let document = document(&snapshot, tenant, stopped).ok()?;
-        Some(TenantDocument { tenant: id.clone(), document })
-    });
-    let round = heartbeats.write(documents.collect()).await;
-    status.count_heartbeats(round.written);
+    let round = write(&snapshot, status, heartbeats, |_| true, stopped).await;
     log_plugins(&snapshot);
     match round.problem {
         None => {
@@ -101,8 +100,56 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     }
 }
 
-fn document(snapshot: &Snapshot, tenant: &TenantSnapshot, stopped: bool) -> Result<Document, IdProblem> {
-    let (health, reason) = if stopped { (Health::Stopped, None) } else { snapshot.health(tenant) };
+/// Writes a first heartbeat of tenants that have come while the host runs.
+pub async fn greet(status: &HostStatus, heartbeats: &Heartbeats, newcomers: &BTreeSet<TenantId>) {
+    let _round = status.beating.lock().await;
+    let round = write(&status.snapshot(), status, heartbeats, |id| newcomers.contains(id), false).await;
+    if let Some(problem) = round.problem {
+        warn!(event_type = "heartbeat", "{} first heartbeats could not be written: {problem}", round.failed);
+    }
+}
+
+/// Writes the last heartbeat of a tenant that leaves, which is not among the host's tenants any more.
+pub async fn say_goodbye(
+    status: &HostStatus,
+    heartbeats: &Heartbeats,
+    id: &TenantId,
+    tenant: &TenantStatus,
+    reason: &str,
+) {
+    // A round that began while the tenant was still there must not have the last word.
+    drop(status.beating.lock().await);
+    let health = (Health::Stopped, Some(reason.to_owned()));
+    let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), health) else { return };
+    let round = heartbeats.write(vec![TenantDocument { tenant: id.clone(), document }]).await;
+    status.count_heartbeats(round.written);
+    if let Some(problem) = round.problem {
+        warn!(event_type = "heartbeat", tenant = %id, "the last heartbeat could not be written: {problem}");
+    }
+}
+
+async fn write(
+    snapshot: &Snapshot,
+    status: &HostStatus,
+    heartbeats: &Heartbeats,
+    which: impl Fn(&TenantId) -> bool,
+    stopped: bool,
+) -> Round {
+    let chosen = snapshot.tenants.iter().filter(|(id, _)| which(id));
+    let documents = chosen.filter_map(|(id, tenant)| {
+        let health = if stopped { (Health::Stopped, None) } else { snapshot.health(tenant) };
+        Some(TenantDocument { tenant: id.clone(), document: document(snapshot, tenant, health).ok()? })
+    });
+    let round = heartbeats.write(documents.collect()).await;
+    status.count_heartbeats(round.written);
+    round
+}
+
+fn document(
+    snapshot: &Snapshot,
+    tenant: &TenantSnapshot,
+    (health, reason): (Health, Option<String>),
+) -> Result<Document, IdProblem> {
     let text = |text: &str| Value::Text(text.to_owned().into());
     let optional_text = |value: Option<&str>| value.map_or(Value::Null, text);
     let optional_time = |time: Option<UnixNanos>| time.map_or(Value::Null, Value::Timestamp);

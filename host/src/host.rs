@@ -2,49 +2,48 @@
 
 pub(crate) mod plan;
 mod reload;
+mod roster;
 pub(crate) mod source;
 
 pub use reload::{Load, Reloads};
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use quotegate_config::Settings;
 use quotegate_feed::FeedStatus;
 use quotegate_plugin::PluginThreads;
-use quotegate_quote::TenantId;
-use quotegate_sink::{Batcher, BatcherEnd, Heartbeats, SinkStatus};
-use tokio::sync::{Notify, mpsc, watch};
+use quotegate_sink::{Batcher, BatcherEnd, FirestoreSink, Heartbeats, SinkStatus};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::budget::Budget;
 use crate::heartbeat;
-use crate::inbox::Inbox;
 use crate::ops::health::{Beating, Pulses};
 use crate::ops::{Ops, RunningOps};
+use crate::pause::{Look, Pauses};
 use crate::plugins::Plugins;
 use crate::router::Router;
 use crate::status::{HostStatus, Latencies, Snapshot, unix_now};
-use crate::tenant::{Links, Tenant, TenantStatus, Unflushed};
-use reload::{Reloader, TenantDoor};
+use crate::tenant::Unflushed;
+use reload::Reloader;
+use roster::{House, Roster};
 use source::RunningSource;
 
 /// A running host. Every task in it has its handle here.
 pub struct Host {
     status: Arc<HostStatus>,
     source: RunningSource,
-    tenants: JoinSet<Unflushed>,
-    /// Where the tenants run: plugins may hold these threads.
-    threads: PluginThreads,
+    /// Shared with the reloader while there is one.
+    roster: Arc<tokio::sync::Mutex<Roster>>,
+    threads: Arc<PluginThreads>,
     plugins: Arc<Plugins>,
-    /// The ways to the tenants, until a reloader has them.
-    doors: BTreeMap<TenantId, TenantDoor>,
+    reloader: Option<(JoinHandle<()>, CancellationToken)>,
     /// Tells the tenants until when they may flush.
     deadline: watch::Sender<Option<std::time::Instant>>,
     batcher: JoinHandle<BatcherEnd>,
@@ -52,6 +51,7 @@ pub struct Host {
     heartbeats: Heartbeats,
     heartbeat_task: JoinHandle<()>,
     budget_task: JoinHandle<()>,
+    control_task: Option<JoinHandle<()>>,
     ops: Option<RunningOps>,
     /// Ends the tasks that only tick.
     stop_ticking: CancellationToken,
@@ -76,56 +76,34 @@ impl Host {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
         let sink_status = Arc::new(SinkStatus::default());
-        let sink = plan::sink(&settings.sink).await?;
+        let (sink, firestore) = plan::sink(&settings.sink).await?;
         let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
         let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
         let plugins = Arc::new(Plugins::new(settings));
-        let chains = reload::chains(&plugins, settings).await?;
-        let threads = plan::threads(settings)?;
+        let newcomers = reload::newcomers(&plugins, settings).await?;
+        let threads = Arc::new(plan::threads(settings)?);
+
+        let instance = settings.run.instance.clone().unwrap_or_else(plan::instance);
+        let pauses = Arc::new(Pauses::new(&instance, settings));
+        let control = pause_watch(&pauses, firestore, settings.run.control_interval).await;
 
         let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
         let (deadline, deadline_seen) = watch::channel(None);
         let latencies = Arc::new(Latencies::default());
-        let mut router = Router::default();
-        let mut tenants = Vec::new();
-        let mut statuses = Vec::new();
-        let mut doors = BTreeMap::new();
-        for (tenant, (recipe, chain)) in settings.tenants.iter().zip(chains) {
-            let (changes, chain_changes) = mpsc::unbounded_channel();
-            let doorbell = Arc::new(Notify::new());
-            let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
-            router.add(&plan::wanted(&tenant.symbols), inbox.clone());
-            let status = Arc::new(TenantStatus::default());
-            statuses.push((tenant.id.clone(), status.clone()));
-            let door = TenantDoor { recipe, changes, doorbell: doorbell.clone() };
-            doors.insert(tenant.id.clone(), door);
-            let links = Links {
-                inbox,
-                doorbell,
-                budget: budget.clone(),
-                writes: writes.clone(),
-                status,
-                deadline: deadline_seen.clone(),
-                latencies: (!source.is_replay()).then(|| latencies.clone()),
-                chain_changes,
-            };
-            tenants.push(Tenant::new(plan::tenant(tenant, &settings.sink)?, chain, links));
-        }
-        drop(writes);
-
         let feed_status = Arc::new(FeedStatus::default());
         let status = Arc::new(HostStatus {
             feed: feed_status.clone(),
             sink: sink_status.clone(),
             budget: budget.clone(),
-            tenants: statuses,
+            tenants: Mutex::default(),
+            beating: tokio::sync::Mutex::default(),
             dry_run: plan::is_dry_run(settings),
-            instance: settings.run.instance.clone().unwrap_or_else(plan::instance),
+            instance,
             started: unix_now(),
             heartbeats: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(0),
-            latencies,
+            latencies: latencies.clone(),
             stopping: AtomicBool::new(false),
             source_ended: AtomicBool::new(false),
         });
@@ -139,12 +117,12 @@ impl Host {
             event_type = "startup",
             version = env!("CARGO_PKG_VERSION"),
             instance = status.instance,
-            tenants = tenants.len(),
+            tenants = newcomers.len(),
             dry_run = status.dry_run,
             writes_per_second = settings.pace.writes_per_second,
             burst = settings.pace.burst,
             "quotegate starts: {} tenants, {}",
-            tenants.len(),
+            newcomers.len(),
             source.describe(),
         );
 
@@ -154,7 +132,28 @@ impl Host {
         threads.spawn(pulses.clone().beat(Beating::Tenants, stop_ticking.clone())).detach();
         let heartbeats = plan::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
-        let batcher = Batcher::new(sink, plan::batcher(settings, limit), sink_status);
+        let (limits, limits_seen) = watch::channel(limit);
+        let batcher = Batcher::new(sink, plan::batcher(settings, limit), sink_status).limited_by(limits_seen);
+        let mut router = Router::default();
+        let (wanted, subscription) = watch::channel(Arc::new(plan::subscription(settings)));
+        let mut roster = Roster::new(House {
+            status: status.clone(),
+            budget: budget.clone(),
+            limits,
+            writes,
+            deadline: deadline_seen,
+            latencies: (!source.is_replay()).then_some(latencies),
+            pauses: pauses.clone(),
+            threads: threads.clone(),
+            heartbeats: heartbeats.clone(),
+            routes: router.changes(),
+            wanted,
+            grace: settings.run.shutdown_grace,
+        });
+        for newcomer in newcomers {
+            let (tenant, wanted, inbox) = roster.admit(newcomer);
+            router.add(tenant, wanted, inbox);
+        }
         let host = Self {
             heartbeat_task: tokio::spawn(heartbeat::run(
                 status.clone(),
@@ -166,12 +165,16 @@ impl Host {
                 let stop = stop_ticking.clone();
                 async move { budget.run(stop).await }
             }),
+            control_task: control.map(|(look, every)| {
+                let (pauses, stop) = (pauses.clone(), stop_ticking.clone());
+                tokio::spawn(async move { pauses.watch(look, every, stop).await })
+            }),
             batcher: tokio::spawn(batcher.run(received, batcher_deadline.clone())),
-            tenants: tenants.into_iter().map(|tenant| threads.spawn(tenant.run())).collect(),
+            roster: Arc::new(tokio::sync::Mutex::new(roster)),
             threads,
             plugins,
-            doors,
-            source: source.start(router.subscription(), router, feed_status, pulses.clone())?,
+            reloader: None,
+            source: source.start(subscription, router, feed_status, pulses.clone())?,
             ops,
             status,
             deadline,
@@ -195,12 +198,12 @@ impl Host {
         self.ops.as_ref().map(|ops| ops.address)
     }
 
-    /// From now on plugins change when their settings or files do. Once at most.
+    /// From now on tenants, limits and plugins change when their settings or files do. Once at most.
     pub fn reload_from(&mut self, reloads: Reloads) {
-        let tenants = std::mem::take(&mut self.doors);
-        let reloader = Reloader { reloads, plugins: self.plugins.clone(), tenants };
-        // Ends with the tasks that tick, and owns nothing that must be taken apart in order.
-        tokio::spawn(reloader.run(self.stop_ticking.clone()));
+        let stop = CancellationToken::new();
+        let sink = reloads.current.settings.sink.clone();
+        let reloader = Reloader { reloads, plugins: self.plugins.clone(), roster: self.roster.clone(), sink };
+        self.reloader = Some((tokio::spawn(reloader.run(stop.clone())), stop));
     }
 
     /// Runs until `stop`, until the time that the settings give is over, until the source ends, or until it fails.
@@ -224,12 +227,18 @@ impl Host {
         }
 
         self.status.stopping.store(true, Ordering::Relaxed);
+        // Before anything else: from here on nobody comes in any more.
+        if let Some((task, stop)) = self.reloader.take() {
+            stop.cancel();
+            let _ = task.await;
+        }
         let ends = Instant::now() + self.grace;
         // What the last heartbeat may take, out of the grace.
         let flush_until = ends - (self.grace / 4).min(Duration::from_millis(1500));
         self.deadline.send_replace(Some(flush_until.into_std()));
         self.source.stop();
-        let unflushed = self.collect_tenants(flush_until).await;
+        let tasks = self.dissolve().await;
+        let unflushed = collect(tasks, flush_until).await;
         if source_end.is_none() {
             source_end = timeout_at(flush_until, self.source.ended()).await.ok();
         }
@@ -238,6 +247,9 @@ impl Host {
         self.stop_ticking.cancel();
         let _ = self.heartbeat_task.await;
         let _ = self.budget_task.await;
+        if let Some(task) = self.control_task.take() {
+            let _ = task.await;
+        }
         if timeout_at(ends, heartbeat::beat(&self.status, &self.heartbeats, true)).await.is_err() {
             warn!(event_type = "heartbeat", "the last heartbeat was not answered in time");
         }
@@ -246,6 +258,7 @@ impl Host {
             ops.end().await;
         }
         // It waits for calls of plugins that are under way, at most for as long as their limits allow.
+        drop(self.roster);
         let _ = tokio::task::spawn_blocking(move || drop(self.threads)).await;
 
         let summary = Summary { elapsed: self.began.elapsed(), snapshot: self.status.snapshot(), unflushed };
@@ -259,7 +272,7 @@ impl Host {
     /// Waits until every tenant has written everything, or `stop`.
     async fn wait_for_tenants(&mut self, stop: &CancellationToken) {
         let settled = async {
-            while !self.status.tenants.iter().all(|(_, tenant)| tenant.has_ended()) {
+            while !self.status.tenants().iter().all(|(_, tenant)| tenant.has_ended()) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
@@ -269,25 +282,13 @@ impl Host {
         }
     }
 
-    async fn collect_tenants(&mut self, flush_until: Instant) -> Unflushed {
-        // They keep the deadline themselves; a little more for their last step.
-        let limit = flush_until + Duration::from_millis(100);
-        let mut total = Unflushed::default();
-        loop {
-            match timeout_at(limit, self.tenants.join_next()).await {
-                Ok(Some(Ok(unflushed))) => {
-                    total.dirty += unflushed.dirty;
-                    total.in_flight += unflushed.in_flight;
-                }
-                Ok(Some(Err(panic))) => error!("a tenant's task has panicked: {panic}"),
-                Ok(None) => return total,
-                Err(_) => {
-                    error!("{} tenants did not end in time", self.tenants.len());
-                    self.tenants.abort_all();
-                    return total;
-                }
-            }
-        }
+    /// Takes the tenants' tasks out of the roster and lets go of everything else in it: the sink ends when no tenant
+    /// and nobody else can send it anything.
+    async fn dissolve(&mut self) -> JoinSet<Unflushed> {
+        let mut roster = self.roster.lock().await;
+        let (closed, _) = mpsc::channel(1);
+        roster.house.writes = closed;
+        std::mem::take(&mut roster.tasks)
     }
 
     async fn end_sink(&mut self, flush_until: Instant) {
@@ -299,6 +300,39 @@ impl Host {
             }
         }
     }
+}
+
+async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant) -> Unflushed {
+    // They keep the deadline themselves; a little more for their last step.
+    let limit = flush_until + Duration::from_millis(100);
+    let mut total = Unflushed::default();
+    loop {
+        match timeout_at(limit, tenants.join_next()).await {
+            Ok(Some(Ok(unflushed))) => {
+                total.dirty += unflushed.dirty;
+                total.in_flight += unflushed.in_flight;
+            }
+            Ok(Some(Err(panic))) => error!("a tenant's task has panicked: {panic}"),
+            Ok(None) => return total,
+            Err(_) => {
+                error!("{} tenants did not end in time", tenants.len());
+                tenants.abort_all();
+                return total;
+            }
+        }
+    }
+}
+
+/// How the document that pauses writing is watched, after a first look at it: a host that starts while writing is
+/// paused must not write. A Firestore that does not answer takes no writes either, so it is not waited for for long.
+async fn pause_watch(
+    pauses: &Pauses,
+    firestore: Option<Arc<FirestoreSink>>,
+    every: Option<Duration>,
+) -> Option<(Look, Duration)> {
+    let (every, mut look) = (every?, Look::new(firestore?));
+    let _ = timeout(Duration::from_secs(3), pauses.look(&mut look)).await;
+    Some((look, every))
 }
 
 fn log_end(summary: &Summary, failed: bool) {

@@ -16,6 +16,7 @@
 //! | pace | `quotegate-pace`, [`budget`] | when a quote may be written |
 //! | plugin | `quotegate-plugin`, [`plugins`] | components: compiled, limited, started, called |
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
+//! | pause | [`pause`] | the kill switch: who may not write, and who says so |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`] | health, metrics, state over HTTP |
 //! | config | `quotegate-config` | settings and where each came from |
@@ -31,6 +32,7 @@ pub mod inbox;
 pub mod latency;
 pub mod log;
 mod ops;
+pub mod pause;
 pub mod plugins;
 pub mod router;
 pub mod status;

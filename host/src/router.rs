@@ -1,13 +1,19 @@
 //! Which tenant wants which symbol.
 //!
 //! Owns the routes and each tenant's slot numbers. Knows nothing of plugins or Firestore; runs on the reader's thread
-//! and never waits.
+//! and never waits. Changes come through [`RouteChanges`] and count from the next batch of quotes on.
 
-use std::collections::HashMap;
+mod changes;
+#[cfg(test)]
+mod tests;
+
+pub use changes::{RouteChange, RouteChanges};
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use quotegate_feed::{QuoteReceiver, Subscription};
-use quotegate_quote::{QuoteColumns, Symbol, SymbolId, SymbolTable};
+use quotegate_quote::{QuoteColumns, Symbol, SymbolId, SymbolTable, TenantId};
 
 use crate::inbox::Inbox;
 
@@ -17,14 +23,38 @@ pub enum Wanted {
     /// Whatever the feed sends.
     All,
     /// These.
-    Symbols(Vec<Symbol>),
+    Symbols(HashSet<Symbol>),
+}
+
+impl Wanted {
+    fn has(&self, symbol: &Symbol) -> bool {
+        match self {
+            Self::All => true,
+            Self::Symbols(symbols) => symbols.contains(symbol),
+        }
+    }
+
+    /// What to ask the feed for: everything that at least one of `tenants` wants.
+    pub fn union<'a>(tenants: impl IntoIterator<Item = &'a Self>) -> Subscription {
+        let mut union = BTreeSet::new();
+        for wanted in tenants {
+            match wanted {
+                Self::All => return Subscription::All,
+                Self::Symbols(symbols) => union.extend(symbols.iter().cloned()),
+            }
+        }
+        Subscription::Symbols(union)
+    }
 }
 
 /// Sends each quote to the tenants that want its symbol. A quote costs as much as there are tenants that want it,
 /// however many there are in all.
 #[derive(Debug, Default)]
 pub struct Router {
-    tenants: Vec<Destination>,
+    changes: Arc<RouteChanges>,
+    /// Places of tenants that have left are used again.
+    tenants: Vec<Option<Destination>>,
+    places: HashMap<TenantId, usize>,
     wants_all: Vec<usize>,
     wants: HashMap<Symbol, Vec<usize>>,
     /// By the feed's symbol id.
@@ -41,46 +71,140 @@ struct Route {
 
 #[derive(Debug)]
 struct Destination {
+    wanted: Wanted,
     inbox: Arc<Inbox>,
     slots: u32,
+    /// Slots of symbols that the tenant does not want any more, by the feed's symbol id.
+    retired: HashMap<u32, u32>,
     staged: QuoteColumns,
     new_symbols: Vec<Symbol>,
 }
 
+impl Destination {
+    /// The symbol's slot, made if it never had one.
+    fn slot(&mut self, id: u32, symbol: &Symbol) -> u32 {
+        self.retired.remove(&id).unwrap_or_else(|| {
+            self.new_symbols.push(symbol.clone());
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+}
+
 impl Router {
+    /// The way to it once it is at work.
+    pub fn changes(&self) -> Arc<RouteChanges> {
+        self.changes.clone()
+    }
+
     /// Adds a tenant before the first quote.
-    pub fn add(&mut self, wanted: &Wanted, inbox: Arc<Inbox>) {
-        let tenant = self.tenants.len();
-        match wanted {
-            Wanted::All => self.wants_all.push(tenant),
-            Wanted::Symbols(symbols) => {
-                for symbol in symbols {
-                    self.wants.entry(symbol.clone()).or_default().push(tenant);
-                }
-            }
+    pub fn add(&mut self, tenant: TenantId, wanted: Wanted, inbox: Arc<Inbox>) {
+        let place = self.tenants.iter().position(Option::is_none).unwrap_or(self.tenants.len());
+        if place == self.tenants.len() {
+            self.tenants.push(None);
         }
-        let destination = Destination { inbox, slots: 0, staged: QuoteColumns::default(), new_symbols: Vec::new() };
-        self.tenants.push(destination);
+        let destination = Destination {
+            wanted: Wanted::Symbols(HashSet::new()),
+            inbox,
+            slots: 0,
+            retired: HashMap::new(),
+            staged: QuoteColumns::default(),
+            new_symbols: Vec::new(),
+        };
+        self.tenants[place] = Some(destination);
+        self.places.insert(tenant, place);
+        self.note_wish(place, wanted);
     }
 
     /// What to ask the feed for: everything that at least one tenant wants.
     pub fn subscription(&self) -> Subscription {
-        if self.wants_all.is_empty() {
-            Subscription::Symbols(self.wants.keys().cloned().collect())
-        } else {
-            Subscription::All
+        Wanted::union(self.tenants.iter().flatten().map(|tenant| &tenant.wanted))
+    }
+
+    /// Makes `wanted` what the tenant wants of symbols that have no routes yet. Answers what it wanted before.
+    fn note_wish(&mut self, place: usize, wanted: Wanted) -> Option<Wanted> {
+        let destination = self.tenants[place].as_mut()?;
+        let old = std::mem::replace(&mut destination.wanted, wanted);
+        match &old {
+            Wanted::All => self.wants_all.retain(|held| *held != place),
+            Wanted::Symbols(symbols) => {
+                for symbol in symbols {
+                    if let Some(places) = self.wants.get_mut(symbol) {
+                        places.retain(|held| *held != place);
+                        if places.is_empty() {
+                            self.wants.remove(symbol);
+                        }
+                    }
+                }
+            }
+        }
+        match &destination.wanted {
+            Wanted::All => self.wants_all.push(place),
+            Wanted::Symbols(symbols) => {
+                for symbol in symbols {
+                    self.wants.entry(symbol.clone()).or_default().push(place);
+                }
+            }
+        }
+        Some(old)
+    }
+
+    fn change(&mut self, change: RouteChange, symbols: &SymbolTable) {
+        let nothing = || Wanted::Symbols(HashSet::new());
+        match change {
+            RouteChange::Add(tenant, wanted, inbox) => {
+                self.add(tenant.clone(), nothing(), inbox);
+                self.want(&tenant, wanted, symbols);
+            }
+            RouteChange::Want(tenant, wanted) => self.want(&tenant, wanted, symbols),
+            RouteChange::Remove(tenant) => {
+                self.want(&tenant, nothing(), symbols);
+                if let Some(place) = self.places.remove(&tenant)
+                    && let Some(destination) = self.tenants[place].take()
+                {
+                    destination.inbox.close();
+                }
+            }
         }
     }
 
-    fn add_routes(&mut self, symbol: &Symbol) {
+    /// Changes what the tenant wants, and the routes of the symbols that this is about.
+    fn want(&mut self, tenant: &TenantId, wanted: Wanted, symbols: &SymbolTable) {
+        let Some(&place) = self.places.get(tenant) else { return };
+        let new = wanted.clone();
+        let Some(old) = self.note_wish(place, wanted) else { return };
+        let known = self.routes.len();
+        let ids: Vec<usize> = match (&old, &new) {
+            (Wanted::Symbols(old), Wanted::Symbols(new)) => {
+                let differ = old.symmetric_difference(new);
+                let ids = differ.filter_map(|symbol| symbols.get(symbol.as_str().as_bytes()));
+                ids.map(SymbolId::index).filter(|id| *id < known).collect()
+            }
+            _ => (0..known).collect(),
+        };
+        let Some(destination) = &mut self.tenants[place] else { return };
+        for id in ids {
+            let (number, routes) = (id as u32, &mut self.routes[id]);
+            let symbol = symbols.symbol(SymbolId(number));
+            match (routes.iter().position(|route| route.tenant == place), new.has(symbol)) {
+                (None, true) => routes.push(Route { tenant: place, slot: destination.slot(number, symbol) }),
+                (Some(at), false) => {
+                    let route = routes.swap_remove(at);
+                    destination.retired.insert(number, route.slot);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_routes(&mut self, id: u32, symbol: &Symbol) {
         let named = self.wants.get(symbol).into_iter().flatten();
-        let routes = named.chain(&self.wants_all).map(|&tenant| {
-            let destination = &mut self.tenants[tenant];
-            destination.new_symbols.push(symbol.clone());
-            destination.slots += 1;
-            Route { tenant, slot: destination.slots - 1 }
-        });
-        let routes = routes.collect();
+        let mut routes = Vec::new();
+        for &tenant in named.chain(&self.wants_all) {
+            if let Some(destination) = &mut self.tenants[tenant] {
+                routes.push(Route { tenant, slot: destination.slot(id, symbol) });
+            }
+        }
         self.routes.push(routes);
     }
 }
@@ -88,7 +212,8 @@ impl Router {
 /// Without its router a tenant gets no more quotes, however the router came to its end.
 impl Drop for Router {
     fn drop(&mut self) {
-        for tenant in &self.tenants {
+        self.changes.end();
+        for tenant in self.tenants.iter().flatten() {
             tenant.inbox.close();
         }
     }
@@ -96,12 +221,17 @@ impl Drop for Router {
 
 impl QuoteReceiver for Router {
     fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable) {
+        for change in self.changes.take() {
+            self.change(change, symbols);
+        }
         while self.routes.len() < symbols.len() {
-            self.add_routes(symbols.symbol(SymbolId(self.routes.len() as u32)));
+            let id = self.routes.len() as u32;
+            self.add_routes(id, symbols.symbol(SymbolId(id)));
         }
         for row in 0..quotes.len() {
             for route in &self.routes[quotes.symbol[row] as usize] {
-                let destination = &mut self.tenants[route.tenant];
+                // Routes lead to tenants that are there: those of a tenant that leaves go with it.
+                let Some(destination) = &mut self.tenants[route.tenant] else { continue };
                 if destination.staged.is_empty() {
                     self.touched.push(route.tenant);
                 }
@@ -109,67 +239,8 @@ impl QuoteReceiver for Router {
             }
         }
         for tenant in self.touched.drain(..) {
-            let destination = &mut self.tenants[tenant];
+            let Some(destination) = &mut self.tenants[tenant] else { continue };
             destination.inbox.deliver(&mut destination.staged, &mut destination.new_symbols);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inbox::Batch;
-    use quotegate_quote::Quote;
-    use tokio::sync::Notify;
-
-    fn wanted(names: &[&str]) -> Wanted {
-        Wanted::Symbols(names.iter().map(|name| Symbol::new(name).unwrap()).collect())
-    }
-
-    fn house(wants: &[Wanted]) -> (Router, Vec<Arc<Inbox>>) {
-        let mut router = Router::default();
-        let inboxes: Vec<_> = wants.iter().map(|_| Arc::new(Inbox::new(100, Arc::new(Notify::new())))).collect();
-        for (wanted, inbox) in wants.iter().zip(&inboxes) {
-            router.add(wanted, inbox.clone());
-        }
-        (router, inboxes)
-    }
-
-    fn send(router: &mut Router, table: &mut SymbolTable, names: &[&str]) {
-        let mut columns = QuoteColumns::default();
-        for (at, name) in names.iter().enumerate() {
-            let id = table.intern(name.as_bytes()).unwrap();
-            columns.push(id.0, &Quote { event_time: at as i64, ..Quote::default() });
-        }
-        router.receive(&columns, table);
-    }
-
-    fn names(inbox: &Inbox, known: &mut Vec<Symbol>) -> Vec<String> {
-        let mut batch = Batch::default();
-        inbox.take(&mut batch);
-        known.append(&mut batch.new_symbols);
-        batch.quotes.symbol.iter().map(|slot| known[*slot as usize].to_string()).collect()
-    }
-
-    #[test]
-    fn each_tenant_gets_what_it_wants_under_its_own_slots() {
-        let (mut router, inboxes) = house(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL"]), Wanted::All]);
-        let mut table = SymbolTable::default();
-        let mut known = vec![Vec::new(); 3];
-        send(&mut router, &mut table, &["TSLA", "AAPL", "SPY", "AAPL"]);
-        assert_eq!(names(&inboxes[0], &mut known[0]), ["AAPL", "SPY", "AAPL"]);
-        assert_eq!(names(&inboxes[1], &mut known[1]), ["AAPL", "AAPL"]);
-        assert_eq!(names(&inboxes[2], &mut known[2]), ["TSLA", "AAPL", "SPY", "AAPL"]);
-        send(&mut router, &mut table, &["QQQ", "SPY"]);
-        assert_eq!(names(&inboxes[0], &mut known[0]), ["SPY"]);
-        assert_eq!(names(&inboxes[2], &mut known[2]), ["QQQ", "SPY"]);
-    }
-
-    #[test]
-    fn the_subscription_is_the_union() {
-        let (router, _) = house(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL", "TSLA"])]);
-        let expected = ["AAPL", "SPY", "TSLA"].map(|name| Symbol::new(name).unwrap());
-        assert_eq!(router.subscription(), Subscription::Symbols(expected.into_iter().collect()));
-        assert_eq!(house(&[wanted(&["SPY"]), Wanted::All]).0.subscription(), Subscription::All);
     }
 }

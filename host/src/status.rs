@@ -1,7 +1,7 @@
 //! One look at the whole host, for heartbeat, operations and people. Rooms write their own numbers; this one only reads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
@@ -19,7 +19,10 @@ pub struct HostStatus {
     pub(crate) feed: Arc<FeedStatus>,
     pub(crate) sink: Arc<SinkStatus>,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) tenants: Vec<(TenantId, Arc<TenantStatus>)>,
+    /// By id. Replaced as a whole when a tenant comes or goes.
+    pub(crate) tenants: Mutex<Tenants>,
+    /// Held while a round of heartbeats is written.
+    pub(crate) beating: tokio::sync::Mutex<()>,
     pub(crate) dry_run: bool,
     pub(crate) instance: String,
     pub(crate) started: UnixNanos,
@@ -31,6 +34,9 @@ pub struct HostStatus {
     /// Set once, by the host, when the source has ended as it should (a replay is over).
     pub(crate) source_ended: AtomicBool,
 }
+
+/// Every tenant by id, with where its numbers are.
+type Tenants = Arc<Vec<(TenantId, Arc<TenantStatus>)>>;
 
 /// How long quotes take from their arrival: until the sink has their documents, and until it has confirmed them.
 #[derive(Debug, Default)]
@@ -71,6 +77,29 @@ pub struct Snapshot {
 }
 
 impl HostStatus {
+    /// The tenants now.
+    pub(crate) fn tenants(&self) -> Tenants {
+        self.lock().clone()
+    }
+
+    pub(crate) fn add_tenant(&self, id: TenantId, status: Arc<TenantStatus>) {
+        let mut tenants = self.lock();
+        let mut new = tenants.as_ref().clone();
+        new.retain(|(held, _)| *held != id);
+        let at = new.partition_point(|(held, _)| *held < id);
+        new.insert(at, (id, status));
+        *tenants = Arc::new(new);
+    }
+
+    pub(crate) fn remove_tenant(&self, id: &TenantId) {
+        let mut tenants = self.lock();
+        *tenants = Arc::new(tenants.iter().filter(|(held, _)| held != id).cloned().collect());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tenants> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn count_heartbeats(&self, written: u64) {
         self.heartbeats.fetch_add(written, Relaxed);
         if written > 0 {
@@ -93,7 +122,7 @@ impl HostStatus {
             last_heartbeat: (last_heartbeat != 0).then_some(last_heartbeat),
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
-            tenants: self.tenants.iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
+            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
             source_ended: self.source_ended.load(Relaxed),
         }
     }
@@ -102,6 +131,9 @@ impl HostStatus {
 impl Snapshot {
     /// How one tenant's ingest is doing, and why if not well.
     pub fn health(&self, tenant: &TenantSnapshot) -> (Health, Option<String>) {
+        if let Some(reason) = &tenant.paused {
+            return (Health::Paused, Some(reason.clone()));
+        }
         if let Some(reason) = &tenant.stopped {
             return (Health::Stopped, Some(reason.clone()));
         }

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use frames::Frames;
 use quotegate::budget::Budget;
 use quotegate::inbox::Inbox;
+use quotegate::pause::Brake;
 use quotegate::router::{Router, Wanted};
 use quotegate::tenant::{Links, Tenant, TenantPlan, TenantStatus};
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
@@ -193,20 +194,21 @@ fn house(
         collection: "live_quotes".into(),
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
-    let (_, chain_changes) = mpsc::unbounded_channel();
+    let (_, changes) = mpsc::unbounded_channel();
     let links = Links {
         inbox: inbox.clone(),
+        brake: Arc::new(Brake::new(doorbell.clone())),
         doorbell,
         budget,
         writes,
         status: status.clone(),
         deadline: deadline_seen,
         latencies: Some(Arc::default()),
-        chain_changes,
+        changes,
     };
     tokio::spawn(Tenant::new(plan, chain, links).run());
     let mut router = Router::default();
-    router.add(&Wanted::All, inbox);
+    router.add(TenantId::new("bench").unwrap(), Wanted::All, inbox);
     (router, deadline)
 }
 

@@ -63,6 +63,21 @@ impl TokenBucket {
         Self { growth, full: growth.saturating_mul(rate.burst), full_at: now }
     }
 
+    /// Another rate from now on. No token comes of it: what was there stays, as far as the new burst holds it.
+    pub fn set_rate(&mut self, rate: Rate, now: Instant) {
+        let new = Self::new(rate, now);
+        let missing = self.full_at.saturating_duration_since(now);
+        // Rounded down, so that no change ever gives even a part of a token.
+        let held = self.full.saturating_sub(missing).as_nanos() * new.growth.as_nanos() / self.growth.as_nanos().max(1);
+        let held = Duration::from_nanos(u64::try_from(held).unwrap_or(u64::MAX)).min(new.full);
+        *self = Self { full_at: now + (new.full - held), ..new };
+    }
+
+    /// True if it holds all it can.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
     /// Takes one token if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.growth;
@@ -119,7 +134,67 @@ mod tests {
         assert!(bucket.take(now));
     }
 
+    #[test]
+    fn a_new_rate_brings_no_tokens_and_a_smaller_burst_takes_some() {
+        let now = Instant::now();
+        let mut bucket = TokenBucket::new(rate(1.0, 10), now);
+        for _ in 0..8 {
+            assert!(bucket.take(now));
+        }
+        bucket.set_rate(rate(100.0, 50), now);
+        assert_eq!(bucket.tokens(now), 2);
+        assert_eq!(bucket.tokens(now + Duration::from_millis(100)), 12);
+        assert_eq!(bucket.tokens(now + Duration::from_secs(1)), 50);
+        bucket.set_rate(rate(0.5, 3), now + Duration::from_secs(1));
+        assert_eq!(bucket.tokens(now + Duration::from_secs(1)), 3);
+    }
+
     proptest! {
+        /// Invariant 1 while the rate changes: in any window at most the largest burst and what each rate let grow in
+        /// its time.
+        #[test]
+        fn changing_rates_never_gives_more_than_allowed(
+            rates in prop::collection::vec((0.1_f64..2000.0, 1_u32..30, 0_u64..2_000_000_000), 1..12),
+            tries in prop::collection::vec((0_u64..300_000_000, 1_u32..40), 1..60),
+        ) {
+            let start = Instant::now();
+            let mut changes = rates.into_iter();
+            let (per_second, burst, _) = changes.next().unwrap();
+            let mut bucket = TokenBucket::new(rate(per_second, burst), start);
+            let mut history = vec![(start, per_second, burst)];
+            let mut taken: Vec<Instant> = Vec::new();
+            let (mut now, mut change_at) = (start, start);
+            let mut coming = changes.next();
+            for (pause, tries) in tries {
+                now += Duration::from_nanos(pause);
+                while let Some((per_second, burst, after)) = coming {
+                    let at = change_at + Duration::from_nanos(after);
+                    if at > now {
+                        break;
+                    }
+                    bucket.set_rate(rate(per_second, burst), at);
+                    history.push((at, per_second, burst));
+                    (change_at, coming) = (at, changes.next());
+                }
+                taken.extend((0..tries).filter(|_| bucket.take(now)).map(|_| now));
+            }
+            for (first, from) in taken.iter().enumerate() {
+                for (last, to) in taken.iter().enumerate().skip(first) {
+                    // The rates of the window, each with its time in it.
+                    let ends = history.iter().skip(1).map(|change| change.0).chain([*to]);
+                    let (mut grown, mut most) = (0.0, 0);
+                    for ((begins, per_second, burst), ends) in history.iter().zip(ends) {
+                        let (begins, ends) = ((*begins).max(*from), ends.min(*to));
+                        if ends >= begins {
+                            grown += per_second * (ends - begins).as_secs_f64();
+                            most = most.max(*burst);
+                        }
+                    }
+                    prop_assert!((last - first + 1) as f64 <= f64::from(most) + grown + 1e-6);
+                }
+            }
+        }
+
         #[test]
         fn no_window_ever_gets_more_than_allowed(
             per_second in 0.1_f64..5000.0,

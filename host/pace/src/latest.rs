@@ -16,6 +16,8 @@ use crate::Backoff;
 pub struct LatestTable {
     interval: Duration,
     retry: Backoff,
+    /// No symbol's first write is due before this.
+    not_before: Option<Instant>,
     slots: Vec<Option<Slot>>,
     /// Dirty, not yet due; each slot at most once, and then not in `due`.
     waiting: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -28,8 +30,10 @@ struct Slot {
     quote: Quote,
     dirty: bool,
     in_flight: bool,
-    /// When its interval is over; `None` before the first attempt.
-    next_allowed: Option<Instant>,
+    /// When the last attempt was made; its interval began then.
+    attempted: Option<Instant>,
+    /// When the pause after a failure is over.
+    retry_at: Option<Instant>,
     /// Failed attempts since the last one that was answered for good.
     failures: u32,
 }
@@ -60,7 +64,35 @@ pub enum Resolution {
 impl LatestTable {
     /// An empty table. Attempts for one symbol are at least `interval` apart; failed ones wait by `retry`.
     pub fn new(interval: Duration, retry: Backoff) -> Self {
-        Self { interval, retry, slots: Vec::new(), waiting: BinaryHeap::new(), due: VecDeque::new(), in_flight: 0 }
+        Self {
+            interval,
+            retry,
+            not_before: None,
+            slots: Vec::new(),
+            waiting: BinaryHeap::new(),
+            due: VecDeque::new(),
+            in_flight: 0,
+        }
+    }
+
+    /// Lets no symbol's first write be due before `at`: for a tenant that comes back and whose symbols may have been
+    /// written a moment ago.
+    pub fn hold_until(&mut self, at: Instant) {
+        self.not_before = Some(at);
+    }
+
+    /// Another interval from now on, also for what is dirty already.
+    pub fn set_interval(&mut self, interval: Duration, now: Instant) {
+        self.interval = interval;
+        self.due(now);
+        // What has been due keeps its place before what becomes due by the change.
+        let due = std::mem::take(&mut self.due);
+        let mut waiting = std::mem::take(&mut self.waiting).into_sorted_vec();
+        waiting.reverse();
+        for slot in due.into_iter().chain(waiting.into_iter().map(|Reverse((_, slot))| slot)) {
+            let at = self.allowed_at(slot).unwrap_or(now);
+            self.schedule(slot, at, now);
+        }
     }
 
     /// Offers a quote. Equal exchange times count as newer: exchanges repeat them within a burst.
@@ -70,9 +102,16 @@ impl LatestTable {
             self.slots.resize_with(index + 1, || None);
         }
         let Some(held) = &mut self.slots[index] else {
-            self.slots[index] =
-                Some(Slot { quote: *quote, dirty: true, in_flight: false, next_allowed: None, failures: 0 });
-            self.schedule(slot, now, now);
+            self.slots[index] = Some(Slot {
+                quote: *quote,
+                dirty: true,
+                in_flight: false,
+                attempted: None,
+                retry_at: None,
+                failures: 0,
+            });
+            let at = self.allowed_at(slot).unwrap_or(now);
+            self.schedule(slot, at, now);
             return Accepted::Dirty;
         };
         if quote.event_time < held.quote.event_time {
@@ -84,7 +123,7 @@ impl LatestTable {
         }
         held.dirty = true;
         if !held.in_flight {
-            let at = held.next_allowed.unwrap_or(now);
+            let at = self.allowed_at(slot).unwrap_or(now);
             self.schedule(slot, at, now);
         }
         Accepted::Dirty
@@ -115,7 +154,8 @@ impl LatestTable {
         let held = self.slots[slot as usize].as_mut()?;
         held.dirty = false;
         held.in_flight = true;
-        held.next_allowed = Some(now + self.interval);
+        held.attempted = Some(now);
+        held.retry_at = None;
         self.in_flight += 1;
         Some((slot, held.quote))
     }
@@ -128,7 +168,6 @@ impl LatestTable {
         };
         held.in_flight = false;
         self.in_flight -= 1;
-        let mut at = held.next_allowed.unwrap_or(now);
         match resolution {
             Resolution::Settled => held.failures = 0,
             Resolution::Retry { longest_delay } => {
@@ -136,11 +175,11 @@ impl LatestTable {
                 let delay = if longest_delay { backoff.longest_delay(rng) } else { backoff.next_delay(rng) };
                 held.failures = held.failures.saturating_add(1);
                 held.dirty = true;
-                at = at.max(now + delay);
-                held.next_allowed = Some(at);
+                held.retry_at = Some(now + delay);
             }
         }
         if held.dirty {
+            let at = self.allowed_at(slot).unwrap_or(now);
             self.schedule(slot, at, now);
         }
     }
@@ -163,6 +202,13 @@ impl LatestTable {
     /// How many symbols have an attempt in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// When the slot may be written; `None`: at any time.
+    fn allowed_at(&self, slot: u32) -> Option<Instant> {
+        let held = self.slots.get(slot as usize)?.as_ref()?;
+        let interval = held.attempted.map_or(self.not_before, |at| Some(at + self.interval));
+        interval.max(held.retry_at)
     }
 
     fn schedule(&mut self, slot: u32, at: Instant, now: Instant) {
@@ -213,6 +259,39 @@ mod tests {
         assert!(!table.is_settled());
         table.resolve(0, Resolution::Settled, now + 20 * SECOND, &mut rng);
         assert!(table.is_settled());
+    }
+
+    #[test]
+    fn another_interval_counts_for_what_waits_already() {
+        let (mut table, mut rng, now) = table();
+        for slot in 0..3 {
+            table.accept(slot, &quote(1), now);
+        }
+        for slot in 0..2 {
+            table.take_due(now);
+            table.resolve(slot, Resolution::Settled, now, &mut rng);
+            table.accept(slot, &quote(2), now);
+        }
+        table.set_interval(60 * SECOND, now);
+        // Slot 2 was never written, so it owes nothing.
+        assert_eq!(table.take_due(now + SECOND), Some((2, quote(1))));
+        assert_eq!((table.due(now + 59 * SECOND), table.next_due_at()), (0, Some(now + 60 * SECOND)));
+        table.set_interval(2 * SECOND, now + 59 * SECOND);
+        assert_eq!(table.due(now + 59 * SECOND), 2);
+        table.set_interval(120 * SECOND, now + 59 * SECOND);
+        assert_eq!((table.due(now + 119 * SECOND), table.due(now + 120 * SECOND)), (0, 2));
+    }
+
+    #[test]
+    fn a_table_that_is_held_waits_with_first_writes_only() {
+        let (mut table, mut rng, now) = table();
+        table.hold_until(now + 5 * SECOND);
+        table.accept(0, &quote(1), now);
+        assert_eq!((table.due(now), table.next_due_at()), (0, Some(now + 5 * SECOND)));
+        table.take_due(now + 5 * SECOND);
+        table.resolve(0, Resolution::Settled, now + 5 * SECOND, &mut rng);
+        table.accept(0, &quote(2), now + 5 * SECOND);
+        assert_eq!(table.take_due(now + 6 * SECOND), Some((0, quote(2))));
     }
 
     #[test]

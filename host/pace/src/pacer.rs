@@ -52,6 +52,26 @@ impl Pacer {
         Lane(self.lanes.len() - 1)
     }
 
+    /// Another limit of the lane's own from now on. A lane that had none starts with a full bucket.
+    pub fn set_rate(&mut self, lane: Lane, own: Option<Rate>, now: Instant) {
+        let state = &mut self.lanes[lane.0];
+        match (&mut state.bucket, own) {
+            (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
+            (bucket, own) => *bucket = own.map(|rate| TokenBucket::new(rate, now)),
+        }
+        // It waits for a time that may have come nearer.
+        let held = self.held_back.len();
+        self.held_back.retain(|Reverse((_, held))| *held != lane);
+        if self.held_back.len() < held {
+            self.turns.push_back(lane);
+        }
+    }
+
+    /// Another rate of all lanes together from now on.
+    pub fn set_global(&mut self, global: Rate, now: Instant) {
+        self.global.set_rate(global, now);
+    }
+
     /// Says how many tokens the lane wants from now on, in all; each grant takes one off.
     pub fn want(&mut self, lane: Lane, tokens: u32) {
         let state = &mut self.lanes[lane.0];
@@ -162,6 +182,22 @@ mod tests {
         pacer.want(fast, 3);
         assert_eq!(grants(&mut pacer, now), [0, 1, 1, 1]);
         assert_eq!(pacer.next_grant_at(now), Some(now + Duration::from_secs(1)));
+        assert_eq!(grants(&mut pacer, now + Duration::from_secs(1)), [0]);
+    }
+
+    #[test]
+    fn a_lane_that_waits_for_its_own_bucket_notices_that_the_bucket_grows_faster() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(rate(100.0, 10), now);
+        let lane = pacer.add_lane(Some(rate(0.001, 1)), now);
+        pacer.want(lane, 3);
+        assert_eq!(grants(&mut pacer, now), [0]);
+        pacer.set_rate(lane, Some(rate(1.0, 5)), now);
+        // The change itself brings nothing.
+        assert_eq!(grants(&mut pacer, now), Vec::<usize>::new());
+        assert_eq!(pacer.next_grant_at(now), Some(now + Duration::from_secs(1)));
+        assert_eq!(grants(&mut pacer, now + Duration::from_secs(1)), [0]);
+        pacer.set_rate(lane, None, now + Duration::from_secs(1));
         assert_eq!(grants(&mut pacer, now + Duration::from_secs(1)), [0]);
     }
 

@@ -201,4 +201,86 @@ proptest! {
             }
         }
     }
+    /// The same while limits and intervals change under way, as a reload changes them.
+    #[test]
+    fn changes_of_limits_break_no_promise(
+        scenario in scenario(),
+        changes in prop::collection::vec((0_usize..300, 0_usize..4, 1.0_f64..100.0, 1_u32..20, 1_u64..3000), 0..20),
+    ) {
+        let mut house = House::new(&scenario);
+        let tenants = scenario.tenants.len();
+        let start = house.now;
+        let mut global = vec![(start, scenario.per_second, scenario.burst)];
+        let mut own: Vec<_> = scenario.tenants.iter().map(|plan| vec![(start, plan.own)]).collect();
+        let mut intervals: Vec<_> = scenario.tenants.iter().map(|plan| vec![(start, plan.interval_ms)]).collect();
+        let mut wall_clock = 0;
+        for (at, &(pause, tenant, symbol, back)) in scenario.quotes.iter().enumerate() {
+            house.run(house.now + Duration::from_millis(pause));
+            for &(_, whose, per_second, burst, interval_ms) in changes.iter().filter(|change| change.0 == at) {
+                let now = house.now;
+                if whose >= tenants {
+                    house.pacer.set_global(Rate::new(per_second, burst).unwrap(), now);
+                    global.push((now, per_second, burst));
+                    continue;
+                }
+                let rate = (burst % 4 > 0).then_some((per_second, burst));
+                let limit = rate.map(|(per_second, burst)| Rate::new(per_second, burst).unwrap());
+                house.pacer.set_rate(house.lanes[whose], limit, now);
+                house.tables[whose].set_interval(Duration::from_millis(interval_ms), now);
+                own[whose].push((now, rate));
+                intervals[whose].push((now, interval_ms));
+            }
+            wall_clock += pause as i64;
+            house.quote(tenant % tenants, symbol, wall_clock - back);
+        }
+        house.failure_percent = 0;
+        house.run(house.now + Duration::from_secs(3600));
+        prop_assert!(house.tables.iter().all(LatestTable::is_settled));
+        prop_assert_eq!(&house.documents, &house.newest_accepted);
+
+        let all: Vec<_> = house.attempts.iter().map(|(at, ..)| *at).collect();
+        assert_kept(&all, &global);
+        for (tenant, (own, intervals)) in own.iter().zip(&intervals).enumerate() {
+            let of_tenant: Vec<_> = house.attempts.iter().filter(|attempt| attempt.1 == tenant).collect();
+            // Where the tenant had no limit of its own for a while, the promise begins anew with the next one.
+            for spans in own.split(|(_, rate)| rate.is_none()) {
+                let history: Vec<_> = spans.iter().filter_map(|(at, rate)| Some((*at, rate.as_ref()?.0, rate.as_ref()?.1))).collect();
+                let Some(first) = history.first().map(|change| change.0) else { continue };
+                let until = own.iter().find(|(at, rate)| *at > first && rate.is_none()).map(|(at, _)| *at);
+                let within = |at: &Instant| *at > first && until.is_none_or(|until| *at < until);
+                let attempts: Vec<_> = of_tenant.iter().map(|attempt| attempt.0).filter(within).collect();
+                assert_kept(&attempts, &history);
+            }
+            let mut last: HashMap<u32, Instant> = HashMap::new();
+            for (at, _, symbol) in of_tenant {
+                let Some(before) = last.insert(*symbol, *at) else { continue };
+                // The interval that counted then; at the very moment of a change, any of that moment.
+                let earlier = intervals.iter().rfind(|(since, _)| since < at);
+                let same = intervals.iter().filter(|(since, _)| since == at);
+                let interval = same.chain(earlier).map(|(_, interval_ms)| *interval_ms).min().unwrap();
+                prop_assert!(*at - before >= Duration::from_millis(interval), "two writes too close");
+            }
+        }
+    }
+}
+
+/// In every window: at most the largest burst that counted in it, and what each rate let grow in its time.
+fn assert_kept(attempts: &[Instant], history: &[(Instant, f64, u32)]) {
+    for (first, from) in attempts.iter().enumerate() {
+        for (last, to) in attempts.iter().enumerate().skip(first) {
+            let ends = history.iter().skip(1).map(|change| change.0).chain([*to]);
+            let (mut grown, mut most) = (0.0, 0);
+            for ((begins, per_second, burst), ends) in history.iter().zip(ends) {
+                let (begins, ends) = ((*begins).max(*from), ends.min(*to));
+                if ends >= begins {
+                    grown += per_second * (ends - begins).as_secs_f64();
+                    most = most.max(*burst);
+                }
+            }
+            assert!(
+                (last - first + 1) as f64 <= f64::from(most) + grown + 1e-6,
+                "more writes than allowed in a window"
+            );
+        }
+    }
 }

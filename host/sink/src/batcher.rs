@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use quotegate_pace::Rate;
 use quotegate_quote::{DocumentKey, TenantId, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ pub struct Batcher {
     waiting: VecDeque<Waiting>,
     in_flight: HashSet<(TenantId, DocumentKey)>,
     requests: JoinSet<Finished>,
+    limits: Option<watch::Receiver<Rate>>,
     closed: bool,
 }
 
@@ -85,8 +86,14 @@ impl Batcher {
             waiting: VecDeque::new(),
             in_flight: HashSet::new(),
             requests: JoinSet::new(),
+            limits: None,
             closed: false,
         }
+    }
+
+    /// Lets the limit change while it runs.
+    pub fn limited_by(self, limits: watch::Receiver<Rate>) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 
     /// Runs until every sender is gone and every document has its answer, or until `deadline`.
@@ -111,6 +118,7 @@ impl Batcher {
                     Some(write) => self.waiting.push_back(Waiting { write, since: Instant::now() }),
                     None => self.closed = true,
                 },
+                limit = next_limit(&mut self.limits) => self.gate.set_limit(limit, Instant::now().into_std()),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
@@ -219,6 +227,16 @@ impl Batcher {
         self.requests.abort_all();
         BatcherEnd { unanswered: self.waiting.len() + self.in_flight.len() }
     }
+}
+
+/// The next limit; never, if there will be none.
+async fn next_limit(limits: &mut Option<watch::Receiver<Rate>>) -> Rate {
+    if let Some(limits) = limits
+        && limits.changed().await.is_ok()
+    {
+        return *limits.borrow_and_update();
+    }
+    std::future::pending().await
 }
 
 /// About what the document takes in a request; exact enough for a limit that we stay well below.

@@ -56,6 +56,14 @@ impl Gate {
         Self { limit: limit.map(|rate| TokenBucket::new(rate, now)), ramp: ramp.then(|| Ramp::new(now)) }
     }
 
+    /// Another limit from now on; brings no tokens by itself.
+    pub(crate) fn set_limit(&mut self, limit: Rate, now: Instant) {
+        match &mut self.limit {
+            Some(bucket) => bucket.set_rate(limit, now),
+            none => *none = Some(TokenBucket::new(limit, now)),
+        }
+    }
+
     /// How many documents may leave now.
     pub(crate) fn open_for(&mut self, now: Instant) -> usize {
         if let Some(ramp) = &mut self.ramp {
@@ -105,6 +113,8 @@ mod tests {
         assert_eq!(gate.open_for(now), 5);
         gate.pass(5, now);
         assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(100)));
+        gate.set_limit(Rate::new(100.0, 50).unwrap(), now);
+        assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(10)));
         assert_eq!(Gate::new(None, false, now).open_for(now), usize::MAX);
     }
 }

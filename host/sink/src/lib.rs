@@ -6,6 +6,7 @@
 //! | [`FirestoreSink`], [`DryRunSink`] | the two there are |
 //! | [`Batcher`] | makes batches of all tenants' documents, keeps a bounded number of requests in flight |
 //! | [`Heartbeats`] | writes a few documents now, past the batches |
+//! | [`Control`] | what the document with which operators pause writing orders |
 //! | [`SinkStatus`] | the numbers |
 //!
 //! Knows documents and tenants' names. Knows nothing of quotes, plugins or the websocket, and keeps nothing to try
@@ -23,7 +24,9 @@ mod write;
 
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json};
-pub use firestore::{ConnectProblem, FirestoreSettings, FirestoreSink, WriteMode, install_crypto_provider};
+pub use firestore::{
+    ConnectProblem, Control, ControlProblem, FirestoreSettings, FirestoreSink, WriteMode, install_crypto_provider,
+};
 pub use gate::Ramp;
 pub use heartbeats::{Heartbeats, Round};
 pub use outcome::{Outcome, RefusedCode, RetryReason};

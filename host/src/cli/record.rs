@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use quotegate_config::{Settings, SymbolChoice};
-use quotegate_feed::{FeedStatus, FrameTap, Payload, QuoteReceiver, Subscription};
+use quotegate_feed::{FeedStatus, FrameTap, Payload, QuoteReceiver};
 use quotegate_quote::{QuoteColumns, SymbolTable, UnixNanos};
 use quotegate_recording::{Header, RecordedFrame, RecordingWriter};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use crate::host::source;
+use crate::host::{plan, source};
 use crate::ops::health::Pulses;
 
 /// Frames on their way to the file. At 64 quotes a frame this is some 25 MB: a disk may pause for seconds.
@@ -60,7 +60,9 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let disk = thread::spawn(move || {
         let _ = ended.send(write_all(writer, received));
     });
-    let mut running = source.start(subscription(settings), Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
+    // Nobody changes it while it records.
+    let (_wanted, subscription) = watch::channel(Arc::new(plan::subscription(settings)));
+    let mut running = source.start(subscription, Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
     let mut end = end;
     let mut source_end = None;
     let mut written = None;
@@ -90,18 +92,6 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     }
     println!("{count} frames in {}", args.out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// What all tenants want together.
-fn subscription(settings: &Settings) -> Subscription {
-    let lists = settings.tenants.iter().map(|tenant| match &tenant.symbols {
-        SymbolChoice::All => None,
-        SymbolChoice::List(symbols) => Some(symbols.clone()),
-    });
-    match lists.collect::<Option<Vec<_>>>() {
-        Some(lists) => Subscription::Symbols(lists.into_iter().flatten().collect()),
-        None => Subscription::All,
-    }
 }
 
 /// Until every sender is gone. The number of frames written.

@@ -16,7 +16,8 @@ Examples:
   quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay --set feed.replay.file=day.jsonl.zst
 
 Ends on SIGTERM or Ctrl-C after writing what is dirty, within run.shutdown_grace_s. SIGHUP, or a change of a file, loads
-plugins anew: they take over once they have started, else the old ones stay.")]
+tenants, symbols, limits and plugins anew, without a reconnect: all of them count once all are good, else nothing
+changes. run.paused, tenants.X.paused and the Firestore document ops/ingest_control pause writing.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     settings: SettingsArgs,

@@ -9,7 +9,7 @@ use quotegate_config::{
     AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
     TenantSettings, WriteMode,
 };
-use quotegate_feed::{FeedName, FeedSettings, RetryPauses};
+use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
@@ -104,9 +104,10 @@ pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings
     }
 }
 
-pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<Arc<dyn Sink>> {
+/// Where documents go, and where the document is read that pauses writing: not in a dry run, which touches nothing.
+pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sink>, Option<Arc<FirestoreSink>>)> {
     if settings.kind == SinkKind::DryRun {
-        return Ok(Arc::new(DryRunSink::new()));
+        return Ok((Arc::new(DryRunSink::new()), None));
     }
     let firestore = FirestoreSettings {
         project_id: settings.project_id.clone(),
@@ -119,8 +120,8 @@ pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<Arc<dyn Sink
             WriteMode::Replace => quotegate_sink::WriteMode::Replace,
         },
     };
-    let sink = FirestoreSink::connect(firestore).await?;
-    Ok(Arc::new(sink))
+    let sink = Arc::new(FirestoreSink::connect(firestore).await?);
+    Ok((sink.clone(), Some(sink)))
 }
 
 /// Room for documents between tenants and batches: one batch beyond those in flight. More would let documents age.
@@ -150,8 +151,14 @@ pub(crate) fn rate(per_second: f64, burst: u32) -> anyhow::Result<Rate> {
 pub(crate) fn wanted(symbols: &SymbolChoice) -> Wanted {
     match symbols {
         SymbolChoice::All => Wanted::All,
-        SymbolChoice::List(symbols) => Wanted::Symbols(symbols.clone()),
+        SymbolChoice::List(symbols) => Wanted::Symbols(symbols.iter().cloned().collect()),
     }
+}
+
+/// What to ask the feed for: everything that at least one tenant wants.
+pub(crate) fn subscription(settings: &Settings) -> Subscription {
+    let wants: Vec<Wanted> = settings.tenants.iter().map(|tenant| wanted(&tenant.symbols)).collect();
+    Wanted::union(&wants)
 }
 
 pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantPlan> {

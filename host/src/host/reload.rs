@@ -1,21 +1,28 @@
-//! Changes plugins while the host runs: on SIGHUP, or when a file of settings or a component has changed.
+//! Changes tenants, symbols, limits and plugins while the host runs: on SIGHUP, or when a file of settings or a
+//! component has changed.
 //!
-//! What is new is read, checked, compiled and started beside what runs. Only if all of a tenant's plugins start do they
-//! take over; else the old ones stay, and the log says why.
+//! What is new is read, checked, compiled and started beside what runs. Only if all of it is good does it take over, in
+//! one step; else everything stays as it is, and the log says why. The websocket is not touched: the feed sends the
+//! difference of the symbols.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quotegate_config::{Loaded, PluginCode, Settings, TenantSettings};
+use quotegate_config::{Loaded, PluginCode, Settings, SinkSettings, TenantSettings};
+use quotegate_pace::Rate;
 use quotegate_quote::TenantId;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::plugins::{Plugins, Recipe};
-use crate::tenant::ChainChange;
+use super::plan;
+use super::roster::{Alteration, Newcomer, Roster, Terms};
+use crate::budget::now;
+use crate::heartbeat;
+use crate::plugins::Plugins;
+use crate::router::RouteChange;
 
 /// Reads the settings again, from where they were read at the start.
 pub type Load = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;
@@ -32,18 +39,22 @@ pub struct Reloads {
     pub current: Loaded,
 }
 
-/// The way to a tenant's task.
-pub(super) struct TenantDoor {
-    pub(super) recipe: Recipe,
-    pub(super) changes: mpsc::UnboundedSender<ChainChange>,
-    pub(super) doorbell: Arc<Notify>,
-}
-
 /// The task that reloads.
 pub(super) struct Reloader {
     pub(super) reloads: Reloads,
     pub(super) plugins: Arc<Plugins>,
-    pub(super) tenants: BTreeMap<TenantId, TenantDoor>,
+    pub(super) roster: Arc<Mutex<Roster>>,
+    /// As they were at the start: they do not change while the host runs.
+    pub(super) sink: SinkSettings,
+}
+
+/// New settings, and all that they take: nothing about them can fail any more.
+struct Prepared {
+    loaded: Loaded,
+    limit: Rate,
+    leavers: Vec<TenantId>,
+    altered: Vec<Alteration>,
+    newcomers: Vec<Newcomer>,
 }
 
 /// A file as it was when it was last looked at.
@@ -64,7 +75,12 @@ impl Reloader {
             let now = self.look().await;
             if asked || now != seen {
                 seen = now;
-                self.reload(if asked { "SIGHUP" } else { "a file has changed" }).await;
+                let why = if asked { "SIGHUP" } else { "a file has changed" };
+                // Compiling takes seconds, and a shutdown waits for nobody. What counts already stays.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.reload(why) => {}
+                }
             }
         }
     }
@@ -88,6 +104,7 @@ impl Reloader {
         seen
     }
 
+    /// All of the new settings or nothing of them.
     async fn reload(&mut self, why: &str) {
         let loaded = match (self.reloads.load)() {
             Ok(loaded) => loaded,
@@ -98,23 +115,18 @@ impl Reloader {
                 );
             }
         };
-        let (mut changed, mut refused) = (0, 0);
-        for tenant in &loaded.settings.tenants {
-            match self.reload_tenant(tenant).await {
-                Ok(true) => changed += 1,
-                Ok(false) => {}
-                Err(problem) => {
-                    refused += 1;
-                    error!(
-                        event_type = "reload_refused",
-                        tenant = %tenant.id,
-                        "the tenant's plugins stay as they are: {problem:#}"
-                    );
-                }
+        let prepared = match self.prepare(loaded).await {
+            Ok(prepared) => prepared,
+            Err(problem) => {
+                return error!(
+                    event_type = "reload_refused",
+                    "{why}, but not all of it can count, so all tenants and limits stay as they are: {problem:#}"
+                );
             }
-        }
-        self.plugins.keep_only(self.tenants.values().map(|door| &door.recipe));
-        let waiting = needs_restart(&self.reloads.current, &loaded);
+        };
+        let (altered, added, removed) = (prepared.altered.len(), prepared.newcomers.len(), prepared.leavers.len());
+        let waiting = needs_restart(&self.reloads.current, &prepared.loaded);
+        self.switch(prepared).await;
         if !waiting.is_empty() {
             warn!(
                 event_type = "reload_needs_restart",
@@ -122,41 +134,121 @@ impl Reloader {
                 waiting.join(", ")
             );
         }
-        info!(event_type = "reload", changed, refused, "{why}: the plugins of {changed} tenants were replaced");
-        self.remember(loaded);
+        info!(
+            event_type = "reload",
+            altered, added, removed, "{why}: {added} tenants added, {removed} removed, {altered} altered"
+        );
     }
 
-    /// Keeps the new settings as the current ones, so that the next look at files knows the new plugins'.
-    fn remember(&mut self, loaded: Loaded) {
+    /// Reads, checks, compiles and starts whatever is new, beside what runs.
+    async fn prepare(&self, loaded: Loaded) -> anyhow::Result<Prepared> {
+        let settings = &loaded.settings;
+        let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+        let running: BTreeMap<TenantId, Terms> = {
+            let roster = self.roster.lock().await;
+            roster.members.iter().map(|(id, member)| (id.clone(), member.terms.clone())).collect()
+        };
+        let (mut altered, mut newcomers) = (Vec::new(), Vec::new());
+        for tenant in &settings.tenants {
+            let (terms, codes) = terms(&self.plugins, tenant, &self.sink).await?;
+            match running.get(&tenant.id) {
+                Some(old) if *old == terms => {}
+                Some(old) => {
+                    let chain = if old.recipe == terms.recipe {
+                        None
+                    } else {
+                        Some(self.plugins.chain(&tenant.id, &terms.recipe, codes).await?)
+                    };
+                    altered.push(Alteration { terms, chain });
+                }
+                None => {
+                    let chain = self.plugins.chain(&tenant.id, &terms.recipe, codes).await?;
+                    newcomers.push(Newcomer { terms, chain, hold_until: None });
+                }
+            }
+        }
+        for newcomer in &mut newcomers {
+            // Two tasks must never write the same documents.
+            let leaving = self.roster.lock().await.leaving(&newcomer.terms.plan.id);
+            if let Some(gone) = leaving {
+                gone.cancelled().await;
+                newcomer.hold_until = Some(now() + newcomer.terms.plan.per_symbol_min_interval);
+            }
+        }
+        let stays = |id: &TenantId| settings.tenants.iter().any(|tenant| tenant.id == *id);
+        let leavers = running.into_keys().filter(|id| !stays(id)).collect();
+        Ok(Prepared { loaded, limit, leavers, altered, newcomers })
+    }
+
+    /// Makes the new settings count, in one step; then waits until every tenant has heard of it.
+    async fn switch(&mut self, prepared: Prepared) {
+        let Prepared { loaded, limit, leavers, altered, newcomers } = prepared;
+        let settings = &loaded.settings;
+        let added: BTreeSet<TenantId> = newcomers.iter().map(|newcomer| newcomer.terms.plan.id.clone()).collect();
+        let mut answers = Vec::new();
+        let (status, heartbeats) = {
+            let mut roster = self.roster.lock().await;
+            let mut routes: Vec<RouteChange> = leavers.iter().filter_map(|id| roster.dismiss(id)).collect();
+            roster.house.pauses.set_settings(settings);
+            for alteration in altered {
+                let (id, new_chain) = (alteration.terms.plan.id.clone(), alteration.chain.is_some());
+                let (route, answer) = roster.alter(alteration);
+                routes.extend(route);
+                answers.push((id, new_chain, answer));
+            }
+            for newcomer in newcomers {
+                let (id, wanted, inbox) = roster.admit(newcomer);
+                routes.push(RouteChange::Add(id, wanted, inbox));
+            }
+            let house = &roster.house;
+            house.routes.send(routes);
+            // After the routes: quotes that are asked for must find their way.
+            let subscription = plan::subscription(settings);
+            house.wanted.send_if_modified(|held| {
+                let differs = **held != subscription;
+                if differs {
+                    *held = Arc::new(subscription);
+                }
+                differs
+            });
+            house.budget.set_global(limit);
+            house.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
+            self.plugins.keep_only(roster.members.values().map(|member| &member.terms.recipe));
+            (house.status.clone(), house.heartbeats.clone())
+        };
+        // From here on it all counts, also if nobody waits for the rest.
         self.reloads.current = loaded;
-    }
-
-    /// True if the tenant has new plugins now.
-    async fn reload_tenant(&mut self, tenant: &TenantSettings) -> anyhow::Result<bool> {
-        // A tenant that is new needs a restart, which is said elsewhere.
-        let Some(door) = self.tenants.get_mut(&tenant.id) else { return Ok(false) };
-        let (recipe, codes) = self.plugins.recipe(tenant).await?;
-        if recipe == door.recipe {
-            return Ok(false);
+        for (tenant, new_chain, answer) in answers {
+            let taken = match answer {
+                Some(answer) => answer.await.is_ok(),
+                None => false,
+            };
+            if taken && new_chain {
+                info!(event_type = "plugins_changed", %tenant, "the tenant's new plugins have taken over");
+            }
+            if taken {
+                info!(event_type = "tenant_altered", %tenant, "the tenant has its new settings");
+            }
         }
-        let chain = self.plugins.chain(&tenant.id, &recipe, codes).await?;
-        let (taken, answer) = oneshot::channel();
-        if door.changes.send(ChainChange { chain, taken }).is_err() {
-            return Ok(false);
+        for tenant in &added {
+            info!(event_type = "tenant_added", %tenant, "the tenant {tenant} is new");
         }
-        door.doorbell.notify_one();
-        door.recipe = recipe;
-        if answer.await.is_ok() {
-            info!(event_type = "plugins_changed", tenant = %tenant.id, "the tenant's new plugins have taken over");
+        if !added.is_empty() {
+            heartbeat::greet(&status, &heartbeats, &added).await;
         }
-        Ok(true)
     }
 }
 
 /// The keys that differ and that nothing but a start reads.
 fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
+    // What `feed.max_symbols` asks is asked at every load.
+    const LIVE: [&str; 4] = ["pace.writes_per_second", "pace.burst", "run.paused", "feed.max_symbols"];
+    let is_live = |key: &str| {
+        let first = key.split('.').next().unwrap_or_default();
+        LIVE.contains(&key) || matches!(first, "tenants" | "tenant_defaults")
+    };
     let rows = |loaded: &Loaded| -> BTreeMap<String, String> {
-        let rows = loaded.report().iter().filter(|row| !row.key.ends_with(".plugins"));
+        let rows = loaded.report().iter().filter(|row| !is_live(&row.key));
         rows.map(|row| (row.key.clone(), row.value.clone())).collect()
     };
     let (old, new) = (rows(old), rows(new));
@@ -166,16 +258,24 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
     keys
 }
 
-/// The recipes of all tenants and their chains, in the order of the settings.
-pub(super) async fn chains(
-    plugins: &Arc<Plugins>,
-    settings: &Settings,
-) -> anyhow::Result<Vec<(Recipe, Option<quotegate_plugin::PluginChain>)>> {
-    let mut chains = Vec::with_capacity(settings.tenants.len());
+/// What a tenant is to be, and the code of its plugins.
+async fn terms(
+    plugins: &Plugins,
+    tenant: &TenantSettings,
+    sink: &SinkSettings,
+) -> anyhow::Result<(Terms, Vec<Arc<[u8]>>)> {
+    let (recipe, codes) = plugins.recipe(tenant).await?;
+    let terms = Terms { plan: plan::tenant(tenant, sink)?, wanted: plan::wanted(&tenant.symbols), recipe };
+    Ok((terms, codes))
+}
+
+/// All tenants of these settings, in their order, with their plugins started.
+pub(super) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
+    let mut newcomers = Vec::with_capacity(settings.tenants.len());
     for tenant in &settings.tenants {
-        let (recipe, codes) = plugins.recipe(tenant).await?;
-        let chain = plugins.chain(&tenant.id, &recipe, codes).await?;
-        chains.push((recipe, chain));
+        let (terms, codes) = terms(plugins, tenant, &settings.sink).await?;
+        let chain = plugins.chain(&tenant.id, &terms.recipe, codes).await?;
+        newcomers.push(Newcomer { terms, chain, hold_until: None });
     }
-    Ok(chains)
+    Ok(newcomers)
 }

@@ -84,10 +84,10 @@ impl PreparedSource {
         Ok(())
     }
 
-    /// Starts the thread. `receiver` gets the quotes of `subscription`, and is dropped when no more will come.
+    /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change, and is dropped when no more will come.
     pub(crate) fn start(
         self,
-        subscription: Subscription,
+        subscription: watch::Receiver<Arc<Subscription>>,
         mut receiver: impl QuoteReceiver + 'static,
         status: Arc<FeedStatus>,
         pulses: Arc<Pulses>,
@@ -131,7 +131,7 @@ impl PreparedSource {
 
 struct LiveWork {
     settings: FeedSettings,
-    subscription: Subscription,
+    subscription: watch::Receiver<Arc<Subscription>>,
     tap: Option<Box<dyn FrameTap>>,
 }
 
@@ -150,8 +150,6 @@ impl Work {
         match self {
             Self::Live(live) => {
                 let LiveWork { settings, subscription, tap } = *live;
-                // The sender stays here: the symbols do not change while the host runs.
-                let (_wanted, subscription) = watch::channel(Arc::new(subscription));
                 Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;
             }
             Self::Replay(recording, pace) => {

@@ -11,78 +11,33 @@
 mod attempts;
 mod document;
 mod keys;
+mod links;
 mod shaping;
 mod status;
 #[cfg(test)]
 mod tests;
 
-pub use shaping::ChainChange;
+pub use links::{Links, TenantChange, TenantPlan, Unflushed};
 pub use status::{TenantSnapshot, TenantStatus};
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fastrand::Rng;
-use quotegate_pace::{Accepted, Backoff, LatestTable, Rate, Resolution};
+use quotegate_pace::{Accepted, LatestTable, Resolution};
 use quotegate_plugin::PluginChain;
-use quotegate_quote::{Document, Quote, Symbol, TenantId, UnixNanos};
+use quotegate_quote::{Document, Quote, Symbol, UnixNanos};
 use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::budget::{Budget, Share, now, sleep_until};
-use crate::inbox::{Batch, Inbox};
-use crate::status::{Latencies, unix_now};
+use crate::budget::{Share, now, sleep_until};
+use crate::inbox::Batch;
+use crate::status::unix_now;
 use attempts::Attempts;
 use keys::{Keys, Outgoing, Turn};
 use shaping::{Shape, Shaping};
 use status::Arrived;
-
-/// What a tenant's settings say, as far as its task needs it.
-#[derive(Debug, Clone)]
-pub struct TenantPlan {
-    /// Whose quotes these are.
-    pub id: TenantId,
-    /// The least time between two writes of one symbol.
-    pub per_symbol_min_interval: Duration,
-    /// The tenant's own write budget, beside the global one.
-    pub rate: Option<Rate>,
-    /// Where its documents go.
-    pub collection: Cow<'static, str>,
-    /// How long failed writes wait.
-    pub retry: Backoff,
-}
-
-/// What the tenant shares with the rest of the house.
-#[derive(Debug)]
-pub struct Links {
-    /// Where the router puts its quotes.
-    pub inbox: Arc<Inbox>,
-    /// Rung by inbox and budget.
-    pub doorbell: Arc<Notify>,
-    /// The write budget of all tenants.
-    pub budget: Arc<Budget>,
-    /// The way to the sink.
-    pub writes: mpsc::Sender<DocumentWrite>,
-    /// Where others read how it goes.
-    pub status: Arc<TenantStatus>,
-    /// Becomes a deadline when the host shuts down.
-    pub deadline: watch::Receiver<Option<Instant>>,
-    /// Where it is counted how long quotes take; `None` in a replay.
-    pub latencies: Option<Arc<Latencies>>,
-    /// Plugins that take the place of those at work.
-    pub chain_changes: mpsc::UnboundedReceiver<ChainChange>,
-}
-
-/// Symbols whose newest quote did not reach the sink before the deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Unflushed {
-    /// Not sent.
-    pub dirty: usize,
-    /// Sent, no outcome yet.
-    pub in_flight: usize,
-}
 
 /// A tenant's task.
 pub struct Tenant {
@@ -103,18 +58,25 @@ pub struct Tenant {
     answer_to: mpsc::UnboundedSender<Answer>,
     /// The sink takes nothing more for the moment.
     blocked: bool,
+    /// Why nothing may be written, and the brake's version that says so.
+    paused: Option<Arc<str>>,
+    brake_version: u64,
+    /// The tenant is to end by then, whatever the host does.
+    leave_by: Option<Instant>,
+    /// Documents that the sink has and has not answered.
+    unanswered: usize,
     rng: Rng,
 }
 
 impl Tenant {
     /// A tenant that has seen nothing yet. With a chain it must run on a thread that plugins may hold.
     pub fn new(plan: TenantPlan, chain: Option<PluginChain>, links: Links) -> Self {
-        let share = links.budget.share(plan.rate, links.doorbell.clone());
+        let share = links.budget.share(&plan.id, plan.rate, links.doorbell.clone());
         let table = LatestTable::new(plan.per_symbol_min_interval, plan.retry.clone());
         let (answer_to, answers) = mpsc::unbounded_channel();
         let shaping = Shaping::new(chain);
         let keys = shaping.maps().then(|| Keys::new(Keys::MOST));
-        Self {
+        let mut tenant = Self {
             plan,
             links,
             share,
@@ -128,8 +90,21 @@ impl Tenant {
             answers,
             answer_to,
             blocked: false,
+            paused: None,
+            brake_version: 0,
+            leave_by: None,
+            unanswered: 0,
             rng: Rng::new(),
-        }
+        };
+        // Before anybody looks at the status.
+        tenant.heed_brake();
+        tenant
+    }
+
+    /// Writes nothing before `at`: for a tenant that comes back, whose symbols may have been written a moment ago.
+    pub fn hold_until(mut self, at: Instant) -> Self {
+        self.table.hold_until(at);
+        self
     }
 
     /// Runs until the inbox is closed and everything is written, or until the deadline.
@@ -142,7 +117,8 @@ impl Tenant {
 
     async fn run_to_the_end(&mut self) -> Unflushed {
         loop {
-            self.change_chain();
+            self.heed_brake();
+            self.take_changes();
             self.take_quotes();
             self.take_answers();
             self.write_what_is_allowed();
@@ -151,16 +127,18 @@ impl Tenant {
             if self.links.inbox.is_finished() && self.is_settled() {
                 return unflushed;
             }
-            let deadline = *self.links.deadline.borrow_and_update();
-            if deadline.is_some_and(|deadline| deadline <= now()) {
+            let of_host = *self.links.deadline.borrow_and_update();
+            let deadline = [of_host, self.leave_by].into_iter().flatten().min();
+            let gives_up = self.paused.is_some() && self.unanswered == 0 && self.links.inbox.is_finished();
+            if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return unflushed;
             }
-            self.wait(deadline).await;
+            self.wait(deadline, of_host.is_none()).await;
         }
     }
 
-    async fn wait(&mut self, deadline: Option<Instant>) {
-        let next_due = self.table.next_due_at().filter(|_| !self.blocked && self.shaping.stopped().is_none());
+    async fn wait(&mut self, deadline: Option<Instant>, host_may_end: bool) {
+        let next_due = self.table.next_due_at().filter(|_| !self.blocked && !self.stands_still());
         let numbers_at = self.shaping.numbers_at();
         let (mut came, mut has_room) = (None, false);
         tokio::select! {
@@ -171,7 +149,7 @@ impl Tenant {
             () = sleep_until(next_due) => {}
             () = sleep_until(numbers_at), if numbers_at.is_some() => {}
             () = sleep_until(deadline) => {}
-            _ = self.links.deadline.changed(), if deadline.is_none() => {}
+            _ = self.links.deadline.changed(), if host_may_end => {}
         }
         self.blocked &= !has_room;
         if let Some(answer) = came {
@@ -205,14 +183,39 @@ impl Tenant {
         self.links.status.quotes_arrived(arrived);
     }
 
-    fn change_chain(&mut self) {
-        while let Ok(change) = self.links.chain_changes.try_recv() {
-            self.shaping.change(change.chain);
-            if self.shaping.maps() && self.keys.is_none() {
-                self.keys = Some(Keys::new(Keys::MOST));
+    fn heed_brake(&mut self) {
+        let version = self.links.brake.version();
+        if version != self.brake_version {
+            self.brake_version = version;
+            self.paused = self.links.brake.reason();
+            self.links.status.set_paused(self.paused.clone());
+        }
+    }
+
+    /// True while no new documents are made.
+    fn stands_still(&self) -> bool {
+        self.paused.is_some() || self.shaping.stopped().is_some()
+    }
+
+    fn take_changes(&mut self) {
+        while let Ok(change) = self.links.changes.try_recv() {
+            let TenantChange { plan, chain, leave_by, taken } = change;
+            if plan.per_symbol_min_interval != self.plan.per_symbol_min_interval {
+                self.table.set_interval(plan.per_symbol_min_interval, now());
             }
+            if plan.rate != self.plan.rate {
+                self.share.set_rate(plan.rate);
+            }
+            self.plan = plan;
+            if let Some(chain) = chain {
+                self.shaping.change(chain);
+                if self.shaping.maps() && self.keys.is_none() {
+                    self.keys = Some(Keys::new(Keys::MOST));
+                }
+            }
+            self.leave_by = leave_by.or(self.leave_by);
             // Nobody may be waiting for it any more.
-            let _ = change.taken.send(());
+            let _ = taken.send(());
         }
     }
 
@@ -223,6 +226,7 @@ impl Tenant {
     }
 
     fn take_answer(&mut self, answer: Answer) {
+        self.unanswered = self.unanswered.saturating_sub(1);
         self.links.status.write_answered(&answer.outcome);
         let slot = answer.ticket;
         if let (Some(latencies), Some(received)) = (&self.links.latencies, self.attempts.received_time(slot))
@@ -244,9 +248,16 @@ impl Tenant {
     }
 
     fn write_what_is_allowed(&mut self) {
-        let due = if self.shaping.stopped().is_some() { 0 } else { self.table.due(now()) };
-        let wanted = if self.blocked { 0 } else { due + self.ready.len() };
-        self.share.want(wanted);
+        let due = if self.stands_still() { 0 } else { self.table.due(now()) };
+        let held_back = self.blocked || self.paused.is_some();
+        self.share.want(if held_back { 0 } else { due + self.ready.len() });
+        if self.paused.is_some() {
+            // Tokens of before the pause are for those who may write.
+            while self.share.take() {
+                self.share.refund();
+            }
+            return;
+        }
         while self.share.take() {
             let Ok(permit) = self.links.writes.clone().try_reserve_owned() else {
                 self.blocked = true;
@@ -262,6 +273,7 @@ impl Tenant {
                 ticket: slot,
                 answer_to: self.answer_to.clone(),
             });
+            self.unanswered += 1;
             self.links.status.write_attempted();
             if let (Some(latencies), Some(received)) = (&self.links.latencies, self.attempts.received_time(slot)) {
                 latencies.to_sink.record(received, unix_now());

@@ -4,20 +4,10 @@ use std::time::{Duration, Instant};
 
 use quotegate_plugin::{Mapped, PluginChain, PluginSnapshot, StopTenant};
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol};
-use tokio::sync::oneshot;
 
 use super::TenantPlan;
 use super::document::default_document;
 use crate::budget::now;
-
-/// A chain that takes the place of a tenant's current one. It has been started already.
-#[derive(Debug)]
-pub struct ChainChange {
-    /// `None`: the tenant has no plugins any more.
-    pub chain: Option<PluginChain>,
-    /// Told once the new chain has the next quote.
-    pub taken: oneshot::Sender<()>,
-}
 
 /// The plugins between a tenant's quotes and its documents, if it has any.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quotegate_plugin::{PluginSnapshot, PluginState, StopTenant};
 use quotegate_quote::{Symbol, UnixNanos};
@@ -22,8 +22,10 @@ pub struct TenantStatus {
     in_flight: AtomicU64,
     last_quote_time: AtomicI64,
     ended: AtomicBool,
+    leaving: AtomicBool,
     last: Mutex<Last>,
     plugins: Mutex<Plugins>,
+    paused: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,8 @@ pub struct TenantSnapshot {
     pub plugins: Vec<PluginSnapshot>,
     /// Why the tenant stands still, if a plugin has stopped it.
     pub stopped: Option<String>,
+    /// Who has paused the tenant's writes.
+    pub paused: Option<String>,
 }
 
 impl TenantSnapshot {
@@ -120,6 +124,10 @@ impl TenantStatus {
         *self.plugins.lock().unwrap_or_else(PoisonError::into_inner) = Plugins { snapshots, stopped };
     }
 
+    pub(super) fn set_paused(&self, reason: Option<Arc<str>>) {
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     pub(super) fn write_attempted(&self) {
         self.attempted.fetch_add(1, Relaxed);
     }
@@ -146,6 +154,16 @@ impl TenantStatus {
 
     pub(super) fn set_ended(&self) {
         self.ended.store(true, Relaxed);
+    }
+
+    /// Says that the tenant is not in the settings any more.
+    pub(crate) fn set_leaving(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// True if the tenant ends because it was removed.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     /// True when the tenant's task has nothing more to do.
@@ -178,6 +196,7 @@ impl TenantStatus {
             problem: last.problem.clone(),
             plugins,
             stopped,
+            paused: self.paused.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned),
         }
     }
 

@@ -1,11 +1,20 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
+mod changing;
+
 use super::*;
+use crate::budget::Budget;
+use crate::inbox::Inbox;
+use crate::pause::Brake;
 use proptest::prelude::*;
-use quotegate_plugin::{Collections, EngineSettings, OnError, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin};
-use quotegate_quote::{Quote, QuoteColumns, Value};
+use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::{
+    Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
+};
+use quotegate_quote::{Quote, QuoteColumns, TenantId, Value};
 use std::collections::HashMap;
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +29,11 @@ struct Room {
     sink: JoinHandle<Vec<Attempt>>,
     stop: CancellationToken,
     named: u32,
-    chains: mpsc::UnboundedSender<ChainChange>,
+    changes: mpsc::UnboundedSender<TenantChange>,
+    plan: TenantPlan,
     doorbell: Arc<Notify>,
+    brake: Arc<Brake>,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -73,9 +85,17 @@ fn engine() -> PluginEngine {
 
 impl Room {
     fn change(&self, chain: PluginChain) {
+        self.send(self.plan.clone(), Some(Some(chain)), None);
+    }
+
+    fn send(&self, plan: TenantPlan, chain: Option<Option<PluginChain>>, leave_by: Option<Instant>) {
         let (taken, _) = oneshot::channel();
-        self.chains.send(ChainChange { chain: Some(chain), taken }).unwrap();
+        self.changes.send(TenantChange { plan, chain, leave_by, taken }).unwrap();
         self.doorbell.notify_one();
+    }
+
+    fn pause(&self) {
+        self.brake.set(Some("a test".into()));
     }
 
     fn open(interval: Duration, rate: Rate, script: Script) -> Self {
@@ -101,17 +121,20 @@ impl Room {
             collection: "live_quotes".into(),
             retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
         };
-        let (chains, chain_changes) = mpsc::unbounded_channel();
-        let (status_seen, bell) = (status.clone(), doorbell.clone());
+        let (changes, changes_seen) = mpsc::unbounded_channel();
+        let plan_seen = plan.clone();
+        let (status_seen, bell, budget_seen) = (status.clone(), doorbell.clone(), budget.clone());
+        let brake = Arc::new(Brake::new(doorbell.clone()));
         let links = Links {
             inbox: inbox.clone(),
+            brake: brake.clone(),
             doorbell,
             budget,
             writes,
             status,
             deadline: deadline_seen,
             latencies: None,
-            chain_changes,
+            changes: changes_seen,
         };
         let (task, status) = (tokio::spawn(Tenant::new(plan, chain, links).run()), status_seen);
         let sink = tokio::spawn(async move {
@@ -128,7 +151,20 @@ impl Room {
             }
             attempts
         });
-        Self { inbox, status, deadline, task, sink, stop, named: 0, chains, doorbell: bell }
+        Self {
+            inbox,
+            status,
+            deadline,
+            task,
+            sink,
+            stop,
+            named: 0,
+            changes,
+            plan: plan_seen,
+            doorbell: bell,
+            brake,
+            budget: budget_seen,
+        }
     }
 
     fn quote(&mut self, slot: u32, event_time: i64) {

@@ -138,6 +138,15 @@ impl Emulator {
         rows.iter().filter_map(|row| row.get("document").cloned()).collect()
     }
 
+    /// Makes or replaces the document at `path`, with typed fields as [`Emulator::document`] gives them.
+    pub fn set(&self, project: &str, path: &str, fields: &Value) {
+        let documents = format!("projects/{project}/databases/(default)/documents");
+        let write = json!({"writes": [{"update": {"name": format!("{documents}/{path}"), "fields": fields}}]});
+        let answer = http::post(&self.host(), &format!("/v1/{documents}:commit"), &write.to_string());
+        let answer = answer.expect("the emulator answers");
+        assert!(answer.contains("commitTime"), "{answer}");
+    }
+
     fn get(&self, project: &str, path: &str) -> Option<Value> {
         let path = path.replace('%', "%25");
         let body = http::get(&self.host(), &format!("/v1/projects/{project}/databases/(default)/documents/{path}"))?;

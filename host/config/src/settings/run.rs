@@ -68,6 +68,10 @@ pub struct RunSettings {
     pub watch_interval: Option<Duration>,
     /// A name of this process in heartbeats and logs; `None`: one is made up.
     pub instance: Option<String>,
+    /// Nothing is written but heartbeats.
+    pub paused: bool,
+    /// How often the document `ops/ingest_control` is read, which pauses too; `None`: never.
+    pub control_interval: Option<Duration>,
 }
 
 const INSTANCE: Text = Text { expects: "one word such as \"host-a\"", rule: rule::one_word };
@@ -91,11 +95,20 @@ impl RunSettings {
             ZeroIsOff { form: Span::seconds(0.1, 86_400.0), meaning: "only on SIGHUP" },
         );
         let instance = key("instance", "A name of this process in heartbeats and logs; else one is made up.", INSTANCE);
+        let paused =
+            key("paused", "Write nothing but heartbeats, which say so. Counts at once when it is reloaded.", Flag);
+        let control = key(
+            "control_interval_s",
+            "How often the Firestore document ops/ingest_control is read, which pauses writing. Each time is one read.",
+            ZeroIsOff { form: Span::seconds(0.1, 3600.0), meaning: "never" },
+        );
         Self {
             stop_after: from.read(stop.named(&["STOP_AFTER_SECONDS"]), None),
             shutdown_grace: from.read(grace, Duration::from_secs(8)),
             watch_interval: from.read(watch, Some(Duration::from_secs(5))),
             instance: from.read_optional(instance, "\"host-a\""),
+            paused: from.read(paused, false),
+            control_interval: from.read(control, Some(Duration::from_secs(10))),
         }
     }
 }

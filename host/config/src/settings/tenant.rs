@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use quotegate_quote::{Symbol, TenantId};
 
-use crate::form::{Number, Plugins, Span, Symbols, Text, Whole, ZeroIsOff, rule};
+use crate::form::{Flag, Number, Plugins, Span, Symbols, Text, Whole, ZeroIsOff, rule};
 use crate::key::{KeyPath, TENANT_DEFAULTS, TENANTS, key};
 use crate::reader::Reader;
 use crate::{Origin, PluginSettings, Problem};
@@ -22,6 +22,8 @@ pub struct TenantSettings {
     pub collection: String,
     /// Its plugins, in order.
     pub plugins: Vec<PluginSettings>,
+    /// Nothing of it is written but its heartbeat.
+    pub paused: bool,
 }
 
 /// What a tenant wants.
@@ -51,6 +53,7 @@ struct Rules {
     burst: u32,
     collection: String,
     plugins: Vec<PluginSettings>,
+    paused: bool,
 }
 
 const COLLECTION: Text = Text { expects: "a collection's id such as \"live_quotes\"", rule: rule::firestore_id };
@@ -64,6 +67,7 @@ impl Rules {
             burst: 40,
             collection: "live_quotes".into(),
             plugins: Vec::new(),
+            paused: false,
         }
     }
 
@@ -89,6 +93,8 @@ impl Rules {
             .named(&["FIRESTORE_LIVE_QUOTES_COLLECTION", "FIRESTORE_LATEST_COLLECTION"]);
         let plugins =
             key("plugins", "Components that filter the tenant's quotes and map their fields, in order.", Plugins);
+        let paused =
+            key("paused", "Write nothing of the tenant but its heartbeat. Counts at once when it is reloaded.", Flag);
         Self {
             symbols: from.read(symbols.named(&["MONITORED_SYMBOLS", "ALPACA_SYMBOLS"]), inherited.symbols),
             per_symbol_min_interval: from
@@ -97,6 +103,7 @@ impl Rules {
             burst: from.read(burst, inherited.burst),
             collection: from.read(collection, inherited.collection),
             plugins: from.read(plugins, inherited.plugins),
+            paused: from.read(paused, inherited.paused),
         }
     }
 
@@ -109,6 +116,7 @@ impl Rules {
             rate: self.writes_per_second.map(|per_second| WriteRate { per_second, burst }),
             collection: self.collection,
             plugins: self.plugins,
+            paused: self.paused,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The sink that is Firestore: one `BatchWrite` request a batch, a status for each document.
 
 mod connect;
+mod control;
 mod encode;
 
 pub use connect::{ConnectProblem, FirestoreSettings, install_crypto_provider};
+pub use control::{Control, ControlProblem};
 
 use std::time::Duration;
 
