@@ -19,6 +19,7 @@
 //! | pause | [`pause`] | the kill switch: who may not write, and who says so |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`] | health, metrics, state over HTTP |
+//! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
 //!
@@ -26,6 +27,7 @@
 
 pub mod budget;
 pub mod cli;
+mod estimate;
 pub mod heartbeat;
 pub mod host;
 pub mod inbox;

@@ -7,6 +7,7 @@
 
 mod check;
 mod demo;
+mod estimate;
 mod progress;
 mod record;
 mod run;
@@ -34,6 +35,7 @@ Examples:
   quotegate demo                                        see it work, with no account and no settings
   TENANT_ID=local DRY_RUN=1 quotegate run               a dry run of one tenant on simulated quotes
   quotegate check --config config/quotegate.toml        what would be used, and where each value comes from
+  quotegate estimate --config config/quotegate.toml     how many writes a day that can be, and their cost
   quotegate run --config config/quotegate.toml          the ingest host itself
 
 Exit codes: 0 done, 1 failed while running, 2 bad settings or usage.";
@@ -46,6 +48,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Read every setting, connect nowhere, and print what would be used and why
     Check(check::CheckArgs),
+    /// Count the document writes of a day, from the settings and a recording, and what they cost
+    Estimate(estimate::EstimateArgs),
     /// Run until the first successful write, or fail after a while; the last line is PASS or FAIL
     Smoke(smoke::SmokeArgs),
     /// Serve the Alpaca stream protocol with made-up quotes
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
             Verb::Run(args) => run::run(args).await,
             Verb::Demo(args) => demo::demo(args).await,
             Verb::Check(args) => check::check(&args).await,
+            Verb::Estimate(args) => estimate::run(args).await,
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,

@@ -270,7 +270,7 @@ async fn terms(
 }
 
 /// All tenants of these settings, in their order, with their plugins started.
-pub(super) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
+pub(crate) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
     let mut newcomers = Vec::with_capacity(settings.tenants.len());
     for tenant in &settings.tenants {
         let (terms, codes) = terms(plugins, tenant, &settings.sink).await?;

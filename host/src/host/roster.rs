@@ -66,18 +66,18 @@ pub(super) struct Member {
 
 /// What makes one tenant differ from another.
 #[derive(Clone, PartialEq)]
-pub(super) struct Terms {
-    pub(super) plan: TenantPlan,
-    pub(super) wanted: Wanted,
-    pub(super) recipe: Recipe,
+pub(crate) struct Terms {
+    pub(crate) plan: TenantPlan,
+    pub(crate) wanted: Wanted,
+    pub(crate) recipe: Recipe,
 }
 
 /// A tenant that is ready to come in.
-pub(super) struct Newcomer {
-    pub(super) terms: Terms,
-    pub(super) chain: Option<PluginChain>,
+pub(crate) struct Newcomer {
+    pub(crate) terms: Terms,
+    pub(crate) chain: Option<PluginChain>,
     /// It was here a moment ago.
-    pub(super) hold_until: Option<std::time::Instant>,
+    pub(crate) hold_until: Option<std::time::Instant>,
 }
 
 /// Another way to be for a tenant that is in.

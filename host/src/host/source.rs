@@ -162,7 +162,7 @@ impl Work {
 }
 
 /// A recorded frame as the feed wants to see it.
-struct Played(RecordedFrame);
+pub(crate) struct Played(pub(crate) RecordedFrame);
 
 impl quotegate_feed::RecordedFrame for Played {
     fn received_time(&self) -> UnixNanos {
