@@ -152,6 +152,7 @@ fn tenants_come_change_and_go_on_one_connection() {
         symbols = ["AAPL", "SPY", "TSLA"]
         [tenants.globex]
         symbols = ["SPY"]
+        collection = "board"
         [tenants.initech]
         symbols = ["QQQ"]
         "#,
@@ -160,6 +161,9 @@ fn tenants_come_change_and_go_on_one_connection() {
     sim.send("AAPL", &Quote { event_time: TIME, ..quote(9.0) });
     sim.send("QQQ", &quote(3.0));
     house.wait_for_bid("initech", "QQQ", 3.0);
+    sim.send("SPY", &quote(5.0));
+    eventually("a quote in the new collection", || emulator.document(house.project, "tenants/globex/board/SPY"));
+    assert_eq!(house.bid("globex", "SPY"), Some(2.0));
     eventually("the older quote", || {
         let tenants = house.tenants()?;
         (tenants[0]["older"] == 1 && tenants[0]["dirty"] == 0 && tenants[0]["in_flight"] == 0).then_some(())
@@ -260,4 +264,35 @@ fn a_bad_file_changes_nothing_and_what_needs_a_restart_is_named() {
     let ended = host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(house.bid("acme", "QQQ"), None);
+}
+
+#[test]
+fn a_tenants_file_that_comes_and_goes_is_noticed_without_a_signal() {
+    let sim = Sim::quiet();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quotegate.toml");
+    std::fs::write(&file, "[run]\nwatch_interval_s = 0.1\n[tenants.acme]\nsymbols = [\"SPY\"]\n").unwrap();
+    let mut host = Running::start(
+        quotegate(["run", "--dry-run", "--config"])
+            .arg(&file)
+            .env("ALPACA_KEY_ID", "key")
+            .env("ALPACA_SECRET_KEY", "secret")
+            .env("QUOTEGATE_FEED__SOURCE", "alpaca")
+            .env("QUOTEGATE_FEED__URL", sim.url()),
+    );
+    sim.wait_for_symbols(&["SPY"]);
+    let tenants = folder.path().join("tenants");
+    std::fs::create_dir(&tenants).unwrap();
+    let draft = folder.path().join("draft");
+    std::fs::write(&draft, "symbols = [\"QQQ\"]\n").unwrap();
+    std::fs::rename(&draft, tenants.join("globex.toml")).unwrap();
+    host.wait_for("a new tenant", |line| line["event_type"] == "tenant_added" && line["tenant"] == "globex");
+    sim.wait_for_symbols(&["QQQ", "SPY"]);
+    std::fs::remove_file(tenants.join("globex.toml")).unwrap();
+    let removed = host.wait_for_event("tenant_removed");
+    assert_eq!((&removed["tenant"], &removed["unflushed"]), (&json!("globex"), &json!(0)));
+    sim.wait_for_symbols(&["SPY"]);
+    assert_eq!(sim.handle().connections(), 1);
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
 }

@@ -69,6 +69,13 @@ pub struct Recipe {
     components: Vec<Sha256Hash>,
 }
 
+impl Recipe {
+    /// True for a tenant without plugins.
+    pub fn is_empty(&self) -> bool {
+        self.plugins.is_empty()
+    }
+}
+
 /// Makes chains. Each component is compiled once, however many tenants use it.
 #[derive(Debug)]
 pub struct Plugins {

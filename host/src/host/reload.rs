@@ -154,7 +154,8 @@ impl Reloader {
             match running.get(&tenant.id) {
                 Some(old) if *old == terms => {}
                 Some(old) => {
-                    let chain = if old.recipe == terms.recipe {
+                    let has_none = old.recipe.is_empty() && terms.recipe.is_empty();
+                    let chain = if has_none || old.recipe == terms.recipe {
                         None
                     } else {
                         Some(self.plugins.chain(&tenant.id, &terms.recipe, codes).await?)
