@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// Hands out write tokens to tenants in turn.
 #[derive(Debug)]
 pub struct Budget {
+    limit: Rate,
     inner: Mutex<Inner>,
     /// Rung when the time of the next grant may have come nearer.
     wants_changed: Notify,
@@ -42,7 +43,11 @@ impl Budget {
     /// A full budget. [`Budget::run`] must run for tokens to arrive later.
     pub fn new(global: Rate) -> Arc<Self> {
         let pacer = Pacer::new(global, now());
-        Arc::new(Self { inner: Mutex::new(Inner { pacer, shares: Vec::new() }), wants_changed: Notify::new() })
+        Arc::new(Self {
+            limit: global,
+            inner: Mutex::new(Inner { pacer, shares: Vec::new() }),
+            wants_changed: Notify::new(),
+        })
     }
 
     /// Adds a tenant, which is rung when it gets a token.
@@ -52,6 +57,11 @@ impl Budget {
         let lane = inner.pacer.add_lane(own, now());
         inner.shares.push(granted.clone());
         Share { budget: self.clone(), lane, granted }
+    }
+
+    /// What all tenants may write together.
+    pub fn limit(&self) -> Rate {
+        self.limit
     }
 
     /// Whole tokens in the global bucket.

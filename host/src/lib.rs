@@ -17,7 +17,7 @@
 //! | plugin | `quotegate-plugin`, [`plugins`] | components: compiled, limited, started, called |
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
-//! | ops | `ops`, [`latency`] | health, metrics, state over HTTP |
+//! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
 //!
@@ -29,6 +29,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod inbox;
 pub mod latency;
+pub mod liveness;
 pub mod log;
 mod ops;
 pub mod plugins;

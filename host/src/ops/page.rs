@@ -1,0 +1,19 @@
+//! The page: three files in the program, and nothing from elsewhere. It holds no secret, so it needs no token; what it
+//! shows comes from `/api/events`, which does.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
+        .route("/page.css", file("text/css; charset=utf-8", include_str!("page/page.css")))
+        .route("/page.js", file("text/javascript; charset=utf-8", include_str!("page/page.js")))
+        .route("/favicon.svg", file("image/svg+xml", include_str!("page/favicon.svg")))
+}
+
+fn file<S: Clone + Send + Sync + 'static>(kind: &'static str, text: &'static str) -> axum::routing::MethodRouter<S> {
+    get(async move || ([(header::CONTENT_TYPE, kind)], text).into_response())
+}
