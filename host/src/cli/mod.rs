@@ -9,11 +9,15 @@ mod check;
 mod demo;
 mod progress;
 mod record;
+mod remote;
 mod run;
 mod settings;
 mod signals;
 mod sim;
 mod smoke;
+mod status;
+mod terminal;
+mod top;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,7 @@ Examples:
   TENANT_ID=local DRY_RUN=1 quotegate run               a dry run of one tenant on simulated quotes
   quotegate check --config config/quotegate.toml        what would be used, and where each value comes from
   quotegate run --config config/quotegate.toml          the ingest host itself
+  quotegate status                                      is the host on this machine well?
 
 Exit codes: 0 done, 1 failed while running, 2 bad settings or usage.";
 
@@ -52,6 +57,10 @@ enum Verb {
     Sim(sim::SimArgs),
     /// Write the feed's frames with their arrival times to a file, for replay
     Record(record::RecordArgs),
+    /// Say whether a running host is well, and why if it is not
+    Status(status::StatusArgs),
+    /// Watch a running host in the terminal
+    Top(top::TopArgs),
 }
 
 /// How a verb went wrong, as far as the exit code goes.
@@ -88,6 +97,8 @@ pub fn main() -> ExitCode {
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,
+            Verb::Status(args) => status::status(args).await,
+            Verb::Top(args) => top::top(args).await,
         }
     });
     // Nothing may outlive its verb, not even a blocked look-up of a host name.

@@ -36,6 +36,8 @@ pub struct RecentError {
     pub event_type: Option<String>,
     /// What the log line says.
     pub message: String,
+    /// The line's other texts, as in `tenant=acme plugin=map`. Numbers are left out: they would make every line a new one.
+    pub details: String,
     /// How often it was said since it was first said, as far as it is remembered.
     pub count: u64,
 }
@@ -69,7 +71,8 @@ impl Recent {
 
     fn add(&mut self, mut error: RecentError) {
         let same = |held: &RecentError| {
-            (held.severity, &held.event_type, &held.message) == (error.severity, &error.event_type, &error.message)
+            let of = |error: &RecentError| (error.severity, error.event_type.clone());
+            of(held) == of(&error) && held.message == error.message && held.details == error.details
         };
         if let Some(at) = self.errors.iter().position(same)
             && let Some(held) = self.errors.remove(at)
@@ -99,7 +102,8 @@ impl<S: Subscriber> Layer<S> for Keep {
         let mut said = Said::default();
         event.record(&mut said);
         let time = UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX);
-        recent.add(RecentError { time, severity, event_type: said.event_type, message: said.message, count: 1 });
+        let Said { event_type, message, details } = said;
+        recent.add(RecentError { time, severity, event_type, message, details, count: 1 });
     }
 }
 
@@ -107,22 +111,38 @@ impl<S: Subscriber> Layer<S> for Keep {
 struct Said {
     event_type: Option<String>,
     message: String,
+    details: String,
+}
+
+impl Said {
+    fn text(&mut self, field: &Field, value: String) {
+        match field.name() {
+            "event_type" => self.event_type = Some(value),
+            "message" => self.message = shortened(value),
+            name => {
+                let between = if self.details.is_empty() { "" } else { " " };
+                self.details = shortened(format!("{}{between}{name}={value}", self.details));
+            }
+        }
+    }
 }
 
 impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.message = shortened(format!("{value:?}"));
-        }
+        self.text(field, format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "event_type" => self.event_type = Some(value.to_owned()),
-            "message" => self.message = shortened(value.to_owned()),
-            _ => {}
-        }
+        self.text(field, value.to_owned());
     }
+
+    fn record_i64(&mut self, _: &Field, _: i64) {}
+
+    fn record_u64(&mut self, _: &Field, _: u64) {}
+
+    fn record_f64(&mut self, _: &Field, _: f64) {}
+
+    fn record_bool(&mut self, _: &Field, _: bool) {}
 }
 
 fn shortened(mut text: String) -> String {
@@ -136,9 +156,11 @@ fn shortened(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing_subscriber::layer::SubscriberExt;
 
     fn error(message: &str, time: UnixNanos) -> RecentError {
-        RecentError { time, severity: "ERROR", event_type: None, message: message.to_owned(), count: 1 }
+        let (severity, message, details) = ("ERROR", message.to_owned(), String::new());
+        RecentError { time, severity, event_type: None, message, details, count: 1 }
     }
 
     #[test]
@@ -153,6 +175,20 @@ mod tests {
         }
         assert_eq!(recent.errors.len(), MOST);
         assert!(recent.errors.iter().all(|held| held.message != "a"));
+    }
+
+    #[test]
+    fn a_line_keeps_its_texts_and_not_its_numbers() {
+        let registry = tracing_subscriber::registry().with(Keep);
+        tracing::subscriber::with_default(registry, || {
+            tracing::warn!(event_type = "kept_test", tenant = "acme", quotes = 5, problem = %"no", "it {}", "failed");
+            tracing::info!(event_type = "kept_test", "not kept");
+        });
+        let kept: Vec<_> =
+            recent_errors().into_iter().filter(|held| held.event_type.as_deref() == Some("kept_test")).collect();
+        let said = |held: &RecentError| (held.severity, held.message.clone(), held.details.clone());
+        let expected = ("WARNING", "it failed".to_owned(), "tenant=acme problem=no".to_owned());
+        assert_eq!(kept.iter().map(said).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

@@ -105,8 +105,8 @@ fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) 
     let wants_state = |listener: &Listener| with_state || listener.version.is_none();
     let state =
         listeners.iter().any(wants_state).then(|| event("state", &state::short_json(&status.snapshot(), TENANTS)));
-    // Listeners of one tenant mostly know the same.
-    let mut quotes: BTreeMap<(TenantId, Option<u64>), Option<(Bytes, u64)>> = BTreeMap::new();
+    // Listeners of one tenant mostly know the same, so what they get is made once.
+    let mut quotes: BTreeMap<(TenantId, Option<u64>), Option<Changes>> = BTreeMap::new();
     listeners.retain_mut(|listener| {
         let mut parts = Vec::new();
         if wants_state(listener) {
@@ -116,9 +116,9 @@ fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) 
         if let Some(tenant) = &listener.tenant {
             let known = (tenant.clone(), listener.version);
             let changes = quotes.entry(known).or_insert_with(|| changes(status, tenant, listener.version));
-            if let Some((bytes, newest)) = changes {
-                parts.push(bytes.clone());
-                version = *newest;
+            if let Some(changes) = changes {
+                parts.push(changes.event.clone());
+                version = changes.version;
             }
         }
         listener.version = Some(version);
@@ -127,8 +127,14 @@ fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) 
     });
 }
 
+/// An event, and the version of the board that it leads to.
+struct Changes {
+    event: Bytes,
+    version: u64,
+}
+
 /// What changed on a tenant's board, if anything; asks the tenant for what comes with the next update.
-fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Option<(Bytes, u64)> {
+fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Option<Changes> {
     let (_, found) = status.tenants.iter().find(|(id, _)| id == tenant)?;
     found.board().ask();
     let changes = found.board().changed_since(version.unwrap_or(0));
@@ -142,7 +148,7 @@ fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Opti
         "symbols": changes.symbols,
         "rows": rows,
     });
-    Some((event("quotes", &data.to_string()), changes.version))
+    Some(Changes { event: event("quotes", &data.to_string()), version: changes.version })
 }
 
 fn row(row: &BoardRow) -> Value {

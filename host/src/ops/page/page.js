@@ -114,7 +114,7 @@ function lost(problem) {
   $("main").classList.add("old");
   const since = clock(view.gone.since);
   $("gone").hidden = !$("ask").hidden;
-  const what = view.gone.heard ? `The host is gone since ${since}` : "The host cannot be watched";
+  const what = view.gone.heard ? `The host has been gone since ${since}` : "The host cannot be watched";
   const old = view.gone.heard ? " What you see below is old." : "";
   // Said once: an alert is read aloud whenever it changes.
   write($("gone"), `${what}: ${problem}.${old} This page looks for it again and again.`);
@@ -313,10 +313,11 @@ function showState() {
   write($("dirty-more"), `${count(sum("due")(state))} of them due, ${count(sum("in_flight")(state))} in flight`);
 
   const bounds = state.latency_bounds_seconds;
-  write($("latency"), quantiles(bounds, "tick_to_commit"));
-  write($("latency-more"), `to the sink ${quantiles(bounds, "tick_to_sink")}`);
+  const [half, most] = quantiles(bounds, "tick_to_commit");
+  write($("latency"), half);
+  write($("latency-more"), `99 % ${most}; half of them to the sink ${quantiles(bounds, "tick_to_sink")[0]}`);
 
-  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "nothing sent" : "takes documents");
+  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "works");
   $("sink").className = sink.failing ? "bad" : "";
   write($("sink-more"), sink.failing && sink.last_error ? sink.last_error
     : `${count(sink.written)} written, ${count(sink.retried)} sent again, ${count(sink.refused)} refused`);
@@ -379,8 +380,9 @@ function showPlugins(tenants) {
     cells(row, several ? `${id} · ${plugin.name}` : plugin.name, [
       ["State", [badge(plugin.state, plugin.state)], plugin.last_problem],
       ["Quotes", count(plugin.quotes_seen)],
-      ["Kept", count(plugin.quotes_kept)],
-      ["Documents", count(plugin.documents)],
+      // A filter keeps, a map makes documents; few do both.
+      ["Kept", plugin.quotes_kept || !plugin.documents ? count(plugin.quotes_kept) : "–"],
+      ["Documents", plugin.documents || !plugin.quotes_kept ? count(plugin.documents) : "–"],
       ["A quote", each],
       ["Of a core", seconds === null ? "–" : `${short(seconds * 100)} %`],
       ["Memory", `${short(plugin.memory_bytes / 1_048_576)} MiB`],
@@ -391,7 +393,7 @@ function showPlugins(tenants) {
 
 function showErrors(errors) {
   $("no-errors").hidden = errors.length > 0;
-  keyed($("errors"), errors, (error) => error.severity + error.event_type + error.message, (item, error) => {
+  keyed($("errors"), errors, (error) => [error.severity, error.event_type, error.message, error.details].join(), (item, error) => {
     if (!item.firstChild) {
       const text = document.createElement("span");
       text.className = "text";
@@ -399,7 +401,8 @@ function showErrors(errors) {
     }
     const [time, , text] = item.children;
     write(time, clock(error.time / 1e6));
-    write(text, `${error.message}${error.count > 1 ? ` (${count(error.count)} times)` : ""}`);
+    const details = error.details ? ` · ${error.details}` : "";
+    write(text, `${error.message}${details}${error.count > 1 ? ` (${count(error.count)} times)` : ""}`);
   }, "li");
 }
 
@@ -445,7 +448,10 @@ function cells(row, name, wanted) {
     const why = document.createElement("span");
     why.className = "why";
     why.textContent = reason ?? "";
-    cell.replaceChildren(...content.flatMap((one) => [one, " "]), ...(reason ? [why] : []));
+    const badges = document.createElement("span");
+    badges.className = "badges";
+    badges.append(...content.flatMap((one) => [one, " "]));
+    cell.replaceChildren(badges, ...(reason ? [why] : []));
   });
 }
 
@@ -492,14 +498,13 @@ function quantiles(bounds, key) {
   const now = view.state[key].counts;
   const counts = now.map((all, at) => all - (view.past.length > 1 ? then[at] : 0));
   const all = counts.reduce((sum, one) => sum + one, 0);
-  if (all === 0) return "–";
+  if (all === 0) return ["–", "–"];
   const within = (part) => {
     let seen = 0;
     const at = counts.findIndex((one) => (seen += one) >= all * part);
     return at < bounds.length ? `≤ ${bounds[at] < 1 ? `${short(bounds[at] * 1000)} ms` : `${short(bounds[at])} s`}` : `> ${bounds.at(-1)} s`;
   };
-  const [half, most] = [within(0.5), within(0.99)];
-  return half === most ? half : `${half}, 99 % ${most}`;
+  return [within(0.5), within(0.99)];
 }
 
 const hostNow = () => Date.now() + view.offset;
