@@ -257,6 +257,7 @@ fn faults_are_seen() {
     send_until("a plugin in quarantine", &mut browser, &quarantine);
     assert!(browser.text("#plugins").contains("quarantined"), "{}", browser.text("#plugins"));
     send_until("the other tenant is well", &mut browser, &format!("{}.includes('running')", row("good")));
+    assert_eq!(browser.text("#reason"), "but tenant bad is degraded");
     browser.screenshot("page-quarantine");
 
     down.store(true, Relaxed);

@@ -102,7 +102,11 @@ impl<S: Subscriber> Layer<S> for Keep {
         let mut said = Said::default();
         event.record(&mut said);
         let time = UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX);
-        let Said { event_type, message, details } = said;
+        let Said { event_type, message, others } = said;
+        // What the sentence says already need not be said again.
+        let others = others.iter().filter(|(_, value)| !message.contains(value.as_str()));
+        let details: Vec<_> = others.map(|(name, value)| format!("{name}={value}")).collect();
+        let details = shortened(details.join(" "));
         recent.add(RecentError { time, severity, event_type, message, details, count: 1 });
     }
 }
@@ -111,7 +115,7 @@ impl<S: Subscriber> Layer<S> for Keep {
 struct Said {
     event_type: Option<String>,
     message: String,
-    details: String,
+    others: Vec<(&'static str, String)>,
 }
 
 impl Said {
@@ -119,10 +123,7 @@ impl Said {
         match field.name() {
             "event_type" => self.event_type = Some(value),
             "message" => self.message = shortened(value),
-            name => {
-                let between = if self.details.is_empty() { "" } else { " " };
-                self.details = shortened(format!("{}{between}{name}={value}", self.details));
-            }
+            name => self.others.push((name, shortened(value))),
         }
     }
 }
@@ -181,7 +182,7 @@ mod tests {
     fn a_line_keeps_its_texts_and_not_its_numbers() {
         let registry = tracing_subscriber::registry().with(Keep);
         tracing::subscriber::with_default(registry, || {
-            tracing::warn!(event_type = "kept_test", tenant = "acme", quotes = 5, problem = %"no", "it {}", "failed");
+            tracing::warn!(event_type = "kept_test", tenant = "acme", quotes = 5, problem = %"no", said = "it", "it {}", "failed");
             tracing::info!(event_type = "kept_test", "not kept");
         });
         let kept: Vec<_> =

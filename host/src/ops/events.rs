@@ -107,7 +107,7 @@ fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) 
         listeners.iter().any(wants_state).then(|| event("state", &state::short_json(&status.snapshot(), TENANTS)));
     // Listeners of one tenant mostly know the same, so what they get is made once.
     let mut quotes: BTreeMap<(TenantId, Option<u64>), Option<Changes>> = BTreeMap::new();
-    listeners.retain_mut(|listener| {
+    send_each(listeners, |listener| {
         let mut parts = Vec::new();
         if wants_state(listener) {
             parts.extend(state.clone());
@@ -122,8 +122,15 @@ fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) 
             }
         }
         listener.version = Some(version);
-        parts.is_empty() && !listener.updates.is_closed()
-            || listener.updates.try_send(Bytes::from(parts.concat())).is_ok()
+        (!parts.is_empty()).then(|| Bytes::from(parts.concat()))
+    });
+}
+
+/// Sends everybody what is made for them, without waiting.
+fn send_each(listeners: &mut Vec<Listener>, mut make: impl FnMut(&mut Listener) -> Option<Bytes>) {
+    listeners.retain_mut(|listener| match make(listener) {
+        Some(update) => listener.updates.try_send(update).is_ok(),
+        None => !listener.updates.is_closed(),
     });
 }
 
@@ -167,4 +174,31 @@ fn row(row: &BoardRow) -> Value {
 /// JSON has no line breaks, so it is one line of data.
 fn event(name: &str, data: &str) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_keep_up_or_has_left_loses_the_place() {
+        let places = Arc::new(Semaphore::new(3));
+        let listener = || {
+            let (updates, received) = mpsc::channel(WAITING);
+            let place = places.clone().try_acquire_owned().unwrap();
+            (Listener { updates, tenant: None, version: None, _place: place }, received)
+        };
+        let ((quick, mut reads), (slow, does_not), (left, gone)) = (listener(), listener(), listener());
+        let mut listeners = vec![quick, slow, left];
+        drop(gone);
+        for round in 0..=WAITING {
+            send_each(&mut listeners, |_| Some(Bytes::from("x")));
+            assert_eq!(reads.try_recv().unwrap(), "x");
+            assert_eq!(listeners.len(), if round < WAITING { 2 } else { 1 });
+        }
+        assert_eq!((places.available_permits(), does_not.len()), (2, WAITING));
+        drop(reads);
+        send_each(&mut listeners, |_| None);
+        assert!(listeners.is_empty());
+    }
 }

@@ -338,7 +338,16 @@ function showBadge() {
     // For those who hear the page: the word when it changes, not every number.
     write($("said"), `${word}${verdict.reason ? `: ${verdict.reason}` : ""}`);
   }
-  write($("reason"), verdict.reason ?? "");
+  write($("reason"), verdict.reason ?? trouble());
+}
+
+/** Quotes may be alive while a tenant is not well. */
+function trouble() {
+  const { tenants, tenant_count: all } = view.state;
+  const unwell = tenants.filter(({ status }) => status !== "running");
+  if (unwell.length === 0) return "";
+  const [{ id, status }] = unwell;
+  return unwell.length === 1 && all > 1 ? `but tenant ${id} is ${status}` : `but ${unwell.length} of ${all} tenants not running`;
 }
 
 function showTenants(tenants, all) {
