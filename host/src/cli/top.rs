@@ -116,10 +116,8 @@ fn view(past: &Past) -> Lines {
         Liveness::Stale => Style::Poor,
         Liveness::Offline => Style::Bad,
     };
-    let mut lines: Lines = vec![
-        (style, format!("{}  {}", now.liveness.state.as_str(), status::identity(now))),
-        (Style::Plain, overview(&rates)),
-    ];
+    let mut lines: Lines = vec![(style, format!("{}  {}", now.liveness.state.as_str(), status::identity(now)))];
+    lines.extend(overview(&rates).map(|line| (Style::Plain, line)));
     lines.push((Style::Plain, String::new()));
     lines.push((
         Style::Head,
@@ -153,21 +151,25 @@ fn view(past: &Past) -> Lines {
     lines.into_iter().map(|(style, line)| (style, printable(&line).replace('\n', " "))).collect()
 }
 
-fn overview(rates: &Rates<'_>) -> String {
+fn overview(rates: &Rates<'_>) -> [String; 2] {
     let now = rates.now;
     let since = Some(&rates.old.tick_to_commit);
-    format!(
-        "feed {} {}/s   writes {}/s of {}/s   {} dirty, {} due   sink {}   confirmed {}, 99 % {}",
+    let feed = format!(
+        "feed {} {} quotes/s   writes {}/s of {}/s   {} dirty, {} due",
         now.connection,
         rates.text(|state| Some(state.feed.quotes as f64)),
         rates.text(|state| Some(state.sum(|tenant| tenant.written) as f64)),
         now.write_limit.per_second,
         now.sum(|tenant| tenant.dirty),
         now.sum(|tenant| tenant.due),
+    );
+    let sink = format!(
+        "sink {}   half of the writes confirmed in {}, 99 % in {}",
         if now.sink.failing { "failing" } else { "works" },
         now.confirmed_within(0.5, since),
         now.confirmed_within(0.99, since),
-    )
+    );
+    [feed, sink]
 }
 
 fn tenant_line(rates: &Rates<'_>, tenant: &TenantState) -> (Style, String) {

@@ -181,7 +181,7 @@ function showQuote(quote, before) {
     quote.row.append(name);
     for (const key of COLUMNS) {
       const cell = document.createElement("td");
-      cell.className = ["bidSize", "askSize", "spread"].includes(key) ? "number wide" : "number";
+      cell.className = `number${["bidSize", "askSize", "spread"].includes(key) ? " wide" : ""}${["bid", "ask"].includes(key) ? " price" : ""}`;
       quote.row.append(cell);
     }
   }
@@ -237,8 +237,10 @@ function arrange() {
   }
   const cut = view.symbols > view.quotes.size ? `, the first of ${count(view.symbols)}` : "";
   write($("shown"), `${count(shown.length)} of ${count(view.quotes.size)} symbols${cut}`);
-  const none = view.quotes.size === 0 ? "No quote yet." : "No symbol with these letters.";
-  write($("no-rows"), shown.length === 0 ? none : "");
+  const came = view.state?.tenants.find(({ id }) => id === view.tenant)?.quotes > 0;
+  const none = came ? "No quote has passed the filters of this tenant yet." : "No quote yet.";
+  const unlike = "No symbol with these letters.";
+  write($("no-rows"), shown.length > 0 ? "" : view.quotes.size === 0 ? none : unlike);
 }
 
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
@@ -315,7 +317,8 @@ function showState() {
   const bounds = state.latency_bounds_seconds;
   const [half, most] = quantiles(bounds, "tick_to_commit");
   write($("latency"), half);
-  write($("latency-more"), `99 % ${most}; half of them to the sink ${quantiles(bounds, "tick_to_sink")[0]}`);
+  write($("latency-more"), half === "–" ? "no write in the last minute"
+    : `99 % ${most}; half of them to the sink ${quantiles(bounds, "tick_to_sink")[0]}`);
 
   write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "works");
   $("sink").className = sink.failing ? "bad" : "";
