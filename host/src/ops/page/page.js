@@ -1,101 +1,13 @@
-// Shows what /api/events sends. Everything that comes from there is untrusted text: it goes into text nodes only.
+// Shows what /api/events sends.
 
-const $ = (id) => document.getElementById(id);
-const TOKEN = "quotegate.token";
-/** No sign of the host for so long, and it is gone: it sends something every second or so. */
-const SILENCE = 10_000;
-/** As old as this is stale: the rule of the UIs. */
-const STALE = 30_000;
-/** Rates and latencies are those of so long. */
-const WINDOW = { rates: 5_000, latency: 60_000 };
+import { arrange, takeQuotes } from "./quotes.js";
+import { WINDOW, quantiles, rate, rateOf } from "./rates.js";
+import { choose, watch } from "./stream.js";
+import { $, ago, clock, count, short, view, write } from "./view.js";
 
-const view = {
-  state: null,
-  /** States of the last minute, for rates. */
-  past: [],
-  /** The host's clock minus ours. */
-  offset: 0,
-  tenant: decodeHash(),
-  quotes: new Map(),
-  symbols: 0,
-  sort: { key: "symbol", down: false },
-  search: "",
-  /** When the host was last heard, if it is gone. */
-  gone: null,
-};
-
-// ---- the stream ----------------------------------------------------------------------------------------------------
-
-/** Ends the stream that is there, so that the next one can ask for another tenant. */
-let again = new AbortController();
-
-async function watch() {
-  let pause = 500;
-  for (;;) {
-    again = new AbortController();
-    const chosen = again.signal;
-    let problem;
-    try {
-      problem = await listen(chosen, () => { pause = 500; });
-    } catch (error) {
-      problem = error instanceof TypeError ? "it does not answer" : String(error.message || error);
-    }
-    if (chosen.reason === "choice") continue;
-    lost(problem);
-    await new Promise((done) => setTimeout(done, pause));
-    pause = Math.min(pause * 2, 5_000);
-  }
-}
-
-/** Listens until the stream ends; gives what was wrong. */
-async function listen(chosen, heard) {
-  const silence = new AbortController();
-  let timer;
-  const alive = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Error("it says nothing")), SILENCE);
-  };
-  alive();
-  try {
-    const token = sessionStorage.getItem(TOKEN);
-    const query = view.tenant ? `?tenant=${encodeURIComponent(view.tenant)}` : "";
-    const answer = await fetch(`api/events${query}`, {
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.any([chosen, silence.signal]),
-    });
-    if (answer.status === 401) {
-      clearTimeout(timer);
-      await askForToken(token !== null);
-      return "a token was wanted";
-    }
-    if (answer.status === 404) {
-      view.tenant = null;
-      return "it has no such tenant any more";
-    }
-    if (!answer.ok) return (await answer.text()).trim() || `it answers ${answer.status}`;
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return "the connection has ended";
-      alive();
-      text += value;
-      const events = text.split("\n\n");
-      text = events.pop();
-      for (const event of events) take(event);
-      heard();
-      if (events.length > 0) found();
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function take(event) {
-  const [name, data] = event.split("\n");
-  const value = JSON.parse(data.slice("data: ".length));
-  if (name === "event: state") takeState(value);
-  if (name === "event: quotes") takeQuotes(value);
+function take(event, value) {
+  if (event === "state") takeState(value);
+  if (event === "quotes") takeQuotes(value);
 }
 
 function found() {
@@ -121,26 +33,6 @@ function lost(problem) {
   showBadge();
 }
 
-function askForToken(wrong) {
-  $("ask").hidden = false;
-  $("gone").hidden = true;
-  $("main").hidden = true;
-  write($("ask-problem"), wrong ? "That was not the token." : "");
-  sessionStorage.removeItem(TOKEN);
-  $("token").focus();
-  return new Promise((done) => {
-    $("ask").onsubmit = (event) => {
-      event.preventDefault();
-      sessionStorage.setItem(TOKEN, $("token").value);
-      $("token").value = "";
-      done();
-      again.abort("choice");
-    };
-  });
-}
-
-// ---- what comes ----------------------------------------------------------------------------------------------------
-
 function takeState(state) {
   const now = state.time / 1e6;
   view.offset = now - Date.now();
@@ -150,141 +42,6 @@ function takeState(state) {
   while (view.past.length > 2 && view.past[0].time / 1e6 < now - WINDOW.latency) view.past.shift();
   showState();
 }
-
-function takeQuotes({ tenant, full, symbols, rows }) {
-  if (full) {
-    view.quotes.clear();
-    $("rows").replaceChildren();
-    view.tenant = tenant;
-  }
-  view.symbols = symbols;
-  for (const [symbol, bid, ask, bidSize, askSize, event, received] of rows) {
-    const before = view.quotes.get(symbol);
-    const spread = bid !== null && ask !== null ? ((ask - bid) / ((ask + bid) / 2)) * 1e4 : null;
-    const quote = { symbol, bid, ask, bidSize, askSize, event, received, spread, row: before?.row };
-    view.quotes.set(symbol, quote);
-    showQuote(quote, before);
-  }
-  arrange();
-}
-
-// ---- quotes --------------------------------------------------------------------------------------------------------
-
-const COLUMNS = ["bid", "bidSize", "ask", "askSize", "spread", "age"];
-
-function showQuote(quote, before) {
-  if (!quote.row) {
-    quote.row = document.createElement("tr");
-    const name = document.createElement("th");
-    name.scope = "row";
-    name.textContent = quote.symbol;
-    quote.row.append(name);
-    for (const key of COLUMNS) {
-      const cell = document.createElement("td");
-      cell.className = `number${["bidSize", "askSize", "spread"].includes(key) ? " wide" : ""}${["bid", "ask"].includes(key) ? " price" : ""}`;
-      quote.row.append(cell);
-    }
-  }
-  const [, bid, bidSize, ask, askSize, spread] = quote.row.children;
-  put(bid, price(quote.bid), before);
-  put(bidSize, size(quote.bidSize));
-  put(ask, price(quote.ask), before);
-  put(askSize, size(quote.askSize));
-  put(spread, quote.spread === null ? "–" : quote.spread.toFixed(1));
-  showAge(quote);
-}
-
-/** Writes what has changed; shows for a moment that a price did. */
-function put(cell, text, flash) {
-  if (cell.textContent === text) return;
-  cell.textContent = text;
-  if (!flash) return;
-  cell.classList.add("new");
-  setTimeout(() => cell.classList.remove("new"), 300);
-}
-
-function showAge(quote) {
-  const age = Math.max(0, hostNow() - quote.received);
-  const cell = quote.row.lastElementChild;
-  put(cell, ago(age));
-  cell.classList.toggle("fresh", age < 5_000);
-  cell.classList.toggle("old", age >= STALE);
-}
-
-/** Puts the rows in order, moving only those that are elsewhere. */
-function arrange() {
-  const { key, down } = view.sort;
-  const wanted = view.search.toUpperCase();
-  const shown = [...view.quotes.values()].filter((quote) => quote.symbol.toUpperCase().includes(wanted));
-  const sign = down ? -1 : 1;
-  const by = key === "age" ? (quote) => -quote.received : (quote) => quote[key];
-  shown.sort((one, other) => {
-    const [a, b] = [by(one), by(other)];
-    // What has no value comes last either way.
-    if (a === null || b === null) return (a === null) - (b === null) || compare(one.symbol, other.symbol);
-    return sign * compare(a, b) || compare(one.symbol, other.symbol);
-  });
-  const body = $("rows");
-  let place = body.firstElementChild;
-  for (const { row } of shown) {
-    if (row === place) place = place.nextElementSibling;
-    else body.insertBefore(row, place);
-  }
-  while (place) {
-    const next = place.nextElementSibling;
-    place.remove();
-    place = next;
-  }
-  const cut = view.symbols > view.quotes.size ? `, the first of ${count(view.symbols)}` : "";
-  write($("shown"), `${count(shown.length)} of ${count(view.quotes.size)} symbols${cut}`);
-  const came = view.state?.tenants.find(({ id }) => id === view.tenant)?.quotes > 0;
-  const none = came ? "No quote has passed the filters of this tenant yet." : "No quote yet.";
-  const unlike = "No symbol with these letters.";
-  write($("no-rows"), shown.length > 0 ? "" : view.quotes.size === 0 ? none : unlike);
-}
-
-const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-
-for (const button of document.querySelectorAll("thead button")) {
-  button.addEventListener("click", () => {
-    const { key } = button.dataset;
-    view.sort = { key, down: view.sort.key === key && !view.sort.down };
-    for (const other of document.querySelectorAll("#quote-table th[aria-sort]")) other.removeAttribute("aria-sort");
-    button.parentElement.setAttribute("aria-sort", view.sort.down ? "descending" : "ascending");
-    arrange();
-  });
-}
-
-$("search").addEventListener("input", () => {
-  view.search = $("search").value.trim();
-  arrange();
-});
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  $("search").focus();
-});
-
-$("tenant").addEventListener("change", () => {
-  view.tenant = $("tenant").value;
-  history.replaceState(null, "", `#${encodeURIComponent(view.tenant)}`);
-  again.abort("choice");
-});
-
-function decodeHash() {
-  const name = location.hash.slice(1);
-  // The skip link's target is no tenant.
-  if (name === "" || name === "quotes") return null;
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return null;
-  }
-}
-
-// ---- the state -----------------------------------------------------------------------------------------------------
 
 function showState() {
   const { state } = view;
@@ -475,72 +232,10 @@ function badge(text, state) {
   return element;
 }
 
-/** Leaves alone what is right already. */
-function write(element, text) {
-  if (element.textContent === text) return false;
-  element.textContent = text;
-  return true;
-}
-
-// ---- numbers -------------------------------------------------------------------------------------------------------
-
-/** The state so long ago, or the oldest that is known. */
-function before(window) {
-  const then = view.state.time / 1e6 - window;
-  return view.past.findLast((at) => at.time / 1e6 <= then) ?? view.past[0];
-}
-
-/** How much a counter grew in a second; null if that is not known. */
-function rateOf(counter) {
-  const then = before(WINDOW.rates);
-  const seconds = (view.state.time - then.time) / 1e9;
-  const [old, now] = [counter(then), counter(view.state)];
-  if (seconds <= 0 || old === undefined || now === undefined) return null;
-  return Math.max(0, now - old) / seconds;
-}
-
-function rate(counter) {
-  const found = rateOf(counter);
-  return found === null ? "–" : short(found);
-}
-
-/** Half and 99 of 100 in the last minute took at most so long. */
-function quantiles(bounds, key) {
-  const then = before(WINDOW.latency)[key].counts;
-  const now = view.state[key].counts;
-  const counts = now.map((all, at) => all - (view.past.length > 1 ? then[at] : 0));
-  const all = counts.reduce((sum, one) => sum + one, 0);
-  if (all === 0) return ["–", "–"];
-  const within = (part) => {
-    let seen = 0;
-    const at = counts.findIndex((one) => (seen += one) >= all * part);
-    return at < bounds.length ? `≤ ${bounds[at] < 1 ? `${short(bounds[at] * 1000)} ms` : `${short(bounds[at])} s`}` : `> ${bounds.at(-1)} s`;
-  };
-  return [within(0.5), within(0.99)];
-}
-
-const hostNow = () => Date.now() + view.offset;
-const clock = (millis) => new Date(millis).toLocaleTimeString([], { hourCycle: "h23" });
-const count = (number) => number.toLocaleString("en-US");
-const short = (number) => number.toLocaleString("en-US", { maximumFractionDigits: number < 10 ? 1 : 0 });
-const size = (number) => number.toLocaleString("en-US", { maximumFractionDigits: 4 });
-
-function price(number) {
-  if (number === null) return "–";
-  return number.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: number < 10 ? 6 : 4 });
-}
-
-function ago(millis) {
-  const seconds = Math.max(0, Math.floor(millis / 1000));
-  if (seconds < 90) return `${seconds} s`;
-  if (seconds < 5400) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86_400)} days`;
-}
-
-setInterval(() => {
-  if (view.gone === null) for (const quote of view.quotes.values()) showAge(quote);
-}, 1000);
+$("tenant").addEventListener("change", () => {
+  history.replaceState(null, "", `#tenant=${encodeURIComponent($("tenant").value)}`);
+  choose($("tenant").value);
+});
 
 arrange();
-watch();
+watch({ take, found, lost });
