@@ -5,9 +5,13 @@
 mod harness;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use harness::{Running, Sim, eventually, free_port, get, quotegate, request};
 use quotegate_quote::Quote;
+use quotegate_sim::{Rate, SimSettings};
 use serde_json::Value;
 
 fn host(sim_url: &str, port: u16) -> std::process::Command {
@@ -110,6 +114,10 @@ fn a_token_guards_everything_but_the_probes() {
     let url = format!("ws://127.0.0.1:{}/v2/iex", free_port());
     let running = Running::start(host(&url, port).env("QUOTEGATE_OPS__TOKEN", "hush"));
     eventually("an answer", || get(port, "/healthz"));
+    for path in ["/", "/page.js", "/page.css"] {
+        assert_eq!(get(port, path).unwrap().status, 200, "{path}");
+    }
+    assert_eq!(get(port, "/api/events").unwrap().status, 401);
     for path in ["/metrics", "/api/state"] {
         let refused = get(port, path).unwrap();
         assert_eq!((refused.status, refused.head.contains("www-authenticate: bearer")), (401, true));
@@ -119,6 +127,68 @@ fn a_token_guards_everything_but_the_probes() {
     running.signal("TERM");
     let ended = running.wait();
     assert!(!ended.stderr.contains("hush"));
+}
+
+/// Opens `/api/events` and gives its lines as they come, the head's first.
+fn listen(port: u16, query: &str) -> impl Iterator<Item = String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(harness::LIMIT)).unwrap();
+    write!(stream, "GET /api/events{query} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    BufReader::new(stream).lines().map_while(Result::ok)
+}
+
+fn data(line: &str) -> Value {
+    serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap()
+}
+
+#[test]
+fn events_are_few_however_fast_the_feed() {
+    let port = free_port();
+    let sim = Sim::with(SimSettings { rate: Rate::PerSecond(5000.0), ..SimSettings::default() });
+    let running = Running::start(host(&sim.url(), port).env("MONITORED_SYMBOLS", "SPY,AAPL"));
+    eventually("quotes", || (get(port, "/readyz")?.status == 200).then_some(()));
+    let began = Instant::now();
+    let mut events = listen(port, "");
+    assert_eq!(events.next().unwrap(), "HTTP/1.1 200 OK");
+    let mut events = events.skip_while(|line| !line.starts_with("event: "));
+    assert_eq!(events.next().unwrap(), "event: state");
+    assert_eq!(data(&events.next().unwrap())["tenants"][0]["id"], "acme");
+    let mut events = events.filter(|line| line.starts_with("data: {\"full\""));
+    let first = data(&events.next().unwrap());
+    assert_eq!((&first["tenant"], &first["full"]), (&Value::from("acme"), &Value::from(true)));
+    let more: Vec<_> = events.by_ref().take(8).map(|line| data(&line)).collect();
+    assert!(began.elapsed() >= Duration::from_millis(8 * 350), "9 updates took {:?}", began.elapsed());
+    for update in more {
+        assert_eq!(update["full"], false);
+        assert!((1..=2).contains(&update["rows"].as_array().unwrap().len()), "{update}");
+    }
+    assert_eq!(get(port, "/api/events?tenant=nobody").unwrap().status, 404);
+    running.signal("TERM");
+    assert_eq!(running.wait().code, 0);
+    // The stream ends with the host instead of keeping it.
+    assert!(events.count() < 100);
+}
+
+#[test]
+fn so_many_may_listen_and_no_more() {
+    let port = free_port();
+    let running = Running::start(&mut host(&format!("ws://127.0.0.1:{}/v2/iex", free_port()), port));
+    eventually("an answer", || get(port, "/healthz"));
+    let answered = |mut lines: Box<dyn Iterator<Item = String>>| (lines.next().unwrap(), lines);
+    let mut listeners: Vec<_> = (0..16).map(|_| answered(Box::new(listen(port, "")))).collect();
+    assert!(listeners.iter().all(|(head, _)| head == "HTTP/1.1 200 OK"));
+    let refused = get(port, "/api/events").unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("16 others watch already"), "{}", refused.body);
+    // Everything else still answers.
+    assert_eq!(get(port, "/api/state").unwrap().status, 200);
+    listeners.pop();
+    eventually("a place that is free again", || {
+        let (head, _) = answered(Box::new(listen(port, "")));
+        (head == "HTTP/1.1 200 OK").then_some(())
+    });
+    running.signal("TERM");
+    assert_eq!(running.wait().code, 0);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub struct Budget {
 #[derive(Debug)]
 struct Inner {
     pacer: Pacer,
+    limit: Rate,
     /// By lane.
     shares: Vec<Arc<Granted>>,
     /// Kept when a tenant leaves: one that comes back finds its bucket as it left it, not a full one.
@@ -47,7 +48,7 @@ impl Budget {
     pub fn new(global: Rate) -> Arc<Self> {
         let pacer = Pacer::new(global, now());
         Arc::new(Self {
-            inner: Mutex::new(Inner { pacer, shares: Vec::new(), lanes: HashMap::new() }),
+            inner: Mutex::new(Inner { pacer, limit: global, shares: Vec::new(), lanes: HashMap::new() }),
             wants_changed: Notify::new(),
         })
     }
@@ -75,8 +76,16 @@ impl Budget {
 
     /// Another rate of all tenants together from now on. Brings no tokens by itself.
     pub fn set_global(&self, global: Rate) {
-        self.lock().pacer.set_global(global, now());
+        let mut inner = self.lock();
+        inner.pacer.set_global(global, now());
+        inner.limit = global;
+        drop(inner);
         self.wants_changed.notify_one();
+    }
+
+    /// What all tenants may write together.
+    pub fn limit(&self) -> Rate {
+        self.lock().limit
     }
 
     /// Whole tokens in the global bucket.

@@ -18,7 +18,7 @@
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
 //! | pause | [`pause`] | the kill switch: who may not write, and who says so |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
-//! | ops | `ops`, [`latency`] | health, metrics, state over HTTP |
+//! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
@@ -32,6 +32,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod inbox;
 pub mod latency;
+pub mod liveness;
 pub mod log;
 mod ops;
 pub mod pause;

@@ -3,6 +3,10 @@
 //! Lines go to standard error through a thread of their own. When nobody reads them they are dropped and counted there,
 //! because the reader must never wait for a log (invariant 4).
 
+mod recent;
+
+pub use recent::{RecentError, recent_errors};
+
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 
@@ -14,7 +18,9 @@ use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +43,14 @@ pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<WorkerGuard> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let json = format == LogFormat::Json || (format == LogFormat::Auto && !terminal);
     let started = if json {
-        lines.event_format(CloudLogging).try_init()
+        lines.event_format(CloudLogging).finish().with(recent::Keep).try_init()
     } else {
-        lines.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).with_target(false).try_init()
+        lines
+            .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
+            .with_target(false)
+            .finish()
+            .with(recent::Keep)
+            .try_init()
     };
     started.map_err(|error| anyhow::anyhow!("logging was started before: {error}"))?;
     Ok(guard)
@@ -120,7 +131,7 @@ impl Visit for Fields {
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
-    use tracing_subscriber::layer::{Context, SubscriberExt};
+    use tracing_subscriber::layer::Context;
     use tracing_subscriber::{Layer, Registry};
 
     struct Capture(Arc<Mutex<Vec<Value>>>);

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
+use quotegate_pace::Rate;
 use quotegate_quote::{TenantId, UnixNanos};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 
 use crate::budget::Budget;
 use crate::heartbeat::Health;
 use crate::latency::{Latency, LatencySnapshot};
+use crate::liveness::{Liveness, Signs, Verdict};
 use crate::tenant::{TenantSnapshot, TenantStatus};
 
 /// Where every room's numbers can be read.
@@ -62,6 +64,8 @@ pub struct Snapshot {
     pub sink: SinkSnapshot,
     /// Write tokens left in the global bucket.
     pub tokens: u32,
+    /// What all tenants may write together.
+    pub write_limit: Rate,
     /// Heartbeats that the sink confirmed.
     pub heartbeats: u64,
     /// When the last of them was confirmed.
@@ -118,6 +122,7 @@ impl HostStatus {
             feed: self.feed.snapshot(),
             sink: self.sink.snapshot(),
             tokens: self.budget.tokens(),
+            write_limit: self.budget.limit(),
             heartbeats: self.heartbeats.load(Relaxed),
             last_heartbeat: (last_heartbeat != 0).then_some(last_heartbeat),
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
@@ -155,6 +160,31 @@ impl Snapshot {
             ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Authenticating => {
                 if self.feed.retries.is_empty() { (Health::Starting, None) } else { degraded("reconnecting") }
             }
+        }
+    }
+
+    /// Whether the host's quotes are alive.
+    pub fn liveness(&self) -> Verdict {
+        self.signs(self.feed.last_received_time).verdict()
+    }
+
+    /// Whether one tenant's quotes are alive.
+    pub fn tenant_liveness(&self, tenant: &TenantSnapshot) -> Verdict {
+        match &tenant.stopped {
+            Some(reason) => Verdict { state: Liveness::Offline, reason: Some(reason.clone()) },
+            None => self.signs(tenant.last_quote_time).verdict(),
+        }
+    }
+
+    fn signs(&self, last_quote: Option<UnixNanos>) -> Signs {
+        Signs {
+            now: self.time,
+            started: self.started,
+            last_quote,
+            last_heartbeat: self.last_heartbeat,
+            stopping: self.stopping,
+            replaying: self.feed.connection == ConnectionState::Replaying,
+            source_ended: self.source_ended,
         }
     }
 

@@ -3,9 +3,13 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses its part of it
 
+mod browser;
+mod house;
 mod http;
 mod sim;
 
+pub use browser::{Browser, Screen};
+pub use house::{House, guest};
 pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;
 

@@ -39,8 +39,11 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
         Some(host) => println!("demo: two tenants, simulated quotes, documents go to the emulator at {host}"),
         None => println!("demo: two tenants, simulated quotes, documents go nowhere (a dry run)"),
     }
-    println!("Ctrl-C ends it with a summary.\n");
+    println!("Ctrl-C ends it with a summary.");
     let host = Host::start(&settings).await?;
+    if let Some(address) = host.ops_address() {
+        println!("watch it at http://{address}/\n");
+    }
     let progress = tokio::spawn(progress::print(host.status(), Duration::from_secs(1), stop.clone()));
     let summary = host.finish(stop.clone()).await;
     stop.cancel();

@@ -10,11 +10,15 @@ mod demo;
 mod estimate;
 mod progress;
 mod record;
+mod remote;
 mod run;
 mod settings;
 mod signals;
 mod sim;
 mod smoke;
+mod status;
+mod terminal;
+mod top;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,7 @@ Examples:
   quotegate check --config config/quotegate.toml        what would be used, and where each value comes from
   quotegate estimate --config config/quotegate.toml     how many writes a day that can be, and their cost
   quotegate run --config config/quotegate.toml          the ingest host itself
+  quotegate status                                      is the host on this machine well?
 
 Exit codes: 0 done, 1 failed while running, 2 bad settings or usage.";
 
@@ -56,6 +61,10 @@ enum Verb {
     Sim(sim::SimArgs),
     /// Write the feed's frames with their arrival times to a file, for replay
     Record(record::RecordArgs),
+    /// Say whether a running host is well, and why if it is not
+    Status(status::StatusArgs),
+    /// Watch a running host in the terminal
+    Top(top::TopArgs),
 }
 
 /// How a verb went wrong, as far as the exit code goes.
@@ -93,6 +102,8 @@ pub fn main() -> ExitCode {
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,
+            Verb::Status(args) => status::status(args).await,
+            Verb::Top(args) => top::top(args).await,
         }
     });
     // Nothing may outlive its verb, not even a blocked look-up of a host name.

@@ -98,6 +98,7 @@ fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
         }
     };
     gauge("quotegate_tenant_dirty", "Symbols whose latest quote is not written.", |t| t.dirty);
+    gauge("quotegate_tenant_due", "Symbols that may be written as soon as there is a token.", |t| t.due);
     gauge("quotegate_tenant_in_flight", "Symbols with a write in flight.", |t| t.in_flight);
     gauge("quotegate_tenant_stopped", "1 if a plugin has stopped the tenant.", |t| u64::from(t.stopped.is_some()));
     gauge("quotegate_tenant_paused", "1 if an operator has paused the tenant's writes.", |t| {

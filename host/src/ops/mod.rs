@@ -6,13 +6,16 @@
 //! | `/readyz` | 200 while the feed is authenticated and the sink takes documents; fails first at a shutdown |
 //! | `/metrics` | Prometheus text |
 //! | `/api/state` | everything, as JSON |
+//! | `/` | the page: all of it for people, kept up to date by `/api/events` |
 //!
 //! Reads one snapshot type; knows no room's internals.
 
+mod events;
 mod exposition;
 mod guard;
 pub(crate) mod health;
 mod metrics;
+mod page;
 mod state;
 
 use std::net::SocketAddr;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -32,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::status::HostStatus;
+use events::Events;
 use health::Pulses;
 
 /// What the pages need.
@@ -56,11 +60,12 @@ pub(crate) async fn start(address: SocketAddr, ops: Ops) -> anyhow::Result<Runni
         format!("ops.port: nothing can listen on {address}; another program may use the port, so give another one, or 0 for none")
     })?;
     let address = listener.local_addr()?;
-    info!(event_type = "ops_started", %address, "health, metrics and state are served at http://{address}/");
+    info!(event_type = "ops_started", %address, "the page, health, metrics and state are served at http://{address}/");
     let stop = CancellationToken::new();
     let stopped = stop.clone();
-    let serve =
-        axum::serve(listener, router(Arc::new(ops))).with_graceful_shutdown(async move { stopped.cancelled().await });
+    let events = Events::start(ops.status.clone(), stop.clone());
+    let serve = axum::serve(listener, router(Arc::new(ops), events))
+        .with_graceful_shutdown(async move { stopped.cancelled().await });
     let task = tokio::spawn(async move {
         // It only ends when it is told to.
         let _ = serve.await;
@@ -76,8 +81,14 @@ impl RunningOps {
     }
 }
 
-fn router(ops: Arc<Ops>) -> Router {
+fn router(ops: Arc<Ops>, events: Events) -> Router {
+    let events = Arc::new(events);
+    let listen = {
+        let ops = ops.clone();
+        get(async move |query| listen(&ops, &events, query))
+    };
     let guarded = Router::new()
+        .route("/api/events", listen)
         .route("/metrics", get(metrics))
         .route("/api/state", get(state))
         .layer(axum::middleware::from_fn_with_state(ops.clone(), guard::token));
@@ -85,6 +96,7 @@ fn router(ops: Arc<Ops>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(guarded)
+        .merge(page::routes())
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(axum::middleware::from_fn_with_state(guard::Places::new(), guard::limits))
         .with_state(ops)
@@ -109,6 +121,23 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
 async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
     let text = metrics::text(&ops.status.snapshot());
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response()
+}
+
+/// What `/api/events` is asked for.
+#[derive(serde::Deserialize)]
+struct Wanted {
+    /// Whose quotes; the first tenant's if it is left out.
+    tenant: Option<String>,
+}
+
+fn listen(ops: &Ops, events: &Events, Query(wanted): Query<Wanted>) -> Response {
+    let tenants = ops.status.tenants();
+    let mut tenants = tenants.iter().map(|(id, _)| id);
+    let Some(wanted) = wanted.tenant else { return events.listen(tenants.next().cloned()) };
+    match tenants.find(|id| id.as_str() == wanted) {
+        Some(id) => events.listen(Some(id.clone())),
+        None => (StatusCode::NOT_FOUND, "no such tenant; /api/state lists them\n").into_response(),
+    }
 }
 
 async fn state(State(ops): State<Arc<Ops>>) -> Response {

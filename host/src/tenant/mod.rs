@@ -9,6 +9,7 @@
 //! Knows nothing of the websocket or of other tenants.
 
 mod attempts;
+mod board;
 mod document;
 mod keys;
 mod links;
@@ -17,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use board::{Board, BoardChanges, BoardRow};
 pub use links::{Links, TenantChange, TenantPlan, Unflushed};
 pub use status::{TenantSnapshot, TenantStatus};
 
@@ -35,6 +37,7 @@ use crate::budget::{Share, now, sleep_until};
 use crate::inbox::Batch;
 use crate::status::unix_now;
 use attempts::Attempts;
+use board::Watched;
 use keys::{Keys, Outgoing, Turn};
 use shaping::{Shape, Shaping};
 use status::Arrived;
@@ -53,6 +56,7 @@ pub struct Tenant {
     ready: VecDeque<Outgoing>,
     /// There since the tenant had a map: until then no two symbols write the same document.
     keys: Option<Keys>,
+    watched: Watched,
     answers: mpsc::UnboundedReceiver<Answer>,
     /// Cloned into every write. Unbounded, because what is in flight is bounded already.
     answer_to: mpsc::UnboundedSender<Answer>,
@@ -87,6 +91,7 @@ impl Tenant {
             attempts: Attempts::default(),
             ready: VecDeque::new(),
             keys,
+            watched: Watched::default(),
             answers,
             answer_to,
             blocked: false,
@@ -140,18 +145,22 @@ impl Tenant {
     async fn wait(&mut self, deadline: Option<Instant>, host_may_end: bool) {
         let next_due = self.table.next_due_at().filter(|_| !self.blocked && !self.stands_still());
         let numbers_at = self.shaping.numbers_at();
-        let (mut came, mut has_room) = (None, false);
+        let (mut came, mut has_room, mut looked_at) = (None, false, false);
         tokio::select! {
             () = self.links.doorbell.notified() => {}
             answer = self.answers.recv() => came = answer,
             // The permit is let go at once: a token may be long in coming, and others can use the place.
             _ = self.links.writes.reserve(), if self.blocked => has_room = true,
+            () = self.links.status.board().asked() => looked_at = true,
             () = sleep_until(next_due) => {}
             () = sleep_until(numbers_at), if numbers_at.is_some() => {}
             () = sleep_until(deadline) => {}
             _ = self.links.deadline.changed(), if host_may_end => {}
         }
         self.blocked &= !has_room;
+        if looked_at {
+            self.watched.publish(self.links.status.board(), &self.table, &self.symbols, now());
+        }
         if let Some(answer) = came {
             self.take_answer(answer);
         }
@@ -180,6 +189,7 @@ impl Tenant {
                 Accepted::Older => arrived.older += 1,
             }
         }
+        self.watched.note(&quotes.symbol, now);
         self.links.status.quotes_arrived(arrived);
     }
 
@@ -352,8 +362,10 @@ impl Tenant {
     }
 
     fn publish(&mut self, at_once: bool) {
-        self.links.status.set_backlog(self.table.dirty(), self.table.in_flight());
-        if let Some(plugins) = self.shaping.numbers(now(), at_once) {
+        let now = now();
+        let due = self.table.due(now);
+        self.links.status.set_backlog(self.table.dirty(), due, self.table.in_flight());
+        if let Some(plugins) = self.shaping.numbers(now, at_once) {
             self.links.status.set_plugins(plugins, self.shaping.stopped());
         }
     }

@@ -6,6 +6,8 @@ use quotegate_quote::{Symbol, UnixNanos};
 use quotegate_sink::Outcome;
 use serde::Serialize;
 
+use super::board::Board;
+
 /// How a tenant is doing. Written by its task alone, read by heartbeat and operations.
 #[derive(Debug, Default)]
 pub struct TenantStatus {
@@ -19,6 +21,7 @@ pub struct TenantStatus {
     retried: AtomicU64,
     refused: AtomicU64,
     dirty: AtomicU64,
+    due: AtomicU64,
     in_flight: AtomicU64,
     last_quote_time: AtomicI64,
     ended: AtomicBool,
@@ -26,6 +29,7 @@ pub struct TenantStatus {
     last: Mutex<Last>,
     plugins: Mutex<Plugins>,
     paused: Mutex<Option<Arc<str>>>,
+    board: Board,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +79,8 @@ pub struct TenantSnapshot {
     pub refused: u64,
     /// Symbols whose latest quote waits to be written.
     pub dirty: u64,
+    /// Those of them that may be written as soon as there is a token.
+    pub due: u64,
     /// Symbols with a write in flight.
     pub in_flight: u64,
     /// When the last quote arrived; `None` before the first.
@@ -147,8 +153,9 @@ impl TenantStatus {
         }
     }
 
-    pub(super) fn set_backlog(&self, dirty: usize, in_flight: usize) {
+    pub(super) fn set_backlog(&self, dirty: usize, due: usize, in_flight: usize) {
         self.dirty.store(dirty as u64, Relaxed);
+        self.due.store(due as u64, Relaxed);
         self.in_flight.store(in_flight as u64, Relaxed);
     }
 
@@ -190,6 +197,7 @@ impl TenantStatus {
             retried: self.retried.load(Relaxed),
             refused: self.refused.load(Relaxed),
             dirty: self.dirty.load(Relaxed),
+            due: self.due.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             last_quote_time: (last_quote_time != 0).then_some(last_quote_time),
             last_symbol: last.symbol.as_ref().map(ToString::to_string),
@@ -198,6 +206,11 @@ impl TenantStatus {
             stopped,
             paused: self.paused.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned),
         }
+    }
+
+    /// Its newest quotes.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Last> {

@@ -28,7 +28,7 @@ impl OpsSettings {
         from.section(["ops"]);
         let port = key(
             "port",
-            "Where health, metrics and state are served over HTTP.",
+            "Where the page, health, metrics and state are served over HTTP.",
             ZeroIsOff { form: Whole { min: 1_u16, max: u16::MAX }, meaning: "nowhere" },
         );
         let address = key(

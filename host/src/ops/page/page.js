@@ -1,0 +1,241 @@
+// Shows what /api/events sends.
+
+import { arrange, takeQuotes } from "./quotes.js";
+import { WINDOW, quantiles, rate, rateOf } from "./rates.js";
+import { choose, watch } from "./stream.js";
+import { $, ago, clock, count, short, view, write } from "./view.js";
+
+function take(event, value) {
+  if (event === "state") takeState(value);
+  if (event === "quotes") takeQuotes(value);
+}
+
+function found() {
+  $("ask").hidden = true;
+  $("main").hidden = view.state === null;
+  if (view.gone === null) return;
+  view.gone = null;
+  $("gone").hidden = true;
+  $("main").classList.remove("old");
+  showBadge();
+}
+
+function lost(problem) {
+  view.gone ??= { since: Date.now(), heard: view.state !== null };
+  view.gone.problem = problem;
+  $("main").classList.add("old");
+  const since = clock(view.gone.since);
+  $("gone").hidden = !$("ask").hidden;
+  const what = view.gone.heard ? `The host has been gone since ${since}` : "The host cannot be watched";
+  const old = view.gone.heard ? " What you see below is old." : "";
+  // Said once: an alert is read aloud whenever it changes.
+  write($("gone"), `${what}: ${problem}.${old} This page looks for it again and again.`);
+  showBadge();
+}
+
+function takeState(state) {
+  const now = state.time / 1e6;
+  view.offset = now - Date.now();
+  if (view.state && view.state.started !== state.started) view.past = [];
+  view.state = state;
+  view.past.push(state);
+  while (view.past.length > 2 && view.past[0].time / 1e6 < now - WINDOW.latency) view.past.shift();
+  showState();
+}
+
+function showState() {
+  const { state } = view;
+  const { feed, sink, tenants } = state;
+  const sum = (key) => (at) => at.tenants.reduce((all, tenant) => all + tenant[key], 0);
+  write($("identity"), `${state.instance} · ${state.version} · up ${ago((state.time - state.started) / 1e6)}${state.dry_run ? " · dry run" : ""}`);
+
+  const cause = feed.connection.cause ? ` (${feed.connection.cause})` : "";
+  const connected = ["streaming", "replaying"].includes(state.connection);
+  write($("connection"), state.connection.replace("_", " ") + cause);
+  $("connection").className = connected ? "" : "bad";
+  const retries = Object.values(feed.retries).reduce((all, one) => all + one, 0);
+  const since = feed.since ? `for ${ago((state.time - feed.since) / 1e6)}` : "";
+  write($("connection-more"), `${since}${retries ? `, ${count(retries)} reconnects` : ""}`);
+
+  write($("quotes-rate"), `${rate((at) => at.feed.quotes)}/s`);
+  const last = feed.last_received_time ? `last ${ago((state.time - feed.last_received_time) / 1e6)} ago` : "none yet";
+  write($("quotes-more"), `${count(feed.quotes)} in all, ${last}`);
+
+  const limit = state.write_limit;
+  const writes = rateOf(sum("written"));
+  write($("writes-rate"), `${writes === null ? "–" : short(writes)}/s`);
+  $("writes-meter").max = limit.per_second;
+  $("writes-meter").value = Math.min(writes ?? 0, limit.per_second);
+  write($("writes-more"), `of ${short(limit.per_second)}/s allowed, ${count(state.tokens)} of ${count(limit.burst)} tokens left`);
+
+  write($("dirty"), `${count(sum("dirty")(state))} dirty`);
+  write($("dirty-more"), `${count(sum("due")(state))} of them due, ${count(sum("in_flight")(state))} in flight`);
+
+  const bounds = state.latency_bounds_seconds;
+  const [half, most] = quantiles(bounds, "tick_to_commit");
+  write($("latency"), half);
+  write($("latency-more"), half === "–" ? "no write in the last minute"
+    : `99 % ${most}; half of them to the sink ${quantiles(bounds, "tick_to_sink")[0]}`);
+
+  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "works");
+  $("sink").className = sink.failing ? "bad" : "";
+  write($("sink-more"), sink.failing && sink.last_error ? sink.last_error
+    : `${count(sink.written)} written, ${count(sink.retried)} sent again, ${count(sink.refused)} refused`);
+
+  showTenants(tenants, state.tenant_count);
+  showPlugins(tenants);
+  showErrors(state.recent_errors);
+  showBadge();
+}
+
+function showBadge() {
+  const verdict = view.gone ? { state: "offline", reason: "the host is gone" } : view.state?.liveness;
+  if (!verdict) return;
+  const word = verdict.state.toUpperCase();
+  $("badge").dataset.state = verdict.state;
+  if (write($("badge"), word)) {
+    document.title = `${word} · quotegate`;
+    // For those who hear the page: the word when it changes, not every number.
+    write($("said"), `${word}${verdict.reason ? `: ${verdict.reason}` : ""}`);
+  }
+  write($("reason"), verdict.reason ?? trouble());
+}
+
+/** Quotes may be alive while a tenant is not well. */
+function trouble() {
+  const { tenants, tenant_count: all } = view.state;
+  const unwell = tenants.filter(({ status }) => status !== "running");
+  if (unwell.length === 0) return "";
+  const [{ id, status }] = unwell;
+  return unwell.length === 1 && all > 1 ? `but tenant ${id} is ${status}` : `but ${unwell.length} of ${all} tenants not running`;
+}
+
+function showTenants(tenants, all) {
+  keyed($("tenants"), tenants, (tenant) => tenant.id, (row, tenant) => {
+    const past = (key) => rate((at) => at.tenants.find(({ id }) => id === tenant.id)?.[key]);
+    cells(row, tenant.id, [
+      ["Status", [badge(tenant.liveness.state.toUpperCase(), tenant.liveness.state), badge(tenant.status, tenant.status)],
+        tenant.reason ?? tenant.liveness.reason],
+      ["Quotes/s", past("quotes")],
+      ["Writes/s", past("written")],
+      ["Dirty", count(tenant.dirty)],
+      ["Due", count(tenant.due)],
+      ["In flight", count(tenant.in_flight)],
+      ["Filtered", count(tenant.filtered)],
+      ["Conflated", count(tenant.conflated)],
+      ["Lost", count(tenant.lost)],
+    ]);
+  });
+  write($("tenants-cut"), all > tenants.length ? `${count(tenants.length)} of ${count(all)} tenants, those in trouble first.` : "");
+  const names = tenants.map(({ id }) => id);
+  if (view.tenant && !names.includes(view.tenant)) names.unshift(view.tenant);
+  const select = $("tenant");
+  if (names.join("\n") !== [...select.options].map(({ value }) => value).join("\n")) {
+    select.replaceChildren(...names.map((name) => new Option(name, name)));
+  }
+  if (view.tenant && select.value !== view.tenant) select.value = view.tenant;
+  $("tenant-label").hidden = names.length < 2;
+}
+
+function showPlugins(tenants) {
+  const plugins = tenants.flatMap(({ id, plugins }) => plugins.map((plugin) => ({ id, plugin })));
+  $("plugin-section").hidden = plugins.length === 0;
+  const several = tenants.length > 1;
+  keyed($("plugins"), plugins, ({ id, plugin }) => `${id}/${plugin.name}`, (row, { id, plugin }) => {
+    const seconds = rateOf((at) => at.tenants.find((tenant) => tenant.id === id)?.plugins
+      .find(({ name }) => name === plugin.name)?.seconds);
+    const failures = Object.entries(plugin.failures);
+    const each = plugin.quotes_seen ? `${short((plugin.seconds * 1e6) / plugin.quotes_seen)} µs` : "–";
+    cells(row, several ? `${id} · ${plugin.name}` : plugin.name, [
+      ["State", [badge(plugin.state, plugin.state)], plugin.last_problem],
+      ["Quotes", count(plugin.quotes_seen)],
+      // A filter keeps, a map makes documents; few do both.
+      ["Kept", plugin.quotes_kept || !plugin.documents ? count(plugin.quotes_kept) : "–"],
+      ["Documents", plugin.documents || !plugin.quotes_kept ? count(plugin.documents) : "–"],
+      ["A quote", each],
+      ["Of a core", seconds === null ? "–" : `${short(seconds * 100)} %`],
+      ["Memory", `${short(plugin.memory_bytes / 1_048_576)} MiB`],
+      ["Failures", count(failures.reduce((all, [, times]) => all + times, 0))],
+    ]);
+  });
+}
+
+function showErrors(errors) {
+  $("no-errors").hidden = errors.length > 0;
+  keyed($("errors"), errors, (error) => [error.severity, error.event_type, error.message, error.details].join(), (item, error) => {
+    if (!item.firstChild) {
+      const text = document.createElement("span");
+      text.className = "text";
+      item.append(document.createElement("time"), badge(error.severity.toLowerCase(), error.severity), text);
+    }
+    const [time, , text] = item.children;
+    write(time, clock(error.time / 1e6));
+    const details = error.details ? ` · ${error.details}` : "";
+    write(text, `${error.message}${details}${error.count > 1 ? ` (${count(error.count)} times)` : ""}`);
+  }, "li");
+}
+
+/** Makes the children of `parent` those of `items`, keeping the elements of those that stay. */
+function keyed(parent, items, keyOf, fill, kind = "tr") {
+  const held = new Map([...parent.children].map((child) => [child.key, child]));
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    let child = held.get(key);
+    held.delete(key);
+    if (!child) {
+      child = document.createElement(kind);
+      child.key = key;
+    }
+    fill(child, item);
+    if (child === place) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+  }
+  for (const child of held.values()) child.remove();
+}
+
+/** A row: its name, then cells of `[label, text]` or `[label, badges, reason]`. */
+function cells(row, name, wanted) {
+  if (!row.firstChild) {
+    const head = document.createElement("th");
+    head.scope = "row";
+    row.append(head);
+    for (const [label, content] of wanted) {
+      const cell = document.createElement("td");
+      cell.dataset.label = label;
+      if (typeof content === "string") cell.className = "number";
+      row.append(cell);
+    }
+  }
+  write(row.firstChild, name);
+  wanted.forEach(([, content, reason], at) => {
+    const cell = row.children[at + 1];
+    if (typeof content === "string") return write(cell, content);
+    const said = content.map(({ textContent }) => textContent).join() + (reason ?? "");
+    if (cell.said === said) return;
+    cell.said = said;
+    const why = document.createElement("span");
+    why.className = "why";
+    why.textContent = reason ?? "";
+    const badges = document.createElement("span");
+    badges.className = "badges";
+    badges.append(...content.flatMap((one) => [one, " "]));
+    cell.replaceChildren(badges, ...(reason ? [why] : []));
+  });
+}
+
+function badge(text, state) {
+  const element = document.createElement("span");
+  element.className = "badge";
+  element.dataset.state = state;
+  element.textContent = text;
+  return element;
+}
+
+$("tenant").addEventListener("change", () => {
+  history.replaceState(null, "", `#tenant=${encodeURIComponent($("tenant").value)}`);
+  choose($("tenant").value);
+});
+
+arrange();
+watch({ take, found, lost });
