@@ -14,17 +14,29 @@ pub(crate) fn post(host: &str, path: &str, json: &str) -> Option<String> {
     request(host, "POST", path, json)
 }
 
-fn request(host: &str, method: &str, path: &str, json: &str) -> Option<String> {
+/// The status of the answer to somebody who brings this token.
+pub(crate) fn status(host: &str, method: &str, path: &str, token: Option<&str>, json: &str) -> Option<u16> {
+    let mut line = String::new();
+    send(host, method, path, token, json)?.read_line(&mut line).ok()?;
+    line.split(' ').nth(1)?.parse().ok()
+}
+
+fn send(host: &str, method: &str, path: &str, token: Option<&str>, json: &str) -> Option<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(host).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    // Version 1.0: the body comes in one piece.
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = json.len();
+    // Version 1.0: the body comes in one piece.
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer owner\r\n\
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{token}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     );
     write!(stream, "{head}{json}").ok()?;
-    let mut answer = BufReader::new(stream);
+    Some(BufReader::new(stream))
+}
+
+fn request(host: &str, method: &str, path: &str, json: &str) -> Option<String> {
+    let mut answer = send(host, method, path, Some("owner"), json)?;
     let mut length = None;
     loop {
         let mut line = String::new();

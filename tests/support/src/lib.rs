@@ -30,11 +30,21 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 pub struct Emulator {
     program: PathBuf,
     port: u16,
+    rules: Option<PathBuf>,
     shell: Option<Child>,
 }
 
 /// Starts the emulator. `None` where it is not installed, which fails in CI and is told elsewhere.
 pub fn emulator_or_skip() -> Option<Emulator> {
+    start(None)
+}
+
+/// As [`emulator_or_skip`], with security rules for those who do not come as its owner.
+pub fn emulator_with_rules_or_skip(rules: &Path) -> Option<Emulator> {
+    start(Some(rules.to_owned()))
+}
+
+fn start(rules: Option<PathBuf>) -> Option<Emulator> {
     let Some(program) = find() else {
         let how = "the Firestore emulator is not installed: gcloud components install cloud-firestore-emulator";
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{how}");
@@ -43,7 +53,7 @@ pub fn emulator_or_skip() -> Option<Emulator> {
     };
     // Another program may take the port between this line and the emulator's start: unlikely, and then it says so.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut emulator = Emulator { program, port, shell: None };
+    let mut emulator = Emulator { program, port, rules, shell: None };
     emulator.start_again();
     Some(emulator)
 }
@@ -88,11 +98,13 @@ impl Emulator {
     pub fn start_again(&mut self) {
         self.stop();
         // When this process goes, however it goes, the pipe closes, `read` returns, and the group is ended.
-        let script = r#""$0" start --host=127.0.0.1 --port="$1" >/dev/null 2>&1 & read -r _; kill -KILL 0"#;
+        let script =
+            r#""$0" start --host=127.0.0.1 --port="$1" ${2:+--rules="$2"} >/dev/null 2>&1 & read -r _; kill -KILL 0"#;
         let shell = Command::new("sh")
             .args(["-c", script])
             .arg(&self.program)
             .arg(self.port.to_string())
+            .args(&self.rules)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0)
@@ -125,6 +137,11 @@ impl Emulator {
         let path = |name: String| name.split_once("/documents/").unwrap().1.to_owned();
         let all = self.query(project, "", &json!({"allDescendants": true}));
         all.into_iter().map(|document| path(name(document))).collect()
+    }
+
+    /// Asks as a user would, with a token or none, and gives the HTTP status. `body` is a document's JSON, or empty.
+    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
+        http::status(&self.host(), method, path, token, body).expect("the emulator answers")
     }
 
     /// A query has no pages, while the emulator lists 150 documents at a time, whatever is asked for.
