@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use quotegate_config::{OnError, PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
+use quotegate_kit::plugin_limits;
 use quotegate_plugin::{
-    Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginLimits, PluginProblem, PluginSpec,
-    PreparedPlugin, Sha256Hash, StartProblem,
+    Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginProblem, PluginSpec, PreparedPlugin,
+    Sha256Hash, StartProblem,
 };
 use quotegate_quote::TenantId;
 
@@ -141,7 +142,7 @@ impl Plugins {
             specs.push(PluginSpec {
                 plugin: self.prepare(tenant, plugin, code, *hash)?,
                 config: plugin.config.clone(),
-                limits: limits(&plugin.limits),
+                limits: plugin_limits(&plugin.limits),
                 on_error: match plugin.on_error {
                     OnError::Drop => quotegate_plugin::OnError::Drop,
                     OnError::Pass => quotegate_plugin::OnError::Pass,
@@ -250,21 +251,6 @@ fn trouble(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -
     PluginTrouble::Settings { tenant: tenant.clone(), plugin: plugin.name.clone(), reason: reason.to_string() }
 }
 
-fn limits(settings: &quotegate_config::PluginLimits) -> PluginLimits {
-    PluginLimits {
-        time_per_call: settings.time_per_call,
-        time_to_start: settings.time_to_start,
-        memory_bytes: settings.memory_bytes,
-        host_bytes_per_call: settings.host_bytes_per_call,
-        documents_per_quote: settings.documents_per_quote,
-        document_bytes_per_quote: settings.document_bytes_per_quote,
-        log_lines_per_second: settings.log_lines_per_second,
-        share_of_time: settings.share_of_time,
-        calls_per_instance: settings.calls_per_instance,
-        ..PluginLimits::default()
-    }
-}
-
 /// The folder of the settings, or `quotegate` in the user's cache folder, where there is one.
 fn cache_folder(settings: &Settings) -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -274,6 +260,8 @@ fn cache_folder(settings: &Settings) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use quotegate_plugin::PluginLimits;
+
     use super::*;
 
     #[test]
@@ -289,6 +277,6 @@ mod tests {
             ..quotegate_config::Sources::default()
         };
         let loaded = Settings::load(&sources).unwrap();
-        assert_eq!(limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
+        assert_eq!(plugin_limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
     }
 }

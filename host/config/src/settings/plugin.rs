@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::form::read_setup;
+
 /// One plugin of a tenant, `[[tenants.<id>.plugins]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginSettings {
@@ -20,6 +22,35 @@ pub struct PluginSettings {
     pub collections: Vec<String>,
     /// What it may use.
     pub limits: PluginLimits,
+}
+
+/// What a plugin is told and may use, where no tenant's settings say it: in a project of `quotegate plugin`, in a fixture.
+/// Its keys are those of `[[tenants.<id>.plugins]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginSetup {
+    /// Its `config` table as a JSON object.
+    pub config: String,
+    /// Collections that its documents may name, beside the tenant's own; legal Firestore ids.
+    pub collections: Vec<String>,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+impl PluginSetup {
+    /// Reads a table with the keys `config`, `collections` and `limits`, each of which can be missing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each as sentences with the key and the remedy.
+    pub fn read(table: &serde_json::Map<String, serde_json::Value>) -> Result<Self, Vec<String>> {
+        let problems = match figment::value::Value::serialize(table) {
+            Ok(figment::value::Value::Dict(_, dict)) => match read_setup(&dict) {
+                Ok(setup) => return Ok(setup),
+                Err(refusals) => refusals.into_iter().map(|refusal| format!("{} {}", refusal.sentence, refusal.remedy)),
+            },
+            _ => return Err(vec!["This is no table of settings.".to_owned()]),
+        };
+        Err(problems.collect())
+    }
 }
 
 /// Where a plugin's component is.

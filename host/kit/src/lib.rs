@@ -1,0 +1,18 @@
+//! The kit room: what a plugin's author does at a desk. Makes projects, builds components in three languages, runs
+//! fixtures under the real limits, and measures.
+//!
+//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/src/cli/plugin` does.
+//!
+//! | step | where |
+//! |---|---|
+//! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
+//! | what a plugin is told and may use there | [`Setup`] |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
+mod project;
+mod setup;
+mod toml;
+
+pub use project::{Kind, Language, Project, ProjectProblem, is_name};
+pub use setup::{Setup, plugin_limits};
