@@ -20,6 +20,8 @@
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
+//! | rehearsal | `rehearsal` | a recording played through the tenants' machinery in its own time |
+//! | kit | `quotegate-kit` | an author's desk: projects, builds, fixtures, measures |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
 //!
@@ -37,6 +39,7 @@ pub mod log;
 mod ops;
 pub mod pause;
 pub mod plugins;
+mod rehearsal;
 pub mod router;
 pub mod status;
 pub mod tenant;

@@ -251,11 +251,16 @@ fn trouble(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -
     PluginTrouble::Settings { tenant: tenant.clone(), plugin: plugin.name.clone(), reason: reason.to_string() }
 }
 
-/// The folder of the settings, or `quotegate` in the user's cache folder, where there is one.
+/// The folder of the settings, or the user's.
 fn cache_folder(settings: &Settings) -> Option<PathBuf> {
+    settings.plugins.cache_folder.clone().or_else(user_cache_folder)
+}
+
+/// `quotegate` in the user's cache folder, where there is one.
+pub(crate) fn user_cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = || absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    settings.plugins.cache_folder.clone().or_else(|| user().map(|folder| folder.join(Path::new("quotegate"))))
+    let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    user.map(|folder| folder.join(Path::new("quotegate")))
 }
 
 #[cfg(test)]

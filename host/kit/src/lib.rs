@@ -10,9 +10,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+mod fixture;
 mod project;
 mod setup;
+mod target;
 mod toml;
+mod trial;
 
+pub use fixture::{Fixture, FixtureProblem};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};
-pub use setup::{Setup, plugin_limits};
+pub use setup::{Setup, SetupProblem, plugin_limits};
+pub use target::Target;
+pub use trial::{FixtureReport, junit, try_fixture};

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::setup::Setup;
-use crate::toml::to_json;
+use crate::toml::{Dates, to_json};
 
 /// What a plugin is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Project {
             ProjectProblem::Toml { path: path.clone(), reason: error.to_string() }
         })?;
         let keys = |problems| ProjectProblem::Keys { path: path.clone(), problems };
-        let mut table = to_json(document.as_table()).map_err(|problem| keys(vec![format!("{problem}.")]))?;
+        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|problem| keys(vec![problem]))?;
         let mut problems = Vec::new();
         let name = name(&mut table).map_err(|problem| problems.push(problem));
         let language =

@@ -105,6 +105,16 @@ impl Link {
         }
     }
 
+    /// The name of a reason that the live instance gave.
+    pub(crate) fn reason(&self, code: u8) -> Option<&str> {
+        self.instance.as_ref().and_then(|instance| instance.reason(code))
+    }
+
+    pub(crate) fn make_repeatable(&mut self) {
+        self.share = TimeShare::unlimited();
+        self.rng = Rng::with_seed(0);
+    }
+
     pub(crate) fn last_problem(&self) -> &str {
         self.counters.last_problem.as_deref().unwrap_or("it uses more than its share of time")
     }

@@ -1,0 +1,40 @@
+//! What a plugin's author does: `quotegate plugin …`.
+
+mod desk;
+mod dry_run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+From nothing to a tested plugin:
+  quotegate plugin new my-filter               a small project with a rule and its fixtures
+  cd my-filter
+  quotegate plugin build                       its component, my-filter.wasm
+  quotegate plugin test                        fixtures: quotes in, what comes of them out
+  quotegate plugin run . --quotes day.jsonl.zst   a dry run on recorded quotes
+  quotegate plugin watch                       all of that again at each save")]
+pub(super) struct PluginArgs {
+    #[command(subcommand)]
+    verb: PluginVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginVerb {
+    /// Run fixtures: quotes in, and what is expected of them
+    Test(test::TestArgs),
+    /// Play recorded quotes through a plugin and say what would be written
+    Run(dry_run::RunArgs),
+}
+
+pub(super) async fn run(args: PluginArgs) -> Result<ExitCode, Failure> {
+    match args.verb {
+        PluginVerb::Test(args) => test::run(args).await,
+        PluginVerb::Run(args) => dry_run::run(args).await,
+    }
+}
