@@ -97,6 +97,7 @@ impl Plugins {
             memory_bytes: all().map(|plugin| plugin.limits.memory_bytes).fold(defaults.memory_bytes, usize::max),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             allocator: None,
+            metering: false,
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
     }

@@ -18,11 +18,14 @@ pub struct EngineSettings {
     pub cache: Option<PathBuf>,
     /// The allocator; `None`: the fastest that the operating system grants.
     pub allocator: Option<AllocatorChoice>,
+    /// Counts what guests execute ([`crate::PluginInstance::fuel_used`]). Their code is compiled for it and slower, and kept
+    /// apart in the cache: for an author's desk, never for a host at work.
+    pub metering: bool,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None }
+        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None, metering: false }
     }
 }
 
@@ -62,6 +65,7 @@ pub struct PluginEngine {
 pub(crate) struct EngineInner {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<CodeCache>,
+    pub(crate) metering: bool,
     allocator: AllocatorChoice,
     _ticker: Ticker,
 }
@@ -71,13 +75,15 @@ impl PluginEngine {
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineProblem> {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
+        config.consume_fuel(settings.metering);
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
         let engine =
             Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
         let cache = settings.cache.as_ref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
         let ticker = Ticker::start(&engine).map_err(EngineProblem::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
-        Ok(Self { inner: Arc::new(EngineInner { engine, cache, allocator, _ticker: ticker }) })
+        let metering = settings.metering;
+        Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })
     }
 
     /// How memories get their address space here.

@@ -71,6 +71,25 @@ pub(crate) struct Columns {
     pub(crate) received_time: bool,
 }
 
+impl Columns {
+    /// Those that are read, as the WIT names them.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.bid_price, "bid-price"),
+            (self.bid_size, "bid-size"),
+            (self.ask_price, "ask-price"),
+            (self.ask_size, "ask-size"),
+            (self.bid_exchange, "bid-exchange"),
+            (self.ask_exchange, "ask-exchange"),
+            (self.tape, "tape"),
+            (self.conditions, "conditions"),
+            (self.event_time, "event-time"),
+            (self.received_time, "received-time"),
+        ];
+        all.into_iter().filter_map(|(read, name)| read.then_some(name)).collect()
+    }
+}
+
 /// What crosses in one filter call.
 pub(crate) struct FilterBatch<'a> {
     pub(crate) quotes: &'a QuoteColumns,
