@@ -11,13 +11,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod fixture;
+mod inspect;
 mod project;
 mod setup;
 mod target;
 mod toml;
 mod trial;
 
-pub use fixture::{Fixture, FixtureProblem};
+pub use fixture::{Fixture, FixtureProblem, time_text};
+pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};
 pub use setup::{Setup, SetupProblem, plugin_limits};
 pub use target::Target;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod dry_run;
+mod inspect;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginVerb {
+    /// Say what a component is made of, and whether this host accepts it
+    Inspect(inspect::InspectArgs),
     /// Run fixtures: quotes in, and what is expected of them
     Test(test::TestArgs),
     /// Play recorded quotes through a plugin and say what would be written
@@ -34,6 +37,7 @@ enum PluginVerb {
 
 pub(super) async fn run(args: PluginArgs) -> Result<ExitCode, Failure> {
     match args.verb {
+        PluginVerb::Inspect(args) => inspect::run(args).await,
         PluginVerb::Test(args) => test::run(args).await,
         PluginVerb::Run(args) => dry_run::run(args).await,
     }
