@@ -266,7 +266,9 @@ pub(crate) fn user_cache_folder() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use quotegate_plugin::PluginLimits;
+    use std::time::Duration;
+
+    use quotegate_plugin::{DocumentProblem, PluginFailure, PluginLimits};
 
     use super::*;
 
@@ -284,5 +286,25 @@ mod tests {
         };
         let loaded = Settings::load(&sources).unwrap();
         assert_eq!(plugin_limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
+    }
+
+    /// The plugin room knows the settings' keys by name only, so nothing else would notice that one is called otherwise.
+    #[test]
+    fn remedies_name_keys_that_exist() {
+        let documented = include_str!("../../config/quotegate.toml");
+        let sentences = [
+            PluginFailure::Time { limit: Duration::from_millis(50) }.to_string(),
+            PluginFailure::Memory.to_string(),
+            PluginFailure::HostBytes.to_string(),
+            DocumentProblem::TooMany(9).to_string(),
+            DocumentProblem::TooLarge(9).to_string(),
+        ];
+        for sentence in sentences {
+            let keys: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
+            assert!(!keys.is_empty(), "{sentence:?} names no key");
+            for key in keys {
+                assert!(documented.contains(&format!("{key} = ")), "there is no key {key:?}");
+            }
+        }
     }
 }

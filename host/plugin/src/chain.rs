@@ -205,7 +205,7 @@ impl PluginChain {
                     still_open.push(row);
                     continue;
                 }
-                if let Some(documents) = link.check(list, &quotes[row].0) {
+                if let Some(documents) = link.check(&self.tenant, now, list, &quotes[row].0) {
                     mapped[row] = Mapped::Documents(documents);
                     if link.spec.chain {
                         still_open.push(row);

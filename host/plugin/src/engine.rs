@@ -35,7 +35,7 @@ impl Default for EngineSettings {
 pub enum EngineProblem {
     /// wasmtime refused the settings or the machine.
     #[error(
-        "The WebAssembly engine does not start with {allocator} memory: {reason}. Lower `instances`, or allow more address space (`ulimit -v`)."
+        "The WebAssembly engine does not start with {allocator} memory: {reason}. Give fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
     )]
     Engine {
         /// The allocator that was tried.

@@ -33,6 +33,7 @@ mod share;
 mod state;
 mod threads;
 mod ticker;
+mod trouble;
 
 pub use accept::PluginProblem;
 pub use address_space::AllocatorChoice;

@@ -1,6 +1,8 @@
 //! One module a published version of the WIT. To serve another version, add its folder under `wit/`, a module here, and
-//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version.
+//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version. `another.rs` shows it.
 
+#[cfg(test)]
+mod another;
 mod v0_1_0;
 
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, Value};
@@ -18,7 +20,11 @@ pub(crate) struct Version {
 }
 
 /// Every version served.
-pub(crate) const VERSIONS: &[Version] = &[Version { number: "0.1.0", prepare: v0_1_0::prepare }];
+pub(crate) const VERSIONS: &[Version] = &[
+    Version { number: "0.1.0", prepare: v0_1_0::prepare },
+    #[cfg(test)]
+    Version { number: another::NUMBER, prepare: another::prepare },
+];
 
 /// The names of a version's interfaces, without the version.
 pub(crate) const HOST: &str = "quotegate:plugin/host";
