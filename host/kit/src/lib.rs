@@ -7,9 +7,11 @@
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
 //! | what a plugin is told and may use there | [`Setup`] |
+//! | what it costs | [`bench`], with the quotes of a [`Course`]; [`Allowance`] for a limit to it |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+mod bench;
 mod fixture;
 mod inspect;
 mod project;
@@ -18,6 +20,10 @@ mod target;
 mod toml;
 mod trial;
 
+pub use bench::{
+    Allowance, BenchProblem, BenchReport, BudgetProblem, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
+    bench,
+};
 pub use fixture::{Fixture, FixtureProblem, time_text};
 pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};

@@ -1,5 +1,6 @@
 //! What a plugin's author does: `quotegate plugin …`.
 
+mod bench;
 mod desk;
 mod dry_run;
 mod inspect;
@@ -29,6 +30,8 @@ pub(super) struct PluginArgs {
 enum PluginVerb {
     /// Say what a component is made of, and whether this host accepts it
     Inspect(inspect::InspectArgs),
+    /// Measure what a plugin costs: time, fuel, memory, size
+    Bench(bench::BenchArgs),
     /// Run fixtures: quotes in, and what is expected of them
     Test(test::TestArgs),
     /// Play recorded quotes through a plugin and say what would be written
@@ -38,6 +41,7 @@ enum PluginVerb {
 pub(super) async fn run(args: PluginArgs) -> Result<ExitCode, Failure> {
     match args.verb {
         PluginVerb::Inspect(args) => inspect::run(args).await,
+        PluginVerb::Bench(args) => bench::run(args).await,
         PluginVerb::Test(args) => test::run(args).await,
         PluginVerb::Run(args) => dry_run::run(args).await,
     }
