@@ -7,9 +7,13 @@
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
 //! | what a plugin is told and may use there | [`Setup`] |
+//! | nothing to a project | [`create`] |
+//! | a project to a component | [`build()`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+mod build;
+mod create;
 mod fixture;
 mod project;
 mod setup;
@@ -17,6 +21,8 @@ mod target;
 mod toml;
 mod trial;
 
+pub use build::{BuildProblem, Built, Said, Say, build, first_command, made_folders};
+pub use create::{CreateProblem, create, files};
 pub use fixture::{Fixture, FixtureProblem};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};
 pub use setup::{Setup, SetupProblem, plugin_limits};

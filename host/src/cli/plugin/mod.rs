@@ -1,7 +1,9 @@
 //! What a plugin's author does: `quotegate plugin …`.
 
+mod build;
 mod desk;
 mod dry_run;
+mod new;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +28,10 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginVerb {
+    /// Make a new project: a rule, its fixtures, and all it is built against
+    New(new::NewArgs),
+    /// Make a project's component, whatever its language
+    Build(build::BuildArgs),
     /// Run fixtures: quotes in, and what is expected of them
     Test(test::TestArgs),
     /// Play recorded quotes through a plugin and say what would be written
@@ -34,6 +40,8 @@ enum PluginVerb {
 
 pub(super) async fn run(args: PluginArgs) -> Result<ExitCode, Failure> {
     match args.verb {
+        PluginVerb::New(args) => new::run(&args),
+        PluginVerb::Build(args) => build::run(args).await,
         PluginVerb::Test(args) => test::run(args).await,
         PluginVerb::Run(args) => dry_run::run(args).await,
     }
