@@ -89,13 +89,16 @@ fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
 /// The file that cargo made of the project's own library, of the messages that it prints as JSON, one a line.
 fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let cdylib = Value::from("cdylib");
     let own = |message: &Value| {
-        let cdylib = message["target"]["crate_types"].as_array().is_some_and(|types| types.contains(&"cdylib".into()));
-        message["reason"] == "compiler-artifact" && cdylib && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
+        let types = message["target"]["crate_types"].as_array();
+        message["reason"] == "compiler-artifact"
+            && types.is_some_and(|types| types.contains(&cdylib))
+            && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
     };
     let artifact = messages.filter(own).last()?;
-    let files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
-    files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+    let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
+    files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
 
 fn no_module(manifest: &Path) -> BuildProblem {
