@@ -108,7 +108,7 @@ pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Res
 }
 
 /// Names of folders, anywhere in a project of this language, that builds and package managers fill.
-pub const fn made_folders(language: Language) -> &'static [&'static str] {
+pub(crate) const fn made_folders(language: Language) -> &'static [&'static str] {
     match language {
         Language::Rust => rust::MADE,
         Language::JavaScript => javascript::MADE,
