@@ -15,15 +15,16 @@
 
     export(filter=SpreadGuard)
 
-A map has the method `map(quote)`, which answers the documents to write. Where filter and map are one class there is one
-object, which both share. There is no clock, network or file; what a plugin prints becomes lines of the host's log.
+`judge` gets the same object for every quote, with other values: copy what you keep. A map has the method `map(quote)`,
+which answers the documents to write. Where filter and map are one class there is one object, which both share. There is
+no clock, network or file; what a plugin prints becomes lines of the host's log.
 """
 
+import json
 import sys
-from json import dumps as _json
-from json import loads as _parse
 from collections import namedtuple
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import SimpleNamespace
 
 __all__ = ["COLUMNS", "KEEP", "Document", "Timestamp", "count", "export", "gauge", "log", "refuse", "settings"]
@@ -99,7 +100,7 @@ def _setting(config, name, default):
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ValueError(f"{name} = {_json(value)}: This must be {_KINDS[kind]}.")
+        raise ValueError(f"{name} = {json.dumps(value)}: This must be {_KINDS[kind]}.")
     return value
 
 
@@ -161,6 +162,7 @@ class _Views:
         return (self.bid_size - self.ask_size) / total if total > 0 else None
 
     def __getattr__(self, name):
+        # Also of a column that was declared, before it has a value; there is none such while `judge` runs.
         remedy = f'; add "{name}" to the filter\'s columns' if name in COLUMNS else ""
         raise AttributeError(f"a quote here has no {name}{remedy}")
 
@@ -197,30 +199,37 @@ class _Codes(dict):
         return 255
 
 
-class _FilterCalls:
-    """Rows from columns. The loop over a batch is one chain of iterators, which is the fastest that Python has."""
+_LOOP = """
+def loop(quote, names, judge, codes, batch):
+    return bytes([codes[judge(quote)] for {targets} in zip({sources})])
+"""
+"""Written out for a filter's columns: assigning to attributes in the head of a loop, with one quote object for all rows,
+is the cheapest that Python has for reaching `judge` with names."""
 
+
+class _FilterCalls:
     def __init__(self, filter):
         self.columns = tuple(getattr(filter, "columns", COLUMNS))
         for name in self.columns:
             if name not in COLUMNS:
                 raise ValueError(f"columns has {name!r}; there are {', '.join(COLUMNS)}.")
         self.reasons = list(filter.reasons)
+        targets = [f"quote.{name}" for name in ("symbol", *self.columns)]
+        sources = ["map(names.__getitem__, batch.symbol)", *(_source(name) for name in self.columns)]
+        scope = {"read": _READ}
+        exec(_LOOP.format(targets=", ".join(targets), sources=", ".join(sources)), scope)
+        quote = type("Quote", (_Views,), {"__slots__": ("symbol", *self.columns)})()
         self.names = []
-        self.judge = filter.judge
-        self.code = _Codes(self.reasons).__getitem__
-        row = namedtuple("Quote", ("symbol", *self.columns))
-        self.row = type("Quote", (_Views, row), {"__slots__": ()})._make
+        self.loop = partial(scope["loop"], quote, self.names, filter.judge, _Codes(self.reasons))
 
     def __call__(self, batch):
         if batch.new_symbols:
             self.names.extend(batch.new_symbols)
-        columns = [map(self.names.__getitem__, batch.symbol)]
-        for name in self.columns:
-            read = _READ.get(name)
-            column = getattr(batch, name)
-            columns.append(map(read, column) if read else column)
-        return bytes(map(self.code, map(self.judge, map(self.row, zip(*columns)))))
+        return self.loop(batch)
+
+
+def _source(column):
+    return f"map(read[{column!r}], batch.{column})" if column in _READ else f"batch.{column}"
 
 
 class _MapCalls:
@@ -303,12 +312,14 @@ def _told(call, *arguments):
     try:
         return call(*arguments)
     except Exception as problem:
-        # Without the source lines of a traceback, for which there would have to be files.
-        place = problem.__traceback__
-        while place.tb_next is not None:
-            place = place.tb_next
-        code = place.tb_frame.f_code
-        log("error", f"{type(problem).__name__}: {problem} ({code.co_filename}:{place.tb_lineno}, in {code.co_name})")
+        # Without the source lines of a traceback, for which there would have to be files; the last place that is not here.
+        place, step = "", problem.__traceback__
+        while step is not None:
+            code = step.tb_frame.f_code
+            if code.co_filename != __file__ and code.co_name != "loop":
+                place = f" ({code.co_filename.rpartition('/')[2]}:{step.tb_lineno}, in {code.co_name})"
+            step = step.tb_next
+        log("error", f"{type(problem).__name__}: {problem}{place}")
         raise
 
 
@@ -367,7 +378,7 @@ def exports(kind, host, types, problem):
     class Lifecycle:
         def configure(self, tenant, config):
             try:
-                config = _parse(config)
+                config = json.loads(config)
                 filter = filter_class(tenant, config) if filter_class else None
                 map = filter if map_class is filter_class else map_class(tenant, config) if map_class else None
                 calls["filter"] = _FilterCalls(filter) if filter_class else None

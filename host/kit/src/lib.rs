@@ -7,18 +7,29 @@
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
 //! | what a plugin is told and may use there | [`Setup`] |
+//! | nothing to a project | [`create`] |
+//! | a project to a component | [`build()`] |
+//! | what was saved since | [`Sources`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+mod build;
+mod create;
 mod fixture;
+mod inspect;
 mod project;
 mod setup;
 mod target;
 mod toml;
 mod trial;
+mod watch;
 
-pub use fixture::{Fixture, FixtureProblem};
+pub use build::{BuildProblem, Built, Said, Say, build, first_command};
+pub use create::{CreateProblem, create};
+pub use fixture::{Fixture, FixtureProblem, time_text};
+pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};
 pub use setup::{Setup, SetupProblem, plugin_limits};
 pub use target::Target;
 pub use trial::{FixtureReport, junit, try_fixture};
+pub use watch::Sources;

@@ -22,9 +22,9 @@ fn item_to_json(path: &str, item: &Item, dates: Dates) -> Result<Value, String> 
         Item::None => Ok(Value::Null),
         Item::Value(value) => value_to_json(path, value, dates),
         Item::Table(table) => nested(path, table, dates),
-        Item::ArrayOfTables(tables) => list(path, tables.iter().map(|table| table as &dyn TableLike), |path, table| {
-            nested(path, table, dates)
-        }),
+        Item::ArrayOfTables(tables) => {
+            list(path, tables.iter().map(|table| table as &dyn TableLike), |path, table| nested(path, table, dates))
+        }
     }
 }
 
@@ -79,7 +79,9 @@ pub(crate) fn from_json(value: &Value) -> toml_edit::Value {
             let date = table.get(TIMESTAMP).and_then(Value::as_str).filter(|_| table.len() == 1);
             match date.and_then(|date| date.parse::<toml_edit::Datetime>().ok()) {
                 Some(date) => date.into(),
-                None => InlineTable::from_iter(table.iter().map(|(name, value)| (name.as_str(), from_json(value)))).into(),
+                None => {
+                    InlineTable::from_iter(table.iter().map(|(name, value)| (name.as_str(), from_json(value)))).into()
+                }
             }
         }
     }

@@ -79,7 +79,8 @@ fn not_refused(plugin: &PreparedPlugin, fixture: &Fixture, words: &str) -> Optio
 /// The answers, and the fuel of a quote.
 fn answers(plugin: &PreparedPlugin, fixture: &Fixture) -> Result<(Vec<Answer>, Option<u64>), String> {
     let run = |quotes_a_call: usize| {
-        let mut instance = start(plugin, fixture).map_err(|failure| format!("The plugin does not start: {failure}."))?;
+        let mut instance =
+            start(plugin, fixture).map_err(|failure| format!("The plugin does not start: {failure}."))?;
         let before = instance.fuel_used();
         let answers = Run { plugin, fixture, instance: &mut instance, quotes_a_call }.answers()?;
         let fuel = before.zip(instance.fuel_used()).map(|(before, after)| after - before);
@@ -164,7 +165,8 @@ impl Run<'_> {
                 columns.push(u32::try_from(number).unwrap_or(u32::MAX), &case.quote);
             }
             let codes = self.instance.filter(&columns, &names);
-            let codes = codes.map_err(|failure| self.failed(at * self.quotes_a_call, part.len(), &failure.to_string()))?;
+            let codes =
+                codes.map_err(|failure| self.failed(at * self.quotes_a_call, part.len(), &failure.to_string()))?;
             verdicts.extend(codes.into_iter().map(|code| Some(self.verdict(code))));
         }
         Ok(verdicts)
@@ -190,7 +192,8 @@ impl Run<'_> {
         let lists = self.instance.documents(&quotes, &setup.collections);
         let lists = lists.map_err(|failure| self.failed(rows[0], rows.len(), &failure.to_string()))?;
         for ((row, list), (symbol, _)) in rows.iter().zip(lists).zip(&quotes) {
-            let documents = list.map_err(|problem| format!("{}: The host refuses the document: {problem}.", place(*row, symbol)))?;
+            let documents =
+                list.map_err(|problem| format!("{}: The host refuses the document: {problem}.", place(*row, symbol)))?;
             answers[*row].documents =
                 documents.iter().map(|document| shown(document, symbol, &setup.collection)).collect();
         }

@@ -47,6 +47,11 @@ impl CodeCache {
             .ok()
     }
 
+    /// Whether there is a file for it; whether it is whole is seen when it is loaded.
+    pub(crate) fn has(&self, plugin: &Sha256Hash) -> bool {
+        self.path(plugin).is_file()
+    }
+
     /// Keeps compiled code. Failing is no harm: the next start compiles again.
     pub(crate) fn store(&self, plugin: &Sha256Hash, component: &Component) {
         if let Err(error) = self.try_store(plugin, component) {

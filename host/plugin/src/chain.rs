@@ -229,6 +229,11 @@ impl PluginChain {
         self.links.iter_mut().for_each(Link::make_repeatable);
     }
 
+    /// What all its instances have executed, as [`crate::PluginInstance::fuel_used`] counts it.
+    pub fn fuel_used(&self) -> Option<u64> {
+        self.links.iter().map(Link::fuel_used).sum()
+    }
+
     /// One entry a plugin, in order.
     pub fn snapshot(&self) -> Vec<PluginSnapshot> {
         self.links.iter().map(Link::snapshot).collect()

@@ -5,6 +5,7 @@ use wasmtime::{Config, Engine, OptLevel};
 
 use crate::address_space::{AllocatorChoice, GUEST_STACK, choose, switch_off_gc};
 use crate::cache::CodeCache;
+use crate::prepare::Sha256Hash;
 use crate::ticker::Ticker;
 
 /// What the one engine of a process is made for.
@@ -84,6 +85,11 @@ impl PluginEngine {
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
         let metering = settings.metering;
         Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })
+    }
+
+    /// Whether compiled code for these bytes is in the cache, so that they will not be compiled.
+    pub fn has_compiled(&self, plugin: &Sha256Hash) -> bool {
+        self.inner.cache.as_ref().is_some_and(|cache| cache.has(plugin))
     }
 
     /// How memories get their address space here.

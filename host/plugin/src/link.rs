@@ -44,6 +44,7 @@ pub(crate) struct Link {
     counters: Counters,
     rng: Rng,
     known_paths: KnownPaths,
+    fuel_of_retired: u64,
 }
 
 impl Link {
@@ -60,6 +61,7 @@ impl Link {
             counters: Counters::default(),
             rng: Rng::new(),
             known_paths: KnownPaths::default(),
+            fuel_of_retired: 0,
         };
         link.instance = Some(link.new_instance(tenant)?);
         Ok(link)
@@ -191,8 +193,18 @@ impl Link {
         tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is thrown away");
     }
 
+    /// Of the live instance and of those that are gone.
+    pub(crate) fn fuel_used(&self) -> Option<u64> {
+        let live = match &self.instance {
+            Some(instance) => instance.fuel_used()?,
+            None => 0,
+        };
+        Some(self.fuel_of_retired + live)
+    }
+
     fn retire(&mut self) {
         if let Some(instance) = self.instance.take() {
+            self.fuel_of_retired += instance.fuel_used().unwrap_or_default();
             self.counters.reported = instance.into_reported();
         }
     }

@@ -46,13 +46,11 @@ fn the_same_calls_use_the_same_fuel_to_the_unit() {
 fn metered_code_and_the_hosts_own_do_not_meet_in_the_cache() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
-    let prepare = |engine: &PluginEngine| PreparedPlugin::new(engine, "guest", QUOTE_FILTER, None).unwrap().from_cache();
-    let plain = PluginEngine::new(&EngineSettings {
-        instances: 4,
-        cache: Some(cache.clone()),
-        ..EngineSettings::default()
-    })
-    .unwrap();
+    let prepare =
+        |engine: &PluginEngine| PreparedPlugin::new(engine, "guest", QUOTE_FILTER, None).unwrap().from_cache();
+    let plain =
+        PluginEngine::new(&EngineSettings { instances: 4, cache: Some(cache.clone()), ..EngineSettings::default() })
+            .unwrap();
     let metered = metered(Some(&cache));
     assert_eq!([&plain, &metered, &plain, &metered].map(prepare), [false, false, true, true]);
 }

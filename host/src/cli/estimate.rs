@@ -163,7 +163,7 @@ fn dollars(writes: Writes, price: f64) -> [String; 2] {
 }
 
 /// With commas between the thousands.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -81,6 +81,7 @@ fn what_a_recording_comes_to_is_scaled_to_a_day_but_a_burst_is_no_rate() {
         tenant: tenant.id.clone(),
         writes,
         plugins: Vec::new(),
+        fuel: None,
         stopped: None,
     });
     let estimate = estimate(&settings, Some(&Rehearsed { seconds: 20.0, tenants: tenants.collect() }));

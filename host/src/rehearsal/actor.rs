@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use quotegate_pace::{Lane, LatestTable, Pacer, Resolution};
-use quotegate_plugin::{Mapped, PluginChain, StopTenant};
-use quotegate_quote::{Document, Quote, Symbol, TenantId};
+use quotegate_plugin::{Mapped, PluginChain, StopTenant, Verdict};
+use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
 use tokio::sync::Notify;
 
 use super::{Audience, Judged, Role, TenantRehearsed};
@@ -67,11 +67,17 @@ impl Actor {
         self.lane
     }
 
-    pub(super) fn rehearsed(&self) -> TenantRehearsed {
+    /// Documents so far, without those of this very moment.
+    pub(super) fn written_before(&self) -> u64 {
+        self.writes - self.writes_now
+    }
+
+    pub(super) fn rehearsed(&self, writes: u64) -> TenantRehearsed {
         TenantRehearsed {
             tenant: self.tenant.clone(),
-            writes: self.writes - self.writes_now,
+            writes,
             plugins: self.chain.as_ref().map_or_else(Vec::new, PluginChain::snapshot),
+            fuel: self.chain.as_ref().and_then(PluginChain::fuel_used),
             stopped: self.stopped.clone(),
         }
     }
@@ -154,19 +160,25 @@ impl Actor {
             return Ok(());
         }
         let quotes = &mut self.batch.quotes;
+        let (names, watched) = (&self.symbols, audience.wants_verdicts());
         let mut told = Ok(());
-        if let Some(chain) = self.chain.as_mut().filter(|chain| chain.filters()) {
-            let names = &self.symbols;
-            let outcome = chain.filter_watched(now, quotes, names, |verdicts| {
-                let quotes = verdicts.quotes();
-                for row in 0..quotes.len() {
-                    let (symbol, quote) = (&names[quotes.symbol[row] as usize], &quotes.quote(row));
-                    if told.is_ok() {
-                        told = audience.judged(&Judged { symbol, quote, verdict: verdicts.verdict(row) });
-                    }
-                }
-            });
-            self.stopped = outcome.stop;
+        let mut tell = |quotes: &QuoteColumns, row: usize, verdict: Verdict<'_>| {
+            let (symbol, quote) = (&names[quotes.symbol[row] as usize], &quotes.quote(row));
+            if told.is_ok() {
+                told = audience.judged(&Judged { symbol, quote, verdict });
+            }
+        };
+        match self.chain.as_mut().filter(|chain| chain.filters()) {
+            Some(chain) if watched => {
+                let outcome = chain.filter_watched(now, quotes, names, |verdicts| {
+                    let quotes = verdicts.quotes();
+                    (0..quotes.len()).for_each(|row| tell(quotes, row, verdicts.verdict(row)));
+                });
+                self.stopped = outcome.stop;
+            }
+            Some(chain) => self.stopped = chain.filter(now, quotes, names).stop,
+            None if watched => (0..quotes.len()).for_each(|row| tell(quotes, row, Verdict::Kept)),
+            None => {}
         }
         for (row, slot) in quotes.symbol.iter().enumerate() {
             self.table.accept(*slot, &quotes.quote(row), now);

@@ -18,6 +18,8 @@ use quotegate_pace::{Backoff, Pacer, Rate};
 use quotegate_plugin::{PluginChain, PluginSnapshot, StopTenant, Verdict};
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, SymbolTable, TenantId, UnixNanos};
 use quotegate_recording::{Recording, RecordingProblem};
+use quotegate_sink::{document_json, time_text};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::source::Played;
@@ -56,9 +58,26 @@ pub(crate) struct WouldWrite<'a> {
     pub(crate) document: &'a Document,
 }
 
+impl WouldWrite<'_> {
+    /// Its whole path in the database.
+    pub(crate) fn path(&self) -> String {
+        format!("tenants/{}/{}", self.tenant, self.document.key)
+    }
+
+    /// As one JSON object, for a line.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        json!({ "would_write": self.path(), "at": time_text(self.at), "fields": document_json(self.document) })
+    }
+}
+
 /// Who watches a rehearsal, and may end it early.
 pub(crate) trait Audience {
-    /// A filter has judged a quote. With several filters, each that sees it says so.
+    /// Whether [`Self::judged`] is to be called.
+    fn wants_verdicts(&self) -> bool {
+        false
+    }
+
+    /// A filter has judged a quote; without a filter every quote is kept. With several filters, each that sees it says so.
     fn judged(&mut self, judged: &Judged<'_>) -> anyhow::Result<()> {
         let _ = judged;
         Ok(())
@@ -76,6 +95,8 @@ pub(crate) struct TenantRehearsed {
     pub(crate) writes: u64,
     /// Its plugins' numbers.
     pub(crate) plugins: Vec<PluginSnapshot>,
+    /// What all of them executed, where the engine meters it.
+    pub(crate) fuel: Option<u64>,
     /// Why it stood still at the end.
     pub(crate) stopped: Option<StopTenant>,
 }
@@ -87,6 +108,13 @@ pub(crate) struct Rehearsed {
     pub(crate) seconds: f64,
     /// In the order of the roles.
     pub(crate) tenants: Vec<TenantRehearsed>,
+}
+
+impl Rehearsed {
+    /// The numbers of all tenants' plugins.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSnapshot> {
+        self.tenants.iter().flat_map(|tenant| &tenant.plugins)
+    }
 }
 
 /// Nobody.
@@ -178,7 +206,7 @@ impl<'a> Stage<'a> {
 
     fn end(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantRehearsed>> {
         self.advance(last);
-        let tenants = self.actors.iter().map(Actor::rehearsed).collect();
+        let written: Vec<u64> = self.actors.iter().map(Actor::written_before).collect();
         // The last word of every symbol, however long the limits make it take.
         while self.left.is_none()
             && let Some(at) = self.next_at()
@@ -186,7 +214,8 @@ impl<'a> Stage<'a> {
             self.set_now(at);
             self.write_what_is_allowed();
         }
-        self.left.map_or(Ok(tenants), Err)
+        let rehearsed = self.actors.iter().zip(written).map(|(actor, writes)| actor.rehearsed(writes)).collect();
+        self.left.map_or(Ok(rehearsed), Err)
     }
 
     /// Lets time pass, and what is due on the way be written.

@@ -349,9 +349,9 @@ mod tests {
 
     #[test]
     fn a_setup_has_the_keys_of_a_tenants_plugin_and_no_others() {
-        let table = serde_json::json!({ "config": { "a": 1.5, "b": [true] }, "limits": { "memory_mib": 2 } });
+        let table = serde_json::json!({ "config": { "a": 1.5, "b": [true, 3] }, "limits": { "memory_mib": 2 } });
         let setup = PluginSetup::read(table.as_object().unwrap()).unwrap();
-        assert_eq!((setup.config.as_str(), setup.limits.memory_bytes), (r#"{"a":1.5,"b":[true]}"#, 2 * MIB));
+        assert_eq!((setup.config.as_str(), setup.limits.memory_bytes), (r#"{"a":1.5,"b":[true,3]}"#, 2 * MIB));
         let table = serde_json::json!({ "path": "x.wasm", "limits": { "memory": 2 } });
         let problems = PluginSetup::read(table.as_object().unwrap()).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:#?}");

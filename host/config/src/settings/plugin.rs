@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::value::{Dict, Value};
+
 use crate::form::read_setup;
 
 /// One plugin of a tenant, `[[tenants.<id>.plugins]]`.
@@ -42,14 +44,28 @@ impl PluginSetup {
     /// # Errors
     /// Everything that is wrong, each as sentences with the key and the remedy.
     pub fn read(table: &serde_json::Map<String, serde_json::Value>) -> Result<Self, Vec<String>> {
-        let problems = match figment::value::Value::serialize(table) {
-            Ok(figment::value::Value::Dict(_, dict)) => match read_setup(&dict) {
-                Ok(setup) => return Ok(setup),
-                Err(refusals) => refusals.into_iter().map(|refusal| format!("{} {}", refusal.sentence, refusal.remedy)),
-            },
-            _ => return Err(vec!["This is no table of settings.".to_owned()]),
-        };
-        Err(problems.collect())
+        let dict = table.iter().map(|(name, value)| (name.clone(), raw(value))).collect();
+        read_setup(&dict).map_err(|refusals| {
+            refusals.into_iter().map(|refusal| format!("{} {}", refusal.sentence, refusal.remedy)).collect()
+        })
+    }
+}
+
+/// As a TOML file would hold it: whole numbers have a sign.
+fn raw(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Empty(figment::value::Tag::Default, figment::value::Empty::None),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::from(whole),
+            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(elements) => Value::from(elements.iter().map(raw).collect::<Vec<_>>()),
+        Json::Object(table) => {
+            Value::from(table.iter().map(|(name, value)| (name.clone(), raw(value))).collect::<Dict>())
+        }
     }
 }
 

@@ -24,7 +24,9 @@ pub(super) fn find(path: &Path) -> Result<Target, Failure> {
     }
     let file = target.component.display();
     Err(Failure::Usage(match &target.project {
-        Some(project) => anyhow!("{file} is not there. Run `quotegate plugin build {}` first.", project.folder.display()),
+        Some(project) => {
+            anyhow!("{file} is not there. Run `quotegate plugin build {}` first.", project.folder.display())
+        }
         None => anyhow!("{file} is not there. Name a component, or the folder of a plugin's project."),
     }))
 }
@@ -62,7 +64,8 @@ pub(super) async fn prepare(engine: &PluginEngine, target: &Target) -> Result<Pr
 
 /// Shows what plugins log, and nothing else but warnings.
 pub(super) fn start_log() -> Result<WorkerGuard, Failure> {
-    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::link=error").map_err(Failure::Usage)
+    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::link=error")
+        .map_err(Failure::Usage)
 }
 
 /// Words in colour, where a person reads them.
