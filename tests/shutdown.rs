@@ -67,7 +67,7 @@ fn ending(finished: &harness::Finished) -> Value {
 fn everything_that_was_read_is_written_before_it_ends() {
     let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
-    let mut host = start(&sim, emulator.host(), "demo-shutdown", "500", "10");
+    let mut host = start(&sim, &emulator.host(), "demo-shutdown", "500", "10");
     let newest = burst(&sim, &mut host);
     // A last quote that is written tells that those before it have been read: they come in order.
     sim.send("A0", &quote(9999.0, 1_700_000_001_000_000_000));
@@ -93,7 +93,7 @@ fn what_the_limits_do_not_allow_is_counted_in_the_last_line() {
     let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     // One write a second and a burst of two: of thirty symbols only a few can be written in the grace.
-    let mut host = start(&sim, emulator.host(), "demo-limits", "1", "2");
+    let mut host = start(&sim, &emulator.host(), "demo-limits", "1", "2");
     burst(&sim, &mut host);
     harness::eventually("the first write", || {
         (!emulator.documents("demo-limits", "tenants/acme/live_quotes").is_empty()).then_some(())
@@ -122,7 +122,7 @@ fn a_second_signal_ends_it_at_once() {
 fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
     let Some(emulator) = EMULATOR.as_ref() else { return };
     let (project, sim) = ("demo-shutdown-kill", Sim::quiet());
-    let mut host = start(&sim, emulator.host(), project, "200", "10");
+    let mut host = start(&sim, &emulator.host(), project, "200", "10");
     burst(&sim, &mut host);
     let price = |symbol: &str| {
         let document = emulator.document(project, &format!("tenants/acme/live_quotes/{symbol}"))?;
@@ -139,7 +139,7 @@ fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
         assert_eq!(document["fields"].as_object().unwrap().len(), 12, "{document}");
     }
 
-    let host = start(&sim, emulator.host(), project, "1000", "100");
+    let host = start(&sim, &emulator.host(), project, "1000", "100");
     for (at, symbol) in SYMBOLS.iter().enumerate() {
         sim.send(symbol, &quote(5000.0 + at as f64, 1_700_000_001_000_000_000));
     }

@@ -1,10 +1,13 @@
 //! What a plugin's author does: `quotegate plugin …`.
 
 mod bench;
+mod build;
 mod desk;
 mod dry_run;
 mod inspect;
+mod new;
 mod test;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,10 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginVerb {
+    /// Make a new project: a rule, its fixtures, and all it is built against
+    New(new::NewArgs),
+    /// Make a project's component, whatever its language
+    Build(build::BuildArgs),
     /// Say what a component is made of, and whether this host accepts it
     Inspect(inspect::InspectArgs),
     /// Measure what a plugin costs: time, fuel, memory, size
@@ -36,13 +43,18 @@ enum PluginVerb {
     Test(test::TestArgs),
     /// Play recorded quotes through a plugin and say what would be written
     Run(dry_run::RunArgs),
+    /// Build, test and dry-run a project again at each save
+    Watch(watch::WatchArgs),
 }
 
 pub(super) async fn run(args: PluginArgs) -> Result<ExitCode, Failure> {
     match args.verb {
+        PluginVerb::New(args) => new::run(&args),
+        PluginVerb::Build(args) => build::run(args).await,
         PluginVerb::Inspect(args) => inspect::run(args).await,
         PluginVerb::Bench(args) => bench::run(args).await,
         PluginVerb::Test(args) => test::run(args).await,
         PluginVerb::Run(args) => dry_run::run(args).await,
+        PluginVerb::Watch(args) => watch::run(args).await,
     }
 }
