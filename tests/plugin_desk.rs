@@ -280,9 +280,9 @@ fn a_component_is_inspected_and_what_is_none_is_refused_in_a_sentence() {
     assert_eq!(text.code, 0, "{}", text.stderr);
     for words in [
         "sha256 ",
-        "imports    quotegate:plugin/",
-        "WIT        quotegate:plugin@0.1.0",
-        "columns    bid-price, ask-price\n",
+        "imports      quotegate:plugin/",
+        "WIT          quotegate:plugin@0.1.0",
+        "columns      bid-price, ask-price\n",
         "yes: it filters",
     ] {
         assert!(text.stdout.contains(words), "{words} in {}", text.stdout);
@@ -305,7 +305,7 @@ fn a_component_is_inspected_and_what_is_none_is_refused_in_a_sentence() {
         assert!(found.code == 1 && found.stdout.contains(words), "{words} in {}{}", found.stdout, found.stderr);
         assert!(!found.stdout.contains('\x1b'), "a file's own words must not reach the terminal: {}", found.stdout);
     }
-    assert!(refused("wasi.wasm").stdout.contains("language   Go 1"));
+    assert!(refused("wasi.wasm").stdout.contains("language     Go 1"));
 }
 
 #[test]

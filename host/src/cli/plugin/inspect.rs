@@ -52,7 +52,7 @@ fn text(file: &str, found: &Inspection, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.bold(file));
     // Writing to a string cannot fail.
     let mut row = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<10} {value}");
+        let _ = writeln!(text, "  {name:<12} {value}");
     };
     row("size", &format!("{} bytes", grouped(found.bytes as u64)));
     row("sha256", &found.sha256);
