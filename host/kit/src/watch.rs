@@ -44,7 +44,7 @@ impl Sources {
     }
 
     /// What is new, gone or different since then, in order of paths.
-    pub fn changed_since(&self, before: &Self) -> Vec<&Path> {
+    pub fn changed_since<'a>(&'a self, before: &'a Self) -> Vec<&'a Path> {
         let differs = |path: &&PathBuf| self.0.get(*path) != before.0.get(*path);
         let gone = before.0.keys().filter(|path| !self.0.contains_key(*path));
         let mut changed: Vec<&Path> = self.0.keys().filter(differs).chain(gone).map(PathBuf::as_path).collect();
