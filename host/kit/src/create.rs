@@ -103,7 +103,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// What a new project has: path inside its folder and text, in order of paths.
-pub(crate) fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
+fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
     let template = |path: &'static str| {
         let (owner, rest) = path.split_once('/')?;
         let (for_kind, rest) = rest.split_once('/')?;

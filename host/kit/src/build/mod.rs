@@ -16,6 +16,9 @@ use quotegate_plugin::{PluginEngine, PluginProblem, PreparedPlugin, Sha256Hash};
 
 use crate::project::{Kind, Language, Project};
 
+/// A component that is smaller compiles before anyone wonders.
+const WORTH_A_LINE: usize = 1 << 20;
+
 /// What a build tells while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said<'a> {
@@ -93,6 +96,9 @@ pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Res
         Language::JavaScript => javascript::build(project, say),
         Language::Python => python::build(project, say),
     }?;
+    if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
+        say(Said::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
+    }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
         .map_err(|problem| BuildProblem::Refused(Box::new(problem)))?;
     let (found, name) = match (plugin.filters(), plugin.maps()) {

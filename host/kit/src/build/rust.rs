@@ -104,16 +104,12 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
 }
 
 fn no_module(manifest: &Path) -> BuildProblem {
-    let manifest = manifest.display();
-    BuildProblem::Source(format!(
-        "{manifest}: The library is no cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib]."
-    ))
+    let remedy = "The library is no cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
+    BuildProblem::Source(format!("{}: {remedy}", manifest.display()))
 }
 
 fn component(module: &[u8]) -> Result<Vec<u8>, BuildProblem> {
-    let mut encoder = ComponentEncoder::default();
-    let encoded = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
-    encoded.map_err(|reason| {
+    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(|reason| {
         BuildProblem::Source(format!(
             "What was compiled is no plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
         ))

@@ -46,7 +46,8 @@ pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
 }
 
 pub(super) fn print(built: &Built) {
-    println!("{}", built.component.display());
+    let component = built.component.strip_prefix(".").unwrap_or(&built.component);
+    println!("{}", component.display());
     println!("  size    {} bytes", built.bytes);
     println!("  sha256  {}", built.sha256);
 }
