@@ -1,6 +1,6 @@
 //! `quotegate plugin test`, `run` and `inspect`, as an author meets them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
 mod harness;
 

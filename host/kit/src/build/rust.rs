@@ -90,7 +90,7 @@ fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
 
 /// The file that cargo made of the project's own library, of the messages that it prints as JSON, one a line.
 fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let cdylib = Value::from("cdylib");
     let own = |message: &Value| {
         let types = message["target"]["crate_types"].as_array();
@@ -98,7 +98,7 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
             && types.is_some_and(|types| types.contains(&cdylib))
             && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
     };
-    let artifact = messages.filter(own).last()?;
+    let artifact = messages.rfind(own)?;
     let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
     files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
