@@ -29,6 +29,8 @@ pub fn quotegate<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quotegate"));
     // Tests run beside each other, and one port serves one of them.
     command.args(args).env_clear().env("QUOTEGATE_OPS__PORT", "0").stdin(Stdio::null());
+    // A machine that is slow to let the other side answer must not look like a feed that fails.
+    command.envs(["PONG", "HANDSHAKE"].map(|what| (format!("QUOTEGATE_FEED__{what}_TIMEOUT_S"), "60")));
     command
 }
 
