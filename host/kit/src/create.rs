@@ -182,6 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_are_built_against_what_a_new_project_is() {
+        let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+        for (name, language) in [("odd-lots", Language::JavaScript), ("volatility-flag", Language::Python)] {
+            for (path, text) in files(name, language, Kind::Both) {
+                if path.starts_with("quotegate/") {
+                    let example = fs::read_to_string(plugins.join(name).join(&path)).unwrap();
+                    assert!(
+                        example == text,
+                        "plugins/{name}/{path} is not what `quotegate plugin new` writes: copy it there"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_placeholder_is_left() {
         for (language, kind) in all() {
             for (path, text) in files("my-one", language, kind) {
