@@ -51,7 +51,8 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
         say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
     }
-    say(Said::Step(&format!("compiling {} for {TARGET}; the first time takes a minute", project.name)));
+    let patience = if folder.join("target").join(TARGET).exists() { "" } else { "; the first time takes a minute" };
+    say(Said::Step(&format!("compiling {} for {TARGET}{patience}", project.name)));
     let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, say)?;
 
     let mut command = cargo(&folder, "build", &compiler);
