@@ -65,7 +65,7 @@ class MobileScreen {
       sym: quote.symbol,
       bid: this.side(quote.bidPrice, quote.bidSize, quote.bidExchange),
       ask: this.side(quote.askPrice, quote.askSize, quote.askExchange),
-      mid: quote.mid === null ? null : this.text(quote.mid),
+      mid: quote.mid === null ? null : this.text(quote.mid, 1), // half a cent is one digit more
       spread_bps: quote.mid === null ? null : Math.round(quote.spreadBps * 10) / 10,
       state: state(quote),
       badges: badges(quote.conditions),
@@ -78,8 +78,8 @@ class MobileScreen {
     return price > 0 ? { px: price, txt: this.text(price), qty: integer(Math.trunc(size)), venue } : null;
   }
 
-  text(price) {
-    return price.toFixed(price < 1 ? this.decimals + 2 : this.decimals);
+  text(price, more = 0) {
+    return price.toFixed((price < 1 ? this.decimals + 2 : this.decimals) + more);
   }
 }
 

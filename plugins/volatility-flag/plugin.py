@@ -51,7 +51,7 @@ class VolatilityFlag:
             "volatility.window_s": self.window,
         }
         if not quote.earlier:
-            return {"symbol": quote.symbol, "mid": mid, "updated_at": Timestamp(quote.event_time), **fields}
+            return {"symbol": quote.symbol, "mid": mid and round(mid, 6), "updated_at": Timestamp(quote.event_time), **fields}
         # After another map, with `chain = true`: its documents, and these fields in each.
         return [Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier]
 

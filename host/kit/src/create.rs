@@ -10,7 +10,7 @@
 //! | `plugins/sdk`, `plugins/sdk-js`, `plugins/sdk-python` | every project of that language, below `quotegate/` |
 //!
 //! A template called `dot-gitignore` becomes `.gitignore`, so that it does not act on this repository. In templates, and
-//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{wit}}` and
+//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{memory_mib}}`, `{{wit}}` and
 //! `{{version}}` (of quotegate) are replaced.
 
 use std::fs::{self, File};
@@ -141,6 +141,7 @@ fn fill(text: &str, name: &str, language: Language, kind: Kind) -> String {
         ("{{kind}}", kind.name()),
         ("{{lang}}", language.name()),
         ("{{world}}", kind.world()),
+        ("{{memory_mib}}", &language.memory_mib().to_string()),
         ("{{wit}}", WIT),
         ("{{version}}", env!("CARGO_PKG_VERSION")),
     ];
