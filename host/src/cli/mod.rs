@@ -8,6 +8,7 @@
 mod check;
 mod demo;
 mod estimate;
+mod precompile;
 mod progress;
 mod record;
 mod remote;
@@ -61,6 +62,8 @@ enum Verb {
     Sim(sim::SimArgs),
     /// Write the feed's frames with their arrival times to a file, for replay
     Record(record::RecordArgs),
+    /// Compile plugins ahead of time, for an image
+    Precompile(precompile::PrecompileArgs),
     /// Say whether a running host is well, and why if it is not
     Status(status::StatusArgs),
     /// Watch a running host in the terminal
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,
+            Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,
         }

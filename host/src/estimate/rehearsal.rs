@@ -183,7 +183,9 @@ impl Actor {
             && let Some((slot, quote)) = self.table.take_due(now)
         {
             match self.documents(now, slot, quote) {
-                0 => self.table.resolve(slot, Resolution::Settled, now, rng),
+                0 => {
+                    self.table.resolve(slot, Resolution::Settled, now, rng);
+                }
                 1 => {
                     self.table.resolve(slot, Resolution::Settled, now, rng);
                     return true;
