@@ -30,6 +30,7 @@ standard = "quote-filter"
 config = { max_spread_bps = 50 }
 [[tenants.acme.plugins]]
 standard = "field-map"
+config = { standard = true }
 "#;
 
 /// A container: a tree of its own from the image that `tests/container/build` made.

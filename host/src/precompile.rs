@@ -12,19 +12,19 @@ use crate::plugins::{code, memory_bytes, standard};
 
 /// One component, compiled.
 #[derive(Debug)]
-pub struct Precompiled {
+pub(crate) struct Precompiled {
     /// What people call it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its identity.
-    pub sha256: Sha256Hash,
+    pub(crate) sha256: Sha256Hash,
     /// The size of the code that a host will load.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// How long compiling took.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// Compiles the standard plugins, and those that tenants of `settings` have, into `folder`.
-pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::Result<Vec<Precompiled>> {
+pub(crate) async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::Result<Vec<Precompiled>> {
     let mut wanted = Vec::new();
     for (name, plugin) in [("quote-filter", StandardPlugin::QuoteFilter), ("field-map", StandardPlugin::FieldMap)] {
         wanted.push((name.to_owned(), None, standard(plugin).into()));

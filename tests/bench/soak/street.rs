@@ -50,6 +50,7 @@ symbols = ["*"]
 path = "filter.wasm"
 [[tenants.hooli.plugins]]
 standard = "field-map"
+config = { standard = true }
 "#;
 
 /// Bodies for the third tenant's filter.
