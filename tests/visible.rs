@@ -15,6 +15,7 @@ const PROJECT: &str = "demo-visible";
 const SETTINGS: &str = r#"
     [feed]
     calendar = "always"
+    reconnect_backoff_base_s = 0.05
     reconnect_backoff_max_s = 0.1
     [sink]
     request_timeout_s = 2

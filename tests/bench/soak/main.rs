@@ -33,7 +33,7 @@ use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator};
 use tokio_util::sync::CancellationToken;
 
 use faults::Fault;
-use harness::{eventually, get};
+use harness::get;
 use street::{Metrics, RATE, SYMBOLS, Street, TENANTS};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ fn main() {
     let mut args = std::env::args().skip_while(|arg| arg != "--minutes").skip(1);
     let minutes: usize = args.next().and_then(|minutes| minutes.parse().ok()).unwrap_or(2 * Fault::ALL.len());
     let mut street = Street::start();
-    eventually("quotes are written", || {
+    street.wait("quotes are written", || {
         get(street.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
         (street.metrics().sum("settled_total") > 1000.0).then_some(())
     });
@@ -84,11 +84,11 @@ fn one_minute(street: &mut Street, fault: Fault) -> (u64, f64) {
     fault.end(street);
     if let Some(trace) = fault.trace(&before) {
         let what = format!("{} is noticed", fault.name());
-        eventually(&what, || (fault.trace(&street.metrics())? > trace).then_some(()));
+        street.wait(&what, || (fault.trace(&street.metrics())? > trace).then_some(()));
     }
     let settled = |metrics: &Metrics| TENANTS.map(|tenant| metrics.of(tenant, "settled_total"));
     let well_from = settled(&street.metrics());
-    eventually(&format!("all is well after {}", fault.name()), || {
+    street.wait(&format!("all is well after {}", fault.name()), || {
         get(street.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
         let now = street.metrics();
         let ill = now.all("quotegate_plugin_tenants{plugin=\"filter\",state=\"quarantined\"}");
@@ -110,7 +110,7 @@ fn the_last_word(street: &mut Street) -> Metrics {
     street.kill_sim();
     let stop = CancellationToken::new();
     let handle = quiet_simulator(street, stop.clone());
-    eventually("the subscription", || handle.subscribed().contains("*").then_some(()));
+    street.wait("the subscription", || handle.subscribed().contains("*").then_some(()));
     let symbols: BTreeSet<String> = street
         .ledger
         .paths()
@@ -125,7 +125,7 @@ fn the_last_word(street: &mut Street) -> Metrics {
     for symbol in &symbols {
         handle.send_quote(&Symbol::new(symbol).unwrap(), &quote);
     }
-    eventually("everything is written", || {
+    street.wait("everything is written", || {
         let now = street.metrics();
         let waiting = now.sum("dirty") + now.sum("in_flight");
         (waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0 && holds(street, &symbols, time)).then_some(())

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use quotegate_test_support::{Act, Arrival, FakeFirestore, Ledger};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::harness::{Running, free_port, get, guest, quotegate};
+use crate::harness::{LIMIT, Running, free_port, get, guest, quotegate};
 
 pub(crate) const TENANTS: [&str; 3] = ["acme", "globex", "hooli"];
 pub(crate) const SYMBOLS: u32 = 1000;
@@ -160,6 +161,24 @@ impl Street {
         let draft = self.folder.path().join("draft");
         std::fs::write(&draft, guest(body)).unwrap();
         std::fs::rename(draft, self.folder.path().join("filter.wasm")).unwrap();
+    }
+
+    /// Waits until `condition` gives something; if it never does, tells how the host is.
+    pub(crate) fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(value) = condition() {
+                return value;
+            }
+            if Instant::now() > deadline {
+                let lines = self.host.lines();
+                let last: Vec<_> = lines.iter().rev().take(20).map(ToString::to_string).collect();
+                eprintln!("the last lines of the log, backwards:\n{}", last.join("\n"));
+                eprintln!("{}", get(self.ops_port, "/metrics").map_or_else(String::new, |answer| answer.body));
+                panic!("never happened: {what}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Every sample of the host's metrics.
