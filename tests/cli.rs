@@ -108,9 +108,14 @@ fn what_was_recorded_is_replayed_to_the_same_documents() {
                     .env("QUOTEGATE_LOG__FORMAT", "json"),
             );
             assert_eq!(finished.code, 0, "{}", finished.stderr);
-            let lines = finished.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-            let mut written = lines.filter(|line| line["path"] == "tenants/local/live_quotes/SPY");
-            written.next_back().expect("a document")["fields"].as_str().unwrap().to_owned()
+            let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            let path = "tenants/local/live_quotes/SPY";
+            let mut printed = finished.stdout.lines().map(json).filter(|line| line["would_write"] == path);
+            let mut logged = finished.stderr.lines().map(json).filter(|line| line["path"] == path);
+            match speed {
+                "max" => printed.next_back().expect("a document")["fields"].take(),
+                _ => json(logged.next_back().expect("a document")["fields"].as_str().unwrap()),
+            }
         };
         // However fast it is played, the last word is the same.
         assert_eq!(replay("max"), replay("3"));

@@ -4,10 +4,15 @@
 
 mod harness;
 
+use std::sync::LazyLock;
+
 use harness::{Running, Sim, eventually, quotegate};
 use quotegate_quote::{Quote, conditions};
-use quotegate_test_support::emulator_or_skip;
+use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
+
+/// One for all tests, each of which has a project of its own.
+static EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(emulator_or_skip);
 
 /// A quote whose exchange time has nanoseconds that Firestore cannot keep.
 fn quote(bid_price: f64, ask_price: f64, event_time: i64) -> Quote {
@@ -29,7 +34,7 @@ const TIME: i64 = 1_700_000_000_123_456_789;
 
 #[test]
 fn documents_have_the_fields_and_types_that_uis_read() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     for encoding in ["json", "msgpack"] {
         let project = format!("demo-documents-{encoding}");
         let sim = Sim::quiet();
@@ -95,7 +100,7 @@ fn check_heartbeat(fields: &Value) {
 
 #[test]
 fn tenants_get_their_own_symbols_limits_and_collections() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("quotegate.toml");

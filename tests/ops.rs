@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use harness::{Running, Sim, eventually, free_port, get, quotegate, request};
+use harness::{House, Running, Sim, eventually, free_port, get, guest, quotegate, request};
 use quotegate_quote::Quote;
 use quotegate_sim::{Rate, SimSettings};
 use serde_json::Value;
@@ -90,6 +90,28 @@ fn probes_metrics_and_state_tell_what_the_host_does() {
     for header in ["x-content-type-options: nosniff", "content-security-policy: default-src 'self'"] {
         assert!(head.contains(header), "{head}");
     }
+    running.signal("TERM");
+    assert_eq!(running.wait().code, 0);
+}
+
+#[test]
+fn what_a_plugin_counts_and_measures_itself_is_among_the_metrics() {
+    let house = House::new("[[tenants.acme.plugins]]\npath = \"counting.wasm\"\n");
+    // The guest's text at 8: "cheap", then "SPY", then "mid".
+    let body = "(call $count (i32.const 8) (i32.const 5) (i64.const 3))
+        (call $gauge (i32.const 16) (i32.const 3) (f64.const 2.5))
+        (memory.fill (i32.const 1024) (i32.const 0) (i32.const 512))";
+    std::fs::write(house.folder.path().join("counting.wasm"), guest(body)).unwrap();
+    let sim = Sim::quiet();
+    let running = house.dry_run(&sim);
+    sim.wait_for_symbols(&["SPY"]);
+    sim.send("SPY", &quote(100.0, 1));
+    eventually("its numbers", || {
+        let found = metrics(house.port);
+        let count = found.get("quotegate_plugin_count_total{plugin=\"counting\",name=\"cheap\"}")?;
+        let gauge = found.get("quotegate_plugin_gauge{tenant=\"acme\",plugin=\"counting\",name=\"mid\"}")?;
+        (*count >= 3.0 && *gauge == 2.5).then_some(())
+    });
     running.signal("TERM");
     assert_eq!(running.wait().code, 0);
 }

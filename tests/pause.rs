@@ -4,10 +4,15 @@
 
 mod harness;
 
+use std::sync::LazyLock;
+
 use harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_quote::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
+
+/// One for all tests, each of which has a project of its own.
+static EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(emulator_or_skip);
 
 const CONTROL: &str = "ops/ingest_control";
 
@@ -59,16 +64,16 @@ fn pause_in(map: &str, name: &str) -> Value {
 
 #[test]
 fn the_document_pauses_writes_and_lets_them_go_on() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let (project, sim, port) = ("demo-pause", Sim::quiet(), free_port());
     // A host that starts while writing is paused writes nothing.
     emulator.set(project, CONTROL, &pause(true));
-    let mut host = Running::start(&mut host(&sim, &emulator, project, port));
+    let mut host = Running::start(&mut host(&sim, emulator, project, port));
     sim.wait_for_symbols(&["SPY"]);
     sim.send("SPY", &quote(1.0));
     sim.send("SPY", &quote(2.0));
-    heartbeat_says(&emulator, project, "acme", "paused", "ops/ingest_control pauses all hosts");
-    heartbeat_says(&emulator, project, "globex", "paused", "ops/ingest_control pauses all hosts");
+    heartbeat_says(emulator, project, "acme", "paused", "ops/ingest_control pauses all hosts");
+    heartbeat_says(emulator, project, "globex", "paused", "ops/ingest_control pauses all hosts");
     let state = eventually("both quotes in the state", || {
         let state: Value = serde_json::from_str(&get(port, "/api/state")?.body).ok()?;
         (state["tenants"][0]["quotes"] == 2 && state["tenants"][1]["quotes"] == 2).then_some(state)
@@ -83,29 +88,29 @@ fn the_document_pauses_writes_and_lets_them_go_on() {
 
     emulator.set(project, CONTROL, &pause(false));
     for tenant in ["acme", "globex"] {
-        eventually("the last word", || bid(&emulator, project, tenant).filter(|bid| *bid == 2.0));
-        heartbeat_says(&emulator, project, tenant, "running", "");
+        eventually("the last word", || bid(emulator, project, tenant).filter(|bid| *bid == 2.0));
+        heartbeat_says(emulator, project, tenant, "running", "");
     }
 
     // Another host's pause is not ours; a tenant's is that tenant's alone.
     let mut other = pause_in("hosts", "host-b");
     other["tenants"] = pause_in("tenants", "acme")["tenants"].clone();
     emulator.set(project, CONTROL, &other);
-    heartbeat_says(&emulator, project, "acme", "paused", "pauses the tenant acme");
+    heartbeat_says(emulator, project, "acme", "paused", "pauses the tenant acme");
     sim.send("SPY", &quote(3.0));
-    eventually("the other tenant's quote", || bid(&emulator, project, "globex").filter(|bid| *bid == 3.0));
+    eventually("the other tenant's quote", || bid(emulator, project, "globex").filter(|bid| *bid == 3.0));
 
     // Garbage changes nothing, and neither does a document that is gone with the whole database.
     emulator.set(project, CONTROL, &json!({"paused": {"stringValue": "no"}}));
     let problem = host.wait_for_event("control_problem");
     assert!(problem["message"].as_str().unwrap().contains("paused must be true or false"), "{problem}");
     sim.send("SPY", &quote(4.0));
-    eventually("the other tenant's quote", || bid(&emulator, project, "globex").filter(|bid| *bid == 4.0));
-    assert_eq!(bid(&emulator, project, "acme"), Some(2.0));
+    eventually("the other tenant's quote", || bid(emulator, project, "globex").filter(|bid| *bid == 4.0));
+    assert_eq!(bid(emulator, project, "acme"), Some(2.0));
     assert_eq!(host.events("control_problem"), 1);
 
     emulator.set(project, CONTROL, &pause_in("hosts", "host-a"));
-    heartbeat_says(&emulator, project, "globex", "paused", "pauses the host host-a");
+    heartbeat_says(emulator, project, "globex", "paused", "pauses the host host-a");
     sim.send("SPY", &quote(5.0));
     eventually("the quote in the state", || {
         let state: Value = serde_json::from_str(&get(port, "/api/state")?.body).ok()?;
@@ -116,16 +121,16 @@ fn the_document_pauses_writes_and_lets_them_go_on() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let line = ended.stderr.lines().rfind(|line| line.contains("unflushed_dirty")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(line).unwrap()["unflushed"], 2, "{line}");
-    assert_eq!((bid(&emulator, project, "acme"), bid(&emulator, project, "globex")), (Some(2.0), Some(4.0)));
-    heartbeat_says(&emulator, project, "acme", "stopped", "");
+    assert_eq!((bid(emulator, project, "acme"), bid(emulator, project, "globex")), (Some(2.0), Some(4.0)));
+    heartbeat_says(emulator, project, "acme", "stopped", "");
 }
 
 #[test]
 fn the_settings_pause_a_host_or_a_tenant() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let (project, sim, port) = ("demo-pause-settings", Sim::quiet(), free_port());
     let running = Running::start(
-        host(&sim, &emulator, project, port)
+        host(&sim, emulator, project, port)
             .args(["--set", "tenants.acme.paused=true"])
             .env("QUOTEGATE_RUN__CONTROL_INTERVAL_S", "0"),
     );
@@ -133,9 +138,9 @@ fn the_settings_pause_a_host_or_a_tenant() {
     // The document is not looked at.
     emulator.set(project, CONTROL, &pause(true));
     sim.send("SPY", &quote(1.0));
-    heartbeat_says(&emulator, project, "acme", "paused", "tenants.acme.paused");
-    eventually("the other tenant's quote", || bid(&emulator, project, "globex"));
-    assert_eq!(bid(&emulator, project, "acme"), None);
+    heartbeat_says(emulator, project, "acme", "paused", "tenants.acme.paused");
+    eventually("the other tenant's quote", || bid(emulator, project, "globex"));
+    assert_eq!(bid(emulator, project, "acme"), None);
     running.signal("TERM");
     assert_eq!(running.wait().code, 0);
 }

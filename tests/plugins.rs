@@ -6,12 +6,16 @@ mod harness;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use harness::{Running, Sim, eventually, finish, quotegate};
 use quotegate_quote::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// One for all tests, each of which has a project of its own.
+static EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(emulator_or_skip);
 
 const TIME: i64 = 1_700_000_000_000_000_000;
 
@@ -83,7 +87,7 @@ fn heartbeat(emulator: &Emulator, project: &str, tenant: &str) -> Option<Value> 
 
 #[test]
 fn the_standard_plugins_filter_and_shape_what_is_written() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let house = House::new(
         r#"
         [tenants.acme]
@@ -99,7 +103,7 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
         "#,
     );
     let (project, sim) = ("demo-plugins-standard", Sim::quiet());
-    let host = house.run(&sim, &emulator, project);
+    let host = house.run(&sim, emulator, project);
     sim.wait_for_symbols(&["QQQ", "SPY"]);
     sim.send("SPY", &quote(100.0, 100.5, 1));
     sim.send("QQQ", &quote(100.0, 100.5, 2));
@@ -113,7 +117,7 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
     });
     assert_eq!(document["fields"], expected);
     let plugins = eventually("the plugins' numbers in the heartbeat", || {
-        let plugins = heartbeat(&emulator, project, "acme")?["plugins"]["mapValue"]["fields"].clone();
+        let plugins = heartbeat(emulator, project, "acme")?["plugins"]["mapValue"]["fields"].clone();
         (plugins["quote_filter"]["mapValue"]["fields"]["quotes"]["integerValue"] == "3").then_some(plugins)
     });
     let filter = &plugins["quote_filter"]["mapValue"]["fields"];
@@ -133,7 +137,7 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
 
 #[test]
 fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let house = House::new(
         r#"
         [tenant_defaults]
@@ -152,7 +156,7 @@ fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
     );
     house.write("forever.wasm", guest(FOREVER));
     let (project, sim) = ("demo-plugins-forever", Sim::quiet());
-    let host = house.run(&sim, &emulator, project);
+    let host = house.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     let mut after = 0;
     let mut send_until = |what: &str, condition: &dyn Fn() -> Option<Value>| {
@@ -163,7 +167,7 @@ fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
         })
     };
     let status = |tenant: &str, wanted: &str, reason: &str| {
-        let fields = heartbeat(&emulator, project, tenant)?;
+        let fields = heartbeat(emulator, project, tenant)?;
         let fits = fields["status"]["stringValue"] == wanted
             && fields["reason"]["stringValue"].as_str().unwrap_or_default().contains(reason);
         fits.then_some(fields)
@@ -183,7 +187,7 @@ fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
 
 #[test]
 fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let settings = |config: &str| {
         format!(
             r#"
@@ -200,7 +204,7 @@ fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
     };
     let house = House::new(&settings(r#"version = { constant = 1 }, ts = "event_time""#));
     let (project, sim) = ("demo-plugins-swap", Sim::quiet());
-    let mut host = house.run(&sim, &emulator, project);
+    let mut host = house.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     let version = || {
         let document = emulator.document(project, "tenants/acme/live_quotes/SPY")?;
@@ -233,7 +237,7 @@ fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
 
 #[test]
 fn a_changed_component_is_loaded_without_a_signal() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let house = House::new(
         r#"
         [run]
@@ -247,7 +251,7 @@ fn a_changed_component_is_loaded_without_a_signal() {
     );
     house.write("filter.wasm", guest(FOREVER));
     let (project, sim) = ("demo-plugins-watch", Sim::quiet());
-    let mut host = house.run(&sim, &emulator, project);
+    let mut host = house.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     sim.send("SPY", &quote(100.0, 100.5, 1));
     host.wait_for_event("plugin_failed");
@@ -257,7 +261,7 @@ fn a_changed_component_is_loaded_without_a_signal() {
     host.wait_for_event("plugins_changed");
     sim.send("SPY", &quote(100.0, 100.5, 2));
     eventually("a quote through the repaired filter", || {
-        let plugins = &heartbeat(&emulator, project, "acme")?["plugins"]["mapValue"]["fields"];
+        let plugins = &heartbeat(emulator, project, "acme")?["plugins"]["mapValue"]["fields"];
         let filter = &plugins["filter"]["mapValue"]["fields"];
         (filter["kept"]["integerValue"] == "1" && filter["state"]["stringValue"] == "ready").then_some(())
     });
@@ -291,4 +295,83 @@ fn bad_plugins_are_told_before_anything_starts() {
     let ran = finish(house.command("run").env("DRY_RUN", "1"));
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("nowhere.wasm cannot be read"), "{}", ran.stderr);
+}
+
+#[test]
+fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
+    let Some(emulator) = EMULATOR.as_ref() else { return };
+    let house = House::new(
+        r#"
+        [tenants.acme]
+        symbols = ["SPY"]
+        per_symbol_min_interval_ms = 0
+        [[tenants.acme.plugins]]
+        standard = "field-map"
+        config = { standard = true, collection = "elsewhere" }
+        "#,
+    );
+    let (project, sim) = ("demo-plugins-refused", Sim::quiet());
+    let mut host = house.run(&sim, emulator, project);
+    sim.wait_for_symbols(&["SPY"]);
+    for after in 1..10 {
+        sim.send("SPY", &quote(100.0, 100.5, after));
+    }
+    let told = host.wait_for_event("plugin_trouble");
+    assert!(told["problem"].as_str().unwrap().contains("elsewhere"), "{told}");
+    let mut after = 10;
+    eventually("a heartbeat that is not well", || {
+        // Trouble that ends is forgotten, so it goes on.
+        after += 1;
+        sim.send("SPY", &quote(100.0, 100.5, after));
+        let fields = heartbeat(emulator, project, "acme")?;
+        let reason = "the plugin field-map loses quotes: it names the collection \"elsewhere\"";
+        let fits = fields["status"]["stringValue"] == "degraded"
+            && fields["reason"]["stringValue"].as_str()?.starts_with(reason);
+        fits.then_some(())
+    });
+    host.signal("TERM");
+    let ended = host.wait();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("plugin_trouble").count(), 1, "a line a minute is enough: {}", ended.stderr);
+    assert!(emulator.documents(project, "tenants/acme/live_quotes").is_empty());
+}
+
+/// A tenant with both standard plugins, for a smoke test that writes nowhere.
+const BOTH: &str = r#"
+    [[tenants.acme.plugins]]
+    standard = "quote-filter"
+    [[tenants.acme.plugins]]
+    standard = "field-map"
+    config = { standard = true }
+"#;
+
+fn events(finished: &harness::Finished, event_type: &str) -> Vec<Value> {
+    let lines = finished.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event_type"] == event_type).collect()
+}
+
+#[test]
+fn plugins_are_compiled_once_and_say_so() {
+    let house = House::new(BOTH);
+    let smoke = || finish(house.command("smoke").env("DRY_RUN", "1"));
+    let (first, second) = (smoke(), smoke());
+    assert_eq!((first.code, second.code), (0, 0), "{first:?}\n{second:?}");
+    assert_eq!((events(&first, "plugin_compile").len(), events(&second, "plugin_compile").len()), (2, 0));
+    let of_cache = |finished| events(finished, "plugin_prepared").iter().all(|line| line["from_cache"] == true);
+    assert!(!of_cache(&first) && of_cache(&second));
+}
+
+#[test]
+fn a_host_with_little_address_space_runs_its_plugins() {
+    let house = House::new(BOTH);
+    let whole = house.command("smoke");
+    // Two gigabytes: the pool of even one plugin would want more.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(whole.get_program()).args(whole.get_args());
+    let variables = whole.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    limited.env_clear().envs(variables).env("DRY_RUN", "1").current_dir(house.folder.path());
+    let finished = finish(&mut limited);
+    assert!(finished.code == 0 && finished.stdout.contains("PASS"), "{finished:?}");
+    let engine = &events(&finished, "plugin_engine")[0];
+    assert!(["small-reservations", "on-demand"].map(Value::from).contains(&engine["allocator"]), "{engine}");
 }

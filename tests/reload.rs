@@ -5,6 +5,7 @@
 mod harness;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use harness::{Running, Sim, eventually, free_port, get, quotegate};
@@ -12,6 +13,9 @@ use quotegate_quote::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// One for all tests, each of which has a project of its own.
+static EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(emulator_or_skip);
 
 const TIME: i64 = 1_700_000_000_000_000_000;
 
@@ -92,10 +96,10 @@ impl<'a> House<'a> {
 
 #[test]
 fn tenants_come_change_and_go_on_one_connection() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let house = House::new(
-        &emulator,
+        emulator,
         "demo-reload",
         r#"
         [tenants.acme]
@@ -184,14 +188,14 @@ fn tenants_come_change_and_go_on_one_connection() {
 
 #[test]
 fn limits_change_without_a_second_burst_and_a_pause_counts_at_once() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let settings = |pace: &str, tenant: &str| {
         format!("[tenants.acme]\nsymbols = [\"*\"]\n{tenant}\n[tenants.globex]\nsymbols = [\"S0\"]\n[pace]\n{pace}\n")
     };
     // Two documents, and then one in an hour.
     let tight = "writes_per_second = 0.001\nburst = 2";
-    let house = House::new(&emulator, "demo-reload-limits", &settings(tight, "paused = true"));
+    let house = House::new(emulator, "demo-reload-limits", &settings(tight, "paused = true"));
     let mut host = house.run(&sim);
     sim.wait_for_symbols(&["*"]);
     house.reload(&mut host, &settings(tight, "paused = false"));
@@ -240,10 +244,10 @@ fn limits_change_without_a_second_burst_and_a_pause_counts_at_once() {
 
 #[test]
 fn a_bad_file_changes_nothing_and_what_needs_a_restart_is_named() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let good = "[tenants.acme]\nsymbols = [\"SPY\"]\n";
-    let house = House::new(&emulator, "demo-reload-bad", good);
+    let house = House::new(emulator, "demo-reload-bad", good);
     let mut host = house.run(&sim);
     sim.wait_for_symbols(&["SPY"]);
     // The second tenant would be good, but its neighbour's plugin does not exist.

@@ -5,11 +5,15 @@
 mod harness;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use harness::{Running, Sim, quotegate};
 use quotegate_quote::Quote;
-use quotegate_test_support::emulator_or_skip;
+use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
+
+/// One for all tests, each of which has a project of its own.
+static EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(emulator_or_skip);
 
 const SYMBOLS: [&str; 30] = [
     "A0", "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "B0", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8",
@@ -61,7 +65,7 @@ fn ending(finished: &harness::Finished) -> Value {
 
 #[test]
 fn everything_that_was_read_is_written_before_it_ends() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let mut host = start(&sim, &emulator.host(), "demo-shutdown", "500", "10");
     let newest = burst(&sim, &mut host);
@@ -86,7 +90,7 @@ fn everything_that_was_read_is_written_before_it_ends() {
 
 #[test]
 fn what_the_limits_do_not_allow_is_counted_in_the_last_line() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     // One write a second and a burst of two: of thirty symbols only a few can be written in the grace.
     let mut host = start(&sim, &emulator.host(), "demo-limits", "1", "2");
@@ -116,7 +120,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
-    let Some(emulator) = emulator_or_skip() else { return };
+    let Some(emulator) = EMULATOR.as_ref() else { return };
     let (project, sim) = ("demo-shutdown-kill", Sim::quiet());
     let mut host = start(&sim, &emulator.host(), project, "200", "10");
     burst(&sim, &mut host);

@@ -20,6 +20,9 @@
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
+//! | rehearsal | `rehearsal` | a recording played through the tenants' machinery in its own time |
+//! | recorded | `recorded` | the quotes of a recording at once, without their time |
+//! | kit | `quotegate-kit` | an author's desk: projects, builds, fixtures, measures |
 //! | config | `quotegate-config` | settings and where each came from |
 //! | cli | [`cli`] | verbs; the only place that prints for people |
 //!
@@ -38,6 +41,8 @@ mod ops;
 pub mod pause;
 pub mod plugins;
 mod precompile;
+mod recorded;
+mod rehearsal;
 pub mod router;
 pub mod status;
 pub mod tenant;

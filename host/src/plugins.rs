@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use quotegate_config::{OnError, PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
+use quotegate_kit::plugin_limits;
 use quotegate_plugin::{
-    Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginLimits, PluginProblem, PluginSpec,
-    PreparedPlugin, Sha256Hash, StartProblem,
+    Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginProblem, PluginSpec, PreparedPlugin,
+    Sha256Hash, StartProblem,
 };
 use quotegate_quote::TenantId;
 
@@ -95,6 +96,7 @@ impl Plugins {
             memory_bytes: memory_bytes(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             allocator: None,
+            metering: false,
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
     }
@@ -140,7 +142,7 @@ impl Plugins {
             specs.push(PluginSpec {
                 plugin: self.prepare(tenant, plugin, code, *hash)?,
                 config: plugin.config.clone(),
-                limits: limits(&plugin.limits),
+                limits: plugin_limits(&plugin.limits),
                 on_error: match plugin.on_error {
                     OnError::Drop => quotegate_plugin::OnError::Drop,
                     OnError::Pass => quotegate_plugin::OnError::Pass,
@@ -256,30 +258,24 @@ fn trouble(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -
     PluginTrouble::Settings { tenant: tenant.clone(), plugin: plugin.name.clone(), reason: reason.to_string() }
 }
 
-fn limits(settings: &quotegate_config::PluginLimits) -> PluginLimits {
-    PluginLimits {
-        time_per_call: settings.time_per_call,
-        time_to_start: settings.time_to_start,
-        memory_bytes: settings.memory_bytes,
-        host_bytes_per_call: settings.host_bytes_per_call,
-        documents_per_quote: settings.documents_per_quote,
-        document_bytes_per_quote: settings.document_bytes_per_quote,
-        log_lines_per_second: settings.log_lines_per_second,
-        share_of_time: settings.share_of_time,
-        calls_per_instance: settings.calls_per_instance,
-        ..PluginLimits::default()
-    }
+/// The folder of the settings, or the user's.
+fn cache_folder(settings: &Settings) -> Option<PathBuf> {
+    settings.plugins.cache_folder.clone().or_else(user_cache_folder)
 }
 
-/// The folder of the settings, or `quotegate` in the user's cache folder, where there is one.
-fn cache_folder(settings: &Settings) -> Option<PathBuf> {
+/// `quotegate` in the user's cache folder, where there is one.
+pub(crate) fn user_cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = || absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    settings.plugins.cache_folder.clone().or_else(|| user().map(|folder| folder.join(Path::new("quotegate"))))
+    let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    user.map(|folder| folder.join(Path::new("quotegate")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use quotegate_plugin::{DocumentProblem, PluginFailure, PluginLimits};
+
     use super::*;
 
     #[test]
@@ -295,6 +291,26 @@ mod tests {
             ..quotegate_config::Sources::default()
         };
         let loaded = Settings::load(&sources).unwrap();
-        assert_eq!(limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
+        assert_eq!(plugin_limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
+    }
+
+    /// The plugin room knows the settings' keys by name only, so nothing else would notice that one is called otherwise.
+    #[test]
+    fn remedies_name_keys_that_exist() {
+        let documented = include_str!("../../config/quotegate.toml");
+        let sentences = [
+            PluginFailure::Time { limit: Duration::from_millis(50) }.to_string(),
+            PluginFailure::Memory.to_string(),
+            PluginFailure::HostBytes.to_string(),
+            DocumentProblem::TooMany(9).to_string(),
+            DocumentProblem::TooLarge(9).to_string(),
+        ];
+        for sentence in sentences {
+            let keys: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
+            assert!(!keys.is_empty(), "{sentence:?} names no key");
+            for key in keys {
+                assert!(documented.contains(&format!("{key} = ")), "there is no key {key:?}");
+            }
+        }
     }
 }

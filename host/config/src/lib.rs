@@ -31,8 +31,8 @@ pub use problem::{Problem, Problems};
 pub use report::{Row, render};
 pub use settings::{
     AuthBy, Calendar, Credentials, Encoding, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, OnError,
-    OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRoomSettings, PluginSettings, ReplaySettings,
-    RunSettings, Settings, SimRate, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, Speed, StandardPlugin,
-    SymbolChoice, TenantSettings, WriteMode, WriteRate,
+    OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRoomSettings, PluginSettings, PluginSetup,
+    ReplaySettings, RunSettings, Settings, SimRate, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, Speed,
+    StandardPlugin, SymbolChoice, TenantSettings, WriteMode, WriteRate,
 };
 pub use sources::{Override, Sources};

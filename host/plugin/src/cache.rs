@@ -70,6 +70,11 @@ impl CodeCache {
             .ok()
     }
 
+    /// Whether there is a file for it; whether it is whole is seen when it is loaded.
+    pub(crate) fn has(&self, plugin: &Sha256Hash) -> bool {
+        self.kinds.iter().any(|kind| self.path(plugin, kind).is_file())
+    }
+
     /// Keeps code that this engine compiled. Failing is no harm: the next start compiles again.
     pub(crate) fn store(&self, plugin: &Sha256Hash, component: &Component) {
         let [own, _] = &self.kinds;

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Instant;
 
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
@@ -72,6 +73,49 @@ pub struct MapOutcome {
     pub stop: Option<StopTenant>,
 }
 
+/// What one filter said of each quote of a batch.
+#[derive(Debug)]
+pub struct Verdicts<'a> {
+    link: &'a Link,
+    quotes: &'a QuoteColumns,
+    /// `None`: it failed or was not called.
+    codes: Option<&'a [u8]>,
+}
+
+/// What becomes of one quote at one filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It goes on.
+    Kept,
+    /// The filter refuses it for this reason.
+    Refused(Cow<'a, str>),
+    /// The filter failed or was not called.
+    Lost,
+}
+
+impl Verdicts<'_> {
+    /// The filter's plugin.
+    pub fn plugin(&self) -> &str {
+        self.link.spec.plugin.name()
+    }
+
+    /// What it was given.
+    pub fn quotes(&self) -> &QuoteColumns {
+        self.quotes
+    }
+
+    /// Of this row. Panics past the end.
+    pub fn verdict(&self, row: usize) -> Verdict<'_> {
+        match self.codes.map(|codes| codes[row]) {
+            None => Verdict::Lost,
+            Some(0) => Verdict::Kept,
+            Some(code) => {
+                Verdict::Refused(self.link.reason(code).map_or_else(|| code.to_string().into(), Cow::Borrowed))
+            }
+        }
+    }
+}
+
 /// Quotes in one map call: enough to make the crossing cheap, few enough for `host_bytes_per_call`.
 const MAP_BATCH: usize = 64;
 
@@ -100,14 +144,27 @@ impl PluginChain {
     /// Removes the quotes that a filter refuses; the others keep their order. A later filter sees only what the earlier
     /// ones kept. `names` are the tenant's symbols, which the column `symbol` numbers.
     pub fn filter(&mut self, now: Instant, quotes: &mut QuoteColumns, names: &[Symbol]) -> FilterOutcome {
+        self.filter_watched(now, quotes, names, |_| {})
+    }
+
+    /// The same; `watch` sees what each filter said of each quote before those that it refuses go.
+    pub fn filter_watched(
+        &mut self,
+        now: Instant,
+        quotes: &mut QuoteColumns,
+        names: &[Symbol],
+        mut watch: impl FnMut(&Verdicts<'_>),
+    ) -> FilterOutcome {
         let mut outcome = FilterOutcome::default();
         for link in self.links.iter_mut().filter(|link| link.spec.plugin.filters()) {
             if quotes.is_empty() {
                 break;
             }
             if let Some(verdicts) = link.filter(&self.tenant, now, quotes, names) {
+                watch(&Verdicts { link, quotes, codes: Some(&verdicts) });
                 outcome.refused += keep(quotes, &verdicts);
             } else if link.spec.on_error != OnError::Pass {
+                watch(&Verdicts { link, quotes, codes: None });
                 outcome.dropped += quotes.len();
                 outcome.stop = stop(link);
                 quotes.clear();
@@ -148,7 +205,7 @@ impl PluginChain {
                     still_open.push(row);
                     continue;
                 }
-                if let Some(documents) = link.check(list, &quotes[row].0) {
+                if let Some(documents) = link.check(&self.tenant, now, list, &quotes[row].0) {
                     mapped[row] = Mapped::Documents(documents);
                     if link.spec.chain {
                         still_open.push(row);
@@ -164,6 +221,17 @@ impl PluginChain {
             open = still_open;
         }
         outcome.quotes.append(&mut mapped);
+    }
+
+    /// For a rehearsal, in which time is not the machine's: no plugin is left out for its share of time, and the pauses of a
+    /// quarantine are the same in each run.
+    pub fn make_repeatable(&mut self) {
+        self.links.iter_mut().for_each(Link::make_repeatable);
+    }
+
+    /// What all its instances have executed, as [`crate::PluginInstance::fuel_used`] counts it.
+    pub fn fuel_used(&self) -> Option<u64> {
+        self.links.iter().map(Link::fuel_used).sum()
     }
 
     /// One entry a plugin, in order.

@@ -51,9 +51,9 @@ impl Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// No failure lately.
+    /// Nothing wrong lately.
     Ready,
-    /// Failed lately, still called.
+    /// Failed lately, or lost quotes: its documents were refused, or calls were left out for its share of time.
     Degraded,
     /// Failed too often; not called for a while.
     Quarantined,
@@ -81,7 +81,7 @@ pub struct PluginSnapshot {
     pub interface: &'static str,
     /// How it is.
     pub state: PluginState,
-    /// The last failure or refused document, as a sentence.
+    /// The last failure, refused document or call left out, as a sentence.
     pub last_problem: Option<String>,
     /// Calls of filter and map.
     pub calls: u64,

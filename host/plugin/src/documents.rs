@@ -30,10 +30,12 @@ impl Collections {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DocumentProblem {
     /// More than `documents_per_quote`.
-    #[error("it made {0} documents of one quote; raise `documents_per_quote` or make fewer")]
+    #[error("it made {0} documents of one quote; make fewer, or raise `limits.documents_per_quote`")]
     TooMany(usize),
     /// Over 1 MiB, or over `document_bytes_per_quote`.
-    #[error("its documents of one quote have {0} bytes, over `document_bytes_per_quote` or 1 MiB a document")]
+    #[error(
+        "its documents of one quote have {0} bytes; make them smaller, or raise `limits.document_kib_per_quote` (1 MiB a document is Firestore's own limit)"
+    )]
     TooLarge(usize),
     /// Not in the list.
     #[error("it names the collection {0:?}, which the tenant's settings do not allow")]

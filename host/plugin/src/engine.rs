@@ -5,6 +5,7 @@ use wasmtime::{Config, Engine, OptLevel};
 
 use crate::address_space::{AllocatorChoice, GUEST_STACK, choose, switch_off_gc};
 use crate::cache::CodeCache;
+use crate::prepare::Sha256Hash;
 use crate::ticker::Ticker;
 
 /// What the one engine of a process is made for.
@@ -19,11 +20,14 @@ pub struct EngineSettings {
     pub cache: Option<PathBuf>,
     /// The allocator; `None`: the fastest that the operating system grants.
     pub allocator: Option<AllocatorChoice>,
+    /// Counts what guests execute ([`crate::PluginInstance::fuel_used`]). Their code is compiled for it and slower, and kept
+    /// apart in the cache: for an author's desk, never for a host at work.
+    pub metering: bool,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None }
+        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None, metering: false }
     }
 }
 
@@ -32,7 +36,7 @@ impl Default for EngineSettings {
 pub enum EngineProblem {
     /// wasmtime refused the settings or the machine.
     #[error(
-        "The WebAssembly engine does not start with {allocator} memory: {reason}. Lower `instances`, or allow more address space (`ulimit -v`)."
+        "The WebAssembly engine does not start with {allocator} memory: {reason}. Give fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
     )]
     Engine {
         /// The allocator that was tried.
@@ -63,6 +67,7 @@ pub struct PluginEngine {
 pub(crate) struct EngineInner {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<CodeCache>,
+    pub(crate) metering: bool,
     allocator: AllocatorChoice,
     _ticker: Ticker,
 }
@@ -72,6 +77,7 @@ impl PluginEngine {
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineProblem> {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
+        config.consume_fuel(settings.metering);
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
         let engine =
             Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
@@ -80,7 +86,13 @@ impl PluginEngine {
         let cache = settings.cache.as_deref().map(open).transpose()?.flatten();
         let ticker = Ticker::start(&engine).map_err(EngineProblem::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
-        Ok(Self { inner: Arc::new(EngineInner { engine, cache, allocator, _ticker: ticker }) })
+        let metering = settings.metering;
+        Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })
+    }
+
+    /// Whether compiled code for these bytes is in the cache, so that they will not be compiled.
+    pub fn has_compiled(&self, plugin: &Sha256Hash) -> bool {
+        self.inner.cache.as_ref().is_some_and(|cache| cache.has(plugin))
     }
 
     /// How memories get their address space here.

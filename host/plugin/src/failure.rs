@@ -9,16 +9,18 @@ use crate::state::GuestState;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFailure {
     /// The epoch deadline passed.
-    #[error("it ran longer than {limit:?} and was stopped; make it faster or raise its time limit")]
+    #[error(
+        "it ran longer than {limit:?} and was stopped; make it faster, or raise `limits.time_per_call_ms` (at its start `limits.time_to_start_ms`)"
+    )]
     Time {
         /// The limit that it broke.
         limit: Duration,
     },
     /// It trapped after more memory or tables were refused.
-    #[error("it needed more memory than its limit allows; make it use less or raise `memory_bytes`")]
+    #[error("it needed more memory than its limit allows; make it use less, or raise `limits.memory_mib`")]
     Memory,
     /// It handed the host more than the host takes in one call.
-    #[error("it handed over more than `host_bytes_per_call` in one call; answer less, or raise the limit")]
+    #[error("it handed over more in one call than its limit allows; answer less, or raise `limits.answer_kib`")]
     HostBytes,
     /// Recursion without end.
     #[error("it used up its stack, mostly by a recursion without end")]

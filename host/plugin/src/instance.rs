@@ -5,6 +5,7 @@ use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
+use crate::documents::{Collections, DocumentProblem, KnownPaths, check};
 use crate::failure::PluginFailure;
 use crate::limits::PluginLimits;
 use crate::log_rate::escape;
@@ -20,11 +21,15 @@ pub struct PluginInstance {
     limits: PluginLimits,
     /// How many of the tenant's symbols the guest knows by name.
     told: usize,
+    known_paths: KnownPaths,
     calls: u64,
     broken: bool,
     /// Keeps the clock of the time limits running.
     _prepared: PreparedPlugin,
 }
+
+/// More than any call uses within its time limit.
+const FULL_TANK: u64 = u64::MAX;
 
 /// A quote for a map, with what the map before made of it.
 pub(crate) struct MapRow<'a> {
@@ -63,6 +68,9 @@ impl PluginInstance {
         });
         let ticks = store.data_mut().clock.begin(limits.time_to_start);
         store.set_epoch_deadline(ticks);
+        if prepared.inner.engine.inner.metering {
+            store.set_fuel(FULL_TANK).map_err(|error| PluginFailure::of(&error, store.data(), limits.time_to_start))?;
+        }
         let started = configured(prepared, &mut store, tenant, config, limits.time_to_start);
         match started {
             Ok((guest, manifest)) => Ok(Self {
@@ -71,6 +79,7 @@ impl PluginInstance {
                 manifest,
                 limits: limits.clone(),
                 told: 0,
+                known_paths: KnownPaths::default(),
                 calls: 0,
                 broken: false,
                 _prepared: prepared.clone(),
@@ -106,10 +115,41 @@ impl PluginInstance {
         Ok(lists)
     }
 
+    /// Maps quotes and checks the documents, as a chain with this one plugin does: one list a quote, in order, or what is
+    /// wrong with the documents of that quote.
+    pub fn documents(
+        &mut self,
+        quotes: &[(Symbol, Quote)],
+        collections: &Collections,
+    ) -> Result<Vec<Result<Vec<Document>, DocumentProblem>>, PluginFailure> {
+        let rows: Vec<_> = quotes.iter().map(|(symbol, quote)| MapRow { symbol, quote, earlier: &[] }).collect();
+        let lists = self.map(&rows)?.into_iter().zip(quotes);
+        let check = |(list, (symbol, _)): (_, &(Symbol, _))| {
+            check(list, symbol, collections, &self.limits, &mut self.known_paths)
+        };
+        Ok(lists.map(check).collect())
+    }
+
     /// The name of a reason, as the guest's manifest gives it.
     pub fn reason(&self, code: u8) -> Option<&str> {
         let index = usize::from(code).checked_sub(1)?;
         self.manifest.reasons.get(index).map(String::as_str)
+    }
+
+    /// The names of all reasons, in the order of their numbers from 1 on.
+    pub fn reasons(&self) -> &[String] {
+        &self.manifest.reasons
+    }
+
+    /// The columns that its filter asks for, as the WIT names them. All others cross empty.
+    pub fn columns(&self) -> Vec<&'static str> {
+        self.manifest.columns.names()
+    }
+
+    /// What it has executed since and with its start, in wasmtime's fuel: about one for each instruction, none for the
+    /// host's share. The same calls use the same fuel on every machine. `None` where the engine does not meter.
+    pub fn fuel_used(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| FULL_TANK - left)
     }
 
     /// Bytes of all its memories now.
@@ -127,7 +167,9 @@ impl PluginInstance {
         self.broken
     }
 
-    pub(crate) fn memory_peak(&self) -> usize {
+    /// The most that [`Self::memory_bytes`] has been. A memory of WebAssembly never shrinks, so they differ only where
+    /// growing failed.
+    pub fn memory_peak(&self) -> usize {
         self.store.data().memory_peak
     }
 

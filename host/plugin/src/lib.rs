@@ -34,10 +34,11 @@ mod share;
 mod state;
 mod threads;
 mod ticker;
+mod trouble;
 
 pub use accept::PluginProblem;
 pub use address_space::AllocatorChoice;
-pub use chain::{FilterOutcome, MapOutcome, Mapped, PluginChain, StartProblem, StopTenant};
+pub use chain::{FilterOutcome, MapOutcome, Mapped, PluginChain, StartProblem, StopTenant, Verdict, Verdicts};
 pub use counters::{PluginSnapshot, PluginState};
 pub use documents::{Collections, DocumentProblem};
 pub use engine::{EngineProblem, EngineSettings, PluginEngine};

@@ -13,6 +13,7 @@ use crate::limits::{OnError, PluginLimits};
 use crate::log_rate::escape;
 use crate::prepare::PreparedPlugin;
 use crate::share::TimeShare;
+use crate::trouble::Trouble;
 
 /// One plugin in a tenant's chain, as the settings name it.
 #[derive(Debug, Clone)]
@@ -42,8 +43,10 @@ pub(crate) struct Link {
     health: HealthRecord,
     share: TimeShare,
     counters: Counters,
+    trouble: Trouble,
     rng: Rng,
     known_paths: KnownPaths,
+    fuel_of_retired: u64,
 }
 
 impl Link {
@@ -58,8 +61,10 @@ impl Link {
             health,
             share,
             counters: Counters::default(),
+            trouble: Trouble::new(now),
             rng: Rng::new(),
             known_paths: KnownPaths::default(),
+            fuel_of_retired: 0,
         };
         link.instance = Some(link.new_instance(tenant)?);
         Ok(link)
@@ -91,7 +96,13 @@ impl Link {
     }
 
     /// Checks what [`Self::map`] gave for one quote, and counts it.
-    pub(crate) fn check(&mut self, raw: Vec<RawDocument>, symbol: &Symbol) -> Option<Vec<Document>> {
+    pub(crate) fn check(
+        &mut self,
+        tenant: &TenantId,
+        now: Instant,
+        raw: Vec<RawDocument>,
+        symbol: &Symbol,
+    ) -> Option<Vec<Document>> {
         match check(raw, symbol, &self.spec.collections, &self.spec.limits, &mut self.known_paths) {
             Ok(documents) => {
                 self.counters.documents += documents.len() as u64;
@@ -99,14 +110,32 @@ impl Link {
             }
             Err(problem) => {
                 self.counters.documents_refused += 1;
-                self.counters.last_problem = Some(escape(&problem.to_string()));
+                self.troubled(tenant, now, escape(&problem.to_string()));
                 None
             }
         }
     }
 
+    /// The name of a reason that the live instance gave.
+    pub(crate) fn reason(&self, code: u8) -> Option<&str> {
+        self.instance.as_ref().and_then(|instance| instance.reason(code))
+    }
+
+    pub(crate) fn make_repeatable(&mut self) {
+        self.share = TimeShare::unlimited();
+        self.rng = Rng::with_seed(0);
+    }
+
     pub(crate) fn last_problem(&self) -> &str {
-        self.counters.last_problem.as_deref().unwrap_or("it uses more than its share of time")
+        self.counters.last_problem.as_deref().unwrap_or_default()
+    }
+
+    /// Notes what costs quotes but not the instance.
+    fn troubled(&mut self, tenant: &TenantId, now: Instant, problem: String) {
+        if self.trouble.happened(now) {
+            tracing::warn!(event_type = "plugin_trouble", %tenant, plugin = self.spec.plugin.name(), problem, "quotes are lost to a plugin; the next line about it comes in a minute at the earliest");
+        }
+        self.counters.last_problem = Some(problem);
     }
 
     fn call<T>(
@@ -116,7 +145,13 @@ impl Link {
         quotes: usize,
         call: impl FnOnce(&mut PluginInstance) -> Result<T, PluginFailure>,
     ) -> Option<T> {
-        if !self.share.may_call(now) || !self.ensure_instance(tenant, now) {
+        self.trouble.pass_time(now);
+        let has_time = self.share.may_call(now);
+        if !has_time {
+            let limit = self.spec.limits.share_of_time;
+            self.troubled(tenant, now, format!("its calls took more than {:.0}% of the last ten seconds, so calls are left out; make it faster, or raise `limits.share_of_time`", limit * 100.0));
+        }
+        if !has_time || !self.ensure_instance(tenant, now) {
             self.counters.calls_left_out += 1;
             return None;
         }
@@ -181,16 +216,26 @@ impl Link {
         tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is thrown away");
     }
 
+    /// Of the live instance and of those that are gone.
+    pub(crate) fn fuel_used(&self) -> Option<u64> {
+        let live = match &self.instance {
+            Some(instance) => instance.fuel_used()?,
+            None => 0,
+        };
+        Some(self.fuel_of_retired + live)
+    }
+
     fn retire(&mut self) {
         if let Some(instance) = self.instance.take() {
+            self.fuel_of_retired += instance.fuel_used().unwrap_or_default();
             self.counters.reported = instance.into_reported();
         }
     }
 
     fn state(&self) -> PluginState {
         match self.health.state() {
-            Health::Ready => PluginState::Ready,
-            Health::Degraded => PluginState::Degraded,
+            Health::Ready if !self.trouble.is_recent() => PluginState::Ready,
+            Health::Ready | Health::Degraded => PluginState::Degraded,
             Health::Quarantined { .. } => PluginState::Quarantined,
         }
     }

@@ -22,6 +22,11 @@ impl TimeShare {
         Self { allowed, slots: [Duration::ZERO; SLOTS], newest: 0, start: now, sum: Duration::ZERO }
     }
 
+    /// All the time there is.
+    pub(crate) fn unlimited() -> Self {
+        Self { allowed: Duration::MAX, ..Self::new(1.0, Instant::now()) }
+    }
+
     /// Adds a call that ended at `now`.
     pub(crate) fn add(&mut self, now: Instant, took: Duration) {
         self.turn(now);

@@ -44,13 +44,17 @@ fn a_plugin_over_its_share_of_time_is_left_out_until_the_share_has_fallen() {
             (quotes.len(), outcome.stop.map(|stop| stop.problem))
         };
         assert_eq!(call(0), (1, None));
-        let problem = (on_error == OnError::StopTenant).then(|| "it uses more than its share of time".to_owned());
-        assert_eq!(call(0), (kept, problem.clone()));
-        assert_eq!(call(9), (kept, problem));
+        let problem = "its calls took more than 0% of the last ten seconds, so calls are left out; make it faster, or raise `limits.share_of_time`";
+        let stops = (on_error == OnError::StopTenant).then(|| problem.to_owned());
+        assert_eq!(call(0), (kept, stops.clone()));
+        assert_eq!(call(9), (kept, stops));
         assert_eq!(call(10), (1, None), "ten seconds later the first call is forgotten");
-        let snapshot = &chain.snapshot()[0];
+        let snapshot = chain.snapshot().remove(0);
         assert_eq!((snapshot.calls, snapshot.calls_left_out), (2, 2));
-        assert_eq!((snapshot.state, snapshot.instances_started), (PluginState::Ready, 1), "it is no failure");
+        assert_eq!((snapshot.failures.len(), snapshot.instances_started), (0, 1), "it is no failure");
+        assert_eq!((snapshot.state, snapshot.last_problem.as_deref()), (PluginState::Degraded, Some(problem)));
+        chain.filter(begin + Duration::from_secs(20), &mut bids(&[10.0]), &names());
+        assert_eq!(chain.snapshot()[0].state, PluginState::Ready);
     }
 }
 
@@ -204,7 +208,7 @@ fn assert_refused((mapped, snapshot): (Mapped, PluginSnapshot), words: &str) {
     assert_eq!((mapped, snapshot.documents_refused, snapshot.documents), (Mapped::Dropped, 1, 0));
     let problem = snapshot.last_problem.unwrap();
     assert!(problem.contains(words), "{problem}");
-    assert_eq!((snapshot.state, snapshot.instances_started), (PluginState::Ready, 1), "the instance lives on");
+    assert_eq!((snapshot.state, snapshot.instances_started), (PluginState::Degraded, 1), "the instance lives on");
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn more_bytes_than_a_quote_or_a_document_may_have_are_refused() {
     let exactly = 32 + 11 + 3 + 2 + 3 + 1 + 1;
     let limits = |document_bytes_per_quote| PluginLimits { document_bytes_per_quote, ..PluginLimits::default() };
     assert!(matches!(map_once(&documents(1, NULL), limits(exactly)).0, Mapped::Documents(_)));
-    assert_refused(map_once(&documents(1, NULL), limits(exactly - 1)), "`document_bytes_per_quote`");
+    assert_refused(map_once(&documents(1, NULL), limits(exactly - 1)), "`limits.document_kib_per_quote`");
     // A document of its own has 1 MiB at most, whatever the tenant allows a quote.
     let bytes = |length: u32| {
         format!(

@@ -3,11 +3,16 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use quotegate_plugin::{AllocatorChoice, EngineSettings, PluginChain, PluginEngine, PluginThreads, PreparedPlugin};
+use quotegate_plugin::{
+    AllocatorChoice, EngineSettings, FailureKind, PluginChain, PluginEngine, PluginSpec, PluginThreads, PreparedPlugin,
+};
+use quotegate_quote::Quote;
 use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 #[tokio::test]
@@ -58,7 +63,7 @@ fn generated_components_never_take_the_host_down() {
     let engine = engine();
     let mut rng = fastrand::Rng::with_seed(11);
     let mut made = 0;
-    for _ in 0..2000 {
+    while made < 3000 {
         let mut seed = vec![0; 512];
         rng.fill(&mut seed);
         let mut unstructured = arbitrary::Unstructured::new(&seed);
@@ -69,7 +74,101 @@ fn generated_components_never_take_the_host_down() {
         let refused = PreparedPlugin::new(&engine, "generated", &component.to_bytes(), None).unwrap_err();
         assert!(!refused.to_string().is_empty());
     }
-    assert!(made > 500, "{made}");
+}
+
+/// The components above have the wrong exports, so none of them runs. These have the right ones, with random code behind.
+#[test]
+fn generated_code_runs_within_its_limits_and_never_takes_the_host_down() {
+    const LIMIT: Duration = Duration::from_millis(10);
+    let engine = engine();
+    let frame = guest(Parts::default());
+    let shape = frame[guest_module(&frame)].to_vec();
+    let mut neighbour = start(&engine, Parts::default()).unwrap();
+    let mut rng = fastrand::Rng::with_seed(13);
+    let (mut prepared, mut started, mut failures) = (0, 0, BTreeMap::new());
+    for _ in 0..300 {
+        let bytes = with_generated_code(&frame, &shape, &mut rng);
+        let Ok(plugin) = PreparedPlugin::new(&engine, "generated", &bytes, None) else { continue };
+        prepared += 1;
+        let mut spec = PluginSpec { plugin, ..spec(&engine, &frame) };
+        (spec.limits.time_per_call, spec.limits.time_to_start) = (LIMIT, LIMIT);
+        match PluginChain::start(tenant(), vec![spec]) {
+            Err(problem) => *failures.entry(problem.failure.kind()).or_insert(0) += 1,
+            Ok(mut chain) => {
+                started += 1;
+                chain.filter(Instant::now(), &mut bids(&[0.5, 10.0]), &names());
+                chain.map(Instant::now(), &[(names()[0].clone(), Quote::default())]);
+                chain.snapshot()[0]
+                    .failures
+                    .iter()
+                    .for_each(|(kind, count)| *failures.entry(*kind).or_insert(0) += count);
+            }
+        }
+        assert_eq!(neighbour.filter(Instant::now(), &mut bids(&[0.5, 10.0]), &names()).refused, 1);
+    }
+    // Otherwise it proves nothing.
+    assert!(prepared > 250 && started > 5, "{prepared} prepared, {started} started");
+    for kind in [FailureKind::Trap, FailureKind::Time, FailureKind::Stack, FailureKind::Memory] {
+        assert!(failures.contains_key(&kind), "{failures:?}");
+    }
+}
+
+/// The frame's component with other code in the place of its guest's.
+fn with_generated_code(frame: &[u8], shape: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
+    let config = wasm_smith::Config {
+        module_shape: Some(shape.to_vec()),
+        // What the host switches off would be refused before it runs.
+        gc_enabled: false,
+        reference_types_enabled: false,
+        exceptions_enabled: false,
+        threads_enabled: false,
+        memory64_enabled: false,
+        relaxed_simd_enabled: false,
+        tail_call_enabled: false,
+        wide_arithmetic_enabled: false,
+        compact_imports_enabled: false,
+        ..wasm_smith::Config::default()
+    };
+    let mut seed = vec![0; 4096];
+    rng.fill(&mut seed);
+    let mut unstructured = arbitrary::Unstructured::new(&seed);
+    let module = wasm_smith::Module::new(config, &mut unstructured).unwrap().to_bytes();
+    let old = guest_module(frame);
+    let size_at = old.start - leb128(old.len()).len();
+    [&frame[..size_at], &leb128(module.len()), &module, &frame[old.end..]].concat()
+}
+
+/// Where the guest's code is in the frame's component: in its second core module, which is a section of its own.
+fn guest_module(component: &[u8]) -> Range<usize> {
+    const CORE_MODULE: u8 = 1;
+    let (mut at, mut modules) = (8, 0);
+    loop {
+        let (id, mut size, mut shift) = (component[at], 0, 0);
+        loop {
+            at += 1;
+            size |= usize::from(component[at] & 0x7f) << shift;
+            shift += 7;
+            if component[at] & 0x80 == 0 {
+                break;
+            }
+        }
+        at += 1;
+        modules += usize::from(id == CORE_MODULE);
+        if modules == 2 {
+            return at..at + size;
+        }
+        at += size;
+    }
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 /// Runs itself again below with little address space.

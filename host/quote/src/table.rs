@@ -61,6 +61,11 @@ impl SymbolTable {
         &self.names[id.index()]
     }
 
+    /// All of them, by their number.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.names
+    }
+
     /// How many symbols there are; every id is below this.
     pub fn len(&self) -> usize {
         self.names.len()

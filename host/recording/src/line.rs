@@ -24,7 +24,16 @@ pub struct Header {
 impl Header {
     /// A header for a recording that begins now.
     pub fn new(feed: &str, encoding: &str) -> Self {
-        let started = jiff::Timestamp::now().to_string();
+        Self::of(feed, encoding, jiff::Timestamp::now())
+    }
+
+    /// A header for a recording of another time, in nanoseconds since 1970-01-01 UTC.
+    pub fn started_at(feed: &str, encoding: &str, nanos: i64) -> Self {
+        Self::of(feed, encoding, jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default())
+    }
+
+    fn of(feed: &str, encoding: &str, started: jiff::Timestamp) -> Self {
+        let started = started.to_string();
         Self { version: VERSION, feed: feed.to_owned(), encoding: encoding.to_owned(), started }
     }
 }

@@ -16,8 +16,9 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::handle::{Push, Shared};
 use crate::market::Market;
 use crate::protocol::{self, Request, Session, error};
+use crate::story::Story;
 use crate::wire::{Encoding, FrameBuilder};
-use crate::{Fault, Rate};
+use crate::{Fault, Rate, Scenario};
 
 /// How often quotes that have come due leave.
 const TICK: Duration = Duration::from_millis(2);
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     pushes: broadcast::Receiver<Push>,
     session: Session,
     market: Market,
+    /// What is told instead of the market's own quotes.
+    story: Option<Story>,
     /// The stocks of the market that the client has subscribed to.
     chosen: Vec<usize>,
     frame: FrameBuilder,
@@ -66,7 +69,8 @@ impl Connection {
         Self {
             pushes: shared.pushes.subscribe(),
             session: Session::default(),
-            market: Market::new(settings.universe.symbols(), settings.seed),
+            market: Market::new(settings.symbols(), settings.seed),
+            story: None,
             chosen: Vec::new(),
             frame: FrameBuilder::new(client.encoding),
             rng: Rng::with_seed(settings.seed),
@@ -98,7 +102,8 @@ impl Connection {
             if self.is_stuck() {
                 return self.play_dead().await;
             }
-            let full_speed = self.shared.settings.rate == Rate::Max && !self.chosen.is_empty();
+            let settings = &self.shared.settings;
+            let full_speed = settings.rate == Rate::Max && settings.scenario.is_none() && !self.chosen.is_empty();
             tokio::select! {
                 biased;
                 message = self.socket.next() => match message {
@@ -236,6 +241,10 @@ impl Connection {
 
     /// Sends what has come due since `sent_until`, and says until when that is.
     async fn send_due(&mut self, sent_until: Instant, now: Instant) -> Result<Instant, Over> {
+        if let Some(scenario) = self.shared.settings.scenario {
+            self.tell(scenario, now).await?;
+            return Ok(now);
+        }
         let Rate::PerSecond(rate) = self.shared.settings.rate else { return Ok(now) };
         if self.chosen.is_empty() || rate <= 0.0 {
             return Ok(now);
@@ -258,19 +267,32 @@ impl Connection {
         Ok(sent_until.max(now - Duration::from_secs(1)))
     }
 
-    /// One frame of the market's own quotes, or what the fault makes of it.
-    async fn send_quotes(&mut self, quotes: usize) -> Step {
-        let fault = self.shared.fault();
-        match fault {
-            Some(Fault::Silent | Fault::NoPong) if self.quotes >= WARM_UP => return Ok(()),
-            Some(Fault::SlowClient) if self.frames >= WARM_UP => return self.refuse(407, "slow client").await,
-            Some(Fault::InternalError) if self.frames >= WARM_UP => return self.refuse(500, "internal error").await,
-            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Over),
-            Some(Fault::Garbage) if self.frames % 10 == 5 => self.send_garbage().await?,
-            Some(Fault::UnknownTypes) if self.frames % 10 == 5 => self.send_unknown().await?,
-            _ => {}
+    /// Sends the frames of the story that have come due since the client subscribed, and begins it again at its end.
+    async fn tell(&mut self, scenario: Scenario, now: Instant) -> Step {
+        if self.chosen.is_empty() {
+            return Ok(());
         }
-        let quotes = if fault == Some(Fault::HugeFrame) && self.frames % 100 == 50 { 50_000 } else { quotes };
+        let (seed, time) = (self.shared.settings.seed, self.now());
+        let under_way = self.story.take().filter(|story| !story.is_over());
+        let mut story = under_way.unwrap_or_else(|| Story::begin(scenario, seed, now, time));
+        while let Some(quotes) = story.due(now) {
+            let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.session.wants(symbol)).collect();
+            if !wanted.is_empty() && self.may_send().await? {
+                wanted.iter().for_each(|(symbol, quote)| self.frame.push(symbol, quote));
+                self.send_filled().await?;
+            }
+        }
+        self.story = Some(story);
+        Ok(())
+    }
+
+    /// One frame of the market's own quotes.
+    async fn send_quotes(&mut self, quotes: usize) -> Step {
+        if !self.may_send().await? {
+            return Ok(());
+        }
+        let huge = self.shared.fault() == Some(Fault::HugeFrame) && self.frames % 100 == 50;
+        let quotes = if huge { 50_000 } else { quotes };
         let mut time = self.now();
         for _ in 0..quotes {
             time += 1;
@@ -279,11 +301,31 @@ impl Connection {
             }
         }
         self.last_time = time;
+        self.send_filled().await
+    }
+
+    /// False where the fault is to send nothing; some faults come before a frame.
+    async fn may_send(&mut self) -> Result<bool, Over> {
+        let fault = self.shared.fault();
+        match fault {
+            Some(Fault::Silent | Fault::NoPong) if self.quotes >= WARM_UP => return Ok(false),
+            Some(Fault::SlowClient) if self.frames >= WARM_UP => self.refuse(407, "slow client").await?,
+            Some(Fault::InternalError) if self.frames >= WARM_UP => self.refuse(500, "internal error").await?,
+            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Over),
+            Some(Fault::Garbage) if self.frames % 10 == 5 => self.send_garbage().await?,
+            Some(Fault::UnknownTypes) if self.frames % 10 == 5 => self.send_unknown().await?,
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// The frame as it is filled now, or what the fault makes of it.
+    async fn send_filled(&mut self) -> Step {
         self.frames += 1;
         self.quotes += self.frame.len() as u64;
         self.shared.counters.quotes.fetch_add(self.frame.len() as u64, Relaxed);
         let mut frame = self.frame.take();
-        if fault == Some(Fault::Truncated) && self.frames % 10 == 5 {
+        if self.shared.fault() == Some(Fault::Truncated) && self.frames % 10 == 5 {
             frame = cut(frame);
         }
         self.send(frame).await

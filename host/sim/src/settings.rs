@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quotegate_quote::{Symbol, SymbolProblem};
 
-use crate::Fault;
+use crate::{Fault, Scenario};
 
 /// What the simulator does.
 #[derive(Debug, Clone)]
@@ -13,6 +13,9 @@ pub struct SimSettings {
     pub universe: Universe,
     /// How many quotes a second, over all symbols that a client has subscribed to.
     pub rate: Rate,
+    /// Tell this story instead, from its beginning to each client that subscribes and again when it ends, as though it
+    /// happened now; universe and rate are the story's own.
+    pub scenario: Option<Scenario>,
     /// What to do wrong.
     pub fault: Option<Fault>,
     /// The same seed gives the same prices.
@@ -34,6 +37,7 @@ impl Default for SimSettings {
         Self {
             universe: Universe::Count(100),
             rate: Rate::PerSecond(1000.0),
+            scenario: None,
             fault: None,
             seed: 1,
             quotes_per_frame: None,
@@ -42,6 +46,12 @@ impl Default for SimSettings {
             connection_limit: 1,
             auth_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl SimSettings {
+    pub(crate) fn symbols(&self) -> Vec<Symbol> {
+        self.scenario.map_or_else(|| self.universe.symbols(), Scenario::symbols)
     }
 }
 

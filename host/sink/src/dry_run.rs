@@ -110,8 +110,8 @@ fn value_json(value: &Value) -> serde_json::Value {
     }
 }
 
-fn time_text(time: UnixNanos) -> String {
-    // As Firestore keeps it.
+/// RFC 3339 in microseconds, which is what Firestore keeps of a time.
+pub fn time_text(time: UnixNanos) -> String {
     let micros = time.div_euclid(1000);
     Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| format!("{time:.6}"))
 }

@@ -23,7 +23,7 @@ mod status;
 mod write;
 
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
-pub use dry_run::{DryRunSink, document_json};
+pub use dry_run::{DryRunSink, document_json, time_text};
 pub use firestore::{
     ConnectProblem, Control, ControlProblem, FirestoreSettings, FirestoreSink, WriteMode, install_crypto_provider,
 };

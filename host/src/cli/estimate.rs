@@ -2,14 +2,16 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::Args;
 use quotegate_recording::Recording;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
-use crate::estimate::rehearsal::rehearse;
-use crate::estimate::{Estimate, LimitedBy, TenantEstimate, Writes, estimate};
+use crate::estimate::{Estimate, LimitedBy, SHORTEST, TenantEstimate, Writes, estimate};
+use crate::rehearsal::{Nobody, cast, rehearse};
 
 /// What 100,000 document writes cost in a single US region, in dollars, and when that was looked up. Firestore's
 /// standard edition; multi-region locations were twice that.
@@ -52,7 +54,14 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
     let rehearsed = match &args.recording {
         Some(path) => {
             let recording = Recording::open(path).map_err(anyhow::Error::from)?;
-            Some(rehearse(settings, recording).await?)
+            let (roles, limit) = cast(settings).await?;
+            let rehearsed = rehearse(roles, limit, recording, &mut Nobody, CancellationToken::new()).await?;
+            let (path, seconds) = (path.display(), rehearsed.seconds);
+            if seconds < SHORTEST {
+                let problem = "which says nothing about a day; record at least some minutes";
+                return Err(anyhow!("{path} covers {seconds:.3} s, {problem}").into());
+            }
+            Some(rehearsed)
         }
         None => None,
     };
@@ -154,7 +163,7 @@ fn dollars(writes: Writes, price: f64) -> [String; 2] {
 }
 
 /// With commas between the thousands.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

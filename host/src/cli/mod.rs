@@ -8,6 +8,7 @@
 mod check;
 mod demo;
 mod estimate;
+mod plugin;
 mod precompile;
 mod progress;
 mod record;
@@ -62,6 +63,8 @@ enum Verb {
     Sim(sim::SimArgs),
     /// Write the feed's frames with their arrival times to a file, for replay
     Record(record::RecordArgs),
+    /// Write plugins: make, build, test, try and measure them
+    Plugin(plugin::PluginArgs),
     /// Compile plugins ahead of time, for an image
     Precompile(precompile::PrecompileArgs),
     /// Say whether a running host is well, and why if it is not
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
             Verb::Smoke(args) => smoke::smoke(args).await,
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,
+            Verb::Plugin(args) => plugin::run(args).await,
             Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,

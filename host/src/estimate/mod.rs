@@ -1,19 +1,20 @@
 //! How many documents a day the settings can lead to, how many a recording says that they will, and what that costs.
 //!
-//! Pure arithmetic here; [`rehearsal`] plays the recording.
+//! Pure arithmetic; [`crate::rehearsal`] plays the recording.
 
-pub(crate) mod rehearsal;
 #[cfg(test)]
 mod tests;
 
 use quotegate_config::{PluginCode, Settings, SymbolChoice, TenantSettings};
 use serde::Serialize;
 
-use rehearsal::Rehearsed;
+use crate::rehearsal::Rehearsed;
 
 /// The regular session of the US stock exchanges, 9:30 to 16:00.
 const SESSION: f64 = 6.5 * 3600.0;
 const DAY: f64 = 24.0 * 3600.0;
+/// A recording of fewer seconds says nothing about a day.
+pub(crate) const SHORTEST: f64 = 1.0;
 
 /// Writes on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -139,7 +140,7 @@ fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, rehearsed: Option<
     let narrowest = limits.into_iter().min_by(|left, right| left.0.total_cmp(&right.0));
     let (per_second, limited_by) = narrowest.unwrap_or((global, LimitedBy::GlobalRate));
     let highest = Writes::at(per_second);
-    let recorded = rehearsed.and_then(|rehearsed| rehearsed.writes.get(at).copied());
+    let recorded = rehearsed.and_then(|rehearsed| rehearsed.tenants.get(at).map(|tenant| tenant.writes));
     let likely = recorded.zip(rehearsed).map(|(writes, of)| {
         // A burst at the start of a short recording must not be taken for a rate.
         Writes::at(writes as f64 / of.seconds).at_most(highest)

@@ -177,6 +177,10 @@ fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
     labelled(out, &by_name, "quotegate_plugin_traps_total", "Instances lost, by kind of failure.", "kind", |p| {
         p.failures.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
     });
+    labelled(out, &by_name, "quotegate_plugin_count_total", "What it counts itself, by its own names.", "name", |p| {
+        p.counts.iter().map(|(name, count)| (name.clone(), *count)).collect()
+    });
+    own_gauges(snapshot, out);
     out.gauge("quotegate_plugin_tenants", "Tenants whose plugin is in this state.");
     let states = [PluginState::Ready, PluginState::Degraded, PluginState::Quarantined];
     for (plugin, all) in &by_name {
@@ -187,6 +191,25 @@ fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
     }
 }
 
+/// The gauges that plugins set themselves. A sum over tenants would mean nothing, so where there are too many tenants for
+/// a label there are none.
+fn own_gauges(snapshot: &Snapshot, out: &mut Exposition) {
+    if snapshot.tenants.len() > TENANTS {
+        return;
+    }
+    out.gauge("quotegate_plugin_gauge", "What it measures itself, by its own names.");
+    for (id, tenant) in &snapshot.tenants {
+        for plugin in &tenant.plugins {
+            for (name, value) in plugin.gauges.iter().take(LABELS) {
+                out.sample(&[("tenant", id.as_str()), ("plugin", &plugin.name), ("name", name)], value);
+            }
+        }
+    }
+}
+
+/// More values of a label that a plugin chooses than this are too many for Prometheus.
+const LABELS: usize = 32;
+
 /// A counter with one more label, whose values the plugin chose; at most [`LABELS`] of them, the rest summed.
 fn labelled(
     out: &mut Exposition,
@@ -196,7 +219,6 @@ fn labelled(
     label: &str,
     of: fn(&PluginSnapshot) -> Vec<(String, u64)>,
 ) {
-    const LABELS: usize = 32;
     out.counter(name, help);
     for (plugin, all) in by_name {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();

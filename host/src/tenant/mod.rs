@@ -19,6 +19,7 @@ mod status;
 mod tests;
 
 pub use board::{Board, BoardChanges, BoardRow};
+pub(crate) use document::default_document;
 pub use links::{Links, TenantChange, TenantPlan, Unflushed};
 pub use status::{TenantSnapshot, TenantStatus};
 

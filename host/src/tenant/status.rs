@@ -122,8 +122,12 @@ impl TenantSnapshot {
     pub fn plugin_problem(&self) -> Option<String> {
         let of = |state| self.plugins.iter().find(|plugin| plugin.state == state);
         let plugin = of(PluginState::Quarantined).or_else(|| of(PluginState::Degraded))?;
-        let state = if plugin.state == PluginState::Quarantined { "is in quarantine" } else { "has failed" };
-        let problem = plugin.last_problem.as_deref().unwrap_or("it uses more than its share of time");
+        let state = match plugin.state {
+            PluginState::Quarantined => "is in quarantine",
+            _ if plugin.failures.is_empty() => "loses quotes",
+            _ => "has failed",
+        };
+        let problem = plugin.last_problem.as_deref().unwrap_or_default();
         Some(format!("the plugin {} {state}: {problem}", plugin.name))
     }
 }

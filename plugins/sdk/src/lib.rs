@@ -18,8 +18,8 @@
 //! export_filter!(Cheap);
 //! ```
 //!
-//! The crate is a `cdylib` (and a `rlib`, for its tests); `plugins/build.sh` makes a component of it. Natively the same
-//! code runs in `cargo test`, with [`testing`] in the place of the host.
+//! The crate is a `cdylib` (and a `rlib`, for its tests); `quotegate plugin new` makes one, `quotegate plugin build` a
+//! component of it. Natively the same code runs in `cargo test`, with [`testing`] in the place of the host.
 //!
 //! The feature `heap`, on by default, makes a fast allocator for short-lived lists the plugin's global one.
 //!

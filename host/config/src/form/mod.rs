@@ -13,7 +13,7 @@ use crate::problem::quoted;
 
 pub(crate) use choice::{Choice, Flag, flag_of};
 pub(crate) use number::{Number, OrMax, Span, Whole, ZeroIsOff};
-pub(crate) use plugins::Plugins;
+pub(crate) use plugins::{Plugins, read_setup};
 pub(crate) use symbols::{CountOrSymbols, Symbols};
 pub(crate) use table::TableKey;
 pub(crate) use text::{PathText, Secret, Text, rule};

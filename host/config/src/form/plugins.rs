@@ -6,7 +6,7 @@ use figment::value::{Dict, Num, Value};
 
 use super::table::{AnyTable, TableKey, TableReader};
 use super::{Choice, Flag, Form, Number, PathText, Refusal, Span, Text, Whole, ZeroIsOff, rule};
-use crate::settings::{OnError, PluginCode, PluginLimits, PluginSettings, StandardPlugin};
+use crate::settings::{OnError, PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
 
 /// A tenant's plugins in order.
 pub(crate) struct Plugins;
@@ -20,6 +20,8 @@ const ON_ERROR: Choice<OnError> =
 const NAME: Text =
     Text { expects: "a name of small letters, digits and -, at most 64 of them", rule: rule::plugin_name };
 const SHA256: Text = Text { expects: "64 hexadecimal digits", rule: rule::sha256 };
+const COLLECTIONS: &str = "Collections that its documents may go to, beside the tenant's collection.";
+const LIMITS: &str = "What it may use.";
 const REMEDY: &str =
     "Write [[tenants.<id>.plugins]] and below it standard = \"quote-filter\" or path = \"my-filter.wasm\".";
 
@@ -82,6 +84,29 @@ fn plugin(element: &Value) -> Result<PluginSettings, Vec<Refusal>> {
     }
 }
 
+/// What a plugin is told and may use, from a table that says nothing else.
+pub(crate) fn read_setup(dict: &Dict) -> Result<PluginSetup, Vec<Refusal>> {
+    let mut table = TableReader::new(dict, "");
+    let config = read_config(&mut table);
+    let collections = table.read("collections", COLLECTIONS, &Ids, Vec::new());
+    let limits = table.read("limits", LIMITS, &AnyTable("a table"), Dict::new());
+    let mut limit_table = TableReader::new(&limits, "limits.");
+    let limits = read_limits(&mut limit_table);
+    let mut refusals = table.finish().1;
+    refusals.extend(limit_table.finish().1);
+    if refusals.is_empty() { Ok(PluginSetup { config, collections, limits }) } else { Err(refusals) }
+}
+
+/// The `config` table as JSON; empty only beside a refusal.
+fn read_config(table: &mut TableReader<'_>) -> String {
+    let config = table.read("config", "What the plugin is told, as JSON.", &AnyTable("any table"), Dict::new());
+    json_object(&config).unwrap_or_else(|sentence| {
+        let refusal = Refusal { index: None, shown: None, sentence, remedy: "Write it as a text in quotes.".into() };
+        table.refuse("config", refusal);
+        String::new()
+    })
+}
+
 /// `None` only beside a refusal.
 fn read(dict: &Dict) -> (Option<PluginSettings>, Vec<TableKey>, Vec<Refusal>) {
     let mut table = TableReader::new(dict, "");
@@ -100,7 +125,7 @@ fn read(dict: &Dict) -> (Option<PluginSettings>, Vec<TableKey>, Vec<Refusal>) {
     );
     let sha256 =
         table.optional("sha256", "The SHA-256 of the component; any other is refused.", &SHA256, "\"9f86d081…\"");
-    let config = table.read("config", "What the plugin is told, as JSON.", &AnyTable("any table"), Dict::new());
+    let config = read_config(&mut table);
     let on_error = table.read(
         "on_error",
         "When it fails its quotes are lost, or pass as if it were not there, or the tenant stops.",
@@ -108,13 +133,8 @@ fn read(dict: &Dict) -> (Option<PluginSettings>, Vec<TableKey>, Vec<Refusal>) {
         OnError::Drop,
     );
     let chain = table.read("chain", "A map's documents go on to the next map, which may change them.", &Flag, false);
-    let collections = table.read(
-        "collections",
-        "Collections that its documents may go to, beside the tenant's collection.",
-        &Ids,
-        Vec::new(),
-    );
-    let limits = table.read("limits", "What it may use.", &AnyTable("a table"), Dict::new());
+    let collections = table.read("collections", COLLECTIONS, &Ids, Vec::new());
+    let limits = table.read("limits", LIMITS, &AnyTable("a table"), Dict::new());
 
     let mut limit_table = TableReader::new(&limits, "limits.");
     let limits = read_limits(&mut limit_table);
@@ -148,11 +168,6 @@ fn read(dict: &Dict) -> (Option<PluginSettings>, Vec<TableKey>, Vec<Refusal>) {
         let remedy = format!("Give the key name: {}.", NAME.expects);
         table.refusals.push(Refusal { index: None, shown: None, sentence, remedy });
     }
-    let config = json_object(&config).unwrap_or_else(|sentence| {
-        let refusal = Refusal { index: None, shown: None, sentence, remedy: "Write it as a text in quotes.".into() };
-        table.refuse("config", refusal);
-        String::new()
-    });
     let (mut keys, mut refusals) = table.finish();
     keys.extend(limit_keys);
     refusals.extend(limit_refusals);
@@ -330,6 +345,17 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found}");
         }
+    }
+
+    #[test]
+    fn a_setup_has_the_keys_of_a_tenants_plugin_and_no_others() {
+        let table = serde_json::json!({ "config": { "a": 1.5, "b": [true, 3] }, "limits": { "memory_mib": 2 } });
+        let setup = PluginSetup::read(table.as_object().unwrap()).unwrap();
+        assert_eq!((setup.config.as_str(), setup.limits.memory_bytes), (r#"{"a":1.5,"b":[true,3]}"#, 2 * MIB));
+        let table = serde_json::json!({ "path": "x.wasm", "limits": { "memory": 2 } });
+        let problems = PluginSetup::read(table.as_object().unwrap()).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:#?}");
+        assert!(problems[1].starts_with("limits.memory: There is no such key."), "{problems:#?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tenant;
 pub use credentials::Credentials;
 pub use feed::{AuthBy, Calendar, Encoding, FeedSettings};
 pub use ops::OpsSettings;
-pub use plugin::{OnError, PluginCode, PluginLimits, PluginSettings, StandardPlugin};
+pub use plugin::{OnError, PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
 pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRoomSettings, RunSettings};
 pub use sink::{PaceSettings, SinkKind, SinkSettings, WriteMode};
 pub use source::{ReplaySettings, SimRate, SimSettings, SimSymbols, Source, Speed};

@@ -1,6 +1,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::value::{Dict, Value};
+
+use crate::form::read_setup;
+
 /// One plugin of a tenant, `[[tenants.<id>.plugins]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginSettings {
@@ -20,6 +24,49 @@ pub struct PluginSettings {
     pub collections: Vec<String>,
     /// What it may use.
     pub limits: PluginLimits,
+}
+
+/// What a plugin is told and may use, where no tenant's settings say it: in a project of `quotegate plugin`, in a fixture.
+/// Its keys are those of `[[tenants.<id>.plugins]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginSetup {
+    /// Its `config` table as a JSON object.
+    pub config: String,
+    /// Collections that its documents may name, beside the tenant's own; legal Firestore ids.
+    pub collections: Vec<String>,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+impl PluginSetup {
+    /// Reads a table with the keys `config`, `collections` and `limits`, each of which can be missing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each as sentences with the key and the remedy.
+    pub fn read(table: &serde_json::Map<String, serde_json::Value>) -> Result<Self, Vec<String>> {
+        let dict = table.iter().map(|(name, value)| (name.clone(), raw(value))).collect();
+        read_setup(&dict).map_err(|refusals| {
+            refusals.into_iter().map(|refusal| format!("{} {}", refusal.sentence, refusal.remedy)).collect()
+        })
+    }
+}
+
+/// As a TOML file would hold it: whole numbers have a sign.
+fn raw(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Empty(figment::value::Tag::Default, figment::value::Empty::None),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::from(whole),
+            None => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(elements) => Value::from(elements.iter().map(raw).collect::<Vec<_>>()),
+        Json::Object(table) => {
+            Value::from(table.iter().map(|(name, value)| (name.clone(), raw(value))).collect::<Dict>())
+        }
+    }
 }
 
 /// Where a plugin's component is.

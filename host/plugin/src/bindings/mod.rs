@@ -1,6 +1,8 @@
 //! One module a published version of the WIT. To serve another version, add its folder under `wit/`, a module here, and
-//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version.
+//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version. `another.rs` shows it.
 
+#[cfg(test)]
+mod another;
 mod v0_1_0;
 
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, Value};
@@ -18,7 +20,11 @@ pub(crate) struct Version {
 }
 
 /// Every version served.
-pub(crate) const VERSIONS: &[Version] = &[Version { number: "0.1.0", prepare: v0_1_0::prepare }];
+pub(crate) const VERSIONS: &[Version] = &[
+    Version { number: "0.1.0", prepare: v0_1_0::prepare },
+    #[cfg(test)]
+    Version { number: another::NUMBER, prepare: another::prepare },
+];
 
 /// The names of a version's interfaces, without the version.
 pub(crate) const HOST: &str = "quotegate:plugin/host";
@@ -69,6 +75,25 @@ pub(crate) struct Columns {
     pub(crate) conditions: bool,
     pub(crate) event_time: bool,
     pub(crate) received_time: bool,
+}
+
+impl Columns {
+    /// Those that are read, as the WIT names them.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.bid_price, "bid-price"),
+            (self.bid_size, "bid-size"),
+            (self.ask_price, "ask-price"),
+            (self.ask_size, "ask-size"),
+            (self.bid_exchange, "bid-exchange"),
+            (self.ask_exchange, "ask-exchange"),
+            (self.tape, "tape"),
+            (self.conditions, "conditions"),
+            (self.event_time, "event-time"),
+            (self.received_time, "received-time"),
+        ];
+        all.into_iter().filter_map(|(read, name)| read.then_some(name)).collect()
+    }
 }
 
 /// What crosses in one filter call.

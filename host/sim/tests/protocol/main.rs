@@ -5,4 +5,5 @@ mod authentication;
 mod client;
 mod faults;
 mod quotes;
+mod scenario;
 mod subscribing;

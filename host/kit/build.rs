@@ -1,0 +1,47 @@
+//! Puts what `quotegate plugin new` writes into the program: the templates, the SDK and the WIT. So they travel with the
+//! binary, and the SDK of a new project is the one that this host was tested with.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// A folder, and what its files are called in the table.
+const SOURCES: [(&str, &str); 5] = [
+    ("templates", ""),
+    ("../../plugins/sdk", "sdk/plugins/sdk/"),
+    ("../../plugins/sdk-js", "js/all/quotegate/"),
+    ("../../plugins/sdk-python", "python/all/quotegate/"),
+    ("../../wit/0.1.0", "wit/wit/0.1.0/"),
+];
+
+fn main() -> io::Result<()> {
+    let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let mut table = String::from("pub(super) static FILES: &[(&str, &str)] = &[\n");
+    for (folder, name) in SOURCES {
+        println!("cargo::rerun-if-changed={folder}");
+        add(&here.join(folder), name, &mut table)?;
+    }
+    table.push_str("];\n");
+    fs::write(Path::new(&variable("OUT_DIR")?).join("files.rs"), table)
+}
+
+fn add(folder: &Path, name: &str, table: &mut String) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, file) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if file.starts_with('.') || matches!(file.as_str(), "target" | "node_modules" | "__pycache__") {
+            continue; // what tools left behind
+        }
+        if path.is_dir() {
+            add(&path, &format!("{name}{file}/"), table)?;
+        } else {
+            let _ = writeln!(table, "    ({:?}, include_str!({path:?})),", format!("{name}{file}"));
+        }
+    }
+    Ok(())
+}
+
+fn variable(name: &str) -> io::Result<String> {
+    env::var(name).map_err(|problem| io::Error::other(format!("{name}: {problem}")))
+}

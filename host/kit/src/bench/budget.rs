@@ -1,0 +1,125 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::{BUDGET_BATCH, BenchReport, Cost};
+
+/// What can have a budget: only what is the same on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Fuel a quote of the filter in calls of 64; of the map, for a plugin that has no filter.
+    Fuel,
+    /// Fuel a quote of the map in calls of 64.
+    MapFuel,
+    /// Fuel of the start.
+    StartFuel,
+    /// The most memory that it had, in bytes.
+    Memory,
+    /// Bytes of the component.
+    Size,
+}
+
+const NAMED: [(&str, Measure); 5] = [
+    ("fuel", Measure::Fuel),
+    ("map-fuel", Measure::MapFuel),
+    ("start-fuel", Measure::StartFuel),
+    ("memory", Measure::Memory),
+    ("size", Measure::Size),
+];
+
+/// The most that a measure may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowance {
+    measure: Measure,
+    most: f64,
+}
+
+/// A budget that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetProblem {
+    /// Not `name=number`.
+    #[error("{0:?} is no budget: write NAME=NUMBER, as fuel=300 or memory=2MiB")]
+    Shape(String),
+    /// No such measure.
+    #[error(
+        "there is no budget {0:?}: choose among {known}; times have none, since they depend on the machine",
+        known = NAMED.map(|(name, _)| name).join(", ")
+    )]
+    Unknown(String),
+    /// The plugin has no such part.
+    #[error("the budget {measure} is for plugins with a {part}, and this one has none")]
+    NoSuchPart {
+        /// The budget.
+        measure: Measure,
+        /// What is missing.
+        part: &'static str,
+    },
+}
+
+impl FromStr for Allowance {
+    type Err = BudgetProblem;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shape = || BudgetProblem::Shape(text.to_owned());
+        let (name, number) = text.split_once('=').ok_or_else(shape)?;
+        let named = NAMED.iter().find(|(known, _)| *known == name.trim());
+        let (_, measure) = *named.ok_or_else(|| BudgetProblem::Unknown(name.trim().to_owned()))?;
+        let most = match measure {
+            Measure::Memory | Measure::Size => bytes(number.trim()),
+            _ => number.trim().parse().ok(),
+        };
+        let most = most.filter(|most: &f64| most.is_finite() && *most >= 0.0).ok_or_else(shape)?;
+        Ok(Self { measure, most })
+    }
+}
+
+impl Allowance {
+    /// A sentence if the report is over it.
+    ///
+    /// # Errors
+    /// When the plugin has no such part.
+    pub fn check(&self, report: &BenchReport) -> Result<Option<String>, BudgetProblem> {
+        let Self { measure, most } = *self;
+        let missing = |part| BudgetProblem::NoSuchPart { measure, part };
+        Ok(match measure {
+            Measure::Fuel if report.kept.is_some() => self.fuel("filter", &report.filter).ok_or(missing("filter"))?,
+            Measure::Fuel | Measure::MapFuel => {
+                self.fuel("map", &report.map).ok_or(missing("map that gets a quote"))?
+            }
+            Measure::StartFuel => (report.start.fuel as f64 > most)
+                .then(|| format!("The start uses {} fuel, over the budget of {most}.", report.start.fuel)),
+            Measure::Memory => over_bytes("It needs", "of memory", report.memory_bytes, most),
+            Measure::Size => over_bytes("The component has", "in all", report.size_bytes, most),
+        })
+    }
+
+    /// `None` if there is no such part, else the sentence if there is one.
+    fn fuel(&self, part: &str, costs: &[Cost]) -> Option<Option<String>> {
+        let cost = costs.iter().find(|cost| cost.quotes_per_call == BUDGET_BATCH)?;
+        let each = cost.fuel_per_quote;
+        Some((each > self.most).then(|| {
+            format!(
+                "The {part} uses {each:.2} fuel a quote in calls of {BUDGET_BATCH}, over the budget of {}.",
+                self.most
+            )
+        }))
+    }
+}
+
+fn over_bytes(subject: &str, what: &str, found: usize, most: f64) -> Option<String> {
+    (found as f64 > most).then(|| format!("{subject} {found} bytes {what}, over the budget of {most}."))
+}
+
+fn bytes(text: &str) -> Option<f64> {
+    let (number, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+        (Some(number), _) => (number, 1024.0),
+        (_, Some(number)) => (number, 1024.0 * 1024.0),
+        _ => (text, 1.0),
+    };
+    number.trim().parse::<f64>().ok().map(|number| number * unit)
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMED.iter().find(|(_, measure)| measure == self).map_or("", |(name, _)| name))
+    }
+}

@@ -1,0 +1,146 @@
+//! JavaScript to a component, with componentize-js. It reads one folder whose path has no blank and nothing outside it,
+//! so the sources are copied to such a place first.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::guest::{self, read, stage, write};
+use super::{BuildProblem, Said, Say, tool};
+use crate::project::Project;
+
+/// What npm fills.
+pub(super) const MADE: &[&str] = &["node_modules"];
+
+/// Installs the tool into the project, in the versions that its lock file names.
+pub(super) const FIRST: Option<&str> = Some("npm ci");
+
+const PACKAGE: &str = "@bytecodealliance/componentize-js";
+const DRIVER: &str = include_str!("javascript.mjs");
+
+/// The component's bytes.
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+    let Some(package) = package(&project.folder) else {
+        let what = format!("{PACKAGE}, which builds JavaScript plugins,");
+        return Err(BuildProblem::Missing { what, command: install(&project.folder) });
+    };
+    let wit = guest::wit(project)?;
+    let stage = stage()?;
+    copy_sources(&project.folder, stage.path())?;
+    let place = |name: &str| stage.path().join(name);
+    write(&place("quotegate.build.mjs"), DRIVER)?;
+    write(&place("quotegate.entry.js"), &entry(project))?;
+    say(Said::Step("componentize-js makes the component, which takes some seconds"));
+    let mut command = Command::new("node");
+    command
+        .arg("quotegate.build.mjs")
+        .args([&package, &wit])
+        .arg(project.kind.world())
+        .current_dir(stage.path())
+        .env("TMPDIR", stage.path());
+    tool::run(&mut command, ("Node.js", "apt-get install nodejs npm, or see https://nodejs.org"), say)?;
+    read(&place("quotegate.component.wasm"))
+}
+
+/// The module that the component is made of: the author's plugin, joined to the interfaces of its world.
+fn entry(project: &Project) -> String {
+    let kind = project.kind.name();
+    format!(
+        "import * as host from \"quotegate:plugin/host@{}\";\n\
+         import {{ exportsOf }} from \"./quotegate/quotegate.js\";\n\
+         import plugin from \"./plugin.js\";\n\
+         export const {{ lifecycle, filter, mapping }} = exportsOf(plugin, \"{kind}\", host);\n",
+        crate::create::WIT
+    )
+}
+
+/// The command that a project with a missing tool needs.
+fn install(folder: &Path) -> String {
+    let locked = folder.join("package-lock.json").exists();
+    guest::install(folder, if locked { "npm ci" } else { "npm install" })
+}
+
+/// Where the package lies: as Node would find it from the project, or else where the command on PATH comes from.
+fn package(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let near = folder.ancestors().map(|place| place.join("node_modules").join(PACKAGE));
+    near.chain(installed()).find(|place| place.join("package.json").is_file())
+}
+
+/// `bin/componentize-js` is a link to `src/cli.js` of the package.
+fn installed() -> Option<PathBuf> {
+    let command = tool::find("componentize-js")?.canonicalize().ok()?;
+    command.ancestors().find(|place| place.ends_with(PACKAGE)).map(Path::to_owned)
+}
+
+/// Every module of the project, in its place. What links point to is copied.
+fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildProblem> {
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |reason: io::Error| BuildProblem::File { path, reason }
+    };
+    for entry in fs::read_dir(from).map_err(file(from))? {
+        let path = entry.map_err(file(from))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(".");
+        if name.starts_with('.') || MADE.contains(&name) {
+            continue;
+        }
+        let target = to.join(name);
+        if path.is_dir() {
+            copy_sources(&path, &target)?;
+        } else if name.ends_with(".js") || name.ends_with(".mjs") {
+            fs::create_dir_all(to).map_err(file(to))?;
+            fs::copy(&path, &target).map_err(file(&path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_modules_are_copied_and_what_links_point_to() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let library = from.path().join("library.txt");
+        write(&library, "the library").unwrap();
+        let project = from.path().join("a project");
+        for folder in ["lib/deep", "node_modules/other", ".git", "fixtures"] {
+            fs::create_dir_all(project.join(folder)).unwrap();
+        }
+        for file in
+            ["plugin.js", "lib/deep/one.mjs", "node_modules/other/two.js", ".git/three.js", "fixtures/four.toml"]
+        {
+            write(&project.join(file), file).unwrap();
+        }
+        std::os::unix::fs::symlink(&library, project.join("quotegate.js")).unwrap();
+        copy_sources(&project, to.path()).unwrap();
+        assert_eq!(fs::read_to_string(to.path().join("quotegate.js")).unwrap(), "the library");
+        assert!(to.path().join("lib/deep/one.mjs").is_file() && to.path().join("plugin.js").is_file());
+        for absent in ["node_modules", ".git", "fixtures"] {
+            assert!(!to.path().join(absent).exists(), "{absent}");
+        }
+    }
+
+    #[test]
+    fn the_tool_is_found_as_node_finds_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (project, package) = (root.path().join("plugins/mine"), root.path().join("node_modules").join(PACKAGE));
+        fs::create_dir_all(&project).unwrap();
+        fs::create_dir_all(&package).unwrap();
+        write(&package.join("package.json"), "{}").unwrap();
+        assert_eq!(super::package(&project), Some(package.canonicalize().unwrap()));
+    }
+
+    #[test]
+    fn the_command_is_one_to_type_where_the_user_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = install(folder.path());
+        assert!(command.starts_with("cd '/") && command.ends_with("' && npm install"), "{command}");
+        write(&folder.path().join("package-lock.json"), "{}").unwrap();
+        assert!(install(folder.path()).ends_with("' && npm ci"));
+        assert_eq!(install(Path::new(".")), "npm install");
+    }
+}

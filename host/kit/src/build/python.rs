@@ -1,0 +1,72 @@
+//! Python to a component, with componentize-py.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::guest::{self, read, stage, write};
+use super::{BuildProblem, Said, Say, tool};
+use crate::project::Project;
+
+/// What pip and Python fill.
+pub(super) const MADE: &[&str] = &[".venv", "__pycache__"];
+
+/// Installs the tool into the project, in the version that `requirements.txt` names.
+pub(super) const FIRST: Option<&str> =
+    Some("python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt");
+
+const TOOL: &str = "componentize-py";
+
+/// The module that the component is made of, beside the author's.
+const ENTRY: &str = "quotegate_entry";
+
+/// The component's bytes.
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+    let venv = project.folder.join(".venv");
+    let Some(program) = program(&venv) else {
+        let what = format!("{TOOL}, which builds Python plugins,");
+        return Err(BuildProblem::Missing { what, command: install(&project.folder) });
+    };
+    let wit = guest::wit(project)?;
+    let stage = stage()?;
+    let (module, out) = (stage.path().join(format!("{ENTRY}.py")), stage.path().join("component.wasm"));
+    write(&module, &entry(project))?;
+    say(Said::Step("componentize-py makes the component, which takes some seconds"));
+    let mut command = Command::new(program);
+    command
+        .args(["--quiet", "--world", project.kind.world(), "--wit-path"])
+        .arg(wit)
+        // Without the stubs it would import WASI, which no plugin is given.
+        .args(["componentize", "--stub-wasi", "--python-path"])
+        .arg(&project.folder)
+        .arg("--python-path")
+        .arg(stage.path())
+        .arg("--output")
+        .arg(&out)
+        .arg(ENTRY)
+        // Packages of pure Python that the project installed come along.
+        .env("VIRTUAL_ENV", venv);
+    tool::run(&mut command, (TOOL, &install(&project.folder)), say)?;
+    read(&out)
+}
+
+fn entry(project: &Project) -> String {
+    let kind = project.kind.name();
+    format!(
+        "from componentize_py_types import Err\n\
+         from wit_world.imports import host, types\n\
+         import plugin\n\
+         import quotegate\n\
+         Lifecycle, Filter, Mapping = quotegate.exports(\"{kind}\", host, types, Err)\n"
+    )
+}
+
+/// The project's own, or else the one on PATH.
+fn program(venv: &Path) -> Option<PathBuf> {
+    let own = venv.join("bin").join(TOOL);
+    if own.is_file() { own.canonicalize().ok() } else { tool::find(TOOL) }
+}
+
+/// The command that a project with a missing tool needs.
+fn install(folder: &Path) -> String {
+    guest::install(folder, FIRST.unwrap_or_default())
+}

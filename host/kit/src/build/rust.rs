@@ -1,0 +1,141 @@
+mod compiler;
+mod paths;
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use wit_component::ComponentEncoder;
+
+use self::compiler::Compiler;
+use self::paths::Paths;
+use super::tool::{self, find};
+use super::{BuildProblem, Said, Say};
+use crate::project::Project;
+
+pub(super) const MADE: &[&str] = &["target"];
+pub(super) const FIRST: Option<&str> = None;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const CARGO: (&str, &str) =
+    ("cargo, which comes with Rust,", "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh");
+
+/// A profile of our own on top of the author's `release`, so that a component is one also where the project belongs to a
+/// workspace whose profiles are made for servers. What `opt-level` is best, the author knows.
+const PROFILE: &str = "quotegate-plugin";
+const PROFILE_KEYS: [&str; 8] = [
+    "inherits=\"release\"",
+    "lto=true",
+    "codegen-units=1",
+    "panic=\"abort\"",
+    "strip=true",
+    "debug=false",
+    "split-debuginfo=\"off\"",
+    "incremental=false",
+];
+
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+    let folder = project.folder.canonicalize();
+    let folder = folder.map_err(|reason| BuildProblem::File { path: project.folder.clone(), reason })?;
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        let missing = manifest.display();
+        return Err(BuildProblem::Source(format!("{missing} is not there, but plugin.toml says language = \"rust\".")));
+    }
+    find("cargo").ok_or_else(|| BuildProblem::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
+    let compiler = Compiler::find(&folder, say)?;
+    if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
+        say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
+    }
+    say(Said::Step(&format!("compiling {} for {TARGET}; the first time takes a minute", project.name)));
+    let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, say)?;
+
+    let mut command = cargo(&folder, "build", &compiler);
+    command.args(["--lib", "--profile", PROFILE, "--message-format", "json-render-diagnostics", "--target", TARGET]);
+    for key in PROFILE_KEYS {
+        command.args(["--config", &format!("profile.{PROFILE}.{key}")]);
+    }
+    // In the project whatever the environment or a config file says: there `watch` and .gitignore know it.
+    command.arg("--target-dir").arg(folder.join("target")).args(compiler.flags());
+    let rustflags = paths.rustflags(&project.name, &compiler);
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags.join(OsStr::new("\u{1f}"))).env("CARGO_INCREMENTAL", "0");
+    let messages = tool::output_of(&mut command, CARGO, say)?;
+
+    let module = module(&messages, &manifest).ok_or_else(|| no_module(&manifest))?;
+    let module = fs::read(&module).map_err(|reason| BuildProblem::File { path: module, reason })?;
+    let component = component(&module)?;
+    for left in paths.left_in(&component) {
+        let left = left.display();
+        say(Said::Step(&format!(
+            "the component has {left} in it, which is nobody's business: look for env! and file!"
+        )));
+    }
+    Ok(component)
+}
+
+fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
+    let mut command = Command::new("cargo");
+    // What rustup lacks it would install by itself, hundreds of megabytes at times.
+    command.arg(verb).current_dir(folder).env("RUSTUP_AUTO_INSTALL", "0").envs(compiler.environment());
+    let plain = |name| env::var_os(name).is_none_or(|value| value.is_empty());
+    if std::io::stderr().is_terminal() && plain("NO_COLOR") && plain("CARGO_TERM_COLOR") {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    command
+}
+
+/// The file that cargo made of the project's own library, of the messages that it prints as JSON, one a line.
+fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let cdylib = Value::from("cdylib");
+    let own = |message: &Value| {
+        let types = message["target"]["crate_types"].as_array();
+        message["reason"] == "compiler-artifact"
+            && types.is_some_and(|types| types.contains(&cdylib))
+            && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
+    };
+    let artifact = messages.filter(own).last()?;
+    let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
+    files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}
+
+fn no_module(manifest: &Path) -> BuildProblem {
+    let remedy = "The library is no cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
+    BuildProblem::Source(format!("{}: {remedy}", manifest.display()))
+}
+
+fn component(module: &[u8]) -> Result<Vec<u8>, BuildProblem> {
+    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(|reason| {
+        BuildProblem::Source(format!(
+            "What was compiled is no plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_is_the_one_of_the_projects_own_library() {
+        let line = |manifest: &str, types: &str, file: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","target":{{"crate_types":[{types}]}},"filenames":["{file}"]}}"#
+            )
+        };
+        let messages = [
+            line("/p/quotegate/Cargo.toml", r#""cdylib""#, "/t/other.wasm"),
+            line("/p/Cargo.toml", r#""bin""#, "/t/tool.wasm"),
+            "warning: not JSON".to_owned(),
+            line("/p/Cargo.toml", r#""cdylib","rlib""#, "/t/named_otherwise.wasm"),
+        ];
+        let manifest = Path::new("/p/Cargo.toml");
+        assert_eq!(module(&messages.join("\n"), manifest), Some("/t/named_otherwise.wasm".into()));
+        assert_eq!(module(&messages[..3].join("\n"), manifest), None);
+        assert!(no_module(manifest).to_string().contains("crate-type"));
+    }
+}

@@ -1,0 +1,228 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::setup::Setup;
+use crate::toml::{Dates, to_json};
+
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// With `plugins/sdk`.
+    Rust,
+    /// With componentize-js.
+    JavaScript,
+    /// With componentize-py.
+    Python,
+}
+
+/// What a plugin exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `filter-plugin`.
+    Filter,
+    /// `map-plugin`.
+    Map,
+    /// `plugin`.
+    Both,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
+
+    /// The name in `plugin.toml` and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::JavaScript => "js",
+            Self::Python => "python",
+        }
+    }
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Filter, Self::Map, Self::Both];
+
+    /// The name in `plugin.toml` and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Map => "map",
+            Self::Both => "both",
+        }
+    }
+
+    /// The WIT world that exports it.
+    pub const fn world(self) -> &'static str {
+        match self {
+            Self::Filter => "filter-plugin",
+            Self::Map => "map-plugin",
+            Self::Both => "plugin",
+        }
+    }
+}
+
+/// A folder with a plugin's source, its fixtures and a `plugin.toml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What people call the plugin; its component is `<name>.wasm` in the folder.
+    pub name: String,
+    /// What it is written in.
+    pub language: Language,
+    /// What it exports.
+    pub kind: Kind,
+    /// What it is told and may use, where a fixture does not say it.
+    pub setup: Setup,
+}
+
+/// Why a folder is no project.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectProblem {
+    /// No `plugin.toml`, or none that can be read.
+    #[error(
+        "{} cannot be read: {reason}. A plugin's folder has such a file; `quotegate plugin new NAME` makes one.",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        reason: std::io::Error,
+    },
+    /// It is not TOML.
+    #[error("{} is not TOML: {reason}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with the place.
+        reason: String,
+    },
+    /// Keys or values that make no sense.
+    #[error("{}:\n  {}", path.display(), problems.join("\n  "))]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// Each with key and remedy.
+        problems: Vec<String>,
+    },
+}
+
+impl Project {
+    /// The file that makes a folder a project.
+    pub const FILE: &str = "plugin.toml";
+
+    /// Reads the folder's `plugin.toml`.
+    ///
+    /// # Errors
+    /// [`ProjectProblem`], all of what is wrong with the file at once.
+    pub fn open(folder: &Path) -> Result<Self, ProjectProblem> {
+        let path = folder.join(Self::FILE);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|reason| ProjectProblem::Unreadable { path: path.clone(), reason })?;
+        let document: toml_edit::DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+            ProjectProblem::Toml { path: path.clone(), reason: error.to_string() }
+        })?;
+        let keys = |problems| ProjectProblem::Keys { path: path.clone(), problems };
+        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|problem| keys(vec![problem]))?;
+        let mut problems = Vec::new();
+        let name = name(&mut table).map_err(|problem| problems.push(problem));
+        let language =
+            choice(&mut table, "language", Language::ALL, Language::name).map_err(|problem| problems.push(problem));
+        let kind = choice(&mut table, "kind", Kind::ALL, Kind::name).map_err(|problem| problems.push(problem));
+        let setup = Setup::read(table).map_err(|found| problems.extend(found));
+        match (name, language, kind, setup) {
+            (Ok(name), Ok(language), Ok(kind), Ok(setup)) => {
+                Ok(Self { folder: folder.to_owned(), name, language, kind, setup })
+            }
+            _ => Err(keys(problems)),
+        }
+    }
+
+    /// Where `quotegate plugin build` writes the component.
+    pub fn component(&self) -> PathBuf {
+        self.folder.join(format!("{}.wasm", self.name))
+    }
+
+    /// The folder with the fixtures.
+    pub fn fixtures(&self) -> PathBuf {
+        self.folder.join("fixtures")
+    }
+}
+
+/// Small letters, digits and `-`, beginning with a letter: a name in settings, a package's name in every language, and
+/// a file's on every machine.
+pub fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 64
+        && name.bytes().all(plain)
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
+}
+
+fn name(table: &mut Map<String, Value>) -> Result<String, String> {
+    match table.remove("name") {
+        Some(Value::String(name)) if is_name(&name) => Ok(name),
+        Some(other) => Err(format!(
+            "name = {other}: This is no plugin's name. Use small letters, digits and -, at most 64, a letter first."
+        )),
+        None => Err("name is missing. Write name = \"my-filter\".".to_owned()),
+    }
+}
+
+fn choice<T: Copy, const N: usize>(
+    table: &mut Map<String, Value>,
+    key: &str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, String> {
+    let names = || all.map(|one| format!("{:?}", name(one))).join(", ");
+    match table.remove(key) {
+        None => Err(format!("{key} is missing. Take one of {}.", names())),
+        Some(value) => all
+            .into_iter()
+            .find(|one| value.as_str() == Some(name(*one)))
+            .ok_or_else(|| format!("{key} = {value}: This is not one of the choices. Take one of {}.", names())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(text: &str) -> Result<Project, ProjectProblem> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(Project::FILE), text).unwrap();
+        Project::open(folder.path())
+    }
+
+    #[test]
+    fn a_project_is_read_with_its_setup() {
+        let text =
+            "name = \"a-b\"\nlanguage = \"js\"\nkind = \"both\"\n[config]\nmax = 1\n[limits]\ntime_per_call_ms = 5\n";
+        let project = open(text).unwrap();
+        assert_eq!(
+            (project.language, project.kind, project.kind.world()),
+            (Language::JavaScript, Kind::Both, "plugin")
+        );
+        assert_eq!(
+            (project.setup.config.as_str(), project.setup.limits.time_per_call.as_millis()),
+            (r#"{"max":1}"#, 5)
+        );
+        assert!(project.component().ends_with("a-b.wasm"));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let told = open("name = \"A\"\nlanguage = \"go\"\nfixtures = 1\n").unwrap_err().to_string();
+        for part in ["name = \"A\"", "language = \"go\"", "kind is missing", "fixtures: There is no such key."] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(open("name = ").unwrap_err().to_string().contains("is not TOML"));
+        let missing = Project::open(Path::new("/no/such/folder")).unwrap_err().to_string();
+        assert!(missing.contains("quotegate plugin new"), "{missing}");
+    }
+}

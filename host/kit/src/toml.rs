@@ -1,0 +1,88 @@
+//! TOML as the JSON values that the rest of the program works with, and back.
+
+use serde_json::{Map, Value, json};
+use toml_edit::{Array, InlineTable, Item, TableLike};
+
+/// What becomes of TOML's dates, of which JSON has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dates {
+    /// They are an error: a plugin's `config` is JSON.
+    Refuse,
+    /// `{"timestamp": "…"}`.
+    Tag,
+}
+
+/// The table, or a sentence about what JSON cannot hold.
+pub(crate) fn to_json(table: &dyn TableLike, dates: Dates) -> Result<Map<String, Value>, String> {
+    table.iter().map(|(name, item)| Ok((name.to_owned(), item_to_json(name, item, dates)?))).collect()
+}
+
+fn item_to_json(path: &str, item: &Item, dates: Dates) -> Result<Value, String> {
+    match item {
+        Item::None => Ok(Value::Null),
+        Item::Value(value) => value_to_json(path, value, dates),
+        Item::Table(table) => nested(path, table, dates),
+        Item::ArrayOfTables(tables) => {
+            list(path, tables.iter().map(|table| table as &dyn TableLike), |path, table| nested(path, table, dates))
+        }
+    }
+}
+
+fn value_to_json(path: &str, value: &toml_edit::Value, dates: Dates) -> Result<Value, String> {
+    match value {
+        toml_edit::Value::String(text) => Ok(Value::from(text.value().as_str())),
+        toml_edit::Value::Integer(number) => Ok(Value::from(*number.value())),
+        toml_edit::Value::Float(number) => {
+            let number = Some(*number.value()).filter(|number| number.is_finite()).map(Value::from);
+            number.ok_or_else(|| format!("{path} is not a finite number."))
+        }
+        toml_edit::Value::Boolean(flag) => Ok(Value::from(*flag.value())),
+        toml_edit::Value::Datetime(date) if dates == Dates::Tag => Ok(json!({ TIMESTAMP: date.value().to_string() })),
+        toml_edit::Value::Datetime(_) => Err(format!("{path} is a date. Write it as a text in quotes.")),
+        toml_edit::Value::Array(array) => list(path, array.iter(), |path, value| value_to_json(path, value, dates)),
+        toml_edit::Value::InlineTable(table) => nested(path, table, dates),
+    }
+}
+
+/// The key of a tagged point in time.
+pub(crate) const TIMESTAMP: &str = "timestamp";
+
+fn list<T>(
+    path: &str,
+    elements: impl Iterator<Item = T>,
+    to_json: impl Fn(&str, T) -> Result<Value, String>,
+) -> Result<Value, String> {
+    let elements = elements.enumerate().map(|(at, element)| to_json(&format!("{path}[{at}]"), element));
+    Ok(Value::Array(elements.collect::<Result<_, _>>()?))
+}
+
+fn nested(path: &str, table: &dyn TableLike, dates: Dates) -> Result<Value, String> {
+    let entries = table.iter().map(|(name, item)| {
+        let path = format!("{path}.{name}");
+        Ok((name.to_owned(), item_to_json(&path, item, dates)?))
+    });
+    Ok(Value::Object(entries.collect::<Result<_, String>>()?))
+}
+
+/// JSON as TOML writes it: null becomes `{ null = true }`, a tagged point in time a date.
+pub(crate) fn from_json(value: &Value) -> toml_edit::Value {
+    match value {
+        Value::Null => toml_edit::Value::from(InlineTable::from_iter([("null", true)])),
+        Value::Bool(flag) => (*flag).into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, float) => float.unwrap_or_default().into(),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(elements) => elements.iter().map(from_json).collect::<Array>().into(),
+        Value::Object(table) => {
+            let date = table.get(TIMESTAMP).and_then(Value::as_str).filter(|_| table.len() == 1);
+            match date.and_then(|date| date.parse::<toml_edit::Datetime>().ok()) {
+                Some(date) => date.into(),
+                None => {
+                    InlineTable::from_iter(table.iter().map(|(name, value)| (name.as_str(), from_json(value)))).into()
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Refuses quotes whose spread is too wide or that lack a side, and makes one document of each of the others.
+
+use quotegate_plugin_sdk::{Document, Filter, Map, QuoteView, Value, Verdict, export_plugin};
+use serde::Deserialize;
+
+/// The `config` table of the tenant's settings; filter and map get the same one. Unknown keys are errors, so that a misspelt
+/// one is noticed.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// The widest spread that passes, in basis points of the price half way between bid and ask.
+    max_spread_bps: f64,
+    /// What the field `source` of every document holds.
+    source: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_spread_bps: 20.0, source: "alpaca".to_owned() }
+    }
+}
+
+/// The filter. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next.
+struct Spread {
+    max_spread_bps: f64,
+}
+
+impl Filter for Spread {
+    type Config = Config;
+    /// They appear in metrics and heartbeats, with the number of quotes refused for each.
+    const REASONS: &'static [&'static str] = &["one_sided", "wide"];
+
+    /// An error is a sentence that names the setting and the remedy: the host shows it and does not start.
+    fn new(_tenant: &str, config: Config) -> Result<Self, String> {
+        let max_spread_bps = config.max_spread_bps;
+        if max_spread_bps <= 0.0 {
+            return Err(format!("max_spread_bps = {max_spread_bps}: This must be above 0."));
+        }
+        Ok(Self { max_spread_bps })
+    }
+
+    fn judge(&mut self, quote: &QuoteView<'_>) -> Verdict {
+        match quote.spread_bps() {
+            None => Verdict::Refuse("one_sided"),
+            Some(spread) if spread > self.max_spread_bps => Verdict::Refuse("wide"),
+            Some(_) => Verdict::Keep,
+        }
+    }
+}
+
+/// The map. It sees only quotes that are about to be written.
+struct Documents {
+    source: String,
+}
+
+impl Map for Documents {
+    type Config = Config;
+
+    fn new(_tenant: &str, config: Config) -> Result<Self, String> {
+        if config.source.is_empty() {
+            return Err("source is empty. Say where the quotes come from, or leave it out.".to_owned());
+        }
+        Ok(Self { source: config.source })
+    }
+
+    /// No document leaves the quote to the tenant's next map; several are all written.
+    fn map(&mut self, quote: &QuoteView<'_>, _earlier: &[Document]) -> Vec<Document> {
+        let side = |price: f64| (price > 0.0).then_some(price);
+        let document = Document::new() // in the tenant's collection, with the symbol for an id
+            .field("symbol", quote.symbol)
+            .field("bid", side(quote.bid_price))
+            .field("ask", side(quote.ask_price))
+            .field("mid", quote.mid())
+            .field("source", self.source.as_str())
+            .field("updated_at", Value::Timestamp(quote.event_time));
+        vec![document]
+    }
+}
+
+export_plugin!(Spread, Documents);
+
+// Natively, with `cargo test`; the fixtures test the component itself, with `quotegate plugin test`.
+#[cfg(test)]
+mod tests {
+    use quotegate_plugin_sdk::testing::{filter, map, quote};
+
+    use super::*;
+
+    #[test]
+    fn a_wide_spread_is_refused() {
+        let quotes = [quote("SPY").bid(100.0).ask(100.01), quote("SPY").bid(100.0).ask(101.0)];
+        let verdicts = filter::<Spread>(r#"{"max_spread_bps": 10}"#, &quotes).unwrap();
+        assert_eq!(verdicts, [Verdict::Keep, Verdict::Refuse("wide")]);
+    }
+
+    #[test]
+    fn the_price_is_half_way() {
+        let documents = map::<Documents>("{}", &quote("SPY").bid(100.0).ask(101.0)).unwrap();
+        assert_eq!(documents[0].get("mid"), Some(&Value::Double(100.5)));
+    }
+}

@@ -1,0 +1,52 @@
+//! A story instead of the market's own quotes.
+
+use jiff::Timestamp;
+use quotegate_sim::{Scenario, SimSettings};
+use serde_json::Value;
+
+use crate::client::{Client, Sim, quiet};
+
+fn told() -> SimSettings {
+    SimSettings { scenario: Some(Scenario::OpeningBell), seed: 7, ..quiet() }
+}
+
+async fn quotes(client: &mut Client, count: usize) -> Vec<Value> {
+    let mut quotes = Vec::new();
+    while quotes.len() < count {
+        quotes.append(&mut client.items().await);
+    }
+    quotes.truncate(count);
+    quotes
+}
+
+#[tokio::test]
+async fn a_scenario_is_told_to_each_client_from_its_beginning_as_though_it_happened_now() {
+    let wanted: Vec<(String, f64, f64)> = Scenario::OpeningBell
+        .frames(7)
+        .flat_map(|frame| frame.quotes)
+        .map(|(symbol, quote)| (symbol.to_string(), quote.bid_price, quote.ask_price))
+        .take(3)
+        .collect();
+    let sim = Sim::start(told()).await;
+    for _ in 0..2 {
+        let before = Timestamp::now();
+        let mut client = sim.subscriber(&["*"]).await;
+        let quotes = quotes(&mut client, 3).await;
+        let found = |quote: &Value| {
+            let number = |key: &str| quote[key].as_f64().unwrap();
+            (quote["S"].as_str().unwrap().to_owned(), number("bp"), number("ap"))
+        };
+        assert_eq!(quotes.iter().map(found).collect::<Vec<_>>(), wanted);
+        let times = quotes.iter().map(|quote| quote["t"].as_str().unwrap().parse::<Timestamp>().unwrap());
+        assert!(times.clone().is_sorted() && times.clone().all(|time| before < time && time < Timestamp::now()));
+        assert!(client.goodbye().await);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_subscribed_is_told() {
+    let sim = Sim::start(told()).await;
+    let mut client = sim.subscriber(&["SPY", "QQQ"]).await;
+    let quotes = quotes(&mut client, 2).await;
+    assert!(quotes.iter().all(|quote| quote["S"] == "SPY" || quote["S"] == "QQQ"), "{quotes:?}");
+}

@@ -1,0 +1,103 @@
+// Keeps quotes that somebody could trade a round lot on, and shapes them for a mobile screen.
+//
+// Since May 2026 the consolidated tape carries odd-lot quotes too: better prices for a handful of shares, which make a
+// screen flicker and promise what an order of ordinary size does not get.
+
+import { Document, integer, keep, refuse, settings } from "./quotegate/quotegate.js";
+import { badges, roundLot } from "./lots.js";
+
+/** One table for both halves. */
+function read(config) {
+  const read = settings(config, {
+    lots: {}, // shares in a round lot of symbols that the tier of their price does not fit
+    refuse_conditions: "LNUZ", // closed, non-firm, manual and non-firm, no open or resume
+    collection: "", // where the documents go; empty: the tenant's own
+    decimals: 2, // of prices of a dollar and more; below a dollar there are two more
+  });
+  for (const [symbol, lot] of Object.entries(read.lots)) {
+    if (!(Number.isInteger(lot) && lot > 0)) {
+      throw new Error(`lots."${symbol}" = ${JSON.stringify(lot)}: This must be a whole number of shares, at least 1.`);
+    }
+  }
+  if (!/^[!-~]*$/.test(read.refuse_conditions)) {
+    throw new Error(`refuse_conditions = "${read.refuse_conditions}": Write condition letters with nothing between them.`);
+  }
+  if (!(Number.isInteger(read.decimals) && read.decimals >= 0 && read.decimals <= 6)) {
+    throw new Error(`decimals = ${read.decimals}: This must be a whole number from 0 to 6.`);
+  }
+  return read;
+}
+
+class RoundLots {
+  static columns = ["bidPrice", "bidSize", "askPrice", "askSize", "conditions"];
+  static reasons = ["condition", "no_quote", "odd_lot"];
+
+  constructor(tenant, config) {
+    const { lots, refuse_conditions } = read(config);
+    this.lots = new Map(Object.entries(lots));
+    this.refused = new Set(refuse_conditions);
+    // What a combination of letters comes to is worked out once: there are few, and each comes with every quote.
+    this.verdicts = new Map();
+  }
+
+  judge(quote) {
+    if (this.hasRefused(quote.conditions)) return refuse("condition");
+    const bid = quote.bidPrice, ask = quote.askPrice;
+    if (bid === 0 && ask === 0) return refuse("no_quote"); // a halt empties both sides
+    const own = this.lots.get(quote.symbol);
+    // A side without a quote has no size to judge.
+    if (bid > 0 && quote.bidSize < (own ?? roundLot(bid))) return refuse("odd_lot");
+    if (ask > 0 && quote.askSize < (own ?? roundLot(ask))) return refuse("odd_lot");
+    return keep;
+  }
+
+  hasRefused(conditions) {
+    let has = this.verdicts.get(conditions);
+    if (has === undefined) {
+      has = [...conditions].some((letter) => this.refused.has(letter));
+      this.verdicts.set(conditions, has);
+    }
+    return has;
+  }
+}
+
+/** Short names and ready texts: a phone shows the document as it is. */
+class MobileScreen {
+  constructor(tenant, config) {
+    const { collection, decimals } = read(config);
+    this.collection = collection || null;
+    this.decimals = decimals;
+  }
+
+  map(quote) {
+    const fields = {
+      v: integer(1), // of this schema, so that apps in the field know what they read
+      sym: quote.symbol,
+      bid: this.side(quote.bidPrice, quote.bidSize, quote.bidExchange),
+      ask: this.side(quote.askPrice, quote.askSize, quote.askExchange),
+      mid: quote.mid === null ? null : this.text(quote.mid),
+      spread_bps: quote.mid === null ? null : Math.round(quote.spreadBps * 10) / 10,
+      state: state(quote),
+      badges: badges(quote.conditions),
+      ms: integer(quote.eventTime / 1_000_000n),
+    };
+    return new Document(fields, { collection: this.collection });
+  }
+
+  side(price, size, venue) {
+    return price > 0 ? { px: price, txt: this.text(price), qty: integer(Math.trunc(size)), venue } : null;
+  }
+
+  text(price) {
+    return price.toFixed(price < 1 ? this.decimals + 2 : this.decimals);
+  }
+}
+
+function state({ bidPrice, askPrice }) {
+  if (bidPrice === 0) return "no_bid";
+  if (askPrice === 0) return "no_ask";
+  if (bidPrice > askPrice) return "crossed";
+  return bidPrice === askPrice ? "locked" : "open";
+}
+
+export default { filter: RoundLots, map: MobileScreen };

@@ -1,0 +1,73 @@
+"""Says in every document how much the symbol has moved lately, and whether that is much.
+
+The filter refuses nothing. It is there because it sees every quote, where the map sees only those that are written: at a
+write a second, or fewer when the budget is short, the map alone would miss what happens between. The map looks up the
+volatility as of its quote's own time, so the same quotes give the same documents wherever batches end.
+"""
+
+from quotegate import KEEP, Document, Timestamp, export, gauge, settings
+from volatility import Seconds
+
+LAG = 60
+"""Seconds beyond the window that are kept, for quotes that are written late because the budget is short."""
+
+
+class VolatilityFlag:
+    columns = ("bid_price", "ask_price", "event_time")
+    reasons = ()
+
+    def __init__(self, tenant, config):
+        read = settings(config, window_s=60, flag_above_bps=25.0, clear_below_bps=15.0)
+        if not 2 <= read.window_s <= 600:
+            raise ValueError(f"window_s = {read.window_s}: This must be 2 to 600 seconds.")
+        if not 0 < read.clear_below_bps <= read.flag_above_bps:
+            raise ValueError(
+                f"clear_below_bps = {read.clear_below_bps:g}: This must be above 0 and at most flag_above_bps, "
+                f"which is {read.flag_above_bps:g}."
+            )
+        self.window, self.above, self.below = read.window_s, read.flag_above_bps, read.clear_below_bps
+        self.symbols = {}
+        self.flagged = set()
+
+    def judge(self, quote):
+        bid, ask = quote.bid_price, quote.ask_price
+        # One side has no middle, and that of a crossed quote is between two prices of which one is out of date.
+        if 0 < bid <= ask:
+            seconds = self.symbols.get(quote.symbol)
+            if seconds is None:
+                seconds = self.symbols[quote.symbol] = Seconds(self.window + LAG)
+            seconds.add(quote.event_time, (bid + ask) / 2)
+        return KEEP
+
+    def map(self, quote):
+        bps = self.volatility_bps(quote)
+        fields = {
+            "volatility.bps": None if bps is None else round(bps, 2),
+            "volatility.high": self.flag(quote.symbol, bps),
+            "volatility.window_s": self.window,
+        }
+        if not quote.earlier:
+            return {"symbol": quote.symbol, "mid": quote.mid, "updated_at": Timestamp(quote.event_time), **fields}
+        # After another map, with `chain = true`: its documents, and these fields in each.
+        return [
+            Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier
+        ]
+
+    def volatility_bps(self, quote):
+        seconds = self.symbols.get(quote.symbol)
+        if seconds is None:
+            return None
+        mid = quote.mid if 0 < quote.bid_price <= quote.ask_price else None
+        return seconds.volatility_bps(quote.event_time, mid, self.window)
+
+    def flag(self, symbol, bps):
+        """Up above one bound and down below a lower one, so that it does not flicker between; unknown changes nothing."""
+        if bps is not None and bps > self.above:
+            self.flagged.add(symbol)
+        elif bps is not None and bps < self.below:
+            self.flagged.discard(symbol)
+        gauge("symbols_flagged", len(self.flagged))
+        return symbol in self.flagged
+
+
+export(filter=VolatilityFlag, map=VolatilityFlag)
