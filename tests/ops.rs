@@ -66,8 +66,9 @@ fn probes_metrics_and_state_tell_what_the_host_does() {
         .then_some(found)
     });
     // Everything that came in is accounted for.
-    let gone = ["filtered", "conflated", "older", "lost"].map(|name| found[&of(name)]).iter().sum::<f64>();
-    assert_eq!(gone + found[&of("writes")], 4.0, "{found:#?}");
+    let ends = ["filtered", "conflated", "older", "lost", "unmapped", "settled"];
+    assert_eq!(ends.map(|name| found[&of(name)]).iter().sum::<f64>(), 4.0, "{found:#?}");
+    assert_eq!(found[&of("settled")], found[&of("writes")]);
     assert_eq!(found["quotegate_feed_connected"], 1.0);
     assert_eq!(found["quotegate_tick_to_commit_seconds_count"], found[&of("writes")]);
     eventually("the plugin's numbers", || {

@@ -169,6 +169,8 @@ fn document(
         field("counters.older", count(tenant.older)),
         field("counters.filtered", count(tenant.filtered)),
         field("counters.lost", count(tenant.lost)),
+        field("counters.unmapped", count(tenant.unmapped)),
+        field("counters.settled", count(tenant.settled)),
         field("counters.attempted", count(tenant.attempted)),
         field("counters.written", count(tenant.written)),
         field("counters.retried", count(tenant.retried)),

@@ -14,7 +14,7 @@
 //! | inbox | [`inbox`] | quotes that wait for a tenant; the reader's side never waits |
 //! | tenant | [`tenant`] | latest quotes, what is due, plugins, documents |
 //! | pace | `quotegate-pace`, [`budget`] | when a quote may be written |
-//! | plugin | `quotegate-plugin`, [`plugins`] | components: compiled, limited, started, called |
+//! | plugin | `quotegate-plugin`, [`plugins`], `precompile` | components: compiled, limited, started, called |
 //! | sink | `quotegate-sink` | batches, in-flight limit, outcomes |
 //! | pause | [`pause`] | the kill switch: who may not write, and who says so |
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
@@ -40,6 +40,7 @@ pub mod log;
 mod ops;
 pub mod pause;
 pub mod plugins;
+mod precompile;
 mod recorded;
 mod rehearsal;
 pub mod router;

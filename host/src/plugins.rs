@@ -88,13 +88,12 @@ pub struct Plugins {
 impl Plugins {
     /// For the tenants of these settings. Costs nothing until a tenant has a plugin.
     pub fn new(settings: &Settings) -> Self {
-        let all = || settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
-        let count = u32::try_from(all().count()).unwrap_or(u32::MAX);
-        let defaults = EngineSettings::default();
+        let count = settings.tenants.iter().map(|tenant| tenant.plugins.len()).sum::<usize>();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let engine_settings = EngineSettings {
             // As many again while all are being replaced, and room for some that a reload adds.
             instances: count.saturating_mul(2).saturating_add(64),
-            memory_bytes: all().map(|plugin| plugin.limits.memory_bytes).fold(defaults.memory_bytes, usize::max),
+            memory_bytes: memory_bytes(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             allocator: None,
             metering: false,
@@ -207,8 +206,14 @@ impl Plugins {
     }
 }
 
+/// The most that any plugin may take.
+pub(crate) fn memory_bytes(settings: &Settings) -> usize {
+    let plugins = settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
+    plugins.map(|plugin| plugin.limits.memory_bytes).fold(EngineSettings::default().memory_bytes, usize::max)
+}
+
 /// The components that come with the host, as `plugins/build.sh` makes them.
-fn standard(plugin: StandardPlugin) -> &'static [u8] {
+pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
     match plugin {
         StandardPlugin::QuoteFilter => include_bytes!("../../plugins/components/quote-filter.wasm"),
         StandardPlugin::FieldMap => include_bytes!("../../plugins/components/field-map.wasm"),
@@ -218,7 +223,8 @@ fn standard(plugin: StandardPlugin) -> &'static [u8] {
 /// A component, and its hash.
 type Code = (Sha256Hash, Arc<[u8]>);
 
-async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Code, PluginTrouble> {
+/// What a plugin is made of.
+pub(crate) async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Code, PluginTrouble> {
     // A thousand tenants may have the same one: hashing it for each of them would be most of a start.
     static QUOTE_FILTER: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::QuoteFilter).into()));
     static FIELD_MAP: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::FieldMap).into()));
@@ -241,7 +247,7 @@ fn hashed(code: Arc<[u8]>) -> Code {
     (Sha256Hash::of(&code), code)
 }
 
-fn place(code: &PluginCode) -> String {
+pub(crate) fn place(code: &PluginCode) -> String {
     match code {
         PluginCode::Standard(_) => "which comes with the host".to_owned(),
         PluginCode::File(path) => path.display().to_string(),

@@ -153,6 +153,8 @@ impl Snapshot {
         }
         let degraded = |reason: &str| (Health::Degraded, Some(reason.to_owned()));
         match self.feed.connection {
+            // Whatever the socket says: it has been made anew because nothing came, and still nothing comes.
+            ConnectionState::Streaming if self.feed.silent => degraded(trouble(RetryCause::Stale)),
             ConnectionState::Streaming | ConnectionState::Replaying => (Health::Running, None),
             ConnectionState::HeldElsewhere => degraded("another host holds Alpaca's one connection (error 406)"),
             ConnectionState::Waiting(cause) => degraded(trouble(cause)),

@@ -89,6 +89,11 @@ impl Running {
         Self { child, lines, reader: Some(reader), stdout: Some(stdout) }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The log lines so far.
     pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().unwrap().clone()

@@ -168,6 +168,7 @@ impl Runner {
                 }
                 retries.reset();
                 status.set_attempts(0);
+                status.set_silent(false);
             })
             .await
     }
@@ -176,6 +177,9 @@ impl Runner {
     fn note_retry(&mut self, cause: RetryCause, reason: &str) -> Duration {
         let delay = self.retries.next_delay(cause);
         self.status.count_retry(cause);
+        if cause == RetryCause::Stale {
+            self.status.set_silent(true);
+        }
         self.status.set_attempts(self.retries.in_a_row);
         self.enter(match cause {
             RetryCause::HeldElsewhere => ConnectionState::HeldElsewhere,

@@ -139,6 +139,10 @@ impl Session<'_> {
             return Err(End::retry(RetryCause::Unacknowledged, "a subscription request was not acknowledged in time"));
         }
         let expected = self.subscriber.holds_any() && self.settings.calendar.is_open((self.clock)());
+        if !expected {
+            // From here on silence is in order.
+            self.status.set_silent(false);
+        }
         if watch.data.is_stale(expected, now) {
             return Err(End::retry(RetryCause::Stale, "no quote for too long while the exchange is open"));
         }

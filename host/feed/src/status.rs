@@ -1,7 +1,7 @@
 //! What the feed tells of itself. Written by the reader's task only, read by heartbeat and operations at any time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use quotegate_quote::{QuoteColumns, UnixNanos};
@@ -128,6 +128,7 @@ pub struct FeedStatus {
     refused_symbol: AtomicU64,
     connections: AtomicU64,
     attempts: AtomicU64,
+    silent: AtomicBool,
     retries: [AtomicU64; RetryCause::COUNT],
     missing_symbols: AtomicU64,
     last_received: AtomicI64,
@@ -156,6 +157,8 @@ pub struct FeedSnapshot {
     pub connections: u64,
     /// Connections that ended or failed since the last quote.
     pub attempts: u64,
+    /// The exchange is open, no quote came for the time after which one must, and none has come since.
+    pub silent: bool,
     /// Ended or failed connections by cause; causes that never happened are left out.
     pub retries: BTreeMap<&'static str, u64>,
     /// Error messages of the server by code.
@@ -192,6 +195,7 @@ impl Default for FeedStatus {
             refused_symbol: AtomicU64::default(),
             connections: AtomicU64::default(),
             attempts: AtomicU64::default(),
+            silent: AtomicBool::default(),
             retries: Default::default(),
             missing_symbols: AtomicU64::default(),
             last_received: AtomicI64::new(i64::MIN),
@@ -236,6 +240,7 @@ impl FeedStatus {
             },
             connections: self.connections.load(Relaxed),
             attempts: self.attempts.load(Relaxed),
+            silent: self.silent.load(Relaxed),
             retries: RetryCause::ALL.into_iter().map(retried).filter(|&(_, count)| count > 0).collect(),
             errors: rare.errors.clone(),
             missing_symbols: self.missing_symbols.load(Relaxed),
@@ -266,6 +271,10 @@ impl FeedStatus {
 
     pub(crate) fn set_attempts(&self, attempts: u32) {
         self.attempts.store(u64::from(attempts), Relaxed);
+    }
+
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.store(silent, Relaxed);
     }
 
     pub(crate) fn count_error(&self, code: u16) {

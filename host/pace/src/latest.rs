@@ -160,14 +160,16 @@ impl LatestTable {
         Some((slot, held.quote))
     }
 
-    /// Says what became of the attempt for `slot`. A slot that is not in flight is left alone.
-    pub fn resolve(&mut self, slot: u32, resolution: Resolution, now: Instant, rng: &mut Rng) {
+    /// Says what became of the attempt for `slot`. A slot that is not in flight is left alone. True if the attempt
+    /// failed and its quote is never tried again, because a newer one has come meanwhile.
+    pub fn resolve(&mut self, slot: u32, resolution: Resolution, now: Instant, rng: &mut Rng) -> bool {
         let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::as_mut).filter(|held| held.in_flight)
         else {
-            return;
+            return false;
         };
         held.in_flight = false;
         self.in_flight -= 1;
+        let conflated = held.dirty && matches!(resolution, Resolution::Retry { .. });
         match resolution {
             Resolution::Settled => held.failures = 0,
             Resolution::Retry { longest_delay } => {
@@ -182,6 +184,7 @@ impl LatestTable {
             let at = self.allowed_at(slot).unwrap_or(now);
             self.schedule(slot, at, now);
         }
+        conflated
     }
 
     /// The latest quote of `slot`.
@@ -253,7 +256,8 @@ mod tests {
         let (mut table, mut rng, now) = table();
         table.accept(0, &quote(1), now);
         table.take_due(now);
-        table.resolve(0, Resolution::Retry { longest_delay: false }, now, &mut rng);
+        let retry = Resolution::Retry { longest_delay: false };
+        assert!(!table.resolve(0, retry, now, &mut rng));
         assert_eq!(table.accept(0, &quote(2), now), Accepted::Conflated);
         assert_eq!(table.take_due(now + 20 * SECOND), Some((0, quote(2))));
         assert!(!table.is_settled());

@@ -70,6 +70,17 @@ pub(crate) fn switch_off_gc(config: &mut Config) {
 }
 
 impl AllocatorChoice {
+    /// From the fastest down.
+    pub(crate) const ALL: [Self; 3] = [Self::Pooling, Self::SmallReservations, Self::OnDemand];
+
+    /// What code is called that was compiled ahead of time: code knows how memory is reserved.
+    pub(crate) fn portable_kind(self, memory_bytes: usize) -> String {
+        match self {
+            Self::Pooling | Self::OnDemand => format!("portable-{self}"),
+            Self::SmallReservations => format!("portable-{self}-{memory_bytes}"),
+        }
+    }
+
     pub(crate) fn apply(self, config: &mut Config, instances: u32, memory_bytes: usize) {
         match self {
             Self::Pooling => {

@@ -15,7 +15,8 @@ pub struct EngineSettings {
     pub instances: u32,
     /// The largest `memory_bytes` of any plugin's limits.
     pub memory_bytes: usize,
-    /// A folder for compiled code, of this user only; `None`: compile at every start.
+    /// A folder for compiled code, which nobody but this user and root may write to; `None`: compile at every start.
+    /// It can be read-only: then what is not in it is compiled at every start.
     pub cache: Option<PathBuf>,
     /// The allocator; `None`: the fastest that the operating system grants.
     pub allocator: Option<AllocatorChoice>,
@@ -47,7 +48,7 @@ pub enum EngineProblem {
     #[error("The thread that enforces time limits of plugins does not start: {0}. Allow the process more threads.")]
     Ticker(std::io::Error),
     /// The cache folder cannot be used.
-    #[error("The folder {} for compiled plugins cannot be used: {reason}. Give one that only this user can write to.", folder.display())]
+    #[error("The folder {} for compiled plugins cannot be used: {reason}. Give one that belongs to this user or to root, and that nobody else can write to.", folder.display())]
     Cache {
         /// As the settings name it.
         folder: PathBuf,
@@ -80,7 +81,9 @@ impl PluginEngine {
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
         let engine =
             Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
-        let cache = settings.cache.as_ref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
+        let portable = allocator.portable_kind(settings.memory_bytes);
+        let open = |folder| CodeCache::open(folder, &engine, portable);
+        let cache = settings.cache.as_deref().map(open).transpose()?.flatten();
         let ticker = Ticker::start(&engine).map_err(EngineProblem::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
         let metering = settings.metering;
@@ -99,7 +102,7 @@ impl PluginEngine {
 }
 
 /// Everything off that a pure computation does not need: most advisories of the last year concern just those parts.
-fn base_config() -> Config {
+pub(crate) fn base_config() -> Config {
     let mut config = Config::new();
     switch_off_gc(&mut config);
     config

@@ -6,7 +6,7 @@
 //! | step | type |
 //! |---|---|
 //! | one engine a process, its clock, its allocator | [`PluginEngine`] |
-//! | bytes to checked and compiled code | [`PreparedPlugin`] |
+//! | bytes to checked and compiled code | [`PreparedPlugin`]; when an image is built, [`Precompiler`] |
 //! | a warm instance of a tenant | [`PluginInstance`], within its [`PluginLimits`] |
 //! | a tenant's plugins in order, with failure policy and counters | [`PluginChain`] |
 //! | threads that a guest may hold | [`PluginThreads`] |
@@ -28,6 +28,7 @@ mod instance;
 mod limits;
 mod link;
 mod log_rate;
+mod precompile;
 mod prepare;
 mod share;
 mod state;
@@ -46,5 +47,6 @@ pub use health::Health;
 pub use instance::PluginInstance;
 pub use limits::{OnError, PluginLimits};
 pub use link::PluginSpec;
+pub use precompile::{PrecompileProblem, Precompiler};
 pub use prepare::{PreparedPlugin, Sha256Hash};
 pub use threads::PluginThreads;

@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Instant;
 
 use quotegate_plugin::{
-    AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginProblem,
-    PluginState, PreparedPlugin, Sha256Hash,
+    AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
+    PluginProblem, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
 use quotegate_quote::Quote;
 use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
@@ -174,6 +175,69 @@ fn a_broken_or_foreign_cache_entry_is_compiled_again() {
     assert_eq!((from_cache(), from_cache()), (false, true));
     std::fs::set_permissions(&entry, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     assert!(!from_cache(), "others may have written it");
+}
+
+#[test]
+fn code_compiled_ahead_of_time_is_taken_whatever_the_allocator() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("code");
+    let bytes = guest(Parts::default());
+    Precompiler::new(&cache, PluginLimits::default().memory_bytes).unwrap().add(&bytes).unwrap();
+    for allocator in [AllocatorChoice::Pooling, AllocatorChoice::SmallReservations, AllocatorChoice::OnDemand] {
+        let (cache, allocator) = (Some(cache.clone()), Some(allocator));
+        let settings = EngineSettings { instances: 4, cache, allocator, ..EngineSettings::default() };
+        let spec = spec(&PluginEngine::new(&settings).unwrap(), &bytes);
+        assert!(spec.plugin.from_cache(), "{allocator:?}");
+        let mut chain = PluginChain::start(tenant(), vec![spec]).unwrap();
+        assert_eq!(chain.filter(Instant::now(), &mut bids(&[0.5, 10.0]), &names()).refused, 1, "{allocator:?}");
+    }
+}
+
+#[test]
+fn code_compiled_ahead_of_time_that_is_broken_or_of_another_host_is_compiled_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("code");
+    let (bytes, other) = (guest(Parts::default()), guest(Parts { filter: Some("unreachable"), ..Parts::default() }));
+    let precompiler = Precompiler::new(&cache, PluginLimits::default().memory_bytes).unwrap();
+    precompiler.add(&bytes).unwrap();
+    precompiler.add(&other).unwrap();
+    let from_cache = |bytes: &[u8]| {
+        let settings = EngineSettings {
+            instances: 4,
+            cache: Some(cache.clone()),
+            allocator: Some(AllocatorChoice::OnDemand),
+            ..EngineSettings::default()
+        };
+        PreparedPlugin::new(&PluginEngine::new(&settings).unwrap(), "x", bytes, None).unwrap().from_cache()
+    };
+    let file = |bytes: &[u8], kind: &str| cache.join(format!("{}-portable-{kind}.code", Sha256Hash::of(bytes)));
+    let write = |from: &Path, to: &Path| std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+    let kept = std::fs::read(file(&bytes, "on-demand")).unwrap();
+    // Each is compiled again, and what is then kept is this engine's own: taken away, so that the next look is the same.
+    let compiled_again = |what: &str| {
+        assert!(!from_cache(&bytes), "{what}");
+        let own = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        own.filter(|path| !path.to_string_lossy().contains("portable")).for_each(|path| std::fs::remove_file(path).unwrap());
+        std::fs::write(file(&bytes, "on-demand"), &kept).unwrap();
+        assert!(from_cache(&bytes), "whole again after: {what}");
+    };
+    let mut broken = kept.clone();
+    broken[kept.len() / 2] ^= 1;
+    std::fs::write(file(&bytes, "on-demand"), broken).unwrap();
+    compiled_again("a bit has changed");
+    write(&file(&other, "on-demand"), &file(&bytes, "on-demand"));
+    compiled_again("another plugin's code under this one's name");
+    write(&file(&bytes, "pooling"), &file(&bytes, "on-demand"));
+    compiled_again("code for another way to get memory");
+}
+
+#[test]
+fn without_a_folder_that_can_be_made_every_start_compiles() {
+    // Nobody makes a folder there, not even root.
+    let cache = Some("/sys/quotegate".into());
+    let engine = PluginEngine::new(&EngineSettings { instances: 4, cache, ..EngineSettings::default() }).unwrap();
+    let from_cache = || PreparedPlugin::new(&engine, "x", &guest(Parts::default()), None).unwrap().from_cache();
+    assert_eq!((from_cache(), from_cache()), (false, false));
 }
 
 #[test]

@@ -99,11 +99,14 @@ impl Batcher {
     /// Runs until every sender is gone and every document has its answer, or until `deadline`.
     pub async fn run(mut self, mut received: mpsc::Receiver<DocumentWrite>, deadline: CancellationToken) -> BatcherEnd {
         loop {
-            self.send_what_may_leave();
+            // One moment for both: if time passed between them, what may not leave yet in the first could be free in the
+            // second, and nobody would look at it again.
+            let now = Instant::now();
+            self.send_what_may_leave(now);
             if self.closed && self.waiting.is_empty() && self.requests.is_empty() {
                 return BatcherEnd { unanswered: 0 };
             }
-            let wake = self.next_look();
+            let wake = self.next_look(now);
             let room = !self.closed && self.waiting.len() < self.batch_size();
             tokio::select! {
                 biased;
@@ -119,7 +122,7 @@ impl Batcher {
                     None => self.closed = true,
                 },
                 limit = next_limit(&mut self.limits) => self.gate.set_limit(limit, Instant::now().into_std()),
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
     }
@@ -128,39 +131,38 @@ impl Batcher {
         self.settings.batch_size.clamp(1, MAX_BATCH)
     }
 
-    fn send_what_may_leave(&mut self) {
-        while self.requests.len() < self.settings.max_in_flight.max(1) && self.is_ripe() {
-            let now = Instant::now().into_std();
-            let open_for = self.gate.open_for(now);
+    fn send_what_may_leave(&mut self, now: Instant) {
+        while self.requests.len() < self.settings.max_in_flight.max(1) && self.is_ripe(now) {
+            let open_for = self.gate.open_for(now.into_std());
             let batch = self.take_batch(open_for);
             if batch.is_empty() {
                 return;
             }
-            self.gate.pass(batch.len(), now);
+            self.gate.pass(batch.len(), now.into_std());
             self.start(batch);
         }
     }
 
     /// True when the documents that wait need not wait for others.
-    fn is_ripe(&self) -> bool {
+    fn is_ripe(&self, now: Instant) -> bool {
         let Some(oldest) = self.waiting.front() else { return false };
         self.requests.is_empty()
             || self.closed
             || self.waiting.len() >= self.batch_size()
-            || oldest.since.elapsed() >= self.settings.flush_interval
+            || now.duration_since(oldest.since) >= self.settings.flush_interval
     }
 
-    /// When to look again, if nothing else happens: the oldest document has waited long enough, or the gate opens.
-    fn next_look(&mut self) -> Option<Instant> {
+    /// When to look again, if nothing else happens: the oldest document has waited long enough, or the gate opens. `now`
+    /// is the moment up to which everything that may leave has left.
+    fn next_look(&mut self, now: Instant) -> Option<Instant> {
         if self.requests.len() >= self.settings.max_in_flight.max(1) {
             return None;
         }
         let oldest = self.waiting.front()?.since;
-        let ripe_at = if self.is_ripe() { Instant::now() } else { oldest + self.settings.flush_interval };
-        let opens_at = Instant::from_std(self.gate.opens_at(Instant::now().into_std()));
+        let ripe_at = if self.is_ripe(now) { now } else { oldest + self.settings.flush_interval };
+        let opens_at = Instant::from_std(self.gate.opens_at(now.into_std()));
         // Ripe and open, yet still here: each waits for a request with the same document, which will wake us.
-        let at = ripe_at.max(opens_at);
-        (at > Instant::now()).then_some(at)
+        Some(ripe_at.max(opens_at)).filter(|at| *at > now)
     }
 
     fn take_batch(&mut self, most: usize) -> Vec<DocumentWrite> {

@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod estimate;
 mod plugin;
+mod precompile;
 mod progress;
 mod record;
 mod remote;
@@ -64,6 +65,8 @@ enum Verb {
     Record(record::RecordArgs),
     /// Write plugins: make, build, test, try and measure them
     Plugin(plugin::PluginArgs),
+    /// Compile plugins ahead of time, for an image
+    Precompile(precompile::PrecompileArgs),
     /// Say whether a running host is well, and why if it is not
     Status(status::StatusArgs),
     /// Watch a running host in the terminal
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
             Verb::Sim(args) => sim::sim(args).await,
             Verb::Record(args) => record::record(args).await,
             Verb::Plugin(args) => plugin::run(args).await,
+            Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,
         }

@@ -43,6 +43,8 @@ fn feed(snapshot: &Snapshot, out: &mut Exposition) {
     let connected = matches!(feed.connection, ConnectionState::Streaming | ConnectionState::Replaying);
     out.gauge("quotegate_feed_connected", "1 while the feed is authenticated and quotes can flow.")
         .sample(&[], u8::from(connected));
+    out.gauge("quotegate_feed_silent", "1 while no quote comes though the exchange is open.")
+        .sample(&[], u8::from(feed.silent));
     out.counter("quotegate_feed_frames_total", "Websocket messages received.").sample(&[], feed.frames);
     out.counter("quotegate_feed_bytes_total", "Bytes of payload received.").sample(&[], feed.bytes);
     out.counter("quotegate_feed_quotes_total", "Quotes decoded.").sample(&[], feed.quotes);
@@ -85,6 +87,10 @@ fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
     counter("quotegate_tenant_older_total", "Quotes older than the latest of their symbol.", |t| t.older);
     counter("quotegate_tenant_filtered_total", "Quotes that a filter refused.", |t| t.filtered);
     counter("quotegate_tenant_lost_total", "Quotes lost because a plugin failed or stopped the tenant.", |t| t.lost);
+    counter("quotegate_tenant_unmapped_total", "Quotes of which maps made no document.", |t| t.unmapped);
+    counter("quotegate_tenant_settled_total", "Quotes whose documents were written, refused or overtaken.", |t| {
+        t.settled
+    });
     counter("quotegate_tenant_writes_attempted_total", "Documents handed to the sink, retries included.", |t| {
         t.attempted
     });
@@ -116,6 +122,7 @@ fn rows(snapshot: &Snapshot) -> Vec<(&str, Vec<&TenantSnapshot>)> {
 
 fn sink(snapshot: &Snapshot, out: &mut Exposition) {
     let sink = &snapshot.sink;
+    out.gauge("quotegate_sink_failing", "1 while the sink takes no documents.").sample(&[], u8::from(sink.failing));
     out.counter("quotegate_sink_requests_total", "Requests sent.").sample(&[], sink.requests);
     out.gauge("quotegate_sink_requests_in_flight", "Requests without an answer yet.").sample(&[], sink.in_flight);
     out.counter("quotegate_sink_request_seconds_total", "Time that all answered requests took together.")

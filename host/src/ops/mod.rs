@@ -111,9 +111,11 @@ async fn healthz(State(ops): State<Arc<Ops>>) -> Response {
 }
 
 async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
-    let reasons = health::not_ready(&ops.status.snapshot());
+    let snapshot = ops.status.snapshot();
+    let reasons = health::not_ready(&snapshot);
     if reasons.is_empty() {
-        return (StatusCode::OK, "ready\n").into_response();
+        let lines = [vec!["ready".to_owned()], health::remarks(&snapshot, ops.token.is_none())].concat();
+        return (StatusCode::OK, format!("{}\n", lines.join("\n"))).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
 }

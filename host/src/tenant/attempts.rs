@@ -17,6 +17,8 @@ pub(crate) struct Attempts {
 #[derive(Debug)]
 struct InFlight {
     quote: Quote,
+    /// It has documents of its own among them: else it is counted already, as lost or unmapped.
+    counts: bool,
     /// Documents among them that were made of older quotes.
     older: Vec<(DocumentKey, UnixNanos)>,
     unanswered: usize,
@@ -27,19 +29,32 @@ struct InFlight {
 #[derive(Debug)]
 struct Failed {
     quote: Quote,
+    counts: bool,
     /// With the exchange times of the quotes that they were made of.
     documents: Vec<(Document, UnixNanos)>,
 }
 
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) resolution: Resolution,
+    /// Its quote is not counted yet.
+    pub(crate) counts: bool,
+}
+
+/// Documents with the exchange times of the quotes that they were made of, and whether the newest of these quotes is
+/// yet to be counted.
+pub(crate) type Again = (Vec<(Document, UnixNanos)>, bool);
+
 impl Attempts {
     /// The failed documents of this very quote, which go again as they are.
-    pub(crate) fn again(&mut self, slot: u32, quote: &Quote) -> Option<Vec<(Document, UnixNanos)>> {
+    pub(crate) fn again(&mut self, slot: u32, quote: &Quote) -> Option<Again> {
         let failed = self.failed.get(&slot)?;
         if failed.quote != *quote {
             return None;
         }
         let failed = self.failed.remove(&slot)?;
-        Some(failed.documents)
+        Some((failed.documents, failed.counts))
     }
 
     /// The documents of a new quote, with those failed ones of older quotes that it has nothing newer for.
@@ -55,12 +70,13 @@ impl Attempts {
         documents.into_iter().map(|document| (document, event_time)).chain(older).collect()
     }
 
-    /// Notes that `documents`, all of `quote` or of older ones of its symbol, are on their way.
-    pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: &[(Document, UnixNanos)]) {
+    /// Notes that `documents`, all of `quote` or of older ones of its symbol, are on their way. `counts`: the quote is
+    /// to be counted when they have ended.
+    pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: &[(Document, UnixNanos)], counts: bool) {
         let is_older = |(_, event_time): &&(Document, UnixNanos)| *event_time != quote.event_time;
         let older = documents.iter().filter(is_older).map(|(document, time)| (document.key.clone(), *time)).collect();
         let unanswered = documents.len();
-        let attempt = InFlight { quote: *quote, older, unanswered, failed: Vec::new(), longest_delay: false };
+        let attempt = InFlight { quote: *quote, counts, older, unanswered, failed: Vec::new(), longest_delay: false };
         self.in_flight.insert(slot, attempt);
     }
 
@@ -69,8 +85,8 @@ impl Attempts {
         self.in_flight.get(&slot).map(|attempt| attempt.quote.received_time)
     }
 
-    /// Notes the outcome of one document. The resolution comes with the last one of the slot.
-    pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<Resolution> {
+    /// Notes the outcome of one document. The end comes with the last one of the slot.
+    pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<End> {
         let attempt = self.in_flight.get_mut(&slot)?;
         if let Outcome::Retry { longest_delay, .. } = outcome {
             attempt.longest_delay |= longest_delay;
@@ -81,22 +97,22 @@ impl Attempts {
         self.end_one(slot)
     }
 
-    /// Notes that a document need not be written: a newer quote writes it. The resolution is as above.
-    pub(crate) fn superseded(&mut self, slot: u32) -> Option<Resolution> {
+    /// Notes that a document need not be written: a newer quote writes it. The end is as above.
+    pub(crate) fn superseded(&mut self, slot: u32) -> Option<End> {
         self.end_one(slot)
     }
 
-    fn end_one(&mut self, slot: u32) -> Option<Resolution> {
+    fn end_one(&mut self, slot: u32) -> Option<End> {
         let attempt = self.in_flight.get_mut(&slot)?;
         attempt.unanswered -= 1;
         if attempt.unanswered > 0 {
             return None;
         }
-        let attempt = self.in_flight.remove(&slot)?;
-        if attempt.failed.is_empty() {
-            return Some(Resolution::Settled);
+        let InFlight { quote, counts, failed, longest_delay, .. } = self.in_flight.remove(&slot)?;
+        if failed.is_empty() {
+            return Some(End { resolution: Resolution::Settled, counts });
         }
-        self.failed.insert(slot, Failed { quote: attempt.quote, documents: attempt.failed });
-        Some(Resolution::Retry { longest_delay: attempt.longest_delay })
+        self.failed.insert(slot, Failed { quote, counts, documents: failed });
+        Some(End { resolution: Resolution::Retry { longest_delay }, counts })
     }
 }

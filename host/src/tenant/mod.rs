@@ -37,11 +37,11 @@ use tokio::sync::mpsc;
 use crate::budget::{Share, now, sleep_until};
 use crate::inbox::Batch;
 use crate::status::unix_now;
-use attempts::Attempts;
+use attempts::{Attempts, End};
 use board::Watched;
 use keys::{Keys, Outgoing, Turn};
 use shaping::{Shape, Shaping};
-use status::Arrived;
+use status::{Arrived, QuoteEnd};
 
 /// A tenant's task.
 pub struct Tenant {
@@ -248,13 +248,17 @@ impl Tenant {
         if let Some(waited) = self.keys.as_mut().and_then(|keys| keys.answered(&answer.document.key)) {
             self.ready.push_back(waited);
         }
-        let resolution = self.attempts.answer(slot, answer.document, &answer.outcome);
-        self.resolve(slot, resolution);
+        let end = self.attempts.answer(slot, answer.document, &answer.outcome);
+        self.end_attempt(slot, end);
     }
 
-    fn resolve(&mut self, slot: u32, resolution: Option<Resolution>) {
-        if let Some(resolution) = resolution {
-            self.table.resolve(slot, resolution, now(), &mut self.rng);
+    fn end_attempt(&mut self, slot: u32, end: Option<End>) {
+        let Some(End { resolution, counts }) = end else { return };
+        let conflated = self.table.resolve(slot, resolution, now(), &mut self.rng);
+        if counts && conflated {
+            self.links.status.quote_ended(QuoteEnd::Conflated);
+        } else if counts && resolution == Resolution::Settled {
+            self.links.status.quote_ended(QuoteEnd::Settled);
         }
     }
 
@@ -301,8 +305,8 @@ impl Tenant {
                     Turn::Now(outgoing) => return Some(outgoing),
                     Turn::Waits => {}
                     Turn::Superseded(Outgoing { slot, .. }) => {
-                        let resolution = self.attempts.superseded(slot);
-                        self.resolve(slot, resolution);
+                        let end = self.attempts.superseded(slot);
+                        self.end_attempt(slot, end);
                     }
                 }
             }
@@ -325,7 +329,7 @@ impl Tenant {
             let Some((slot, quote)) = self.table.take_due(now) else { break };
             any = true;
             match self.attempts.again(slot, &quote) {
-                Some(documents) => self.send_soon(slot, &quote, documents),
+                Some((documents, counts)) => self.send_soon(slot, &quote, documents, counts),
                 None => {
                     slots.push(slot);
                     quotes.push((self.symbols[slot as usize].clone(), quote));
@@ -334,24 +338,25 @@ impl Tenant {
         }
         let shapes = self.shaping.shape(now, &quotes, &self.plan);
         for ((slot, (_, quote)), shape) in slots.into_iter().zip(quotes).zip(shapes) {
-            let documents = match shape {
-                Shape::Documents(documents) => documents,
-                Shape::Lost => {
-                    self.links.status.lost_one();
-                    Vec::new()
-                }
+            let (documents, nothing) = match shape {
+                Shape::Documents(documents) => (documents, QuoteEnd::Unmapped),
+                Shape::Lost => (Vec::new(), QuoteEnd::Lost),
             };
+            let counts = !documents.is_empty();
+            if !counts {
+                self.links.status.quote_ended(nothing);
+            }
             let documents = self.attempts.with_older(slot, quote.event_time, documents);
-            self.send_soon(slot, &quote, documents);
+            self.send_soon(slot, &quote, documents, counts);
         }
         any
     }
 
-    fn send_soon(&mut self, slot: u32, quote: &Quote, documents: Vec<(Document, UnixNanos)>) {
+    fn send_soon(&mut self, slot: u32, quote: &Quote, documents: Vec<(Document, UnixNanos)>, counts: bool) {
         if documents.is_empty() {
-            return self.resolve(slot, Some(Resolution::Settled));
+            return self.end_attempt(slot, Some(End { resolution: Resolution::Settled, counts }));
         }
-        self.attempts.start(slot, quote, &documents);
+        self.attempts.start(slot, quote, &documents, counts);
         let outgoing = documents.into_iter().map(|(document, event_time)| Outgoing { slot, document, event_time });
         self.ready.extend(outgoing);
     }

@@ -16,6 +16,8 @@ pub struct TenantStatus {
     older: AtomicU64,
     filtered: AtomicU64,
     lost: AtomicU64,
+    unmapped: AtomicU64,
+    settled: AtomicU64,
     attempted: AtomicU64,
     written: AtomicU64,
     retried: AtomicU64,
@@ -56,7 +58,21 @@ pub(super) struct Arrived {
     pub(super) received_time: UnixNanos,
 }
 
-/// A tenant's numbers at one moment. Counters count from the start of the host.
+/// How a quote ended that was accepted into the latest table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuoteEnd {
+    /// Its write failed, and a newer quote goes instead.
+    Conflated,
+    /// Its map failed.
+    Lost,
+    /// Its maps made no document of it.
+    Unmapped,
+    /// Its documents are written, refused for good, or overtaken by a newer quote's.
+    Settled,
+}
+
+/// A tenant's numbers at one moment. Counters count from the start of the host. Every quote comes to one end:
+/// `quotes` = `filtered` + `conflated` + `older` + `lost` + `unmapped` + `settled` + what is dirty or in flight.
 #[derive(Debug, Clone, Serialize)]
 pub struct TenantSnapshot {
     /// Quotes that arrived.
@@ -69,6 +85,10 @@ pub struct TenantSnapshot {
     pub filtered: u64,
     /// Quotes lost because a plugin failed or stopped the tenant.
     pub lost: u64,
+    /// Quotes of which maps made no document.
+    pub unmapped: u64,
+    /// Quotes whose documents were written, refused for good, or overtaken by a newer quote's.
+    pub settled: u64,
     /// Documents handed to the sink, retries included.
     pub attempted: u64,
     /// Documents that the sink confirmed.
@@ -123,9 +143,15 @@ impl TenantStatus {
         self.last().symbol = arrived.last;
     }
 
-    /// A quote whose map failed.
-    pub(super) fn lost_one(&self) {
-        self.lost.fetch_add(1, Relaxed);
+    /// The one place where the ends of accepted quotes are counted.
+    pub(super) fn quote_ended(&self, end: QuoteEnd) {
+        let counter = match end {
+            QuoteEnd::Conflated => &self.conflated,
+            QuoteEnd::Lost => &self.lost,
+            QuoteEnd::Unmapped => &self.unmapped,
+            QuoteEnd::Settled => &self.settled,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(super) fn set_plugins(&self, snapshots: Vec<PluginSnapshot>, stopped: Option<&StopTenant>) {
@@ -196,6 +222,8 @@ impl TenantStatus {
             older: self.older.load(Relaxed),
             filtered: self.filtered.load(Relaxed),
             lost: self.lost.load(Relaxed),
+            unmapped: self.unmapped.load(Relaxed),
+            settled: self.settled.load(Relaxed),
             attempted: self.attempted.load(Relaxed),
             written: self.written.load(Relaxed),
             retried: self.retried.load(Relaxed),

@@ -2,6 +2,7 @@
 
 mod grpc;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::google::rpc;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::ledger::Ledger;
 
 /// What becomes of one document, and, for some, of the whole request it came in. The codes are those of
 /// google.rpc.Code.
@@ -27,6 +30,8 @@ pub enum Act {
     Delay(Duration, Box<Act>),
     /// The request stays open without an answer until the client gives up.
     NeverAnswer,
+    /// It is written, but its request is never answered.
+    LoseAnswer,
 }
 
 /// A document as it arrived.
@@ -46,7 +51,7 @@ type Script = dyn Fn(&Arrival) -> Act + Send + Sync;
 #[derive(Debug)]
 pub struct FakeFirestore {
     address: SocketAddr,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    server: Arc<Server>,
     accept: JoinHandle<()>,
 }
 
@@ -54,17 +59,32 @@ impl FakeFirestore {
     /// Starts one on a free port. `script` is asked once for each document that arrives, in the order of arrival;
     /// requests may be in flight side by side all the same.
     pub async fn start(script: impl Fn(&Arrival) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::serve(SocketAddr::from(([127, 0, 0, 1], 0)), Box::new(script), None).await
+    }
+
+    /// The same on this address, for long runs: what is written is noted in `ledger`, and arrivals are not kept.
+    pub async fn start_on(
+        address: SocketAddr,
+        ledger: Arc<Ledger>,
+        script: impl Fn(&Arrival) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(address, Box::new(script), Some(ledger)).await
+    }
+
+    async fn serve(address: SocketAddr, script: Box<Script>, ledger: Option<Arc<Ledger>>) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let arrivals = Arc::default();
-        let server = Arc::new(Server { script: Box::new(script), arrivals: Arc::clone(&arrivals) });
+        let server = Arc::new(Server { script, ledger, log: Mutex::default() });
+        let served = server.clone();
         let accept = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                connections.spawn(grpc::serve(socket, server.clone()));
+                connections.spawn(grpc::serve(socket, served.clone()));
+                // Those that have ended.
+                while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, arrivals, accept }
+        Self { address, server, accept }
     }
 
     /// `127.0.0.1:port`, for `FIRESTORE_EMULATOR_HOST`.
@@ -74,7 +94,7 @@ impl FakeFirestore {
 
     /// All documents so far, in the order of arrival, those of failed and unanswered requests included.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.server.log.lock().unwrap_or_else(PoisonError::into_inner).arrivals.clone()
     }
 }
 
@@ -86,7 +106,23 @@ impl Drop for FakeFirestore {
 
 struct Server {
     script: Box<Script>,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    ledger: Option<Arc<Ledger>>,
+    log: Mutex<Log>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    requests: usize,
+    /// How often each path has arrived.
+    seen: HashMap<String, usize>,
+    /// Empty where there is a ledger.
+    arrivals: Vec<Arrival>,
 }
 
 /// What to do with a whole request, from the acts of its documents.
@@ -98,17 +134,36 @@ enum Plan {
 impl Server {
     fn batch_write(&self, request: &proto::BatchWriteRequest) -> Plan {
         // One request after another: the order in which the script is asked is the order that is recorded.
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = arrivals.last().map_or(0, |last| last.request + 1);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = log.requests;
+        log.requests += 1;
         let mut acts = Vec::with_capacity(request.writes.len());
         for write in &request.writes {
             let path = path_of(write);
-            let earlier = arrivals.iter().filter(|arrival| arrival.path == path).count();
-            let arrival = Arrival { request: number, earlier, path };
+            let seen = log.seen.entry(path.clone()).or_default();
+            let arrival = Arrival { request: number, earlier: *seen, path };
+            *seen += 1;
             acts.push((self.script)(&arrival));
-            arrivals.push(arrival);
+            if self.ledger.is_none() {
+                log.arrivals.push(arrival);
+            }
+        }
+        if let Some(ledger) = &self.ledger
+            && !acts.iter().any(|act| matches!(undelayed(act), Act::FailRequest(..) | Act::NeverAnswer))
+        {
+            let written = |act: &Act| matches!(undelayed(act), Act::Write | Act::LoseAnswer);
+            for (write, _) in request.writes.iter().zip(&acts).filter(|(_, act)| written(act)) {
+                ledger.note(path_of(write), write);
+            }
         }
         plan(acts)
+    }
+}
+
+fn undelayed(act: &Act) -> &Act {
+    match act {
+        Act::Delay(_, then) => undelayed(then),
+        act => act,
     }
 }
 
@@ -130,7 +185,7 @@ fn plan(acts: Vec<Act>) -> Plan {
                 failure.get_or_insert((code, message));
                 continue;
             }
-            Act::NeverAnswer => return Plan::NeverAnswer,
+            Act::NeverAnswer | Act::LoseAnswer => return Plan::NeverAnswer,
             Act::Forget | Act::Delay(..) => continue,
         };
         response.write_results.push(proto::WriteResult::default());

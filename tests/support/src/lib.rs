@@ -3,15 +3,17 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`Emulator`] | Google's own: found, started on a free port, read back from, stopped and started again, and ended with the test however the test ends |
-//! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does |
+//! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does; in a long run it keeps a [`Ledger`] |
 
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod fake;
 mod http;
+mod ledger;
 
 pub use fake::{Act, Arrival, FakeFirestore};
+pub use ledger::Ledger;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;

@@ -256,3 +256,27 @@ proptest! {
         });
     }
 }
+
+/// What the soak met on a busy machine: the gate was shut when the batcher asked whether anything may leave, and open,
+/// a moment later, when it asked when to look again; so it never looked again.
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_looked_at_again_whenever_the_gate_opens() {
+    let limit = Some(Rate::new(1000.0, 1).unwrap());
+    let desk = Desk::open(settings(), None);
+    let began = Instant::now();
+    for nanos in (0..3_000_000).step_by(997) {
+        let mut batcher =
+            Batcher::new(desk.sink.clone(), BatcherSettings { limit, ..settings() }, Arc::new(SinkStatus::default()));
+        let now = began + Duration::from_nanos(nanos);
+        batcher.gate.pass(1, began.into_std());
+        for id in ["A", "B", "C"] {
+            let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
+            let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
+            let write = DocumentWrite { target, ticket: 0, answer_to: desk.answer_to.clone() };
+            batcher.waiting.push_back(Waiting { write, since: began });
+        }
+        batcher.send_what_may_leave(now);
+        let looked_at_again = batcher.next_look(now).is_some_and(|at| at > now);
+        assert!(looked_at_again || !batcher.requests.is_empty(), "after {nanos} ns nobody looks again");
+    }
+}

@@ -1,0 +1,92 @@
+//! What goes wrong, minute by minute.
+
+use std::time::Duration;
+
+use crate::street::{KEEP_ALL, Metrics, Mood, Street, TRAP};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    SimulatorKilled,
+    FirestoreUnavailable,
+    FeedSilent,
+    FirestoreGone,
+    NonsenseFrames,
+    AnswersLost,
+    PluginTraps,
+    DocumentsRefused,
+    HostHeldUp,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::SimulatorKilled,
+        Self::FirestoreUnavailable,
+        Self::FeedSilent,
+        Self::FirestoreGone,
+        Self::NonsenseFrames,
+        Self::AnswersLost,
+        Self::PluginTraps,
+        Self::DocumentsRefused,
+        Self::HostHeldUp,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SimulatorKilled => "the simulator is killed",
+            Self::FirestoreUnavailable => "Firestore answers UNAVAILABLE",
+            Self::FeedSilent => "the feed is silent",
+            Self::FirestoreGone => "Firestore is gone",
+            Self::NonsenseFrames => "a tenth of the frames is nonsense",
+            Self::AnswersLost => "Firestore writes and never answers",
+            Self::PluginTraps => "a plugin traps",
+            Self::DocumentsRefused => "documents fail one by one",
+            Self::HostHeldUp => "the host is stopped (SIGSTOP)",
+        }
+    }
+
+    pub(crate) fn lasts(self) -> Duration {
+        // A host that stands still for longer is killed by its platform.
+        Duration::from_secs(if self == Self::HostHeldUp { 3 } else { 20 })
+    }
+
+    pub(crate) fn begin(self, street: &mut Street) {
+        match self {
+            Self::SimulatorKilled => street.kill_sim(),
+            Self::FirestoreUnavailable => street.set_mood(Mood::Unavailable),
+            Self::FeedSilent => street.start_sim(Some("silent")),
+            Self::FirestoreGone => street.end_firestore(),
+            Self::NonsenseFrames => street.start_sim(Some("garbage")),
+            Self::AnswersLost => street.set_mood(Mood::Silent),
+            Self::PluginTraps => street.set_filter(TRAP),
+            Self::DocumentsRefused => street.set_mood(Mood::Picky),
+            Self::HostHeldUp => street.host.signal("STOP"),
+        }
+    }
+
+    pub(crate) fn end(self, street: &mut Street) {
+        match self {
+            Self::SimulatorKilled | Self::FeedSilent | Self::NonsenseFrames => street.start_sim(None),
+            Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => street.set_mood(Mood::Well),
+            Self::FirestoreGone => street.start_firestore(),
+            Self::PluginTraps => street.set_filter(KEEP_ALL),
+            Self::HostHeldUp => street.host.signal("CONT"),
+        }
+    }
+
+    /// What the host counts when it meets this: a fault that nobody notices proves nothing. `None` for what it should
+    /// not notice.
+    pub(crate) fn trace(self, metrics: &Metrics) -> Option<f64> {
+        let reconnects = |cause: &str| metrics.get(&format!("quotegate_feed_reconnects_total{{cause=\"{cause}\"}}"));
+        match self {
+            Self::SimulatorKilled => Some(reconnects("connect")),
+            Self::FeedSilent => Some(reconnects("stale")),
+            Self::NonsenseFrames => Some(metrics.get("quotegate_feed_skipped_total{reason=\"malformed\"}")),
+            Self::FirestoreUnavailable | Self::FirestoreGone | Self::AnswersLost => {
+                Some(metrics.sum("writes_retried_total"))
+            }
+            Self::DocumentsRefused => Some(metrics.sum("writes_refused_total")),
+            Self::PluginTraps => Some(metrics.of("hooli", "lost_total")),
+            Self::HostHeldUp => None,
+        }
+    }
+}

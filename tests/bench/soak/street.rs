@@ -1,0 +1,247 @@
+//! Everything that the soak starts, and can take away again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use quotegate_test_support::{Act, Arrival, FakeFirestore, Ledger};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::harness::{LIMIT, Running, free_port, get, guest, quotegate};
+
+pub(crate) const TENANTS: [&str; 3] = ["acme", "globex", "hooli"];
+pub(crate) const SYMBOLS: u32 = 1000;
+pub(crate) const RATE: u32 = 50_000;
+
+/// One document a quote, each with the exchange's time in `ts`: that is what the ledger goes by.
+const SETTINGS: &str = r#"
+[feed]
+calendar = "always"
+stale_after_s = 5
+reconnect_backoff_max_s = 2
+[sink]
+request_timeout_s = 5
+retry_max_s = 2
+[log]
+level = "warn"
+[plugins]
+cache = false
+[pace]
+writes_per_second = 500
+[run]
+watch_interval_s = 1
+control_interval_s = 0
+[tenants.acme]
+symbols = ["*"]
+[[tenants.acme.plugins]]
+standard = "quote-filter"
+config = { max_spread_bps = 5, min_move = 0.01 }
+[tenants.globex]
+symbols = ["*"]
+[[tenants.globex.plugins]]
+standard = "field-map"
+config = { fields = { symbol = "symbol", mid = "mid", "best.bid" = "bid_price", ts = "event_time" } }
+[tenants.hooli]
+symbols = ["*"]
+[[tenants.hooli.plugins]]
+path = "filter.wasm"
+[[tenants.hooli.plugins]]
+standard = "field-map"
+config = { standard = true }
+"#;
+
+/// Bodies for the third tenant's filter.
+pub(crate) const KEEP_ALL: &str = "";
+pub(crate) const TRAP: &str = "unreachable";
+
+/// How the Firestore behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Mood {
+    Well,
+    /// Every request fails (UNAVAILABLE).
+    Unavailable,
+    /// Everything is written, and nobody is told.
+    Silent,
+    /// Of ten documents one fails for a time (ABORTED), of a hundred one for good (INVALID_ARGUMENT).
+    Picky,
+}
+
+const ABORTED: i32 = 10;
+const INVALID_ARGUMENT: i32 = 3;
+const UNAVAILABLE: i32 = 14;
+
+/// The host under test, with a simulator and a Firestore.
+pub(crate) struct Street {
+    pub(crate) host: Running,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) sim_port: u16,
+    pub(crate) ops_port: u16,
+    pub(crate) runtime: Runtime,
+    sim: Option<Sim>,
+    firestore: Option<FakeFirestore>,
+    firestore_port: u16,
+    mood: Arc<AtomicU8>,
+    folder: TempDir,
+}
+
+impl Street {
+    pub(crate) fn start() -> Self {
+        let (sim_port, ops_port, firestore_port) = (free_port(), free_port(), free_port());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("quotegate.toml"), SETTINGS).unwrap();
+        std::fs::write(folder.path().join("filter.wasm"), guest(KEEP_ALL)).unwrap();
+        let host = Running::start(
+            quotegate(["run", "--config", "quotegate.toml"])
+                .current_dir(folder.path())
+                .env("ALPACA_KEY_ID", "key")
+                .env("ALPACA_SECRET_KEY", "secret")
+                .env("QUOTEGATE_FEED__URL", format!("ws://127.0.0.1:{sim_port}/v2/iex"))
+                .env("QUOTEGATE_OPS__PORT", ops_port.to_string())
+                .env("FIRESTORE_PROJECT_ID", "demo-soak")
+                .env("FIRESTORE_EMULATOR_HOST", format!("127.0.0.1:{firestore_port}")),
+        );
+        let mut street = Self {
+            host,
+            ledger: Arc::default(),
+            sim_port,
+            ops_port,
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
+            sim: None,
+            firestore: None,
+            firestore_port,
+            mood: Arc::new(AtomicU8::new(Mood::Well as u8)),
+            folder,
+        };
+        street.start_firestore();
+        street.start_sim(None);
+        street
+    }
+
+    /// Another simulator in the place of the last one, which is killed.
+    pub(crate) fn start_sim(&mut self, fault: Option<&str>) {
+        self.kill_sim();
+        let listen = format!("127.0.0.1:{}", self.sim_port);
+        let (symbols, rate) = (SYMBOLS.to_string(), RATE.to_string());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quotegate"));
+        command.args(["sim", "--listen", &listen, "--symbols", &symbols, "--rate", &rate]);
+        command.args(fault.into_iter().flat_map(|fault| ["--fault", fault]));
+        let quiet = command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.sim = Some(Sim(quiet.spawn().unwrap()));
+    }
+
+    pub(crate) fn kill_sim(&mut self) {
+        self.sim = None;
+    }
+
+    /// Ends the Firestore that is there, with all connections, and starts one that knows what the last one wrote.
+    pub(crate) fn start_firestore(&mut self) {
+        self.end_firestore();
+        let (mood, ledger) = (self.mood.clone(), self.ledger.clone());
+        let address = SocketAddr::from(([127, 0, 0, 1], self.firestore_port));
+        let script = move |arrival: &Arrival| act(mood.load(Relaxed), arrival);
+        self.firestore = Some(self.runtime.block_on(FakeFirestore::start_on(address, ledger, script)));
+    }
+
+    pub(crate) fn end_firestore(&mut self) {
+        self.firestore = None;
+    }
+
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.mood.store(mood as u8, Relaxed);
+    }
+
+    /// Changes the plugin of the third tenant, while it runs.
+    pub(crate) fn set_filter(&self, body: &str) {
+        // At once, not in parts: the host may look at any moment.
+        let draft = self.folder.path().join("draft");
+        std::fs::write(&draft, guest(body)).unwrap();
+        std::fs::rename(draft, self.folder.path().join("filter.wasm")).unwrap();
+    }
+
+    /// Waits until `condition` gives something; if it never does, tells how the host is.
+    pub(crate) fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(value) = condition() {
+                return value;
+            }
+            if Instant::now() > deadline {
+                let lines = self.host.lines();
+                let last: Vec<_> = lines.iter().rev().take(20).map(ToString::to_string).collect();
+                eprintln!("the last lines of the log, backwards:\n{}", last.join("\n"));
+                eprintln!("{}", get(self.ops_port, "/metrics").map_or_else(String::new, |answer| answer.body));
+                panic!("never happened: {what}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Every sample of the host's metrics.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let text = get(self.ops_port, "/metrics").expect("the host answers").body;
+        let samples = text.lines().filter(|line| line.starts_with("quotegate_")).filter_map(|l| l.rsplit_once(' '));
+        Metrics(samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect())
+    }
+
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.host.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// Killed when dropped.
+struct Sim(Child);
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn act(mood: u8, arrival: &Arrival) -> Act {
+    const WELL: u8 = Mood::Well as u8;
+    const UNAVAILABLE_NOW: u8 = Mood::Unavailable as u8;
+    const SILENT: u8 = Mood::Silent as u8;
+    match mood {
+        WELL => Act::Write,
+        UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "nobody home"),
+        SILENT => Act::LoseAnswer,
+        _ if arrival.earlier % 10 == 1 => Act::Fail(ABORTED, "too many at once"),
+        _ if arrival.earlier % 100 == 2 && arrival.path.contains("live_quotes") => {
+            Act::Fail(INVALID_ARGUMENT, "the soak does not like it")
+        }
+        _ => Act::Write,
+    }
+}
+
+/// What the host counts, by name with labels.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    /// A sample; 0 if there is none yet.
+    pub(crate) fn get(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn of(&self, tenant: &str, name: &str) -> f64 {
+        self.get(&format!("quotegate_tenant_{name}{{tenant=\"{tenant}\"}}"))
+    }
+
+    /// Over all tenants.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        TENANTS.iter().map(|tenant| self.of(tenant, name)).sum()
+    }
+
+    /// Over all labels.
+    pub(crate) fn all(&self, prefix: &str) -> f64 {
+        self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
+    }
+}
