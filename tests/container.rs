@@ -221,9 +221,7 @@ fn a_cold_start_needs_no_compiler() {
         for (with, cache) in [("compiled plugins", "true"), ("a compiler at the start", "false")] {
             let before = heartbeat(&emulator).map(|document| document["fields"]["started_at"].clone());
             let began = Instant::now();
-            let host = Running::start(
-                container.command(&sim, &emulator.host()).env("QUOTEGATE_PLUGINS__CACHE", cache),
-            );
+            let host = Running::start(container.command(&sim, &emulator.host()).env("QUOTEGATE_PLUGINS__CACHE", cache));
             eventually("the first heartbeat", || {
                 let started = heartbeat(&emulator)?["fields"]["started_at"].clone();
                 (Some(started) != before).then_some(())

@@ -142,8 +142,17 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 /// Instructions that code compiled ahead of time uses: what processors for servers have had since 2013 (Intel Haswell,
 /// AMD Excavator), Cloud Run's among them. Nothing newer, so that where it is built does not matter.
 const INSTRUCTIONS: [&str; 11] = [
-    "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2", "has_fma", "has_bmi1",
-    "has_bmi2", "has_lzcnt",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
 ];
 
 #[allow(unsafe_code, reason = "wasmtime marks settings of its compiler unsafe; the proof is in the body")]

@@ -217,7 +217,8 @@ fn code_compiled_ahead_of_time_that_is_broken_or_of_another_host_is_compiled_aga
     let compiled_again = |what: &str| {
         assert!(!from_cache(&bytes), "{what}");
         let own = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
-        own.filter(|path| !path.to_string_lossy().contains("portable")).for_each(|path| std::fs::remove_file(path).unwrap());
+        own.filter(|path| !path.to_string_lossy().contains("portable"))
+            .for_each(|path| std::fs::remove_file(path).unwrap());
         std::fs::write(file(&bytes, "on-demand"), &kept).unwrap();
         assert!(from_cache(&bytes), "whole again after: {what}");
     };

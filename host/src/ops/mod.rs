@@ -93,12 +93,13 @@ fn router(ops: Arc<Ops>, events: Events) -> Router {
         .route("/api/state", get(state))
         .layer(axum::middleware::from_fn_with_state(ops.clone(), guard::token));
     Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
         .merge(guarded)
         .merge(page::routes())
-        .layer(axum::middleware::from_fn(guard::headers))
         .layer(axum::middleware::from_fn_with_state(guard::Places::new(), guard::limits))
+        // Below the limits: visitors must not keep a probe from its answer, or the host would be restarted for them.
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .layer(axum::middleware::from_fn(guard::headers))
         .with_state(ops)
 }
 

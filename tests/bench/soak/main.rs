@@ -48,7 +48,9 @@ fn main() {
     });
     watch_the_page(street.ops_port);
 
-    println!("| minute | fault | resident | quotes/s after it | written | retried | refused | reconnects | backwards |");
+    println!(
+        "| minute | fault | resident | quotes/s after it | written | retried | refused | reconnects | backwards |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut resident = Vec::new();
     for (minute, fault) in (1..=minutes).zip(Fault::ALL.into_iter().cycle()) {
@@ -137,9 +139,7 @@ fn the_last_word(street: &mut Street) -> Metrics {
 
 fn holds(street: &Street, symbols: &BTreeSet<String>, time: i64) -> bool {
     let path = |tenant, symbol| format!("tenants/{tenant}/live_quotes/{symbol}");
-    TENANTS
-        .iter()
-        .all(|tenant| symbols.iter().all(|symbol| street.ledger.time(&path(tenant, symbol)) == Some(time)))
+    TENANTS.iter().all(|tenant| symbols.iter().all(|symbol| street.ledger.time(&path(tenant, symbol)) == Some(time)))
 }
 
 fn quiet_simulator(street: &Street, stop: CancellationToken) -> SimHandle {
@@ -167,11 +167,16 @@ fn everything_adds_up(last: &Metrics, street: &Street) {
         assert_eq!(of("writes_attempted_total"), sum(&outcomes), "{tenant}: writes are missing");
         assert_eq!(of("settled_total"), of("writes_total") + of("writes_refused_total"), "{tenant}");
     }
-    let (told, kept) = (last.sum("writes_total") + last.get("quotegate_heartbeats_total"), street.ledger.writes() as f64);
-    println!("{told} documents and heartbeats confirmed; the Firestore has written {kept}, some of whose answers were lost");
+    let (told, kept) =
+        (last.sum("writes_total") + last.get("quotegate_heartbeats_total"), street.ledger.writes() as f64);
+    println!(
+        "{told} documents and heartbeats confirmed; the Firestore has written {kept}, some of whose answers were lost"
+    );
     assert!(told <= kept, "the host calls documents written that are not");
     assert_eq!(street.ledger.reversed(), 0, "documents went backwards");
-    println!("asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, the last word is written");
+    println!(
+        "asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, the last word is written"
+    );
 }
 
 fn memory_is_flat(resident: &[u64]) {

@@ -67,7 +67,8 @@ pub(crate) enum Mood {
     Unavailable,
     /// Everything is written, and nobody is told.
     Silent,
-    /// Of ten documents one fails for a time (ABORTED), of a hundred one for good (INVALID_ARGUMENT).
+    /// Of ten requests one has documents that fail for a time (ABORTED), of twenty one has some that fail for good
+    /// (INVALID_ARGUMENT).
     Picky,
 }
 
@@ -213,8 +214,8 @@ fn act(mood: u8, arrival: &Arrival) -> Act {
         WELL => Act::Write,
         UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "nobody home"),
         SILENT => Act::LoseAnswer,
-        _ if arrival.earlier % 10 == 1 => Act::Fail(ABORTED, "too many at once"),
-        _ if arrival.earlier % 100 == 2 && arrival.path.contains("live_quotes") => {
+        _ if arrival.request % 10 == 1 => Act::Fail(ABORTED, "too many at once"),
+        _ if arrival.request % 20 == 2 && arrival.path.contains("live_quotes") => {
             Act::Fail(INVALID_ARGUMENT, "the soak does not like it")
         }
         _ => Act::Write,
