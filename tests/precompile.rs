@@ -4,7 +4,7 @@
 
 mod harness;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use harness::{Finished, House, Running, Sim, finish, guest, quotegate};
 
