@@ -64,6 +64,7 @@ impl Container {
         run(Command::new("cp").arg("-a").arg(folder.join("root")).arg(&root)).unwrap();
         // What a container engine adds.
         std::fs::create_dir_all(root.join("etc/quotegate")).unwrap();
+        std::fs::create_dir(root.join("dev")).unwrap();
         std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
         std::fs::write(root.join("etc/quotegate/quotegate.toml"), SETTINGS).unwrap();
         let (environment, port) = (environment_of("worker-pool"), free_port());
@@ -80,7 +81,7 @@ impl Container {
         let line = ["entrypoint", "cmd"].map(|part| self.image[part].as_array().unwrap().clone()).concat();
         let line: Vec<_> = line.iter().map(|word| word.as_str().unwrap()).collect();
         // The tree is read-only for it as for anybody else, its settings with it.
-        let script = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"
+        let script = r#"mount --bind "$1" "$1" && mount --bind /dev "$1/dev" && mount -o remount,bind,ro "$1"
             [ -z "$2" ] || echo $$ >"$2/cgroup.procs"
             root=$1 user=$3; shift 3
             exec taskset --cpu-list 0 setpriv --no-new-privs chroot --userspec="$user" --groups= "$root" "$@""#;

@@ -4,7 +4,8 @@
 
 mod harness;
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use harness::{Finished, House, Running, Sim, finish, guest, quotegate};
 
@@ -14,9 +15,9 @@ const SETTINGS: &str = r#"
     [tenants.acme]
     symbols = ["SPY"]
     [[tenants.acme.plugins]]
-    standard = "quote-filter"
-    [[tenants.acme.plugins]]
     path = "own.wasm"
+    [[tenants.acme.plugins]]
+    standard = "quote-filter"
 "#;
 
 fn precompile(house: &House) -> Finished {
@@ -44,12 +45,12 @@ fn a_host_takes_what_was_compiled_ahead_of_time() {
     assert_eq!(made.code, 0, "{}", made.stderr);
     let names: Vec<_> = made.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
     // Both standard plugins: the next settings may want the other one.
-    assert_eq!(names, ["quote-filter", "field-map", "own"]);
+    assert_eq!(names, ["own", "quote-filter", "field-map"]);
     assert_eq!(prepared(&house, &sim), [true, true]);
 
     // Code that somebody else may have written is none.
     for file in std::fs::read_dir(house.folder.path().join("code")).unwrap() {
-        std::fs::set_permissions(file.unwrap().path(), PermissionsExt::from_mode(0o666)).unwrap();
+        std::fs::set_permissions(file.unwrap().path(), Permissions::from_mode(0o666)).unwrap();
     }
     assert_eq!(prepared(&house, &sim), [false, false]);
 }

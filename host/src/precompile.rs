@@ -10,7 +10,7 @@ use quotegate_config::{Settings, StandardPlugin};
 use quotegate_plugin::{EngineSettings, PluginEngine, Precompiler, PreparedPlugin, Sha256Hash};
 use quotegate_quote::TenantId;
 
-use crate::plugins::{PluginTrouble, code, memory_bytes, place, standard as standard_component};
+use crate::plugins::{PluginTrouble, code, memory_bytes, place, standard};
 
 /// One component, compiled.
 #[derive(Debug)]
@@ -62,16 +62,9 @@ pub(crate) async fn precompile(folder: &Path, settings: Option<&Settings>) -> an
     Ok(done)
 }
 
+/// The tenants' own first: if one of them is refused, it is known at once.
 async fn wanted(settings: Option<&Settings>) -> Result<Vec<Wanted>, PluginTrouble> {
-    let standard = [("quote-filter", StandardPlugin::QuoteFilter), ("field-map", StandardPlugin::FieldMap)];
-    let mut wanted: Vec<_> = standard
-        .map(|(name, plugin)| Wanted {
-            name: name.to_owned(),
-            pin: None,
-            bytes: standard_component(plugin).into(),
-            tenant: None,
-        })
-        .into();
+    let mut wanted = Vec::new();
     for tenant in settings.iter().flat_map(|settings| &settings.tenants) {
         for plugin in &tenant.plugins {
             let (_, bytes) = code(&tenant.id, plugin).await?;
@@ -82,6 +75,10 @@ async fn wanted(settings: Option<&Settings>) -> Result<Vec<Wanted>, PluginTroubl
                 tenant: Some((tenant.id.clone(), place(&plugin.code))),
             });
         }
+    }
+    for (name, plugin) in [("quote-filter", StandardPlugin::QuoteFilter), ("field-map", StandardPlugin::FieldMap)] {
+        let (name, bytes) = (name.to_owned(), standard(plugin).into());
+        wanted.push(Wanted { name, pin: None, bytes, tenant: None });
     }
     Ok(wanted)
 }
