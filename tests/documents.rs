@@ -137,9 +137,8 @@ fn tenants_get_their_own_symbols_limits_and_collections() {
 fn the_demo_writes_to_an_emulator_that_is_there() {
     let Some(emulator) = EMULATOR.as_ref() else { return };
     let demo = Running::start(quotegate(["demo"]).env("FIRESTORE_EMULATOR_HOST", emulator.host()));
-    for collection in ["tenants/alpha/live_quotes", "tenants/omega/live_quotes"] {
-        let written = || Some(emulator.documents("quotegate-demo", collection)).filter(|found| !found.is_empty());
-        eventually(collection, written);
+    for path in ["tenants/alpha/live_quotes/SPY", "tenants/omega/live_quotes/SPY"] {
+        eventually(path, || emulator.document("quotegate-demo", path));
     }
     demo.signal("INT");
     let ended = demo.wait();

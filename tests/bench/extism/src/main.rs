@@ -46,7 +46,8 @@ fn main() -> anyhow::Result<()> {
     let path = std::env::args_os().nth(1).context("Name the guest's module: see tests/bench/extism/run.")?;
     let symbols: Vec<Symbol> = (0..10).map(|number| Symbol::new(&format!("SYM{number}"))).collect::<Result<_, _>>()?;
     let mut component = component()?;
-    let mut extism = Plugin::new(Manifest::new([Wasm::file(path)]), [], false)?;
+    let module = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut extism = Plugin::new(Manifest::new([Wasm::data(module)]), [], false)?;
 
     println!(
         "one rule (price of at least $1, spread of at most 50 basis points), one core, medians of {ROUNDS} rounds\n"
