@@ -4,7 +4,9 @@
 
 mod harness;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use harness::{Running, finish, quotegate};
 
@@ -14,6 +16,21 @@ fn the_demo_needs_nothing_and_ends_with_a_summary() {
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert!(finished.stdout.contains("two tenants") && finished.stdout.contains("quotes/s"), "{}", finished.stdout);
     assert!(finished.stdout.contains("documents written"), "{}", finished.stdout);
+}
+
+#[test]
+fn the_demo_says_what_it_waits_for_when_it_is_told_to_end() {
+    let mut demo = quotegate(["demo"]);
+    let mut child = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("quotes/s")));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let rest: Vec<String> = lines.collect();
+    let told = rest.iter().position(|line| line.starts_with("ending: what is dirty is written first"));
+    let summary = rest.iter().position(|line| line.starts_with("ended after "));
+    assert!(told.is_some() && told < summary, "{rest:#?}");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

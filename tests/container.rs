@@ -54,7 +54,7 @@ impl Container {
             skip("there is no image: tests/container/build FOLDER, then QUOTEGATE_TEST_IMAGE=FOLDER");
             return None;
         };
-        if run(&mut Command::new("unshare").args(["--mount", "true"])).is_err() {
+        if run(Command::new("unshare").args(["--mount", "true"])).is_err() {
             skip("only root can change the root of a program");
             return None;
         }

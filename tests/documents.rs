@@ -132,3 +132,16 @@ fn tenants_get_their_own_symbols_limits_and_collections() {
     host.signal("TERM");
     assert_eq!(host.wait().code, 0);
 }
+
+#[test]
+fn the_demo_writes_to_an_emulator_that_is_there() {
+    let Some(emulator) = EMULATOR.as_ref() else { return };
+    let demo = Running::start(quotegate(["demo"]).env("FIRESTORE_EMULATOR_HOST", emulator.host()));
+    for collection in ["tenants/alpha/live_quotes", "tenants/omega/live_quotes"] {
+        let written = || Some(emulator.documents("quotegate-demo", collection)).filter(|found| !found.is_empty());
+        eventually(collection, written);
+    }
+    demo.signal("INT");
+    let ended = demo.wait();
+    assert!(ended.code == 0 && ended.stdout.contains(&emulator.host()), "{ended:?}");
+}

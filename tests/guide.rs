@@ -1,6 +1,6 @@
 //! Every command of the guide for plugin authors, in one shell, as a reader would type them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
 mod harness;
 

@@ -1,11 +1,11 @@
 //! `quotegate plugin test`, `run` and `inspect`, as an author meets them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
 mod harness;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use harness::{Finished, finish, guest, quotegate};
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
@@ -81,6 +81,25 @@ fn a_difference_is_shown_and_update_writes_it_without_touching_comments() {
     let (passed, same) = test(&quote_filter(), &file, &["--update"]);
     assert!(passed.code == 0 && passed.stdout.contains("passed   case"), "{}", passed.stdout);
     assert_eq!(same, file);
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_no_colour_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("case.toml"), WIDE).unwrap();
+    let program = env!("CARGO_BIN_EXE_quotegate");
+    let line = format!("{program} plugin test {} --fixtures case.toml", quote_filter());
+    let in_terminal = |name: &str, value: &str| {
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(folder.path());
+        terminal.env("XDG_CACHE_HOME", folder.path().join("cache")).env_remove("NO_COLOR").env(name, value);
+        finish(terminal.stdin(Stdio::null()))
+    };
+    let coloured = in_terminal("TERM", "xterm");
+    assert_eq!(coloured.code, 1, "{}", coloured.stdout);
+    assert!(coloured.stdout.contains("\x1b[31m- kept\x1b[0m"), "{:?}", coloured.stdout);
+    let plain = in_terminal("NO_COLOR", "1");
+    assert!(plain.stdout.contains("- kept") && !plain.stdout.contains('\x1b'), "{:?}", plain.stdout);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod harness;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use harness::{Running, Sim, eventually, finish, quotegate};
 use quotegate_quote::Quote;
@@ -310,7 +311,7 @@ fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
         config = { standard = true, collection = "elsewhere" }
         "#,
     );
-    let (project, sim) = ("demo-plugins-refused", Sim::quiet());
+    let (project, sim, began) = ("demo-plugins-refused", Sim::quiet(), Instant::now());
     let mut host = house.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     for after in 1..10 {
@@ -332,7 +333,8 @@ fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
     host.signal("TERM");
     let ended = host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert_eq!(ended.stderr.matches("plugin_trouble").count(), 1, "a line a minute is enough: {}", ended.stderr);
+    let lines = ended.stderr.matches("plugin_trouble").count() as u64;
+    assert!(lines <= 1 + began.elapsed().as_secs() / 60, "a line a minute is enough: {}", ended.stderr);
     assert!(emulator.documents(project, "tenants/acme/live_quotes").is_empty());
 }
 
@@ -357,6 +359,7 @@ fn plugins_are_compiled_once_and_say_so() {
     let (first, second) = (smoke(), smoke());
     assert_eq!((first.code, second.code), (0, 0), "{first:?}\n{second:?}");
     assert_eq!((events(&first, "plugin_compile").len(), events(&second, "plugin_compile").len()), (2, 0));
+    assert!(events(&first, "plugin_prepared").iter().all(|line| line["took_ms"].is_u64()));
     let of_cache = |finished| events(finished, "plugin_prepared").iter().all(|line| line["from_cache"] == true);
     assert!(!of_cache(&first) && of_cache(&second));
 }

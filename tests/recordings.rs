@@ -1,6 +1,6 @@
 //! The recording that is shipped: it is what the simulator tells, and it holds what plugins are to be tried on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
 mod harness;
 

@@ -60,6 +60,8 @@ impl<'a> House<'a> {
                 .env("QUOTEGATE_OPS__PORT", self.port.to_string())
                 .env("HEARTBEAT_INTERVAL_S", "1")
                 .env("FIRESTORE_PROJECT_ID", self.project)
+                // A write that is given up has used its token, and where there are two in an hour none is to spare.
+                .env("QUOTEGATE_SINK__REQUEST_TIMEOUT_S", "60")
                 .env("FIRESTORE_EMULATOR_HOST", self.emulator.host()),
         )
     }

@@ -1,18 +1,13 @@
 // Round lots and quote conditions: what the tape says of a quote beside its prices.
 
-// Since November 2025 a round lot depends on the price: Rule 600(b)(93) of Regulation NMS.
-const TIERS = [
-  { upTo: 250, lot: 100 },
-  { upTo: 1_000, lot: 40 },
-  { upTo: 10_000, lot: 10 },
-];
-
-/** Shares in a round lot at this price. The rule takes last month's average; a live price is nearly always in its tier. */
+/**
+ * Shares in a round lot at this price, by Rule 600(b)(93) of Regulation NMS since November 2025. The rule takes last month's
+ * average; a live price is nearly always in its tier.
+ */
 export function roundLot(price) {
-  for (const { upTo, lot } of TIERS) {
-    if (price <= upTo) return lot;
-  }
-  return 1;
+  if (price <= 250) return 100;
+  if (price <= 1_000) return 40;
+  return price <= 10_000 ? 10 : 1;
 }
 
 /** Of the UTP and CTA quote specifications: conditions that change what a price is worth to somebody who looks at it. */

@@ -34,30 +34,20 @@ class RoundLots {
 
   constructor(tenant, config) {
     const { lots, refuse_conditions } = read(config);
-    this.lots = new Map(Object.entries(lots));
-    this.refused = new Set(refuse_conditions);
-    // What a combination of letters comes to is worked out once: there are few, and each comes with every quote.
-    this.verdicts = new Map();
+    this.lots = lots;
+    // One step for all letters: in an interpreter, a loop over them would cost more than all the rest.
+    this.refused = refuse_conditions && new RegExp(`[${refuse_conditions.replace(/[\]\\^-]/g, "\\$&")}]`);
   }
 
   judge(quote) {
-    if (this.hasRefused(quote.conditions)) return refuse("condition");
     const bid = quote.bidPrice, ask = quote.askPrice;
+    if (this.refused && this.refused.test(quote.conditions)) return refuse("condition");
     if (bid === 0 && ask === 0) return refuse("no_quote"); // a halt empties both sides
-    const own = this.lots.get(quote.symbol);
+    const own = this.lots[quote.symbol];
     // A side without a quote has no size to judge.
     if (bid > 0 && quote.bidSize < (own ?? roundLot(bid))) return refuse("odd_lot");
     if (ask > 0 && quote.askSize < (own ?? roundLot(ask))) return refuse("odd_lot");
     return keep;
-  }
-
-  hasRefused(conditions) {
-    let has = this.verdicts.get(conditions);
-    if (has === undefined) {
-      has = [...conditions].some((letter) => this.refused.has(letter));
-      this.verdicts.set(conditions, has);
-    }
-    return has;
   }
 }
 
@@ -75,7 +65,7 @@ class MobileScreen {
       sym: quote.symbol,
       bid: this.side(quote.bidPrice, quote.bidSize, quote.bidExchange),
       ask: this.side(quote.askPrice, quote.askSize, quote.askExchange),
-      mid: quote.mid === null ? null : this.text(quote.mid),
+      mid: quote.mid === null ? null : this.text(quote.mid, 1), // half a cent is one digit more
       spread_bps: quote.mid === null ? null : Math.round(quote.spreadBps * 10) / 10,
       state: state(quote),
       badges: badges(quote.conditions),
@@ -88,8 +78,8 @@ class MobileScreen {
     return price > 0 ? { px: price, txt: this.text(price), qty: integer(Math.trunc(size)), venue } : null;
   }
 
-  text(price) {
-    return price.toFixed(price < 1 ? this.decimals + 2 : this.decimals);
+  text(price, more = 0) {
+    return price.toFixed((price < 1 ? this.decimals + 2 : this.decimals) + more);
   }
 }
 

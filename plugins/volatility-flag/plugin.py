@@ -1,5 +1,8 @@
 """Says in every document how much the symbol has moved lately, and whether that is much.
 
+Only quotes with two sides count: one side has no middle, and that of a crossed quote lies between two prices of which one
+is out of date.
+
 The filter refuses nothing. It is there because it sees every quote, where the map sees only those that are written: at a
 write a second, or fewer when the budget is short, the map alone would miss what happens between. The map looks up the
 volatility as of its quote's own time, so the same quotes give the same documents wherever batches end.
@@ -31,7 +34,6 @@ class VolatilityFlag:
 
     def judge(self, quote):
         bid, ask = quote.bid_price, quote.ask_price
-        # One side has no middle, and that of a crossed quote is between two prices of which one is out of date.
         if 0 < bid <= ask:
             seconds = self.symbols.get(quote.symbol)
             if seconds is None:
@@ -40,25 +42,18 @@ class VolatilityFlag:
         return KEEP
 
     def map(self, quote):
-        bps = self.volatility_bps(quote)
+        mid = quote.mid if 0 < quote.bid_price <= quote.ask_price else None
+        seconds = self.symbols.get(quote.symbol)
+        bps = seconds.volatility_bps(quote.event_time, mid, self.window) if seconds else None
         fields = {
             "volatility.bps": None if bps is None else round(bps, 2),
             "volatility.high": self.flag(quote.symbol, bps),
             "volatility.window_s": self.window,
         }
         if not quote.earlier:
-            return {"symbol": quote.symbol, "mid": quote.mid, "updated_at": Timestamp(quote.event_time), **fields}
+            return {"symbol": quote.symbol, "mid": mid and round(mid, 6), "updated_at": Timestamp(quote.event_time), **fields}
         # After another map, with `chain = true`: its documents, and these fields in each.
-        return [
-            Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier
-        ]
-
-    def volatility_bps(self, quote):
-        seconds = self.symbols.get(quote.symbol)
-        if seconds is None:
-            return None
-        mid = quote.mid if 0 < quote.bid_price <= quote.ask_price else None
-        return seconds.volatility_bps(quote.event_time, mid, self.window)
+        return [Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier]
 
     def flag(self, symbol, bps):
         """Up above one bound and down below a lower one, so that it does not flicker between; unknown changes nothing."""

@@ -10,7 +10,7 @@
 //! | `plugins/sdk`, `plugins/sdk-js`, `plugins/sdk-python` | every project of that language, below `quotegate/` |
 //!
 //! A template called `dot-gitignore` becomes `.gitignore`, so that it does not act on this repository. In templates, and
-//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{wit}}` and
+//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{memory_mib}}`, `{{wit}}` and
 //! `{{version}}` (of quotegate) are replaced.
 
 use std::fs::{self, File};
@@ -141,6 +141,7 @@ fn fill(text: &str, name: &str, language: Language, kind: Kind) -> String {
         ("{{kind}}", kind.name()),
         ("{{lang}}", language.name()),
         ("{{world}}", kind.world()),
+        ("{{memory_mib}}", &language.memory_mib().to_string()),
         ("{{wit}}", WIT),
         ("{{version}}", env!("CARGO_PKG_VERSION")),
     ];
@@ -178,6 +179,22 @@ mod tests {
             assert_eq!((project.name.as_str(), project.language, project.kind), ("my-one", language, kind));
             assert!(written.iter().any(|path| path.starts_with("fixtures/")), "{written:?}");
             assert!(written.contains(&"quotegate/wit/0.1.0/world.wit".to_owned()), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn the_examples_are_built_against_what_a_new_project_is() {
+        let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+        for (name, language) in [("odd-lots", Language::JavaScript), ("volatility-flag", Language::Python)] {
+            for (path, text) in files(name, language, Kind::Both) {
+                if path.starts_with("quotegate/") {
+                    let example = fs::read_to_string(plugins.join(name).join(&path)).unwrap();
+                    assert!(
+                        example == text,
+                        "plugins/{name}/{path} is not what `quotegate plugin new` writes: copy it there"
+                    );
+                }
+            }
         }
     }
 

@@ -39,6 +39,15 @@ impl Language {
             Self::Python => "python",
         }
     }
+
+    /// The memory that new projects ask for: what a plugin that keeps little needs, with its runtime. SpiderMonkey lets
+    /// some 90 MiB of garbage come together before it collects any; the others stay far below the default limit.
+    pub(crate) const fn memory_mib(self) -> u32 {
+        match self {
+            Self::Rust | Self::Python => 64,
+            Self::JavaScript => 128,
+        }
+    }
 }
 
 impl Kind {

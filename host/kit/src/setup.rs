@@ -88,7 +88,7 @@ impl Setup {
         let (Ok(tenant), Ok(setup)) = (tenant, setup) else { return Err(problems) };
         match Collections::new(&collection, &setup.collections) {
             Err(reason) => {
-                problems.push(format!("collection = {collection:?}: This cannot be a collection: {reason}."))
+                problems.push(format!("collection = {collection:?}: This cannot be a collection: {reason}."));
             }
             Ok(collections) if problems.is_empty() => {
                 let (config, limits) = (setup.config, plugin_limits(&setup.limits));
@@ -136,13 +136,13 @@ pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits 
 mod tests {
     use super::*;
 
-    fn read(table: Value) -> Result<Setup, Vec<String>> {
+    fn read(table: &Value) -> Result<Setup, Vec<String>> {
         Setup::read(table.as_object().unwrap().clone())
     }
 
     #[test]
     fn what_is_not_said_is_as_in_a_tenants_settings() {
-        let setup = read(serde_json::json!({})).unwrap();
+        let setup = read(&serde_json::json!({})).unwrap();
         assert_eq!(setup, Setup::default());
         assert_eq!((setup.tenant.as_str(), setup.config.as_str()), ("test", "{}"));
         assert_eq!(setup.limits, PluginLimits::default());
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_told() {
-        let problems = read(serde_json::json!({
+        let problems = read(&serde_json::json!({
             "tenant": "a/b", "collection": 1, "limits": { "memory_mib": 0 }, "confg": {},
         }))
         .unwrap_err();

@@ -48,7 +48,9 @@ fn the_sdk_which_inherits_nothing_has_the_versions_of_the_workspace() {
         );
     }
     for (tool, lint, level) in lints(&sdk["lints"]) {
-        assert_eq!(workspace["workspace"]["lints"][&tool][&lint].to_string().trim(), level, "{tool}: {lint}");
+        let common = workspace["workspace"]["lints"][&tool][&lint].to_string();
+        // Without the comment behind it.
+        assert_eq!(common.split('#').next().map(str::trim), Some(level.as_str()), "{tool}: {lint}");
     }
 }
 

@@ -91,7 +91,7 @@ impl PreparedPlugin {
         let interface = (offer.version.prepare)(&engine.inner.engine, &component)
             .map_err(|error| PluginProblem::Shape { reason: format!("{error:#}") })?;
         let took = started.elapsed();
-        tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = took.as_millis(), "the plugin is ready to start");
+        tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "the plugin is ready to start");
         let (name, engine) = (name.to_owned(), engine.clone());
         Ok(Self { inner: Arc::new(Prepared { name, interface, engine, sha256, offer, from_cache, took }) })
     }

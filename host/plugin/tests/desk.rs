@@ -69,7 +69,7 @@ fn documents_come_checked_and_one_that_is_wrong_costs_only_its_quote() {
     let config = r#"{"fields": {"mid": "mid"}, "collection": "mids"}"#;
     let mut instance = start(&engine(), FIELD_MAP, config);
     let spy = Symbol::new("SPY").unwrap();
-    let quotes = [(spy.clone(), Quote { bid_price: 1.0, ask_price: 2.0, ..Quote::default() })];
+    let quotes = [(spy, Quote { bid_price: 1.0, ask_price: 2.0, ..Quote::default() })];
     let allowed = Collections::new("live_quotes", &["mids".to_owned()]).unwrap();
     let documents = instance.documents(&quotes, &allowed).unwrap().remove(0).unwrap();
     assert_eq!(documents[0].key.to_string(), "mids/SPY");

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quotegate_config::{Settings, Sources};
+use tokio_util::sync::CancellationToken;
 
 use super::settings::{setting, start_log};
 use super::{Failure, progress, signals};
@@ -44,9 +45,10 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     if let Some(address) = host.ops_address() {
         println!("watch it at http://{address}/\n");
     }
-    let progress = tokio::spawn(progress::print(host.status(), Duration::from_secs(1), stop.clone()));
-    let summary = host.finish(stop.clone()).await;
-    stop.cancel();
+    let ended = CancellationToken::new();
+    let progress = tokio::spawn(progress::print(host.status(), Duration::from_secs(1), stop.clone(), ended.clone()));
+    let summary = host.finish(stop).await;
+    ended.cancel();
     let _ = progress.await;
     println!("\n{}", progress::summary(&summary?));
     Ok(ExitCode::SUCCESS)

@@ -8,13 +8,20 @@ use tokio_util::sync::CancellationToken;
 use crate::host::Summary;
 use crate::status::{HostStatus, Snapshot};
 
-/// Prints a line a tenant each `every` until `stop`.
-pub(super) async fn print(status: Arc<HostStatus>, every: Duration, stop: CancellationToken) {
+/// Prints a line a tenant each `every` until the host has `ended`; says so when it is told to `stop`.
+pub(super) async fn print(status: Arc<HostStatus>, every: Duration, stop: CancellationToken, ended: CancellationToken) {
     let mut before = status.snapshot();
     let mut seconds = 0.0;
+    let mut is_told = false;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
+            () = ended.cancelled() => return,
+            () = stop.cancelled(), if !is_told => {
+                is_told = true;
+                println!("\nending: what is dirty is written first, as the limits allow; Ctrl-C again ends at once");
+                continue;
+            }
             () = tokio::time::sleep(every) => {}
         }
         let now = status.snapshot();

@@ -19,8 +19,9 @@ Examples:
   quotegate sim --scenario opening-bell
   quotegate sim --scenario opening-bell --out bell.jsonl.zst
 
-Then point a client at ws://127.0.0.1:8181/v2/iex: any key is accepted. A scenario is told to each client from its
-beginning, as though it happened now; in a file it keeps its own day, and the same seed makes the same frames.")]
+Then point a client at ws://127.0.0.1:8181/v2/iex: any key is accepted. A scenario is told to each
+client from its beginning, as though it happened now; in a file it keeps its own day, and the same
+seed makes the same frames.")]
 pub(super) struct SimArgs {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]

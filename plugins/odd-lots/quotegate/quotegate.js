@@ -305,7 +305,9 @@ function told(call) {
   try {
     return call();
   } catch (problem) {
-    log("error", `${problem} (${String(problem?.stack ?? "").trim().split("\n")[0]})`);
+    const places = String(problem?.stack ?? "").trim().split("\n");
+    const place = places.find((line) => !line.includes("quotegate/quotegate.js")) ?? places[0];
+    log("error", `${problem} (${place})`);
     throw problem;
   }
 }

@@ -24,6 +24,22 @@ pub enum Column {
     ReceivedTime = 1 << 9,
 }
 
+impl Column {
+    /// Every column, in the order of the WIT.
+    pub const ALL: [Self; 10] = [
+        Self::BidPrice,
+        Self::BidSize,
+        Self::AskPrice,
+        Self::AskSize,
+        Self::BidExchange,
+        Self::AskExchange,
+        Self::Tape,
+        Self::Conditions,
+        Self::EventTime,
+        Self::ReceivedTime,
+    ];
+}
+
 /// A set of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Columns(u16);
@@ -159,6 +175,26 @@ impl QuoteColumns {
         self.conditions.push(quote.conditions.0);
         self.event_time.push(quote.event_time);
         self.received_time.push(quote.received_time);
+    }
+
+    /// Empties every column that is not in the set, as the host does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn keep_only(&mut self, columns: Columns) {
+        fn clear<T>(kept: bool, column: &mut Vec<T>) {
+            if !kept {
+                column.clear();
+            }
+        }
+        clear(columns.contains(Column::BidPrice), &mut self.bid_price);
+        clear(columns.contains(Column::BidSize), &mut self.bid_size);
+        clear(columns.contains(Column::AskPrice), &mut self.ask_price);
+        clear(columns.contains(Column::AskSize), &mut self.ask_size);
+        clear(columns.contains(Column::BidExchange), &mut self.bid_exchange);
+        clear(columns.contains(Column::AskExchange), &mut self.ask_exchange);
+        clear(columns.contains(Column::Tape), &mut self.tape);
+        clear(columns.contains(Column::Conditions), &mut self.conditions);
+        clear(columns.contains(Column::EventTime), &mut self.event_time);
+        clear(columns.contains(Column::ReceivedTime), &mut self.received_time);
     }
 
     /// Row `row`; a column that is empty gives 0 or none.

@@ -89,6 +89,7 @@ pub fn filter_columns<F: ColumnFilter>(config: &str, quotes: &[QuoteView<'_>]) -
         });
         columns.push(u32::try_from(number).unwrap_or(u32::MAX), quote);
     }
+    columns.keep_only(filter.columns());
     Ok(filter.judge(&columns))
 }
 
@@ -143,6 +144,7 @@ pub(crate) mod host_calls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Column;
 
     /// Refuses a bid that is lower than the one before.
     struct Rising(f64);
@@ -171,6 +173,29 @@ mod tests {
         let verdicts = filter::<Rising>("{}", &quotes).unwrap();
         assert_eq!(verdicts, [Verdict::Keep, Verdict::Refuse("fell"), Verdict::Keep]);
         assert_eq!(recorded(), [Call::Count("SPY".into(), 1)]);
+    }
+
+    /// Reads the bid without asking for it.
+    struct Careless;
+
+    impl Filter for Careless {
+        type Config = serde_json::Map<String, serde_json::Value>;
+        const REASONS: &'static [&'static str] = &["low"];
+        const COLUMNS: &'static [Column] = &[Column::AskPrice];
+
+        fn new(_tenant: &str, _config: Self::Config) -> Result<Self, String> {
+            Ok(Self)
+        }
+
+        fn judge(&mut self, quote: &QuoteView<'_>) -> Verdict {
+            if quote.bid_price < 1.0 && quote.ask_price > 1.0 { Verdict::Refuse("low") } else { Verdict::Keep }
+        }
+    }
+
+    #[test]
+    fn a_column_that_was_not_asked_for_is_missing_here_as_it_is_in_the_host() {
+        let verdicts = filter::<Careless>("{}", &[quote("SPY").bid(5.0).ask(6.0)]).unwrap();
+        assert_eq!(verdicts, [Verdict::Refuse("low")]);
     }
 
     #[test]

@@ -123,3 +123,22 @@ impl fmt::Display for Measure {
         f.write_str(NAMED.iter().find(|(_, measure)| measure == self).map_or("", |(name, _)| name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_name_and_a_number_and_bytes_may_have_a_unit() {
+        let most = |text: &str| text.parse::<Allowance>().map(|allowance| (allowance.measure, allowance.most));
+        assert_eq!(most("fuel=92.1"), Ok((Measure::Fuel, 92.1)));
+        assert_eq!(most(" memory = 1.5 MiB "), Ok((Measure::Memory, 1_572_864.0)));
+        assert_eq!(most("size=2KiB"), Ok((Measure::Size, 2048.0)));
+        assert_eq!(most("start-fuel=7"), Ok((Measure::StartFuel, 7.0)));
+        for bad in ["", "fuel", "fuel=", "fuel=-1", "fuel=NaN", "fuel=inf", "fuel=1KiB", "size=1 GB"] {
+            assert_eq!(most(bad), Err(BudgetProblem::Shape(bad.to_owned())), "{bad:?}");
+        }
+        let problem = most("time=5").unwrap_err().to_string();
+        assert!(problem.contains("fuel, map-fuel, start-fuel, memory, size"), "{problem}");
+    }
+}

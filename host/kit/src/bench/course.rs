@@ -119,3 +119,27 @@ impl<'a> Kept<'a> {
         Ok(Some(self.waiting.drain(..rows).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_goes_round_and_its_time_goes_on() {
+        let mut quotes = QuoteColumns::default();
+        for (symbol, time) in [(0, 10), (1, 30), (0, 20)] {
+            quotes.push(symbol, &Quote { event_time: time, received_time: time + 5, ..Quote::default() });
+        }
+        let names = ["SPY", "QQQ"].map(|name| Symbol::new(name).unwrap());
+        let course = Course::new(quotes, names.into());
+        let mut runner = course.runner();
+        let (first, second) = (runner.batch(2), runner.batch(4));
+        assert_eq!((first.symbol, second.symbol), (vec![0, 1], vec![0, 0, 1, 0]));
+        // A lap takes from the first time to the last, and a millisecond.
+        let lap = 1_000_025;
+        assert_eq!(first.event_time, [10, 30]);
+        assert_eq!(second.event_time, [20, lap + 10, lap + 30, lap + 20]);
+        assert_eq!(second.received_time[1] - second.event_time[1], 5);
+        assert_eq!(runner.laps(), 2);
+    }
+}

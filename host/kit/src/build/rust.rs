@@ -51,7 +51,8 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
         say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
     }
-    say(Said::Step(&format!("compiling {} for {TARGET}; the first time takes a minute", project.name)));
+    let patience = if folder.join("target").join(TARGET).exists() { "" } else { "; the first time takes a minute" };
+    say(Said::Step(&format!("compiling {} for {TARGET}{patience}", project.name)));
     let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, say)?;
 
     let mut command = cargo(&folder, "build", &compiler);
@@ -90,7 +91,7 @@ fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
 
 /// The file that cargo made of the project's own library, of the messages that it prints as JSON, one a line.
 fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let cdylib = Value::from("cdylib");
     let own = |message: &Value| {
         let types = message["target"]["crate_types"].as_array();
@@ -98,7 +99,7 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
             && types.is_some_and(|types| types.contains(&cdylib))
             && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
     };
-    let artifact = messages.filter(own).last()?;
+    let artifact = messages.rfind(own)?;
     let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str).map(PathBuf::from);
     files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }

@@ -23,25 +23,29 @@ const SEED: u64 = 1;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  quotegate plugin bench                                   the project in this folder, as it was built last
+  quotegate plugin bench                         the project in this folder, as it was built last
   quotegate plugin bench my-filter.wasm --config acme.toml --quotes day.jsonl.zst
   quotegate plugin bench my-filter --budget fuel=300,memory=2MiB --json
 
-Nanoseconds are medians of many rounds, of calls as the host makes them, and depend on the machine. Fuel is what the
-plugin executes, about one for each instruction of WebAssembly: the same component, setup and quotes use the same fuel to
-the unit, on every machine. A quote of the map is one that the plugin's own filter keeps, if it has one.
+Nanoseconds are medians of many rounds, of calls as the host makes them; they depend on the machine.
+Fuel is what the plugin executes, about one for each instruction of WebAssembly: the same component,
+setup and quotes use the same fuel to the unit, on every machine. A quote of the map is one that the
+plugin's own filter keeps, if it has one.
 
 Budgets, each the most that is allowed; times have none, since they depend on the machine:
-  fuel        a quote of the filter, on the average of calls of 64; of the map, if it has no filter
+  fuel        a quote of the filter, on the average of calls of 64; of the map without a filter
   map-fuel    a quote of the map, on the average of calls of 64
   start-fuel  instantiate and configure
   memory      the most memory that it had; bytes, or with KiB or MiB
   size        the component; bytes, or with KiB or MiB
 
---json prints one object: plugin, sha256, size_bytes, interface, source (where the quotes are from), quotes, symbols,
-filter and map (lists of quotes_per_call, nanoseconds_per_quote, fuel, fuel_quotes, fuel_per_quote), kept {kept, of},
-documents {quotes, documents, refused, problem}, start {nanoseconds, fuel}, compile {cold_nanoseconds,
-cached_nanoseconds}, memory_bytes, over_budget (sentences). What a plugin has not is null or an empty list.
+--json prints one object. What a plugin has not is null or an empty list:
+  plugin, sha256, size_bytes, interface, memory_bytes
+  source (where the quotes are from), quotes, symbols
+  filter, map: lists of {quotes_per_call, nanoseconds_per_quote, fuel, fuel_quotes, fuel_per_quote}
+  kept {kept, of}, documents {quotes, documents, refused, problem}
+  start {nanoseconds, fuel}, compile {cold_nanoseconds, cached_nanoseconds}
+  over_budget: sentences
 
 Exit codes: 0 measured, 1 over a budget, or the plugin fails, 2 bad usage, setup or project.")]
 pub(super) struct BenchArgs {

@@ -59,7 +59,7 @@ async fn next_save(project: Project, mut seen: Sources) -> Project {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let mut now = Sources::of(&project);
-        let Some(first) = now.changed_since(&seen).first().map(|path| path.display().to_string()) else { continue };
+        let Some(first) = now.changed_since(&seen).first().map(|path| path.to_path_buf()) else { continue };
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let later = Sources::of(&project);
@@ -72,7 +72,7 @@ async fn next_save(project: Project, mut seen: Sources) -> Project {
             0 | 1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
-        println!("\nchanged: {first}{more}");
+        println!("\nchanged: {}{more}", first.strip_prefix(".").unwrap_or(&first).display());
         match Project::open(&project.folder) {
             Ok(anew) => return anew,
             Err(problem) => eprintln!("{problem}"),
