@@ -354,7 +354,6 @@ def exports(kind, host, types, problem):
 
     global _host, _types
     _host, _types = host, types
-    sys.stdout, sys.stderr = _Lines("info"), _Lines("warn")
     _values.update(
         {
             type(None): lambda _: types.Value_Null(),
@@ -404,4 +403,6 @@ def exports(kind, host, types, problem):
         def map_quotes(self, quotes):
             return _told(calls["map"], quotes)
 
+    # Last: what goes wrong until here goes wrong in a build, where there is no host to tell.
+    sys.stdout, sys.stderr = _Lines("info"), _Lines("warn")
     return Lifecycle, Filter, Mapping
