@@ -67,7 +67,12 @@ fn every_command_of_the_guide_works_in_this_order() {
     let folder = tempfile::tempdir().unwrap();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_quotegate"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output = Command::new("bash")
+    let mut shell = Command::new("bash");
+    // What tests/run tells other tests is no setting.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QUOTEGATE_")) {
+        shell.env_remove(name);
+    }
+    let output = shell
         .args(["-c", &script])
         .current_dir(folder.path())
         .env("PATH", path)
