@@ -71,8 +71,10 @@ impl Browser {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
-        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
-        self.call("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
+        // Without motion: a picture would catch colours half-way from one scheme to the other.
+        let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")];
+        let features = features.map(|(name, value)| json!({"name": name, "value": value}));
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
     /// The value of an expression.
@@ -91,8 +93,14 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub fn until(&mut self, what: &str, expression: &str) {
+        self.until_by(what, expression, || ());
+    }
+
+    /// Does something again and again until an expression is true.
+    pub fn until_by(&mut self, what: &str, expression: &str, mut work: impl FnMut()) {
         let deadline = std::time::Instant::now() + LIMIT;
         while self.evaluate(expression) != json!(true) {
+            work();
             if std::time::Instant::now() > deadline {
                 let text = self.evaluate("document.body.innerText");
                 panic!("never happened: {what}; the errors are {:?}; the page says:\n{text}", self.errors);
