@@ -1,3 +1,5 @@
+mod quotes;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::market::Market;
 use crate::protocol::{self, Request, Session, error};
 use crate::story::Story;
 use crate::wire::{Encoding, FrameBuilder};
-use crate::{Fault, Rate, Scenario};
+use crate::{Fault, Rate};
 
 /// How often quotes that have come due leave.
 const TICK: Duration = Duration::from_millis(2);
@@ -239,131 +241,6 @@ impl Connection {
         self.send(frame.take()).await
     }
 
-    /// Sends what has come due since `sent_until`, and says until when that is.
-    async fn send_due(&mut self, sent_until: Instant, now: Instant) -> Result<Instant, Over> {
-        if let Some(scenario) = self.shared.settings.scenario {
-            self.tell(scenario, now).await?;
-            return Ok(now);
-        }
-        let Rate::PerSecond(rate) = self.shared.settings.rate else { return Ok(now) };
-        if self.chosen.is_empty() || rate <= 0.0 {
-            return Ok(now);
-        }
-        // Frames of a fixed size wait until they are full, so that the rate stays what it is.
-        let fixed = self.shared.settings.quotes_per_frame.map(|quotes| quotes.max(1));
-        // A machine that was asleep must not send hours of quotes at once.
-        let most = (rate as usize + 1).max(fixed.unwrap_or(1));
-        let mut due = (((now - sent_until).as_secs_f64() * rate) as usize).min(most);
-        due -= due % fixed.unwrap_or(1);
-        if due == 0 {
-            return Ok(sent_until);
-        }
-        let sent_until = sent_until + Duration::from_secs_f64(due as f64 / rate);
-        while due > 0 {
-            let quotes = fixed.unwrap_or(due.min(FULL_FRAME));
-            self.send_quotes(quotes).await?;
-            due -= quotes;
-        }
-        Ok(sent_until.max(now - Duration::from_secs(1)))
-    }
-
-    /// Sends the frames of the story that have come due since the client subscribed, and begins it again at its end.
-    async fn tell(&mut self, scenario: Scenario, now: Instant) -> Step {
-        if self.chosen.is_empty() {
-            return Ok(());
-        }
-        let (seed, time) = (self.shared.settings.seed, self.now());
-        let under_way = self.story.take().filter(|story| !story.is_over());
-        let mut story = under_way.unwrap_or_else(|| Story::begin(scenario, seed, now, time));
-        while let Some(quotes) = story.due(now) {
-            let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.session.wants(symbol)).collect();
-            if !wanted.is_empty() && self.may_send().await? {
-                wanted.iter().for_each(|(symbol, quote)| self.frame.push(symbol, quote));
-                self.send_filled().await?;
-            }
-        }
-        self.story = Some(story);
-        Ok(())
-    }
-
-    /// One frame of the market's own quotes.
-    async fn send_quotes(&mut self, quotes: usize) -> Step {
-        if !self.may_send().await? {
-            return Ok(());
-        }
-        let huge = self.shared.fault() == Some(Fault::HugeFrame) && self.frames % 100 == 50;
-        let quotes = if huge { 50_000 } else { quotes };
-        let mut time = self.now();
-        for _ in 0..quotes {
-            time += 1;
-            if let Some((symbol, quote)) = self.market.quote(&self.chosen, time) {
-                self.frame.push(symbol, &quote);
-            }
-        }
-        self.last_time = time;
-        self.send_filled().await
-    }
-
-    /// False where the fault is to send nothing; some faults come before a frame.
-    async fn may_send(&mut self) -> Result<bool, Over> {
-        let fault = self.shared.fault();
-        match fault {
-            Some(Fault::Silent | Fault::NoPong) if self.quotes >= WARM_UP => return Ok(false),
-            Some(Fault::SlowClient) if self.frames >= WARM_UP => self.refuse(407, "slow client").await?,
-            Some(Fault::InternalError) if self.frames >= WARM_UP => self.refuse(500, "internal error").await?,
-            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Over),
-            Some(Fault::Garbage) if self.frames % 10 == 5 => self.send_garbage().await?,
-            Some(Fault::UnknownTypes) if self.frames % 10 == 5 => self.send_unknown().await?,
-            _ => {}
-        }
-        Ok(true)
-    }
-
-    /// The frame as it is filled now, or what the fault makes of it.
-    async fn send_filled(&mut self) -> Step {
-        self.frames += 1;
-        self.quotes += self.frame.len() as u64;
-        self.shared.counters.quotes.fetch_add(self.frame.len() as u64, Relaxed);
-        let mut frame = self.frame.take();
-        if self.shared.fault() == Some(Fault::Truncated) && self.frames % 10 == 5 {
-            frame = cut(frame);
-        }
-        self.send(frame).await
-    }
-
-    async fn send_garbage(&mut self) -> Step {
-        let bytes: Vec<u8> = (0..self.rng.usize(1..200)).map(|_| self.rng.u8(..)).collect();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        self.send(Message::binary(bytes)).await?;
-        self.send(Message::text(text)).await
-    }
-
-    /// Messages that a client should step over, and quotes that are unusual and right.
-    async fn send_unknown(&mut self) -> Step {
-        for message in [
-            json!({"T": "x", "S": "SPY", "i": 52_983_525_029_461_u64}),
-            json!({"T": "brand-new", "nested": {"list": [1, null, "a\"b\\c"]}}),
-            json!({"T": "s", "S": "SPY", "sc": "H", "sm": "Trading Halt", "t": "2021-02-22T19:15:00Z"}),
-            json!({}),
-        ] {
-            self.send(self.client.encoding.control(&message)).await?;
-        }
-        let Some(symbol) = self.chosen.first().and_then(|at| self.market.symbols().nth(*at)).cloned() else {
-            return Ok(());
-        };
-        for conditions in [json!(null), json!("R"), json!(["R", "A"])] {
-            let time = Timestamp::from_nanosecond(i128::from(self.now() + 1)).unwrap_or_default().to_string();
-            self.last_time = self.now() + 1;
-            let quote = json!({
-                "T": "q", "S": symbol.as_str(), "bp": 10, "bs": 1, "ap": 10.5, "as": 2,
-                "c": conditions, "r": 17, "n": {"x": []}, "t": time,
-            });
-            self.shared.counters.quotes.fetch_add(1, Relaxed);
-            self.send(self.client.encoding.control(&quote)).await?;
-        }
-        Ok(())
-    }
-
     /// Later than any quote before.
     fn now(&self) -> i64 {
         let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
@@ -383,15 +260,6 @@ impl Connection {
 
     async fn send(&mut self, message: Message) -> Step {
         self.socket.send(message).await.map_err(|_| Over)
-    }
-}
-
-/// Only the first two thirds of a frame.
-fn cut(frame: Message) -> Message {
-    match frame {
-        Message::Text(text) => Message::text(text.chars().take(text.len() * 2 / 3).collect::<String>()),
-        Message::Binary(bytes) => Message::binary(bytes[..bytes.len() * 2 / 3].to_vec()),
-        other => other,
     }
 }
 
