@@ -97,6 +97,7 @@ fn bad_settings_are_all_told_at_once_and_nothing_starts() {
             assert!(finished.stderr.contains(part), "{verb} does not tell of {part}:\n{}", finished.stderr);
         }
         assert!(!finished.stderr.contains("startup"));
+        assert_eq!(finished.stdout.starts_with("FAIL"), verb == "smoke", "{verb}: {}", finished.stdout);
     }
     assert!(!Path::new("never-made.jsonl").exists());
     assert_eq!(finish(&mut quotegate(["explode"])).code, 2);

@@ -16,7 +16,7 @@ Examples:
   quotegate smoke --config config/quotegate.toml
 
 Passes at the first document that Firestore confirms, quote or heartbeat; in a dry run at the first quote document that
-would be written. The last line of standard output is PASS … or FAIL …; exit code 0 or 1.")]
+would be written. The last line of standard output is PASS … or FAIL …; exit code 0 or 1, or 2 with bad settings.")]
 pub(super) struct SmokeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -27,7 +27,9 @@ pub(super) struct SmokeArgs {
 
 pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
     let limit = setting("run.stop_after_s", args.seconds, "--seconds");
-    let loaded = args.settings.load_with(vec![limit])?;
+    let loaded = args.settings.load_with(vec![limit]).inspect_err(|_| {
+        println!("FAIL before it began: bad settings; standard error names each of them");
+    })?;
     let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
     let began = Instant::now();
