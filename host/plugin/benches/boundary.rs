@@ -1,6 +1,6 @@
 //! What crossing the plugin boundary costs, in one run: `cargo bench -p quotegate-plugin`.
 //!
-//! `cargo bench -p quotegate-plugin -- field-map` runs one part: bare, quote-filter or field-map.
+//! `cargo bench -p quotegate-plugin -- field-map` runs one part: bare, quote-filter, field-map or portable.
 //!
 //! First with the guest of the tests, which is hand-written and does nearly nothing: the price of the crossing alone.
 //! Then with the standard plugins, which a Rust guest's own work is part of, against what they are meant to cost.
@@ -11,7 +11,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use quotegate_plugin::{Mapped, PluginChain, PluginEngine, PluginInstance, PluginLimits, PluginSpec};
+use quotegate_plugin::{
+    EngineSettings, Mapped, PluginChain, PluginEngine, PluginInstance, PluginLimits, PluginSpec, Precompiler,
+    Sha256Hash,
+};
 use quotegate_quote::{Quote, QuoteColumns, Symbol};
 use support::{FIELD_MAP, Parts, QUOTE_FILTER, bids, engine, guest, names, spec, tenant};
 
@@ -107,6 +110,59 @@ fn field_map(engine: &PluginEngine, symbols: &[Symbol]) {
     }
 }
 
+/// Two calls in turn, so that what else the machine does is the same for both: the median of each, for one call.
+fn in_turn(calls: u32, mut sides: [&mut dyn FnMut(); 2]) -> [Duration; 2] {
+    let mut rounds = [const { Vec::new() }; 2];
+    for _ in 0..ROUNDS {
+        for (side, rounds) in sides.iter_mut().zip(&mut rounds) {
+            let started = Instant::now();
+            (0..calls).for_each(|_| side());
+            rounds.push(started.elapsed() / calls);
+        }
+    }
+    rounds.map(|mut rounds: Vec<Duration>| {
+        rounds.sort_unstable();
+        rounds[ROUNDS / 2]
+    })
+}
+
+/// The standard plugins as an image has them, compiled for any server's processor, beside the same compiled for this one.
+fn portable(native: &PluginEngine, symbols: &[Symbol]) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = EngineSettings { instances: 16, cache: Some(folder.path().into()), ..EngineSettings::default() };
+    let precompiler = Precompiler::new(folder.path(), settings.memory_bytes).unwrap();
+    for component in [QUOTE_FILTER, FIELD_MAP] {
+        precompiler.add(component).unwrap();
+    }
+    let image = PluginEngine::new(&settings).unwrap();
+    assert!([QUOTE_FILTER, FIELD_MAP].map(Sha256Hash::of).iter().all(|hash| image.has_compiled(hash)));
+    let show = |name: &str, rows: u32, [portable, native]: [Duration; 2]| {
+        let each = |time: Duration| time.as_nanos() as f64 / f64::from(rows);
+        let times = portable.as_secs_f64() / native.as_secs_f64();
+        println!(
+            "{name}, {rows:4} quotes a call: {:.1} ns a quote portable, {:.1} native: {times:.2} times",
+            each(portable),
+            each(native)
+        );
+    };
+    let engines = [&image, native];
+    let mut filters = engines.map(|engine| start(&unhurried(engine, QUOTE_FILTER, TWO_RULES)));
+    for rows in BATCHES {
+        let quotes = mixed(rows);
+        let [one, other] = &mut filters;
+        let mut calls = [one, other].map(|filter| || drop(filter.filter(&quotes, symbols).unwrap()));
+        let [one, other] = &mut calls;
+        show("quote-filter", rows, in_turn(20_000 / (rows + 50), [one, other]));
+    }
+    let quotes: Vec<_> = (0..64).map(|row| (symbols[row % 10].clone(), mixed(64).quote(row))).collect();
+    let mut maps =
+        engines.map(|engine| PluginChain::start(tenant(), vec![unhurried(engine, FIELD_MAP, NINE_FIELDS)]).unwrap());
+    let [one, other] = &mut maps;
+    let mut calls = [one, other].map(|chain| || drop(chain.map(Instant::now(), &quotes)));
+    let [one, other] = &mut calls;
+    show("field-map", 64, in_turn(3, [one, other]));
+}
+
 fn main() {
     let engine = engine();
     println!("allocator: {}", engine.allocator());
@@ -121,5 +177,8 @@ fn main() {
     }
     if runs("field-map") {
         field_map(&engine, &symbols);
+    }
+    if runs("portable") {
+        portable(&engine, &symbols);
     }
 }
