@@ -36,6 +36,10 @@ impl Sim {
         format!("ws://{}/v2/iex", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn handle(&self) -> &SimHandle {
         &self.handle
     }

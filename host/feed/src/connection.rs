@@ -14,13 +14,14 @@ use tokio_tungstenite::tungstenite::error::Error as SocketError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use crate::error::FeedError;
 use crate::frame::Payload;
 use crate::reader::FrameReader;
 use crate::settings::{AuthBy, Clock, FeedSettings};
 use crate::status::RetryCause;
+use crate::tls::is_untrusted;
 
 /// A flood of frames without a quote must not keep the timers waiting.
 const FRAMES_PER_READ: usize = 1024;
@@ -63,7 +64,10 @@ impl Connection {
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(settings.max_message_size))
             .max_frame_size(Some(settings.max_message_size));
-        let opening = connect_async_with_config(upgrade(settings).map_err(End::Fatal)?, Some(config), true);
+        let request = upgrade(settings).map_err(End::Fatal)?;
+        // Whether TLS is spoken at all the address says.
+        let connector = Connector::Rustls(settings.trust.config());
+        let opening = connect_async_tls_with_config(request, Some(config), true, Some(connector));
         let (stream, _) = timeout(settings.step_timeout, opening)
             .await
             .map_err(|_| End::retry(RetryCause::Connect, "no connection in time"))?
@@ -167,6 +171,10 @@ fn refused(error: &SocketError, settings: &FeedSettings) -> End {
         SocketError::Url(problem) => {
             End::Fatal(FeedError::Address { url: settings.url.clone(), problem: problem.to_string() })
         }
+        SocketError::Io(error) if is_untrusted(error) => End::retry(
+            RetryCause::Connect,
+            format!("{error}; if a proxy opens TLS here on purpose, feed.ca_file can name its authority"),
+        ),
         other => End::retry(RetryCause::Connect, other.to_string()),
     }
 }

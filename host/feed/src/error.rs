@@ -54,6 +54,17 @@ pub enum SettingsProblem {
         /// What is wrong.
         problem: quotegate_pace::BackoffProblem,
     },
+    /// A file that should hold authorities' certificates.
+    #[error("feed.ca_file: {file}: {problem}: give a PEM file with the certificates to trust")]
+    Certificates {
+        /// The file.
+        file: String,
+        /// What is the matter with it.
+        problem: String,
+    },
+    /// No TLS can be spoken.
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
     /// A feed that speaks one encoding only.
     #[error("the {feed} feed speaks {demands} only: set the feed's encoding to {demands}")]
     Encoding {

@@ -14,6 +14,7 @@
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
 //! | [`Decoder`] | frames to [`quotegate_quote::QuoteColumns`], JSON and MessagePack |
+//! | [`Trust`] | whom a `wss` address is believed |
 //! | [`FeedStatus`] | state and counters, for heartbeat and operations |
 
 // In a test, a panic is the message.
@@ -34,6 +35,7 @@ mod session;
 mod settings;
 mod status;
 mod subscription;
+mod tls;
 mod watchdog;
 
 pub use control::Control;
@@ -49,3 +51,4 @@ pub use settings::{
 };
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 pub use subscription::Subscription;
+pub use tls::Trust;

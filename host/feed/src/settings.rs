@@ -9,6 +9,7 @@ use quotegate_quote::UnixNanos;
 use secrecy::SecretString;
 
 use crate::error::SettingsProblem;
+use crate::tls::Trust;
 
 /// Most symbols of one subscribe message: larger ones misbehave (alpaca-trade-api-csharp issues 724 and 763).
 pub const MAX_CHUNK: usize = 500;
@@ -129,6 +130,8 @@ impl RetryPauses {
 pub struct FeedSettings {
     /// Where to connect, see [`crate::FeedName::url`].
     pub url: String,
+    /// Whom a `wss` address is believed.
+    pub trust: Trust,
     /// What to speak there.
     pub encoding: Encoding,
     /// Who we are.
@@ -161,6 +164,7 @@ impl FeedSettings {
     pub fn new(url: String, credentials: Credentials) -> Result<Self, SettingsProblem> {
         Ok(Self {
             url,
+            trust: Trust::public()?,
             encoding: Encoding::MessagePack,
             credentials,
             pauses: RetryPauses::new(Duration::from_secs(1), Duration::from_secs(60))?,

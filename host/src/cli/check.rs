@@ -2,10 +2,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use quotegate_config::render;
+use quotegate_config::{Source, render};
 
 use super::Failure;
 use super::settings::SettingsArgs;
+use crate::host::plan;
 use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
@@ -25,8 +26,13 @@ pub(super) struct CheckArgs {
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let loaded = args.settings.load()?;
     print!("{}", render(loaded.report()));
-    let plugins = Arc::new(Plugins::new(&loaded.settings));
     let mut problems = Vec::new();
+    if let Source::Alpaca(credentials) = &loaded.settings.source
+        && let Err(problem) = plan::feed(&loaded.settings.feed, credentials)
+    {
+        problems.push(problem.to_string());
+    }
+    let plugins = Arc::new(Plugins::new(&loaded.settings));
     for tenant in &loaded.settings.tenants {
         if let Err(problem) = plugins.try_out(tenant).await {
             problems.push(problem.to_string());
@@ -35,7 +41,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     if !problems.is_empty() {
         let count = problems.len();
         return Err(Failure::Usage(anyhow::anyhow!(
-            "{}\n\n{count} problem{} with plugins",
+            "{}\n\n{count} problem{}",
             problems.join("\n"),
             if count == 1 { "" } else { "s" }
         )));

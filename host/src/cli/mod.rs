@@ -25,6 +25,7 @@ mod top;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quotegate_feed::SettingsProblem;
 
 use crate::plugins::PluginTrouble;
 
@@ -84,8 +85,12 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        // A plugin that does not start is a matter of settings.
-        if error.is::<PluginTrouble>() { Self::Usage(error.context("quotegate")) } else { Self::Running(error) }
+        // A plugin that does not start is a matter of settings, and so is what the feed will not have.
+        if error.is::<PluginTrouble>() || error.is::<SettingsProblem>() {
+            Self::Usage(error.context("quotegate"))
+        } else {
+            Self::Running(error)
+        }
     }
 }
 

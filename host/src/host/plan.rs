@@ -9,7 +9,7 @@ use quotegate_config::{
     AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
     TenantSettings, WriteMode,
 };
-use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription};
+use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription, Trust};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
@@ -62,7 +62,12 @@ fn connection(
     credentials: quotegate_feed::Credentials,
     calendar: quotegate_feed::Calendar,
 ) -> anyhow::Result<FeedSettings> {
+    let usual = FeedSettings::new(url, credentials)?;
     let feed = FeedSettings {
+        trust: match &settings.ca_file {
+            Some(file) => Trust::public_and(file)?,
+            None => usual.trust.clone(),
+        },
         encoding: match settings.encoding {
             Encoding::Json => quotegate_feed::Encoding::Json,
             Encoding::MessagePack => quotegate_feed::Encoding::MessagePack,
@@ -74,7 +79,7 @@ fn connection(
         calendar,
         step_timeout: settings.handshake_timeout,
         subscribe_chunk: settings.subscribe_chunk as usize,
-        ..FeedSettings::new(url, credentials)?
+        ..usual
     };
     feed.check()?;
     Ok(feed)

@@ -1,7 +1,9 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::source::check_readable;
 use super::{SymbolChoice, TenantSettings};
-use crate::form::{Choice, Span, Text, Whole, ZeroIsOff, rule};
+use crate::form::{Choice, PathText, Span, Text, Whole, ZeroIsOff, rule};
 use crate::key::key;
 use crate::reader::Reader;
 
@@ -13,6 +15,8 @@ pub struct FeedSettings {
     pub name: &'static str,
     /// A whole websocket URL that takes the place of the one that the name stands for; begins with `ws://` or `wss://`.
     pub url: Option<String>,
+    /// PEM file with certificates of authorities to trust besides the public ones; it could be read when it was checked.
+    pub ca_file: Option<PathBuf>,
     /// How frames are encoded.
     pub encoding: Encoding,
     /// How the host authenticates.
@@ -91,6 +95,12 @@ impl FeedSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Self {
         let name = key("name", "Alpaca's feed.", Choice(FEED_NAMES)).named(&["ALPACA_DATA_FEED"]);
         let url = key("url", "A websocket URL instead of the one that the feed's name stands for.", URL);
+        let ca_file = key(
+            "ca_file",
+            "PEM file of authorities whose certificates a wss server may have, besides the public ones: for a proxy that \
+             opens TLS.",
+            PathText,
+        );
         let encoding = key("encoding", "How frames are encoded.", Choice(ENCODINGS));
         let auth_by = key("auth_by", "Authenticate by a message or by HTTP headers.", Choice(AUTH_BY));
         let base =
@@ -122,6 +132,7 @@ impl FeedSettings {
         let settings = Self {
             name: from.read(name, "iex"),
             url: from.read_optional(url, "\"ws://127.0.0.1:8181/v2/iex\""),
+            ca_file: from.read_optional(ca_file, "\"/etc/ssl/company.pem\""),
             encoding: from.read(encoding, Encoding::MessagePack),
             auth_by: from.read(auth_by, AuthBy::Message),
             reconnect_backoff_base: from.read(base.named(&["RECONNECT_BACKOFF_BASE_S"]), Duration::from_secs(1)),
@@ -150,6 +161,9 @@ impl FeedSettings {
                 ),
                 "Make feed.reconnect_backoff_max_s at least feed.reconnect_backoff_base_s.",
             );
+        }
+        if let Some(file) = &self.ca_file {
+            check_readable(file, &["feed", "ca_file"], from);
         }
         if matches!(self.name, "opra" | "indicative") && self.encoding == Encoding::Json {
             from.disagreement(
