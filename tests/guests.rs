@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::{Finished, finish, quotegate};
+use serde_json::Value;
+use tempfile::TempDir;
 
 /// Where `tests/run` installed the tools.
 fn tools() -> Option<PathBuf> {
@@ -21,13 +23,17 @@ fn tools() -> Option<PathBuf> {
     tools
 }
 
-/// `quotegate plugin …` there. Compiled code is kept from one run of the tests to the next.
-fn plugin(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = quotegate(["plugin"]);
+/// `quotegate …` there. Compiled code is kept from one run of the tests to the next.
+fn at(folder: &Path, verb: &str, arguments: &[&str]) -> Command {
+    let mut command = quotegate([verb]);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests-cache");
     command.args(arguments).current_dir(folder).env("XDG_CACHE_HOME", cache);
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command
+}
+
+fn plugin(folder: &Path, arguments: &[&str]) -> Command {
+    at(folder, "plugin", arguments)
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Finished {
@@ -78,13 +84,15 @@ fn a_new_project_passes(language: &str, kind: &str) {
     builds_and_passes(&project);
 }
 
-fn an_example_passes(name: &str, language: &str) {
-    let Some(tools) = tools() else { return };
+/// The folder in which the example lies, built.
+fn an_example_passes(name: &str, language: &str) -> Option<TempDir> {
+    let tools = tools()?;
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join(name);
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(name), &project);
     install(&tools, language, &project);
     builds_and_passes(&project);
+    Some(folder)
 }
 
 #[test]
@@ -123,8 +131,30 @@ fn odd_lots_builds_and_passes() {
 }
 
 #[test]
-fn volatility_flag_builds_and_passes() {
-    an_example_passes("volatility-flag", "python");
+fn volatility_flag_builds_passes_and_adds_to_what_another_map_made() {
+    let Some(folder) = an_example_passes("volatility-flag", "python") else { return };
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/opening-bell.jsonl.zst");
+    let settings = format!(
+        "[feed]\n\
+        source = \"replay\"\n\
+        replay = {{ file = {recording:?}, speed = \"max\" }}\n\
+        [tenants.acme]\n\
+        symbols = [\"SPY\"]\n\
+        per_symbol_min_interval_ms = 30000\n\
+        [[tenants.acme.plugins]]\n\
+        standard = \"field-map\"\n\
+        chain = true\n\
+        config = {{ fields = {{ \"best.bid\" = \"bid_price\" }} }}\n\
+        [[tenants.acme.plugins]]\n\
+        path = \"volatility-flag/volatility-flag.wasm\"\n"
+    );
+    fs::write(folder.path().join("quotegate.toml"), settings).unwrap();
+    let ended = finish(&mut at(folder.path(), "run", &["--dry-run", "--config", "quotegate.toml"]));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let last: Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    let fields = &last["fields"];
+    assert!(fields["best"]["bid"].is_f64() && fields["volatility"]["bps"].is_f64(), "{last}");
+    assert!(fields.get("mid").is_none(), "the flag's own document is not made where there is another: {last}");
 }
 
 /// Every kind of value, a slip in the code, and words on the console: the same in both languages.

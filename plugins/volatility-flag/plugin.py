@@ -52,7 +52,7 @@ class VolatilityFlag:
         }
         if not quote.earlier:
             return {"symbol": quote.symbol, "mid": mid and round(mid, 6), "updated_at": Timestamp(quote.event_time), **fields}
-        # After another map, with `chain = true`: its documents, and these fields in each.
+        # After a map that has `chain = true`: its documents, and these fields in each.
         return [Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier]
 
     def flag(self, symbol, bps):
