@@ -20,8 +20,8 @@ pub struct EngineSettings {
     pub cache: Option<PathBuf>,
     /// The allocator; `None`: the fastest that the operating system grants.
     pub allocator: Option<AllocatorChoice>,
-    /// Counts what guests execute ([`crate::PluginInstance::fuel_used`]). Their code is compiled for it and slower, and kept
-    /// apart in the cache: for an author's desk, never for a host at work.
+    /// Counts what guests execute ([`crate::PluginInstance::fuel_used`]). Their code is compiled for it, in a hurry, so that
+    /// it is slower, and kept apart in the cache: for an author's desk, never for a host at work.
     pub metering: bool,
 }
 
@@ -78,6 +78,10 @@ impl PluginEngine {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
         config.consume_fuel(settings.metering);
+        if settings.metering {
+            // An author waits for the compiler at every save, and fuel is the same however good the code is.
+            config.cranelift_opt_level(OptLevel::None);
+        }
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
         let engine =
             Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
