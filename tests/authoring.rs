@@ -266,8 +266,7 @@ fn watch_builds_and_tests_at_each_save_and_ends_well() {
     watch.wait_for("2 fixtures: 1 passed, 1 failed");
     watch.wait_for("watching");
     fs::write(&source, "nonsense").unwrap();
-    watch.wait_for("cargo failed");
-    watch.wait_for("watching");
+    watch.wait_for_both(["cargo failed", "watching"]);
     fs::write(&source, text).unwrap();
     watch.wait_for("2 fixtures: 2 passed");
 
@@ -296,14 +295,22 @@ impl Watch {
     }
 
     fn wait_for(&mut self, part: &str) {
-        loop {
-            let Ok(line) = self.lines.recv_timeout(LIMIT) else { panic!("no {part:?} in:\n{}", self.seen.join("\n")) };
-            let found = line.contains(part);
-            self.seen.push(line);
-            if found {
-                return;
-            }
+        while !self.next_line(part).contains(part) {}
+    }
+
+    /// In any order: one is told on standard error and one on standard output, and each has a thread that reads it.
+    fn wait_for_both(&mut self, parts: [&str; 2]) {
+        let mut missing = parts.to_vec();
+        while let Some(first) = missing.first() {
+            let line = self.next_line(first);
+            missing.retain(|part| !line.contains(part));
         }
+    }
+
+    fn next_line(&mut self, wanted: &str) -> String {
+        let Ok(line) = self.lines.recv_timeout(LIMIT) else { panic!("no {wanted:?} in:\n{}", self.seen.join("\n")) };
+        self.seen.push(line.clone());
+        line
     }
 
     fn interrupt(mut self) -> i32 {
