@@ -126,7 +126,6 @@ fn with_generated_code(frame: &[u8], shape: &[u8], rng: &mut fastrand::Rng) -> V
         relaxed_simd_enabled: false,
         tail_call_enabled: false,
         wide_arithmetic_enabled: false,
-        compact_imports_enabled: false,
         ..wasm_smith::Config::default()
     };
     let mut seed = vec![0; 4096];

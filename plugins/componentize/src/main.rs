@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .with_context(|| format!("{} does not export what its world asks for", from.display()))?;
     std::fs::write(&to, component).with_context(|| format!("{} cannot be written", to.display()))
 }

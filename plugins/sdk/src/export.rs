@@ -11,7 +11,7 @@ macro_rules! export_filter {
 macro_rules! export_column_filter {
     ($filter:ty) => {
         const _: () = $crate::check_column_filter::<$filter>();
-        $crate::__export!("filter-plugin", FilterOnly<$filter>, [filter]);
+        $crate::__export!(FILTER_PLUGIN, FilterOnly<$filter>, [filter]);
     };
 }
 
@@ -20,7 +20,7 @@ macro_rules! export_column_filter {
 macro_rules! export_map {
     ($map:ty) => {
         const _: () = $crate::check_map::<$map>();
-        $crate::__export!("map-plugin", MapOnly<$map>, [mapping]);
+        $crate::__export!(MAP_PLUGIN, MapOnly<$map>, [mapping]);
     };
 }
 
@@ -31,7 +31,7 @@ macro_rules! export_plugin {
     ($filter:ty, $map:ty) => {
         const _: () = $crate::check_column_filter::<$crate::Rows<$filter>>();
         const _: () = $crate::check_map::<$map>();
-        $crate::__export!("plugin", Both<$crate::Rows<$filter>, $map>, [filter, mapping]);
+        $crate::__export!(PLUGIN, Both<$crate::Rows<$filter>, $map>, [filter, mapping]);
     };
 }
 
@@ -44,13 +44,15 @@ pub const fn check_map<M: crate::Map>() {}
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($world:tt, $kind:ident<$($type:ty),*>, [$($interface:ident),*]) => {
+    ($world:ident, $kind:ident<$($type:ty),*>, [$($interface:ident),*]) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, reason = "generated")]
         mod quotegate_exports {
             use super::*;
 
-            $crate::__generate!($world);
+            // Here and not in the SDK: a component must export exactly what its world says.
+            #[unsafe(link_section = concat!("component-type:quotegate:", stringify!($world)))]
+            static WORLD: [u8; $crate::__private::$world.len()] = $crate::__private::$world;
 
             type State = $crate::__private::$kind<$($type),*>;
 
@@ -60,15 +62,15 @@ macro_rules! __export {
 
             struct Exports;
 
-            impl exports::quotegate::plugin::lifecycle::Guest for Exports {
+            impl $crate::__private::lifecycle::Guest for Exports {
                 fn configure(tenant: String, config: String) -> Result<$crate::__private::types::Manifest, String> {
                     $crate::__private::configure(&PLUGIN, &tenant, &config)
                 }
             }
+            $crate::__export_quotegate_plugin_lifecycle_0_1_0_cabi!(
+                Exports with_types_in $crate::__private::lifecycle);
 
             $($crate::__export_interface!($interface);)*
-
-            export!(Exports);
         }
     };
 }
@@ -77,19 +79,21 @@ macro_rules! __export {
 #[macro_export]
 macro_rules! __export_interface {
     (filter) => {
-        impl exports::quotegate::plugin::filter::Guest for Exports {
+        impl $crate::__private::filter::Guest for Exports {
             fn filter_quotes(quotes: $crate::__private::types::QuoteColumns) -> Vec<u8> {
                 $crate::__private::filter_quotes(&PLUGIN, quotes)
             }
         }
+        $crate::__export_quotegate_plugin_filter_0_1_0_cabi!(Exports with_types_in $crate::__private::filter);
     };
     (mapping) => {
-        impl exports::quotegate::plugin::mapping::Guest for Exports {
+        impl $crate::__private::mapping::Guest for Exports {
             fn map_quotes(
                 quotes: Vec<$crate::__private::types::Quote>,
             ) -> Vec<Vec<$crate::__private::types::Document>> {
                 $crate::__private::map_quotes(&PLUGIN, quotes)
             }
         }
+        $crate::__export_quotegate_plugin_mapping_0_1_0_cabi!(Exports with_types_in $crate::__private::mapping);
     };
 }

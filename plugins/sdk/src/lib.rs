@@ -27,6 +27,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+#[cfg(target_arch = "wasm32")]
+#[allow(unsafe_code, missing_docs, unreachable_pub, unused_imports, clippy::all, reason = "generated")]
+mod bindings;
 mod document;
 mod filter;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
@@ -56,10 +59,8 @@ static HEAP: heap::Heap = heap::Heap::new();
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::wasm::bindings::quotegate::plugin::{host, types};
+    pub use crate::bindings::exports::quotegate::plugin::{filter, lifecycle, mapping};
+    pub use crate::bindings::quotegate::plugin::types;
+    pub use crate::bindings::{FILTER_PLUGIN, MAP_PLUGIN, PLUGIN};
     pub use crate::wasm::{Both, FilterOnly, MapOnly, Plugin, configure, filter_quotes, map_quotes};
-    pub use wit_bindgen;
 }
-
-#[cfg(target_arch = "wasm32")]
-include!(concat!(env!("OUT_DIR"), "/generate.rs"));

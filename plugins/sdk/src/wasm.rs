@@ -3,18 +3,8 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
+use crate::bindings::quotegate::plugin::{host, types};
 use crate::{ColumnFilter, Conditions, Document, Map, QuoteColumns, QuoteView, Value};
-
-#[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, reason = "generated")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
-        world: "imports",
-        generate_unused_types: true,
-    });
-}
-
-use bindings::quotegate::plugin::{host, types};
 
 pub(crate) mod host_calls {
     use super::host;
@@ -70,7 +60,7 @@ fn read<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, String> {
 
 fn manifest<F: ColumnFilter>(filter: &F) -> types::Manifest {
     types::Manifest {
-        columns: types::Columns::from_bits_truncate(filter.columns().bits()),
+        columns: types::Columns::from_bits_retain(filter.columns().bits()),
         reasons: F::REASONS.iter().map(|&name| name.into()).collect(),
     }
 }

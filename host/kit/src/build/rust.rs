@@ -110,7 +110,7 @@ fn no_module(manifest: &Path) -> BuildProblem {
 }
 
 fn component(module: &[u8]) -> Result<Vec<u8>, BuildProblem> {
-    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(|reason| {
+    ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).map_err(|reason| {
         BuildProblem::Source(format!(
             "What was compiled is no plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
         ))
