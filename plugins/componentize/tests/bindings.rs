@@ -1,6 +1,6 @@
 //! What `wit_bindgen::generate!` would make of the WIT is committed in the SDK, so that no author waits for the macro.
 //!
-//! After a change of the WIT or of wit-bindgen, `QUOTEGATE_UPDATE=1 cargo test -p quotegate-componentize` writes it.
+//! After a change of the WIT or of wit-bindgen, `QUOTEGATE_TEST_UPDATE=1 cargo test -p quotegate-componentize` writes it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
 
@@ -32,7 +32,6 @@ fn bindings() -> String {
 
     let options = Opts {
         format: true,
-        generate_all: true,
         generate_unused_types: true,
         pub_export_macro: true,
         runtime_path: Some("::wit_bindgen::rt".to_owned()),
@@ -53,9 +52,9 @@ fn bindings() -> String {
 fn the_bindings_of_the_sdk_are_what_the_wit_makes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(BINDINGS);
     let bindings = bindings();
-    if env::var_os("QUOTEGATE_UPDATE").is_some() {
+    if env::var_os("QUOTEGATE_TEST_UPDATE").is_some() {
         fs::write(&file, &bindings).unwrap();
     }
     let committed = fs::read_to_string(&file).unwrap();
-    assert!(committed == bindings, "{BINDINGS} is old: QUOTEGATE_UPDATE=1 cargo test -p quotegate-componentize");
+    assert!(committed == bindings, "{BINDINGS} is old: QUOTEGATE_TEST_UPDATE=1 cargo test -p quotegate-componentize");
 }
