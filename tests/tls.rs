@@ -39,7 +39,7 @@ impl SecureSim {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
 
-        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -36,7 +36,7 @@ impl Trust {
 
     fn of(roots: RootCertStore) -> Result<Self, SettingsProblem> {
         // Named, not the process's default, which is there only once somebody has set it.
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| SettingsProblem::Tls(error.to_string()))?

@@ -59,7 +59,7 @@ pub enum ConnectProblem {
 /// Makes one of the TLS providers that are compiled in the one to use. Harmless to call again.
 pub fn install_crypto_provider() {
     // An error says that there is one already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb, ConnectProblem> {
