@@ -20,7 +20,7 @@ pub mod quotegate {
             pub type Time = i64;
             ::wit_bindgen::rt::bitflags::bitflags! {
                 #[doc =
-                " The columns of `quote-columns`, without `symbol` and `new-symbols`, which always come."]
+                " The columns of `quote-columns`, except `symbol` and `new-symbols`, which are always present."]
                 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Clone, Copy)] pub
                 struct Columns : u16 { const BID_PRICE = 1 << 0; const BID_SIZE = 1 << 1;
                 const ASK_PRICE = 1 << 2; const ASK_SIZE = 1 << 3; const BID_EXCHANGE = 1
