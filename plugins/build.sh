@@ -2,11 +2,11 @@
 # Builds the standard plugins' components into plugins/components/, with their SHA-256.
 #
 #   plugins/build.sh           builds with the rustup toolchain if it has the wasm target, else with Debian's compiler
-#   plugins/build.sh --check   builds with Debian's compiler elsewhere and fails when a committed component differs;
-#                              ends with 3 where nothing can be said, because that compiler is missing or another one
+#   plugins/build.sh --check   builds with Debian's compiler elsewhere and fails if a committed component differs;
+#                              exits with 3 if it cannot tell, because that compiler is missing or has another version
 #
 # The committed components come from Debian's compiler, which builds the standard library from its source package, so
-# that everyone gets the same bytes: the folder, the user and the registry make no difference, another compiler does.
+# that everyone gets the same bytes. Folder, user and registry make no difference; another compiler does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

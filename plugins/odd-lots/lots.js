@@ -1,8 +1,8 @@
-// Round lots and quote conditions: what the tape says of a quote beside its prices.
+// Round lots and quote conditions: what the tape says about a quote besides its prices.
 
 /**
- * Shares in a round lot at this price, by Rule 600(b)(93) of Regulation NMS since November 2025. The rule takes last month's
- * average; a live price is nearly always in its tier.
+ * Shares in a round lot at this price, by Rule 600(b)(93) of Regulation NMS since November 2025. The rule uses last month's
+ * average price; a live price is nearly always in the same tier.
  */
 export function roundLot(price) {
   if (price <= 250) return 100;
@@ -10,7 +10,7 @@ export function roundLot(price) {
   return price <= 10_000 ? 10 : 1;
 }
 
-/** Of the UTP and CTA quote specifications: conditions that change what a price is worth to somebody who looks at it. */
+/** Conditions from the UTP and CTA quote specifications that change how much a displayed price means. */
 const MEANINGS = {
   A: ["slow_ask"],
   B: ["slow_bid"],
@@ -22,7 +22,7 @@ const MEANINGS = {
   X: ["fast"],
 };
 
-/** What a screen shows beside the price, each once, in order of the letters. One letter is for both sides. */
+/** The badges a screen shows next to the price, without duplicates, in the order of the letters. */
 export function badges(conditions) {
   const found = [];
   for (const letter of conditions) {

@@ -1,18 +1,18 @@
-// Keeps quotes that somebody could trade a round lot on, and shapes them for a mobile screen.
+// Keeps quotes on which a round lot can be traded, and formats them for a mobile screen.
 //
-// Since May 2026 the consolidated tape carries odd-lot quotes too: better prices for a handful of shares, which make a
-// screen flicker and promise what an order of ordinary size does not get.
+// Since May 2026 the consolidated tape carries odd-lot quotes too: better prices for a few shares, which make a
+// screen flicker and which an order of ordinary size does not get.
 
 import { Document, integer, keep, refuse, settings } from "./quotegate/quotegate.js";
 import { badges, roundLot } from "./lots.js";
 
-/** One table for both halves. */
+/** The settings of both the filter and the map. */
 function read(config) {
   const read = settings(config, {
-    lots: {}, // shares in a round lot of symbols that the tier of their price does not fit
+    lots: {}, // shares in a round lot, for symbols that do not follow the price tiers
     refuse_conditions: "LNUZ", // closed, non-firm, manual and non-firm, no open or resume
-    collection: "", // where the documents go; empty: the tenant's own
-    decimals: 2, // of prices of a dollar and more; below a dollar there are two more
+    collection: "", // where the documents go; empty means the tenant's own
+    decimals: 2, // for prices of a dollar and more; two more below a dollar
   });
   for (const [symbol, lot] of Object.entries(read.lots)) {
     if (!(Number.isInteger(lot) && lot > 0)) {
@@ -35,7 +35,7 @@ class RoundLots {
   constructor(tenant, config) {
     const { lots, refuse_conditions } = read(config);
     this.lots = lots;
-    // One step for all letters: in an interpreter, a loop over them would cost more than all the rest.
+    // One regular expression for all letters: in an interpreter, a loop would cost more than everything else here.
     this.refused = refuse_conditions && new RegExp(`[${refuse_conditions.replace(/[\]\\^-]/g, "\\$&")}]`);
   }
 
@@ -44,14 +44,14 @@ class RoundLots {
     if (this.refused && this.refused.test(quote.conditions)) return refuse("condition");
     if (bid === 0 && ask === 0) return refuse("no_quote"); // a halt empties both sides
     const own = this.lots[quote.symbol];
-    // A side without a quote has no size to judge.
+    // A side without a quote has no size to check.
     if (bid > 0 && quote.bidSize < (own ?? roundLot(bid))) return refuse("odd_lot");
     if (ask > 0 && quote.askSize < (own ?? roundLot(ask))) return refuse("odd_lot");
     return keep;
   }
 }
 
-/** Short names and ready texts: a phone shows the document as it is. */
+/** Short names and formatted strings, so that a phone can show the document as it is. */
 class MobileScreen {
   constructor(tenant, config) {
     const { collection, decimals } = read(config);
@@ -61,11 +61,11 @@ class MobileScreen {
 
   map(quote) {
     const fields = {
-      v: integer(1), // of this schema, so that apps in the field know what they read
+      v: integer(1), // schema version, so that released apps know what they are reading
       sym: quote.symbol,
       bid: this.side(quote.bidPrice, quote.bidSize, quote.bidExchange),
       ask: this.side(quote.askPrice, quote.askSize, quote.askExchange),
-      mid: quote.mid === null ? null : this.text(quote.mid, 1), // half a cent is one digit more
+      mid: quote.mid === null ? null : this.text(quote.mid, 1), // half a cent needs one more digit
       spread_bps: quote.mid === null ? null : Math.round(quote.spreadBps * 10) / 10,
       state: state(quote),
       badges: badges(quote.conditions),

@@ -4,8 +4,8 @@
  *     import { keep, refuse, settings } from "./quotegate.js";
  *
  *     class SpreadGuard {
- *       static columns = ["bidPrice", "askPrice"];   // what `judge` reads; fewer are faster
- *       static reasons = ["spread"];                 // why it may refuse a quote
+ *       static columns = ["bidPrice", "askPrice"];   // the columns `judge` reads; fewer are faster
+ *       static reasons = ["spread"];                 // why it can refuse a quote
  *
  *       constructor(tenant, config) {
  *         this.most = settings(config, { max_spread_bps: 20 }).max_spread_bps;
@@ -18,15 +18,15 @@
  *
  *     export default { filter: SpreadGuard };
  *
- * `judge` gets the same object for every quote, with other values: copy what you keep. A map has the method `map(quote)`,
- * which answers the documents to write. Where filter and map are one class there is one object, which both share. There
- * is no clock, network or file; what `console` is given becomes lines of the host's log. The same modules run under
- * Node, where host functions do nothing.
+ * `judge` gets the same object for every quote, with new values, so copy what you want to keep. A map has a method
+ * `map(quote)`, which returns the documents to write. If filter and map are the same class, they share one object. There
+ * is no clock, network or file access. `console` output goes to the host's log. The same modules run under Node, where
+ * the host functions do nothing.
  *
  * @typedef {object} Quote
  * @property {string} symbol
- * @property {number} bidPrice best bid in USD; 0 where this side has no quote
- * @property {number} bidSize in the unit of the feed: shares since November 2025
+ * @property {number} bidPrice best bid in USD; 0 if this side has no quote
+ * @property {number} bidSize in the feed's unit: shares since November 2025
  * @property {number} askPrice
  * @property {number} askSize
  * @property {string | null} bidExchange one letter
@@ -34,44 +34,44 @@
  * @property {string | null} tape one letter
  * @property {string} conditions up to four letters, in order
  * @property {bigint} eventTime when the exchange made the quote, in nanoseconds since 1970 UTC
- * @property {bigint} receivedTime when it arrived at the host, likewise
- * @property {number | null} mid half way between bid and ask; null where a side has no quote
- * @property {number | null} spread ask less bid in USD, negative in a crossed quote; null likewise
- * @property {number | null} spreadBps the spread in basis points of `mid`; null likewise
- * @property {number | null} imbalance 1 is all bid, -1 all ask; null without any size
- * @property {Document[]} earlier in `map`: what the map before this one made of it, if its settings say `chain = true`
+ * @property {bigint} receivedTime when it arrived at the host, also in nanoseconds
+ * @property {number | null} mid midpoint of bid and ask; null if a side has no quote
+ * @property {number | null} spread ask minus bid in USD, negative for a crossed quote; null if a side has no quote
+ * @property {number | null} spreadBps the spread in basis points of `mid`; null if a side has no quote
+ * @property {number | null} imbalance 1 is all bid, -1 all ask; null if both sizes are 0
+ * @property {Document[]} earlier in `map`: the documents of the previous map, if that map has `chain = true`
  */
 
-/** What a quote has beside its `symbol`. */
+/** The columns of a quote besides its `symbol`. */
 export const COLUMNS = [
   "bidPrice", "bidSize", "askPrice", "askSize", "bidExchange", "askExchange", "tape", "conditions", "eventTime",
   "receivedTime",
 ];
 
-/** What `judge` answers of a quote that passes. */
+/** `judge` returns this for a quote that passes. */
 export const keep = null;
 
-/** What `judge` answers of a quote that does not pass: a name from the filter's `reasons`. */
+/** `judge` returns this for a quote that does not pass, with a name from the filter's `reasons`. */
 export const refuse = (reason) => reason;
 
 /**
- * A document to write, where it needs more than fields.
+ * A document to write, for when it needs more than fields.
  *
- * `fields` maps names to values; a dot in a name is one level deeper, and so is a plain object. A number is a double, a
- * BigInt an integer; further values are null, a boolean, a string, `timestamp(…)` or a Date, a Uint8Array, and a list of
- * numbers or of strings.
+ * `fields` maps names to values. Each dot in a name is one level of nesting, and so is a plain object. A number becomes a
+ * double, a BigInt an integer. Other values can be null, a boolean, a string, `timestamp(…)` or a Date, a Uint8Array, or a
+ * list of numbers or strings.
  */
 export class Document {
   constructor(fields, { id = null, collection = null } = {}) {
     this.fields = fields;
-    /** null: the quote's symbol. */
+    /** null means the quote's symbol. */
     this.id = id;
-    /** null: the tenant's own. */
+    /** null means the tenant's own collection. */
     this.collection = collection;
   }
 }
 
-/** A whole number as a field's value. */
+/** An integer as a field's value. */
 export const integer = (number) => BigInt(number);
 
 class Timestamp {
@@ -80,13 +80,13 @@ class Timestamp {
   }
 }
 
-/** A point in time as a field's value: nanoseconds since 1970 UTC, a BigInt, of which Firestore keeps microseconds. */
+/** A point in time as a field's value: nanoseconds since 1970 UTC, as a BigInt. Firestore stores microseconds. */
 export const timestamp = (nanoseconds) => new Timestamp(BigInt(nanoseconds));
 
 /**
- * The plugin's `config`, checked: `settings(config, { max_spread_bps: 20, venue: String })`.
+ * Validates the plugin's `config`: `settings(config, { max_spread_bps: 20, venue: String })`.
  *
- * Each name has its default, whose type it must have, or String, Number, Boolean, Array or Object where it must be given.
+ * Give each name its default, which also sets its type, or String, Number, Boolean, Array or Object if it is required.
  */
 export function settings(config, known) {
   for (const name of Object.keys(config)) {
@@ -116,15 +116,15 @@ let host = { log() {}, count() {}, gauge() {} };
 /** Writes a line to the host's log; `level` is "debug", "info", "warn" or "error". */
 export const log = (level, text) => host.log(level, String(text));
 
-/** Adds to a counter of this plugin's own. Names: letters, digits, - and _, at most 64 characters; at most 64 names. */
+/** Adds to one of this plugin's own counters. Names: letters, digits, - and _, at most 64 characters; at most 64 names. */
 export const count = (name, delta = 1) => host.count(name, BigInt(delta));
 
-/** Sets a gauge of this plugin's own. Names as for `count`. */
+/** Sets one of this plugin's own gauges. Names as for `count`. */
 export const gauge = (name, value) => host.gauge(name, value);
 
-// Below: between these words and the WIT. Not for use.
+// Below: the code between this API and the WIT. Not public API.
 
-/** What is computed from a quote's columns. */
+/** Values computed from a quote's columns. */
 const VIEWS = {
   get mid() {
     return this.bidPrice > 0 && this.askPrice > 0 ? (this.bidPrice + this.askPrice) / 2 : null;
@@ -144,7 +144,7 @@ const VIEWS = {
 
 const LETTERS = Array.from({ length: 256 }, (_, byte) => (byte === 0 ? null : String.fromCharCode(byte)));
 
-/** From packed letters, the first in the lowest byte, to the text. */
+/** Unpacks letters, the first in the lowest byte, into a string. */
 const conditions = new Map();
 function conditionText(packed) {
   let text = conditions.get(packed);
@@ -156,7 +156,7 @@ function conditionText(packed) {
   return text;
 }
 
-/** How a column's entry becomes what the author reads. */
+/** How a column's entry becomes the value that the author reads. */
 const READ = {
   bidExchange: (entry) => `letters[${entry}]`,
   askExchange: (entry) => `letters[${entry}]`,
@@ -164,7 +164,7 @@ const READ = {
   conditions: (entry) => `conditionText(${entry})`,
 };
 
-/** A quote that has these columns; asked for another, it says what to do. */
+/** A quote with these columns; reading any other column throws an error that says what to do. */
 function quoteWith(columns) {
   const quote = Object.create(VIEWS);
   for (const column of ["symbol", ...columns]) quote[column] = null;
@@ -179,8 +179,8 @@ function quoteWith(columns) {
 }
 
 /**
- * The loop over a batch, written for these columns: an interpreter is fast by what it need not look up. One quote object
- * serves all rows, which halves the cost of a row.
+ * The loop over a batch, generated for these columns: an interpreter is fast when it has nothing to look up. One quote
+ * object is used for all rows, which halves the cost per row.
  */
 function batchLoop(columns) {
   const entries = columns.map((column) => `quote.${column} = ${(READ[column] ?? String)(`${column}[row]`)};`);
@@ -206,7 +206,7 @@ class FilterCalls {
     this.names = [];
     const codes = new Map(reasons.map((reason, at) => [reason, at + 1]));
     const unknown = (verdict) => {
-      // Reported by the host as a number, and told once: a slip in a rare case must not stop the tenant's quotes.
+      // The host reports it as a number, and it is logged once: a bug in a rare case must not stop the tenant's quotes.
       log("error", `judge answered ${String(verdict)}, which is neither keep nor one of its reasons`);
       codes.set(verdict, 255);
       return 255;
@@ -300,7 +300,7 @@ function fromValue({ tag, val }) {
   return tag === "doubles" ? Array.from(val) : val;
 }
 
-/** Calls, and tells the log what was thrown: all that the host sees of it is that the plugin failed. */
+/** Calls, and logs what was thrown: the host itself only sees that the plugin failed. */
 function told(call) {
   try {
     return call();
@@ -314,7 +314,7 @@ function told(call) {
 
 const CONSOLE = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error" };
 
-/** Whether `plugin.js` has what `plugin.toml` says, which makes the component's world. */
+/** Checks that `plugin.js` exports what `plugin.toml` says, which decides the component's world. */
 function check(kind, FilterClass, MapClass) {
   const found = FilterClass && MapClass ? "both" : FilterClass ? "filter" : MapClass ? "map" : "nothing";
   if (found === kind) return;
@@ -341,7 +341,7 @@ export function exportsOf(plugin, kind, realHost) {
         try {
           start(tenant, JSON.parse(config));
         } catch (problem) {
-          // A text is what the interface calls an error; a slip in the code has a name beside its words.
+          // The interface's error is a string; for a bug in the code, the error's name is added.
           throw problem?.name === "Error" ? problem.message : String(problem);
         }
         return filterCalls?.manifest ?? { columns: {}, reasons: [] };

@@ -1,18 +1,18 @@
-"""Says in every document how much the symbol has moved lately, and whether that is much.
+"""Adds to every document how much the symbol has moved lately, and whether that is a lot.
 
-Only quotes with two sides count: one side has no middle, and that of a crossed quote lies between two prices of which one
-is out of date.
+Only quotes with two sides count: with one side there is no midpoint, and in a crossed quote one of the two prices is out
+of date.
 
-The filter refuses nothing. It is there because it sees every quote, where the map sees only those that are written: at a
-write a second, or fewer when the budget is short, the map alone would miss what happens between. The map looks up the
-volatility as of its quote's own time, so the same quotes give the same documents wherever batches end.
+The filter refuses nothing. It exists because it sees every quote, while the map sees only those that are written: at one
+write per second, or fewer when the write budget is used up, the map alone would miss what happens in between. The map
+looks up the volatility as of its quote's own time, so batch boundaries do not change the documents.
 """
 
 from quotegate import KEEP, Document, Timestamp, export, gauge, settings
 from volatility import Seconds
 
 LAG = 60
-"""Seconds beyond the window that are kept, for quotes that are written late because the budget is short."""
+"""Extra seconds to keep beyond the window, for quotes that are written late because the write budget is used up."""
 
 
 class VolatilityFlag:
@@ -52,11 +52,11 @@ class VolatilityFlag:
         }
         if not quote.earlier:
             return {"symbol": quote.symbol, "mid": mid and round(mid, 6), "updated_at": Timestamp(quote.event_time), **fields}
-        # After a map that has `chain = true`: its documents, and these fields in each.
+        # After a map with `chain = true`: that map's documents, with these fields added to each.
         return [Document({**one.fields, **fields}, id=one.id, collection=one.collection) for one in quote.earlier]
 
     def flag(self, symbol, bps):
-        """Up above one bound and down below a lower one, so that it does not flicker between; unknown changes nothing."""
+        """Set above one bound and cleared below a lower one, so that it does not flicker; unknown changes nothing."""
         if bps is not None and bps > self.above:
             self.flagged.add(symbol)
         elif bps is not None and bps < self.below:

@@ -1,8 +1,8 @@
-"""Realised volatility of one symbol, from the middle price at the end of each second.
+"""Realized volatility of one symbol, from the midpoint at the end of each second.
 
-One price a second, and not every quote: the middle of a busy symbol jumps back and forth between two prices many times a
-second, and a sum over all of these jumps would measure how often it is quoted. It also bounds the memory, and makes the
-work a quote costs a comparison.
+It uses one price per second instead of every quote: the midpoint of a busy symbol jumps back and forth between two prices
+many times per second, and a sum over all these jumps would measure how often the symbol is quoted. This also limits the
+memory, and reduces the work per quote to a comparison.
 """
 
 from collections import deque
@@ -12,21 +12,21 @@ SECOND = 1_000_000_000
 
 
 class Seconds:
-    """The last middle price of each of the latest seconds that had one."""
+    """The last midpoint of each recent second that had one."""
 
     __slots__ = ("current", "kept", "mid", "past")
 
     def __init__(self, kept):
         self.kept = kept
-        """So many seconds."""
+        """How many seconds are kept."""
         self.past = deque()
-        """Seconds that are over, with the logarithm of their last price."""
+        """Completed seconds, with the logarithm of their last price."""
         self.current = None
-        """The second that is not over, and its last price so far."""
+        """The current second and its last price so far."""
         self.mid = 0.0
 
     def add(self, time, mid):
-        """Takes the next quote. One from a second that is over comes too late to count."""
+        """Adds the next quote. A quote from a completed second is too late to count."""
         second = time // SECOND
         if second == self.current:
             self.mid = mid
@@ -38,10 +38,10 @@ class Seconds:
                 self.past.popleft()
 
     def volatility_bps(self, time, mid, window):
-        """The root of the sum of squared log returns over the `window` seconds before `time`, with the price `mid` then;
-        in basis points. None before there are two prices.
+        """The square root of the sum of squared log returns over the `window` seconds before `time`, in basis points.
+        `mid` is the price at `time`. None until there are two prices.
 
-        Only seconds before that of `time` count: what came later is not known yet to a quote of that time.
+        Only seconds before that of `time` count: a quote of that time cannot know what came later.
         """
         now = time // SECOND
         logs = [price for second, price in self.past if now - window <= second < now]

@@ -20,38 +20,38 @@ pub mod quotegate {
             pub type Time = i64;
             ::wit_bindgen::rt::bitflags::bitflags! {
                 #[doc =
-                " The columns of `quote-columns`, without `symbol` and `new-symbols`, which always come."]
+                " The columns of `quote-columns`, except `symbol` and `new-symbols`, which are always present."]
                 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Clone, Copy)] pub
                 struct Columns : u16 { const BID_PRICE = 1 << 0; const BID_SIZE = 1 << 1;
                 const ASK_PRICE = 1 << 2; const ASK_SIZE = 1 << 3; const BID_EXCHANGE = 1
                 << 4; const ASK_EXCHANGE = 1 << 5; const TAPE = 1 << 6; const CONDITIONS
                 = 1 << 7; const EVENT_TIME = 1 << 8; const RECEIVED_TIME = 1 << 9; }
             }
-            /// A batch of quotes, a column a field: row i of every column is one quote. A column that the plugin did not ask for
-            /// is none and costs nothing; all others have one entry a quote. Where one batch ends and the next begins means nothing.
+            /// A batch of quotes with one column per field: row i of all columns is one quote. A column that the plugin did not ask
+            /// for is none and costs nothing; all others have one entry per quote. Batch boundaries mean nothing.
             #[derive(Clone)]
             pub struct QuoteColumns {
-                /// What is quoted: a number that counts from 0 in the order of first use by this tenant. A number keeps its
-                /// meaning as long as the instance lives.
+                /// The symbol, as a number counted from 0 in the order of first use by this tenant. A number keeps its
+                /// meaning for the lifetime of the instance.
                 pub symbol: _rt::Vec<u32>,
-                /// The names of numbers that this instance was not told before, in order: the first name given to an instance
-                /// belongs to number 0, the next to 1, and so on over all its calls. None when there is no new one. A new instance is told all of them again.
+                /// Names of the symbol numbers that are new to this instance, in order: the first name an instance receives
+                /// belongs to number 0, the next to 1, and so on across all its calls. None if there are no new ones. A new instance receives all names again.
                 pub new_symbols: Option<_rt::Vec<_rt::String>>,
-                /// Best bid in USD; 0 where this side has no quote.
+                /// Best bid in USD; 0 if this side has no quote.
                 pub bid_price: Option<_rt::Vec<f64>>,
                 /// Size at the bid, as Alpaca sends it: shares since November 2025, round lots before.
                 pub bid_size: Option<_rt::Vec<f64>>,
-                /// Best ask in USD; 0 where this side has no quote.
+                /// Best ask in USD; 0 if this side has no quote.
                 pub ask_price: Option<_rt::Vec<f64>>,
                 /// Size at the ask, in the unit of `bid-size`.
                 pub ask_size: Option<_rt::Vec<f64>>,
-                /// Exchange of the bid, one ASCII letter; 0 where the feed named none.
+                /// Exchange of the bid, one ASCII letter; 0 if the feed named none.
                 pub bid_exchange: Option<_rt::Vec<u8>>,
-                /// Exchange of the ask, one ASCII letter; 0 where the feed named none.
+                /// Exchange of the ask, one ASCII letter; 0 if the feed named none.
                 pub ask_exchange: Option<_rt::Vec<u8>>,
-                /// Tape, one ASCII letter (A, B: CTA; C, O: UTP); 0 where the feed has none.
+                /// Tape, one ASCII letter (A, B: CTA; C, O: UTP); 0 if the feed named none.
                 pub tape: Option<_rt::Vec<u8>>,
-                /// Up to four ASCII condition letters, the first in the lowest byte; 0 fills the rest.
+                /// Up to four ASCII condition letters, the first in the lowest byte; unused bytes are 0.
                 pub conditions: Option<_rt::Vec<u32>>,
                 /// When the exchange made the quote.
                 pub event_time: Option<_rt::Vec<Time>>,
@@ -82,10 +82,10 @@ pub mod quotegate {
             /// What a plugin tells the host about itself once it is configured.
             #[derive(Clone)]
             pub struct Manifest {
-                /// The columns that `filter-quotes` reads; the host leaves the others out. Fewer are faster.
+                /// The columns that `filter-quotes` reads; the host sends only these. Fewer are faster.
                 pub columns: Columns,
-                /// Names of the reasons to refuse a quote: the first is reason 1, at most 255. They appear in metrics and
-                /// heartbeats, so they are short: letters, digits, - and _, at most 64 characters.
+                /// Names of the reasons for refusing a quote, at most 255; the first is reason 1. They appear in metrics and
+                /// heartbeats, so keep them short: letters, digits, - and _, at most 64 characters.
                 pub reasons: _rt::Vec<_rt::String>,
             }
             impl ::core::fmt::Debug for Manifest {
@@ -102,23 +102,23 @@ pub mod quotegate {
             /// What a field can hold.
             #[derive(Clone)]
             pub enum Value {
-                /// Nothing, but present.
+                /// Null: the field exists but has no value.
                 Null,
                 /// True or false.
                 Boolean(bool),
-                /// A whole number.
+                /// A 64-bit integer.
                 Integer(i64),
-                /// A number; NaN and the infinities are refused.
+                /// A double; NaN and infinities are refused.
                 Double(f64),
                 /// UTF-8 text.
                 Text(_rt::String),
-                /// A point in time; Firestore keeps microseconds of it.
+                /// A point in time; Firestore stores microseconds.
                 Timestamp(Time),
                 /// Raw bytes.
                 Bytes(_rt::Vec<u8>),
-                /// A list of numbers; NaN and the infinities are refused.
+                /// A list of doubles; NaN and infinities are refused.
                 Doubles(_rt::Vec<f64>),
-                /// A list of texts.
+                /// A list of strings.
                 Texts(_rt::Vec<_rt::String>),
             }
             impl ::core::fmt::Debug for Value {
@@ -156,8 +156,8 @@ pub mod quotegate {
             /// One field of a document.
             #[derive(Clone)]
             pub struct Field {
-                /// Names joined by dots, each dot one level deeper, at most 20 levels. A name is a letter or _, then letters, digits
-                /// and _, and not of the form __x__. No path is given twice or is the beginning of another.
+                /// Names separated by dots, one per level, at most 20 levels. A name is a letter or _, then letters, digits
+                /// and _, and does not have the form __x__. No path may appear twice or be a prefix of another.
                 pub path: _rt::String,
                 /// What it holds.
                 pub value: Value,
@@ -173,14 +173,14 @@ pub mod quotegate {
                         .finish()
                 }
             }
-            /// One document, at most 1 MiB. It lies in the tenant's part of the database, wherever its parts say.
+            /// One document, at most 1 MiB. It is always written below the tenant's own path in the database.
             #[derive(Clone)]
             pub struct Document {
-                /// One of the collections that the tenant's settings allow; none: the first of them.
+                /// One of the collections that the tenant's settings allow; none means the first of them.
                 pub collection: Option<_rt::String>,
-                /// Its id: no slash, not `.` or `..`, not of the form __x__, at most 1,500 bytes; none: the quote's symbol.
+                /// Its id: no slash, not `.` or `..`, not of the form __x__, at most 1,500 bytes; none means the quote's symbol.
                 pub id: Option<_rt::String>,
-                /// Its fields; together they replace what the document held.
+                /// Its fields. Whether existing fields that are not listed stay is a setting of the host.
                 pub fields: _rt::Vec<Field>,
             }
             impl ::core::fmt::Debug for Document {
@@ -200,11 +200,11 @@ pub mod quotegate {
             pub struct Quote {
                 /// Its symbol, such as SPY, BRK.B or BTC/USD.
                 pub symbol: _rt::String,
-                /// Best bid in USD; 0 where this side has no quote.
+                /// Best bid in USD; 0 if this side has no quote.
                 pub bid_price: f64,
                 /// Size at the bid, as Alpaca sends it: shares since November 2025, round lots before.
                 pub bid_size: f64,
-                /// Best ask in USD; 0 where this side has no quote.
+                /// Best ask in USD; 0 if this side has no quote.
                 pub ask_price: f64,
                 /// Size at the ask, in the unit of `bid-size`.
                 pub ask_size: f64,
@@ -220,7 +220,7 @@ pub mod quotegate {
                 pub event_time: Time,
                 /// When its frame arrived at the host.
                 pub received_time: Time,
-                /// What the map before this one made of the quote, if its settings say `chain = true`.
+                /// The documents that the previous map made from the quote, if that map has `chain = true`.
                 pub earlier: Option<_rt::Vec<Document>>,
             }
             impl ::core::fmt::Debug for Quote {
@@ -244,7 +244,7 @@ pub mod quotegate {
                         .finish()
                 }
             }
-            /// How much a log line matters.
+            /// The severity of a log line.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Level {
@@ -282,7 +282,7 @@ pub mod quotegate {
                 }
             }
         }
-        /// What the host offers. There is no clock, no random, no network and no file: the same input gives the same output.
+        /// What the host offers. No clock, random numbers, network or files: the same input always gives the same output.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod host {
             #[used]
@@ -291,8 +291,8 @@ pub mod quotegate {
             use super::super::super::_rt;
             pub type Level = super::super::super::quotegate::plugin::types::Level;
             #[allow(unused_unsafe, clippy::all)]
-            /// Writes a line to the host's log. Control characters are escaped, long lines are cut, and lines over the rate that
-            /// the settings allow are dropped and counted.
+            /// Writes a line to the host's log. Control characters are escaped, long lines are truncated, and lines beyond the rate
+            /// that the settings allow are dropped and counted.
             #[allow(async_fn_in_trait)]
             pub fn log(level: Level, text: &str) -> () {
                 unsafe {
@@ -313,8 +313,8 @@ pub mod quotegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Adds to a counter of this plugin's own. Names are letters, digits, - and _, at most 64 characters; other names,
-            /// and new ones past the 64th, are left out and counted.
+            /// Adds to one of this plugin's own counters. Names are letters, digits, - and _, at most 64 characters. Other names,
+            /// and new names after the 64th, are ignored and counted.
             #[allow(async_fn_in_trait)]
             pub fn count(name: &str, delta: u64) -> () {
                 unsafe {
@@ -335,7 +335,7 @@ pub mod quotegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Sets a gauge of this plugin's own. Names as for `count`; NaN and the infinities are left out and counted.
+            /// Sets one of this plugin's own gauges. Names as for `count`. NaN and infinities are ignored and counted.
             #[allow(async_fn_in_trait)]
             pub fn gauge(name: &str, value: f64) -> () {
                 unsafe {
@@ -507,8 +507,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Takes the tenant's id and the plugin's `config` table as JSON (an object). An error is a sentence that names the
-                    /// setting and the remedy; the host then does not use the plugin.
+                    /// Takes the tenant's id and the plugin's `config` table as JSON (an object). An error is a sentence that names the bad
+                    /// setting and how to fix it; the host then does not use the plugin.
                     #[allow(async_fn_in_trait)]
                     fn configure(
                         tenant: _rt::String,
@@ -891,8 +891,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Sees every quote of its tenant, in order. Answers one byte a quote: 0 keeps it, any other number refuses it for that
-                    /// reason of the manifest (255 at most; a number without a name is reported as itself).
+                    /// Sees every quote of its tenant, in order. Returns one byte per quote: 0 keeps it, any other number refuses it for that
+                    /// reason of the manifest (at most 255; a number that has no name is reported as the number).
                     #[allow(async_fn_in_trait)]
                     fn filter_quotes(quotes: QuoteColumns) -> _rt::Vec<u8>;
                 }
@@ -1746,8 +1746,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Sees only quotes that are about to be written. Answers one list a quote, in the same order, with the documents to
-                    /// write for it; an empty list leaves the quote to the next map.
+                    /// Sees only quotes that are about to be written. Returns one list per quote, in the same order, with the documents to
+                    /// write for it. An empty list leaves the quote to the next map.
                     #[allow(async_fn_in_trait)]
                     fn map_quotes(
                         quotes: _rt::Vec<Quote>,

@@ -1,23 +1,23 @@
 /// What a field can hold.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing, but present.
+    /// Null: the field exists but has no value.
     Null,
     /// True or false.
     Boolean(bool),
-    /// A whole number.
+    /// A 64-bit integer.
     Integer(i64),
-    /// A number; the host refuses NaN and the infinities.
+    /// A double; the host refuses NaN and infinities.
     Double(f64),
     /// UTF-8 text.
     Text(String),
-    /// Nanoseconds since 1970 UTC; Firestore keeps microseconds.
+    /// Nanoseconds since 1970 UTC; Firestore stores microseconds.
     Timestamp(i64),
     /// Raw bytes.
     Bytes(Vec<u8>),
-    /// A list of numbers.
+    /// A list of doubles.
     Doubles(Vec<f64>),
-    /// A list of texts.
+    /// A list of strings.
     Texts(Vec<String>),
 }
 
@@ -42,35 +42,35 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 /// A document to write: `Document::new().id("SPY").field("price.bid", 1.5)`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Document {
-    /// One of the collections that the tenant's settings allow; none: the first of them.
+    /// One of the collections that the tenant's settings allow; `None` means the first of them.
     pub collection: Option<String>,
-    /// Its id; none: the quote's symbol.
+    /// Its id; `None` means the quote's symbol.
     pub id: Option<String>,
-    /// Its fields, by path: names joined by dots, each dot one level deeper.
+    /// Its fields by path: names separated by dots, one per level.
     pub fields: Vec<(String, Value)>,
 }
 
 impl Document {
-    /// An empty document in the first collection, with the symbol for an id.
+    /// An empty document in the first collection, with the symbol as its id.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts it into this collection.
+    /// Sets the collection.
     #[must_use]
     pub fn collection(mut self, collection: impl Into<String>) -> Self {
         self.collection = Some(collection.into());
         self
     }
 
-    /// Gives it this id.
+    /// Sets the id.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// Adds a field; a dot in the path is one level deeper.
+    /// Adds a field; each dot in the path is one level of nesting.
     #[must_use]
     pub fn field(mut self, path: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.push((path.into(), value.into()));

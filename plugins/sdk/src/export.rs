@@ -1,4 +1,4 @@
-/// Makes a [`Filter`](crate::Filter) the plugin that this crate exports. Natively it only checks the type.
+/// Exports a [`Filter`](crate::Filter) as this crate's plugin. In native builds it only checks the type.
 #[macro_export]
 macro_rules! export_filter {
     ($filter:ty) => {
@@ -6,7 +6,7 @@ macro_rules! export_filter {
     };
 }
 
-/// Makes a [`ColumnFilter`](crate::ColumnFilter) the plugin that this crate exports. Natively it only checks the type.
+/// Exports a [`ColumnFilter`](crate::ColumnFilter) as this crate's plugin. In native builds it only checks the type.
 #[macro_export]
 macro_rules! export_column_filter {
     ($filter:ty) => {
@@ -15,7 +15,7 @@ macro_rules! export_column_filter {
     };
 }
 
-/// Makes a [`Map`](crate::Map) the plugin that this crate exports. Natively it only checks the type.
+/// Exports a [`Map`](crate::Map) as this crate's plugin. In native builds it only checks the type.
 #[macro_export]
 macro_rules! export_map {
     ($map:ty) => {
@@ -24,8 +24,8 @@ macro_rules! export_map {
     };
 }
 
-/// Makes a [`Filter`](crate::Filter) and a [`Map`](crate::Map) the plugin that this crate exports. Both get the same
-/// `config` table. Natively it only checks the types.
+/// Exports a [`Filter`](crate::Filter) and a [`Map`](crate::Map) as this crate's plugin. Both get the same `config`
+/// table. In native builds it only checks the types.
 #[macro_export]
 macro_rules! export_plugin {
     ($filter:ty, $map:ty) => {

@@ -2,7 +2,7 @@ use serde::de::DeserializeOwned;
 
 use crate::quotes::{Column, Columns, QuoteColumns, QuoteView};
 
-/// What a filter says of a quote.
+/// A filter's verdict on a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The quote passes.
@@ -11,46 +11,46 @@ pub enum Verdict {
     Refuse(&'static str),
 }
 
-/// A filter that looks at one quote after the other. It may keep state: it sees its tenant's quotes in order.
+/// A filter that judges one quote at a time. It may keep state: it sees its tenant's quotes in order.
 pub trait Filter: Sized {
     /// The plugin's `config` table.
     type Config: DeserializeOwned;
-    /// Names of the reasons to refuse a quote, at most 255: letters, digits, - and _, at most 64 characters.
+    /// Names of the reasons for refusing a quote, at most 255: letters, digits, - and _, at most 64 characters.
     const REASONS: &'static [&'static str];
-    /// What [`Self::judge`] reads of a quote, beside its symbol; all else is 0 or none there. The host sends nothing else,
-    /// so fewer are faster.
+    /// The columns that [`Self::judge`] reads besides the symbol. The host sends only these, so fewer are faster; all other
+    /// fields of the quote are 0 or none.
     const COLUMNS: &'static [Column] = &Column::ALL;
 
-    /// Called once, first.
+    /// Called once, before anything else.
     ///
     /// # Errors
-    /// A sentence that names the setting and the remedy.
+    /// A sentence that names the bad setting and how to fix it.
     fn new(tenant: &str, config: Self::Config) -> Result<Self, String>;
 
     /// The verdict on the next quote.
     fn judge(&mut self, quote: &QuoteView<'_>) -> Verdict;
 }
 
-/// A filter that looks at whole columns, for speed.
+/// A filter that judges whole columns, for speed.
 pub trait ColumnFilter: Sized {
     /// The plugin's `config` table.
     type Config: DeserializeOwned;
-    /// As [`Filter::REASONS`].
+    /// See [`Filter::REASONS`].
     const REASONS: &'static [&'static str];
 
-    /// Called once, first.
+    /// Called once, before anything else.
     ///
     /// # Errors
-    /// A sentence that names the setting and the remedy.
+    /// A sentence that names the bad setting and how to fix it.
     fn new(tenant: &str, config: Self::Config) -> Result<Self, String>;
 
     /// The columns that [`Self::judge`] reads; the others are empty. Fewer are faster.
     fn columns(&self) -> Columns;
 
-    /// Takes the name of the next symbol number, counted from 0, before the first quote that has it.
+    /// Receives the name of the next symbol number, counted from 0, before the first quote with that number.
     fn learn_symbol(&mut self, name: &str);
 
-    /// One byte a quote: 0 keeps it, another number refuses it for that reason, the first is 1.
+    /// Returns one byte per quote: 0 keeps it, any other number refuses it for that reason, counted from 1.
     fn judge(&mut self, quotes: &QuoteColumns) -> Vec<u8>;
 }
 

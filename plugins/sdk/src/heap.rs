@@ -1,8 +1,8 @@
-//! The heap of a plugin: free lists by size, which is all that its short-lived lists and texts need.
+//! The heap of a plugin: free lists by size, which is all that its short-lived lists and strings need.
 //!
-//! Each call of the host brings a list for every column and takes lists back, so a plugin spends much of its time
-//! in its allocator. The one that Rust brings for WebAssembly splits and joins blocks at every step; here a block is taken
-//! from a list and put back. What is too large or too strictly aligned for that goes to Rust's own.
+//! Each call by the host passes a list per column and takes lists back, so a plugin spends much of its time in its
+//! allocator. Rust's default allocator for WebAssembly splits and joins blocks at every step; this one takes a block from
+//! a list and puts it back. Blocks that are too large or too strictly aligned go to Rust's allocator.
 
 #![allow(unsafe_code, reason = "an allocator hands out raw memory")]
 
@@ -10,12 +10,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 
-/// The smallest block, and the strictest alignment that lists serve.
+/// The smallest block, and the strictest alignment that the lists support.
 const SMALLEST: usize = 16;
-/// Blocks of 16, 32, … bytes; the largest has 64 KiB.
+/// Blocks of 16, 32, … bytes; the largest is 64 KiB.
 const CLASSES: usize = 13;
 const LARGEST: usize = SMALLEST << (CLASSES - 1);
-/// New blocks come at least so many bytes at a time.
+/// New blocks are requested at least this many bytes at a time.
 const CHUNK: usize = 4096;
 
 /// The allocator.
@@ -45,20 +45,20 @@ impl Heap {
         }
         let mut next = null_mut();
         for at in (size..bytes).step_by(size).rev() {
-            // SAFETY: `at` is within the chunk, with `size` bytes behind it that nobody else has, aligned for an address.
+            // SAFETY: `at` is within the chunk, with `size` bytes behind it that nothing else uses, aligned for an address.
             unsafe {
                 let block = chunk.add(at);
                 block.cast::<*mut u8>().write(next);
                 next = block;
             }
         }
-        // SAFETY: as for `Sync`: nobody else looks at the lists now. The list was empty, or this was not called.
+        // SAFETY: as for `Sync`: nothing else accesses the lists now. The list was empty, or this was not called.
         unsafe { (*self.free.get())[class] = next };
         chunk
     }
 }
 
-/// Which list serves this layout.
+/// The list for this layout.
 #[inline]
 fn class(layout: Layout) -> Option<usize> {
     let size = layout.size().max(SMALLEST);
@@ -66,9 +66,9 @@ fn class(layout: Layout) -> Option<usize> {
     fits.then(|| (usize::BITS - (size - 1).leading_zeros()) as usize - SMALLEST.trailing_zeros() as usize)
 }
 
-// SAFETY: a block is at least as large as asked for, aligned to 16 bytes or by Rust's allocator, and in nobody else's
-// hands: it leaves its list before it is given, and comes back only through `dealloc`, by the same class since the layout
-// is the same.
+// SAFETY: a block is at least as large as requested, aligned to 16 bytes or by Rust's allocator, and not used by anything
+// else: it leaves its list before it is returned, and comes back only through `dealloc`, to the same list since the
+// layout is the same.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -94,7 +94,7 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: the caller's promise, and `alloc` sent this layout there too.
             return unsafe { System.dealloc(block, layout) };
         };
-        // SAFETY: as for `Sync`; the block is the caller's no more, and large enough for an address.
+        // SAFETY: as for `Sync`; the caller no longer uses the block, and it is large enough for an address.
         unsafe {
             let first = &mut (*self.free.get())[class];
             block.cast::<*mut u8>().write(*first);

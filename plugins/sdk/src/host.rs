@@ -1,13 +1,13 @@
-//! What the host offers. In native tests [`crate::testing::recorded`] tells what was called.
+//! What the host offers. In native tests, [`crate::testing::recorded`] returns the calls that were made.
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For whoever looks for a fault.
+    /// For debugging.
     Debug,
-    /// Good to know.
+    /// Normal operation.
     Info,
-    /// Somebody should look.
+    /// Something that someone should look at.
     Warn,
     /// Something failed.
     Error,
@@ -19,17 +19,17 @@ use crate::wasm::host_calls as calls;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::host_calls as calls;
 
-/// Writes a line to the host's log, which drops lines over the rate that its settings allow.
+/// Writes a line to the host's log. Lines beyond the rate that the settings allow are dropped.
 pub fn log(level: Level, text: &str) {
     calls::log(level, text);
 }
 
-/// Adds to a counter of this plugin's own. Names: letters, digits, - and _, at most 64 characters; at most 64 names.
+/// Adds to one of this plugin's own counters. Names: letters, digits, - and _, at most 64 characters; at most 64 names.
 pub fn count(name: &str, delta: u64) {
     calls::count(name, delta);
 }
 
-/// Sets a gauge of this plugin's own. Names as for [`count`].
+/// Sets one of this plugin's own gauges. Names as for [`count`].
 pub fn gauge(name: &str, value: f64) {
     calls::gauge(name, value);
 }

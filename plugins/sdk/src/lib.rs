@@ -18,10 +18,10 @@
 //! export_filter!(Cheap);
 //! ```
 //!
-//! The crate is a `cdylib` (and a `rlib`, for its tests); `quotegate plugin new` makes one, `quotegate plugin build` a
-//! component of it. Natively the same code runs in `cargo test`, with [`testing`] in the place of the host.
+//! A plugin crate is a `cdylib` (and an `rlib` for its tests). `quotegate plugin new` creates one;
+//! `quotegate plugin build` makes a component of it. Under `cargo test`, [`testing`] takes the place of the host.
 //!
-//! The feature `heap`, on by default, makes a fast allocator for short-lived lists the plugin's global one.
+//! The feature `heap`, on by default, sets a global allocator that is fast for short-lived lists.
 //!
 //! Knows nothing of the host's code: only the WIT is shared.
 
@@ -55,7 +55,7 @@ pub use export::{check_column_filter, check_map};
 #[global_allocator]
 static HEAP: heap::Heap = heap::Heap::new();
 
-/// What the macros expand to; not for use.
+/// Used by the macros; not public API.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod __private {

@@ -25,7 +25,7 @@ pub enum Column {
 }
 
 impl Column {
-    /// Every column, in the order of the WIT.
+    /// All columns, in the order of the WIT.
     pub const ALL: [Self; 10] = [
         Self::BidPrice,
         Self::BidSize,
@@ -48,7 +48,7 @@ impl Columns {
     /// Every column.
     pub const ALL: Self = Self((1 << 10) - 1);
 
-    /// The same set with these columns too.
+    /// The same set plus these columns.
     #[must_use]
     pub fn with(self, columns: &[Column]) -> Self {
         Self(columns.iter().fold(self.0, |bits, &column| bits | column as u16))
@@ -66,25 +66,25 @@ impl Columns {
     }
 }
 
-/// A batch of quotes, a column a field: row i of every column is one quote. A column that the filter did not ask for is
-/// empty, all others have the same length. Where a batch ends means nothing.
+/// A batch of quotes with one column per field: row i of all columns is one quote. A column that the filter did not ask
+/// for is empty; all others have the same length. Batch boundaries mean nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuoteColumns {
-    /// What is quoted: numbers given in order by [`crate::ColumnFilter::learn_symbol`].
+    /// The symbols, as the numbers assigned in order by [`crate::ColumnFilter::learn_symbol`].
     pub symbol: Vec<u32>,
-    /// Best bid in USD; 0 where this side has no quote.
+    /// Best bid in USD; 0 if this side has no quote.
     pub bid_price: Vec<f64>,
     /// Size at the bid, in the unit of the feed.
     pub bid_size: Vec<f64>,
-    /// Best ask in USD; 0 where this side has no quote.
+    /// Best ask in USD; 0 if this side has no quote.
     pub ask_price: Vec<f64>,
     /// Size at the ask, in the unit of the feed.
     pub ask_size: Vec<f64>,
-    /// Exchange of the bid, one ASCII letter; 0: none.
+    /// Exchange of the bid, one ASCII letter; 0 if none.
     pub bid_exchange: Vec<u8>,
-    /// Exchange of the ask, one ASCII letter; 0: none.
+    /// Exchange of the ask, one ASCII letter; 0 if none.
     pub ask_exchange: Vec<u8>,
-    /// Tape, one ASCII letter; 0: none.
+    /// Tape, one ASCII letter; 0 if none.
     pub tape: Vec<u8>,
     /// Up to four letters, see [`Conditions`].
     pub conditions: Vec<u32>,
@@ -94,7 +94,7 @@ pub struct QuoteColumns {
     pub received_time: Vec<i64>,
 }
 
-/// Up to four ASCII condition letters, the first in the lowest byte; 0 fills the rest.
+/// Up to four ASCII condition letters, the first in the lowest byte; unused bytes are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conditions(pub u32);
 
@@ -115,11 +115,11 @@ impl Conditions {
 pub struct QuoteView<'a> {
     /// Its symbol, such as SPY or BTC/USD.
     pub symbol: &'a str,
-    /// Best bid in USD; 0 where this side has no quote.
+    /// Best bid in USD; 0 if this side has no quote.
     pub bid_price: f64,
     /// Size at the bid, in the unit of the feed.
     pub bid_size: f64,
-    /// Best ask in USD; 0 where this side has no quote.
+    /// Best ask in USD; 0 if this side has no quote.
     pub ask_price: f64,
     /// Size at the ask, in the unit of the feed.
     pub ask_size: f64,
@@ -138,22 +138,22 @@ pub struct QuoteView<'a> {
 }
 
 impl QuoteView<'_> {
-    /// Half way between bid and ask, where both sides have a quote.
+    /// The midpoint of bid and ask, if both sides have a quote.
     pub fn mid(&self) -> Option<f64> {
         (self.bid_price > 0.0 && self.ask_price > 0.0).then(|| f64::midpoint(self.bid_price, self.ask_price))
     }
 
-    /// Ask less bid in USD, where both sides have a quote; negative in a crossed quote.
+    /// Ask minus bid in USD, if both sides have a quote; negative for a crossed quote.
     pub fn spread(&self) -> Option<f64> {
         self.mid().map(|_| self.ask_price - self.bid_price)
     }
 
-    /// The spread in basis points of the middle price.
+    /// The spread in basis points of the midpoint.
     pub fn spread_bps(&self) -> Option<f64> {
         self.mid().map(|mid| (self.ask_price - self.bid_price) / mid * 10_000.0)
     }
 
-    /// (bid size - ask size) / (bid size + ask size): 1 is all bid, -1 all ask. None without any size.
+    /// (bid size - ask size) / (bid size + ask size): 1 is all bid, -1 all ask. `None` if both are 0.
     pub fn imbalance(&self) -> Option<f64> {
         let sum = self.bid_size + self.ask_size;
         (sum > 0.0).then(|| (self.bid_size - self.ask_size) / sum)
@@ -161,7 +161,7 @@ impl QuoteView<'_> {
 }
 
 impl QuoteColumns {
-    /// Adds one quote in every column; its symbol is given by number.
+    /// Adds one quote to every column, with its symbol as a number.
     pub fn push(&mut self, symbol: u32, quote: &QuoteView<'_>) {
         let byte = |letter: Option<char>| letter.and_then(|letter| u8::try_from(letter).ok()).unwrap_or(0);
         self.symbol.push(symbol);
@@ -177,7 +177,7 @@ impl QuoteColumns {
         self.received_time.push(quote.received_time);
     }
 
-    /// Empties every column that is not in the set, as the host does.
+    /// Clears all columns that are not in the set, as the host does.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn keep_only(&mut self, columns: Columns) {
         fn clear<T>(kept: bool, column: &mut Vec<T>) {
@@ -197,7 +197,7 @@ impl QuoteColumns {
         clear(columns.contains(Column::ReceivedTime), &mut self.received_time);
     }
 
-    /// Row `row`; a column that is empty gives 0 or none.
+    /// The quote in row `row`; empty columns give 0 or none.
     pub(crate) fn view<'a>(&self, row: usize, symbol: &'a str) -> QuoteView<'a> {
         fn at<T: Copy + Default>(column: &[T], row: usize) -> T {
             column.get(row).copied().unwrap_or_default()

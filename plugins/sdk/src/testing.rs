@@ -1,52 +1,52 @@
-//! Quotes and a host for native tests.
+//! Quotes and a fake host for native tests.
 
 use std::cell::RefCell;
 
 use crate::host::Level;
 use crate::{ColumnFilter, Conditions, Document, Filter, Map, QuoteColumns, QuoteView, Rows, Verdict};
 
-/// A quote of this symbol with no side yet: `quote("SPY").bid(1.0).ask(1.1)`.
+/// A quote of this symbol without bid or ask: `quote("SPY").bid(1.0).ask(1.1)`.
 pub fn quote(symbol: &str) -> QuoteView<'_> {
     QuoteView { symbol, ..QuoteView::default() }
 }
 
 impl QuoteView<'_> {
-    /// With this bid in USD.
+    /// Sets the bid in USD.
     #[must_use]
     pub fn bid(mut self, price: f64) -> Self {
         self.bid_price = price;
         self
     }
 
-    /// With this ask in USD.
+    /// Sets the ask in USD.
     #[must_use]
     pub fn ask(mut self, price: f64) -> Self {
         self.ask_price = price;
         self
     }
 
-    /// With these sizes at bid and ask.
+    /// Sets the sizes at bid and ask.
     #[must_use]
     pub fn sizes(mut self, bid: f64, ask: f64) -> Self {
         (self.bid_size, self.ask_size) = (bid, ask);
         self
     }
 
-    /// With these exchanges of bid and ask.
+    /// Sets the exchanges of bid and ask.
     #[must_use]
     pub fn exchanges(mut self, bid: char, ask: char) -> Self {
         (self.bid_exchange, self.ask_exchange) = (Some(bid), Some(ask));
         self
     }
 
-    /// With these condition letters.
+    /// Sets the condition letters.
     #[must_use]
     pub fn conditions(mut self, letters: &str) -> Self {
         self.conditions = Conditions::new(letters);
         self
     }
 
-    /// Made at this time, in nanoseconds since 1970 UTC.
+    /// Sets the exchange time, in nanoseconds since 1970 UTC.
     #[must_use]
     pub fn at(mut self, event_time: i64) -> Self {
         self.event_time = event_time;
@@ -54,13 +54,13 @@ impl QuoteView<'_> {
     }
 }
 
-/// The verdicts of a new filter with this config on these quotes, in order.
+/// Creates a filter with this config and returns its verdicts on these quotes, in order.
 ///
 /// # Errors
-/// What [`Filter::new`] says, or that the config does not fit.
+/// The error of [`Filter::new`], or that the config does not match its type.
 ///
 /// # Panics
-/// When a reason is not among [`Filter::REASONS`].
+/// If a reason is not in [`Filter::REASONS`].
 pub fn filter<F: Filter>(config: &str, quotes: &[QuoteView<'_>]) -> Result<Vec<Verdict>, String> {
     let codes = filter_columns::<Rows<F>>(config, quotes)?;
     let verdict = |code: u8| match code {
@@ -73,10 +73,10 @@ pub fn filter<F: Filter>(config: &str, quotes: &[QuoteView<'_>]) -> Result<Vec<V
     Ok(codes.into_iter().map(verdict).collect())
 }
 
-/// The verdict bytes of a new column filter on these quotes, in order.
+/// Creates a column filter with this config and returns its verdict bytes for these quotes, in order.
 ///
 /// # Errors
-/// As [`filter`].
+/// Same as [`filter`].
 pub fn filter_columns<F: ColumnFilter>(config: &str, quotes: &[QuoteView<'_>]) -> Result<Vec<u8>, String> {
     let mut filter = F::new("test", read(config)?)?;
     let mut names: Vec<&str> = Vec::new();
@@ -93,10 +93,10 @@ pub fn filter_columns<F: ColumnFilter>(config: &str, quotes: &[QuoteView<'_>]) -
     Ok(filter.judge(&columns))
 }
 
-/// The documents of a new map with this config for one quote.
+/// Creates a map with this config and returns its documents for one quote.
 ///
 /// # Errors
-/// What [`Map::new`] says, or that the config does not fit.
+/// The error of [`Map::new`], or that the config does not match its type.
 pub fn map<M: Map>(config: &str, quote: &QuoteView<'_>) -> Result<Vec<Document>, String> {
     Ok(M::new("test", read(config)?)?.map(quote, &[]))
 }
@@ -105,12 +105,12 @@ fn read<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, String> {
     serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {problem}."))
 }
 
-/// A call of a function of [`crate::host`].
+/// A call to a function in [`crate::host`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    /// A line for the log.
+    /// A log line.
     Log(Level, String),
-    /// A counter and what was added.
+    /// A counter and the amount added.
     Count(String, u64),
     /// A gauge and its value.
     Gauge(String, f64),
@@ -120,7 +120,7 @@ thread_local! {
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The calls of host functions on this thread since it was asked last.
+/// The calls to host functions on this thread since the last call of this function.
 pub fn recorded() -> Vec<Call> {
     CALLS.take()
 }

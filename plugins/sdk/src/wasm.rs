@@ -1,4 +1,4 @@
-//! Between the generated bindings and the traits.
+//! The code between the generated bindings and the traits.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -25,9 +25,9 @@ pub(crate) mod host_calls {
 
 /// What a component of one of the worlds does.
 pub trait Plugin: Sized {
-    /// Reads the config and starts.
+    /// Reads the config and creates the plugin.
     fn start(tenant: &str, config: &str) -> Result<Self, String>;
-    /// What the host is told.
+    /// What the plugin reports to the host.
     fn manifest(&self) -> types::Manifest;
 }
 
@@ -134,7 +134,7 @@ pub fn configure<P: Plugin + 'static>(
     Ok(manifest)
 }
 
-/// The export `filter-quotes`. The host configures first; if it did not, nothing is answered, which it notices.
+/// The export `filter-quotes`. The host calls `configure` first; otherwise this returns nothing, which the host notices.
 pub fn filter_quotes<P: HasFilter + 'static>(slot: &'static Slot<P>, quotes: types::QuoteColumns) -> Vec<u8> {
     slot.with_borrow_mut(|slot| {
         let Some(plugin) = slot else { return Vec::new() };
@@ -156,7 +156,7 @@ pub fn filter_quotes<P: HasFilter + 'static>(slot: &'static Slot<P>, quotes: typ
     })
 }
 
-/// The export `map-quotes`. As [`filter_quotes`] when it was not configured.
+/// The export `map-quotes`. Without `configure` it behaves like [`filter_quotes`].
 pub fn map_quotes<P: HasMap + 'static>(slot: &'static Slot<P>, quotes: Vec<types::Quote>) -> Vec<Vec<types::Document>> {
     slot.with_borrow_mut(|slot| {
         let Some(plugin) = slot else { return Vec::new() };

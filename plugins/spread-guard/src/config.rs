@@ -4,11 +4,11 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// A symbol is shut by a spread above this, in basis points of the middle price.
+    /// A spread above this shuts the symbol, in basis points of the midpoint.
     close_above_bps: f64,
-    /// It opens again by spreads below this,
+    /// Spreads below this open it again,
     open_below_bps: f64,
-    /// so many in a row.
+    /// once this many come in a row.
     #[serde(default = "one")]
     open_after: u32,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Limits {
 }
 
 impl Config {
-    /// Each error names the setting and the remedy.
+    /// Each error names the bad setting and how to fix it.
     pub(crate) fn check(self) -> Result<Limits, String> {
         let Self { close_above_bps, open_below_bps, open_after } = self;
         if open_below_bps <= 0.0 {

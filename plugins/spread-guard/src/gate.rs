@@ -1,16 +1,16 @@
 use crate::config::Limits;
 
-/// What is remembered of a symbol.
+/// The state of a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     /// Its quotes pass.
     Open,
-    /// They do not, and the last so many in a row were narrow.
+    /// Its quotes are refused; `narrow` counts the last narrow ones in a row.
     Shut { narrow: u32 },
 }
 
 impl Gate {
-    /// What it is after a quote with this spread, or without one.
+    /// The state after a quote with this spread, or without a spread.
     pub(crate) fn after(self, spread_bps: Option<f64>, limits: &Limits) -> Self {
         match (self, spread_bps) {
             (_, Some(spread)) if spread > limits.close_above_bps => Self::Shut { narrow: 0 },

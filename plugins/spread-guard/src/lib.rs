@@ -2,7 +2,7 @@
 //! narrow for some quotes in a row. With one limit for both, a spread that hovers around it would let every other quote
 //! through, and a UI would flicker.
 //!
-//! A worked example: it remembers something of each symbol, and reads whole columns, because it sees every quote.
+//! A complete example: it keeps state per symbol, and reads whole columns for speed, because it sees every quote.
 
 mod config;
 mod gate;
@@ -23,7 +23,7 @@ const CROSSED: u8 = 4;
 /// The plugin.
 struct SpreadGuard {
     limits: Limits,
-    /// By symbol number. A new instance begins with open gates: the host may start one at any time.
+    /// By symbol number. A new instance starts with open gates, because the host may start one at any time.
     symbols: Vec<Symbol>,
     shut: u32,
 }
@@ -41,7 +41,7 @@ impl ColumnFilter for SpreadGuard {
         Ok(Self { limits: config.check()?, symbols: Vec::new(), shut: 0 })
     }
 
-    /// The host leaves out what is not asked for, which is most of the cost of a call.
+    /// The host skips columns that are not requested, which saves most of the cost of a call.
     fn columns(&self) -> Columns {
         Columns::default().with(&[Column::BidPrice, Column::AskPrice])
     }
@@ -58,7 +58,7 @@ impl ColumnFilter for SpreadGuard {
 
 impl SpreadGuard {
     fn judge_one(&mut self, symbol: u32, bid: f64, ask: f64) -> u8 {
-        // The host names every number before it uses it.
+        // The host names every number before using it.
         let Some(symbol) = self.symbols.get_mut(symbol as usize) else { return SHUT };
         let (spread, odd) = if bid <= 0.0 || ask <= 0.0 {
             (None, ONE_SIDED)

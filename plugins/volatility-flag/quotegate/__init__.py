@@ -3,8 +3,8 @@
     from quotegate import KEEP, export, refuse, settings
 
     class SpreadGuard:
-        columns = ("bid_price", "ask_price")   # what `judge` reads; fewer are faster
-        reasons = ("spread",)                  # why it may refuse a quote
+        columns = ("bid_price", "ask_price")   # the columns `judge` reads; fewer are faster
+        reasons = ("spread",)                  # why it can refuse a quote
 
         def __init__(self, tenant, config):
             self.most = settings(config, max_spread_bps=20.0).max_spread_bps
@@ -15,9 +15,9 @@
 
     export(filter=SpreadGuard)
 
-`judge` gets the same object for every quote, with other values: copy what you keep. A map has the method `map(quote)`,
-which answers the documents to write. Where filter and map are one class there is one object, which both share. There is
-no clock, network or file; what a plugin prints becomes lines of the host's log.
+`judge` gets the same object for every quote, with new values, so copy what you want to keep. A map has a method
+`map(quote)`, which returns the documents to write. If filter and map are the same class, they share one object. There is
+no clock, network or file access. What a plugin prints goes to the host's log.
 """
 
 import json
@@ -30,8 +30,8 @@ from types import SimpleNamespace
 __all__ = ["COLUMNS", "KEEP", "Document", "Timestamp", "count", "export", "gauge", "log", "refuse", "settings"]
 
 COLUMNS = (
-    "bid_price",  # best bid in USD; 0 where this side has no quote
-    "bid_size",  # in the unit of the feed: shares since November 2025
+    "bid_price",  # best bid in USD; 0 if this side has no quote
+    "bid_size",  # in the feed's unit: shares since November 2025
     "ask_price",
     "ask_size",
     "bid_exchange",  # one letter, or None
@@ -39,30 +39,30 @@ COLUMNS = (
     "tape",  # one letter, or None
     "conditions",  # up to four letters, in order
     "event_time",  # when the exchange made the quote, in nanoseconds since 1970 UTC
-    "received_time",  # when it arrived at the host, likewise
+    "received_time",  # when it arrived at the host, also in nanoseconds
 )
-"""What a quote has beside its `symbol`."""
+"""The columns of a quote besides its `symbol`."""
 
 KEEP = None
-"""What `judge` answers of a quote that passes."""
+"""`judge` returns this for a quote that passes."""
 
 
 def refuse(reason):
-    """What `judge` answers of a quote that does not pass: a name from the filter's `reasons`."""
+    """`judge` returns this for a quote that does not pass, with a name from the filter's `reasons`."""
     return reason
 
 
 class Timestamp(namedtuple("Timestamp", ("nanoseconds",))):
-    """A point in time as a field's value: nanoseconds since 1970 UTC, of which Firestore keeps microseconds."""
+    """A point in time as a field's value: nanoseconds since 1970 UTC. Firestore stores microseconds."""
 
     __slots__ = ()
 
 
 class Document:
-    """A document to write, where it needs more than fields.
+    """A document to write, for when it needs more than fields.
 
-    `fields` maps names to values; a dot in a name is one level deeper, and so is a dict. A value is None, a bool, an int,
-    a float, a str, bytes, a `Timestamp` or an aware datetime, or a list of numbers or of texts.
+    `fields` maps names to values. Each dot in a name is one level of nesting, and so is a dict. A value is None, a bool,
+    an int, a float, a str, bytes, a `Timestamp` or an aware datetime, or a list of numbers or strings.
     """
 
     __slots__ = ("collection", "fields", "id")
@@ -70,18 +70,18 @@ class Document:
     def __init__(self, fields, *, id=None, collection=None):
         self.fields = fields
         self.id = id
-        """None: the quote's symbol."""
+        """None means the quote's symbol."""
         self.collection = collection
-        """None: the tenant's own."""
+        """None means the tenant's own collection."""
 
     def __repr__(self):
         return f"Document({self.fields!r}, id={self.id!r}, collection={self.collection!r})"
 
 
 def settings(config, **known):
-    """The plugin's `config`, checked: `settings(config, max_spread_bps=20.0, venue=str)`.
+    """Validates the plugin's `config`: `settings(config, max_spread_bps=20.0, venue=str)`.
 
-    Each name has its default, whose type it must have, or the type itself where it must be given.
+    Give each name its default, which also sets its type, or the type itself if it is required.
     """
     for name in config:
         if name not in known:
@@ -113,12 +113,12 @@ def log(level, text):
 
 
 def count(name, delta=1):
-    """Adds to a counter of this plugin's own. Names: letters, digits, - and _, at most 64 characters; at most 64 names."""
+    """Adds to one of this plugin's own counters. Names: letters, digits, - and _, at most 64 characters; at most 64 names."""
     _host.count(name, delta)
 
 
 def gauge(name, value):
-    """Sets a gauge of this plugin's own. Names as for `count`."""
+    """Sets one of this plugin's own gauges. Names as for `count`."""
     _host.gauge(name, value)
 
 
@@ -128,36 +128,36 @@ def export(*, filter=None, map=None):
     _exported = (filter, map)
 
 
-# Below: between these words and the WIT. Not for use.
+# Below: the code between this API and the WIT. Not public API.
 
 _host = _types = None
 _exported = (None, None)
 
 
 class _Views:
-    """What is computed from a quote's columns."""
+    """Values computed from a quote's columns."""
 
     __slots__ = ()
 
     @property
     def mid(self):
-        """Half way between bid and ask, or None where a side has no quote."""
+        """The midpoint of bid and ask, or None if a side has no quote."""
         return (self.bid_price + self.ask_price) / 2 if self.bid_price > 0 and self.ask_price > 0 else None
 
     @property
     def spread(self):
-        """Ask less bid in USD, negative in a crossed quote, or None where a side has no quote."""
+        """Ask minus bid in USD, negative for a crossed quote, or None if a side has no quote."""
         return self.ask_price - self.bid_price if self.bid_price > 0 and self.ask_price > 0 else None
 
     @property
     def spread_bps(self):
-        """The spread in basis points of `mid`, or None likewise."""
+        """The spread in basis points of `mid`, or None if a side has no quote."""
         bid, ask = self.bid_price, self.ask_price
         return (ask - bid) / ((bid + ask) / 2) * 10_000 if bid > 0 and ask > 0 else None
 
     @property
     def imbalance(self):
-        """1 is all bid, -1 all ask; None without any size."""
+        """1 is all bid, -1 all ask; None if both sizes are 0."""
         total = self.bid_size + self.ask_size
         return (self.bid_size - self.ask_size) / total if total > 0 else None
 
@@ -168,7 +168,7 @@ class _Views:
 
 
 class _Conditions(dict):
-    """From the packed letters, the first in the lowest byte, to the text."""
+    """Unpacks letters, the first in the lowest byte, into a string."""
 
     def __missing__(self, packed):
         text = self[packed] = packed.to_bytes(4, "little").rstrip(b"\0").decode("latin-1")
@@ -186,14 +186,14 @@ _READ = {
 
 
 class _Codes(dict):
-    """From a verdict to its byte: 0 keeps, the first reason is 1."""
+    """Converts a verdict to its byte: 0 keeps, the first reason is 1."""
 
     def __init__(self, reasons):
         super().__init__({reason: at + 1 for at, reason in enumerate(reasons)})
         self[KEEP] = 0
 
     def __missing__(self, verdict):
-        # Reported by the host as a number, and told once: a slip in a rare case must not stop the tenant's quotes.
+        # The host reports it as a number, and it is logged once: a bug in a rare case must not stop the tenant's quotes.
         log("error", f"judge answered {verdict!r}, which is neither KEEP nor one of its reasons")
         self[verdict] = 255
         return 255
@@ -308,7 +308,7 @@ def _read_value(value):
 
 
 def _told(call, *arguments):
-    """Calls, and tells the log what was raised: all that the host sees of it is that the plugin failed."""
+    """Calls, and logs what was raised: the host itself only sees that the plugin failed."""
     try:
         return call(*arguments)
     except Exception as problem:
@@ -324,7 +324,7 @@ def _told(call, *arguments):
 
 
 class _Lines:
-    """Where `print` goes."""
+    """The target of `print`."""
 
     def __init__(self, level):
         self.level, self.rest = level, ""
@@ -340,7 +340,7 @@ class _Lines:
 
 
 def _check(kind, filter_class, map_class):
-    """Whether `plugin.py` has what `plugin.toml` says, which makes the component's world."""
+    """Checks that `plugin.py` exports what `plugin.toml` says, which decides the component's world."""
     found = {(True, True): "both", (True, False): "filter", (False, True): "map", (False, False): "nothing"}
     found = found[filter_class is not None, map_class is not None]
     if found != kind:
@@ -349,7 +349,7 @@ def _check(kind, filter_class, map_class):
 
 
 def exports(kind, host, types, problem):
-    """The classes that the component exports; `problem` is what the WIT wants raised."""
+    """The classes that the component exports; `problem` is the exception that the WIT bindings expect."""
     import gc
 
     global _host, _types

@@ -1,10 +1,10 @@
-// Refuses quotes whose spread is too wide or that lack a side, and makes one document of each of the others.
+// Refuses quotes with a wide spread and one-sided quotes, and makes one document from each of the others.
 
 import { keep, refuse, settings, timestamp } from "./quotegate/quotegate.js";
 
-// The `config` table of the tenant's settings; filter and map get the same one. An error is a sentence that names the
-// setting and the remedy: the host shows it and does not start. `settings` refuses keys that are not here and values of
-// another type.
+// The `config` table of the tenant's settings; filter and map get the same one. An error should name the bad
+// setting and how to fix it; the host shows it and does not start. `settings` rejects unknown keys and values of the
+// wrong type.
 function read(config) {
   const { max_spread_bps, source } = settings(config, { max_spread_bps: 20.0, source: "alpaca" });
   if (max_spread_bps <= 0) throw new Error(`max_spread_bps = ${max_spread_bps}: This must be above 0.`);
@@ -12,11 +12,11 @@ function read(config) {
   return { maxSpreadBps: max_spread_bps, source };
 }
 
-/** The filter. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next. */
+/** The filter. It sees every quote of its tenant, in order, and can keep state from one quote to the next. */
 class Spread {
-  // What `judge` reads beside `quote.symbol`. The host sends nothing else: fewer are faster.
+  // The columns `judge` reads besides `quote.symbol`. The host sends only these; fewer are faster.
   static columns = ["bidPrice", "askPrice"];
-  // They appear in metrics and heartbeats, with the number of quotes refused for each.
+  // The reasons appear in metrics and heartbeats, with the number of quotes refused for each.
   static reasons = ["one_sided", "wide"];
 
   constructor(tenant, config) {
@@ -24,7 +24,7 @@ class Spread {
   }
 
   judge(quote) {
-    const spread = quote.spreadBps; // in basis points of the price half way between bid and ask
+    const spread = quote.spreadBps; // in basis points of the midpoint
     if (spread === null) return refuse("one_sided");
     return spread > this.maxSpreadBps ? refuse("wide") : keep;
   }
@@ -36,13 +36,13 @@ class Documents {
     this.source = read(config).source;
   }
 
-  // The fields of a document, which goes to the tenant's collection with the symbol for an id; `new Document(fields,
-  // { id, collection })` goes elsewhere. A list makes several, null leaves the quote to the tenant's next map.
-  // A number is a double; `integer(…)` or a BigInt is a whole number.
+  // Returns the fields of a document in the tenant's collection, with the symbol as its id; to choose these, return
+  // `new Document(fields, { id, collection })`. A list makes several documents; null leaves the quote to the next map.
+  // A number becomes a double; `integer(…)` or a BigInt becomes an integer.
   map(quote) {
     return {
       symbol: quote.symbol,
-      bid: quote.bidPrice || null, // 0 where the side has no quote
+      bid: quote.bidPrice || null, // 0 if the side has no quote
       ask: quote.askPrice || null,
       mid: quote.mid,
       source: this.source,

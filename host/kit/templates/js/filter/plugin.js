@@ -1,16 +1,16 @@
-// Refuses quotes whose spread is too wide, and quotes that lack a side.
+// Refuses quotes with a wide spread and one-sided quotes.
 
 import { keep, refuse, settings } from "./quotegate/quotegate.js";
 
-/** The filter. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next. */
+/** The filter. It sees every quote of its tenant, in order, and can keep state from one quote to the next. */
 class Spread {
-  // What `judge` reads beside `quote.symbol`. The host sends nothing else: fewer are faster.
+  // The columns `judge` reads besides `quote.symbol`. The host sends only these; fewer are faster.
   static columns = ["bidPrice", "askPrice"];
-  // They appear in metrics and heartbeats, with the number of quotes refused for each.
+  // The reasons appear in metrics and heartbeats, with the number of quotes refused for each.
   static reasons = ["one_sided", "wide"];
 
-  // Called once, with the `config` table of the tenant's settings. An error is a sentence that names the setting and the
-  // remedy: the host shows it and does not start. `settings` refuses keys that are not here and values of another type.
+  // Called once, with the `config` table of the tenant's settings. An error should name the bad setting and how
+  // to fix it; the host shows it and does not start. `settings` rejects unknown keys and values of the wrong type.
   constructor(tenant, config) {
     const { max_spread_bps } = settings(config, { max_spread_bps: 20.0 });
     if (max_spread_bps <= 0) throw new Error(`max_spread_bps = ${max_spread_bps}: This must be above 0.`);
@@ -18,7 +18,7 @@ class Spread {
   }
 
   judge(quote) {
-    const spread = quote.spreadBps; // in basis points of the price half way between bid and ask
+    const spread = quote.spreadBps; // in basis points of the midpoint
     if (spread === null) return refuse("one_sided");
     return spread > this.maxSpreadBps ? refuse("wide") : keep;
   }

@@ -1,12 +1,12 @@
-"""Refuses quotes whose spread is too wide or that lack a side, and makes one document of each of the others."""
+"""Refuses quotes with a wide spread and one-sided quotes, and makes one document from each of the others."""
 
 from quotegate import KEEP, Timestamp, export, refuse, settings
 
 
 def read(config):
-    """The `config` table of the tenant's settings; filter and map get the same one. A ValueError is a sentence that names
-    the setting and the remedy: the host shows it and does not start. `settings` refuses keys that are not here and values
-    of another type."""
+    """The `config` table of the tenant's settings; filter and map get the same one. A ValueError should name the
+    bad setting and how to fix it; the host shows it and does not start. `settings` rejects unknown keys and values of
+    the wrong type."""
     config = settings(config, max_spread_bps=20.0, source="alpaca")
     if config.max_spread_bps <= 0:
         raise ValueError(f"max_spread_bps = {config.max_spread_bps:g}: This must be above 0.")
@@ -16,18 +16,18 @@ def read(config):
 
 
 class Spread:
-    """The filter. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next."""
+    """The filter. It sees every quote of its tenant, in order, and can keep state from one quote to the next."""
 
-    # What `judge` reads beside `quote.symbol`. The host sends nothing else: fewer are faster.
+    # The columns `judge` reads besides `quote.symbol`. The host sends only these; fewer are faster.
     columns = ("bid_price", "ask_price")
-    # They appear in metrics and heartbeats, with the number of quotes refused for each.
+    # The reasons appear in metrics and heartbeats, with the number of quotes refused for each.
     reasons = ("one_sided", "wide")
 
     def __init__(self, tenant, config):
         self.max_spread_bps = read(config).max_spread_bps
 
     def judge(self, quote):
-        spread = quote.spread_bps  # in basis points of the price half way between bid and ask
+        spread = quote.spread_bps  # in basis points of the midpoint
         if spread is None:
             return refuse("one_sided")
         return refuse("wide") if spread > self.max_spread_bps else KEEP
@@ -40,12 +40,12 @@ class Documents:
         self.source = read(config).source
 
     def map(self, quote):
-        """The fields of a document, which goes to the tenant's collection with the symbol for an id; a
-        `Document(fields, id=…, collection=…)` goes elsewhere. A list makes several, None leaves the quote to the
-        tenant's next map. An int is a whole number, a float a double."""
+        """Returns the fields of a document in the tenant's collection, with the symbol as its id; to choose these, return
+        a `Document(fields, id=…, collection=…)`. A list makes several documents; None leaves the quote to the
+        tenant's next map. An int becomes an integer, a float a double."""
         return {
             "symbol": quote.symbol,
-            "bid": quote.bid_price or None,  # 0 where the side has no quote
+            "bid": quote.bid_price or None,  # 0 if the side has no quote
             "ask": quote.ask_price or None,
             "mid": quote.mid,
             "source": self.source,

@@ -1,16 +1,16 @@
-//! Refuses quotes whose spread is too wide or that lack a side, and makes one document of each of the others.
+//! Refuses quotes with a wide spread and one-sided quotes, and makes one document from each of the others.
 
 use quotegate_plugin_sdk::{Column, Document, Filter, Map, QuoteView, Value, Verdict, export_plugin};
 use serde::Deserialize;
 
-/// The `config` table of the tenant's settings; filter and map get the same one. Unknown keys are errors, so that a misspelt
-/// one is noticed.
+/// The `config` table of the tenant's settings; filter and map get the same one. Unknown keys are errors, so misspelled
+/// ones are noticed.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    /// The widest spread that passes, in basis points of the price half way between bid and ask.
+    /// The widest spread that passes, in basis points of the midpoint.
     max_spread_bps: f64,
-    /// What the field `source` of every document holds.
+    /// The value of the field `source` in every document.
     source: String,
 }
 
@@ -20,19 +20,19 @@ impl Default for Config {
     }
 }
 
-/// The filter. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next.
+/// The filter. It sees every quote of its tenant, in order, and can keep state from one quote to the next.
 struct Spread {
     max_spread_bps: f64,
 }
 
 impl Filter for Spread {
     type Config = Config;
-    /// They appear in metrics and heartbeats, with the number of quotes refused for each.
+    /// The reasons appear in metrics and heartbeats, with the number of quotes refused for each.
     const REASONS: &'static [&'static str] = &["one_sided", "wide"];
-    /// What `judge` reads beside the symbol. The host sends nothing else: fewer are faster.
+    /// The columns `judge` reads besides the symbol. The host sends only these; fewer are faster.
     const COLUMNS: &'static [Column] = &[Column::BidPrice, Column::AskPrice];
 
-    /// An error is a sentence that names the setting and the remedy: the host shows it and does not start.
+    /// An error should name the bad setting and how to fix it. The host shows it and does not start.
     fn new(_tenant: &str, config: Config) -> Result<Self, String> {
         let max_spread_bps = config.max_spread_bps;
         if max_spread_bps <= 0.0 {
@@ -65,10 +65,10 @@ impl Map for Documents {
         Ok(Self { source: config.source })
     }
 
-    /// No document leaves the quote to the tenant's next map; several are all written.
+    /// An empty list leaves the quote to the tenant's next map; several documents are all written.
     fn map(&mut self, quote: &QuoteView<'_>, _earlier: &[Document]) -> Vec<Document> {
         let side = |price: f64| (price > 0.0).then_some(price);
-        let document = Document::new() // in the tenant's collection, with the symbol for an id
+        let document = Document::new() // in the tenant's collection, with the symbol as its id
             .field("symbol", quote.symbol)
             .field("bid", side(quote.bid_price))
             .field("ask", side(quote.ask_price))
@@ -81,7 +81,7 @@ impl Map for Documents {
 
 export_plugin!(Spread, Documents);
 
-// Natively, with `cargo test`; the fixtures test the component itself, with `quotegate plugin test`.
+// `cargo test` runs these natively; `quotegate plugin test` runs the fixtures on the component itself.
 #[cfg(test)]
 mod tests {
     use quotegate_plugin_sdk::testing::{filter, map, quote};

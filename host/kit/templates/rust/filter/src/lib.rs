@@ -1,13 +1,13 @@
-//! Refuses quotes whose spread is too wide, and quotes that lack a side.
+//! Refuses quotes with a wide spread and one-sided quotes.
 
 use quotegate_plugin_sdk::{Column, Filter, QuoteView, Verdict, export_filter};
 use serde::Deserialize;
 
-/// The `config` table of the tenant's settings. Unknown keys are errors, so that a misspelt one is noticed.
+/// The `config` table of the tenant's settings. Unknown keys are errors, so misspelled ones are noticed.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    /// The widest spread that passes, in basis points of the price half way between bid and ask.
+    /// The widest spread that passes, in basis points of the midpoint.
     max_spread_bps: f64,
 }
 
@@ -17,19 +17,19 @@ impl Default for Config {
     }
 }
 
-/// The plugin. It sees every quote of its tenant, in order; what it remembers stays from one quote to the next.
+/// The plugin. It sees every quote of its tenant, in order, and can keep state from one quote to the next.
 struct Plugin {
     max_spread_bps: f64,
 }
 
 impl Filter for Plugin {
     type Config = Config;
-    /// They appear in metrics and heartbeats, with the number of quotes refused for each.
+    /// The reasons appear in metrics and heartbeats, with the number of quotes refused for each.
     const REASONS: &'static [&'static str] = &["one_sided", "wide"];
-    /// What `judge` reads beside the symbol. The host sends nothing else: fewer are faster.
+    /// The columns `judge` reads besides the symbol. The host sends only these; fewer are faster.
     const COLUMNS: &'static [Column] = &[Column::BidPrice, Column::AskPrice];
 
-    /// An error is a sentence that names the setting and the remedy: the host shows it and does not start.
+    /// An error should name the bad setting and how to fix it. The host shows it and does not start.
     fn new(_tenant: &str, config: Config) -> Result<Self, String> {
         let max_spread_bps = config.max_spread_bps;
         if max_spread_bps <= 0.0 {
@@ -49,7 +49,7 @@ impl Filter for Plugin {
 
 export_filter!(Plugin);
 
-// Natively, with `cargo test`; the fixtures test the component itself, with `quotegate plugin test`.
+// `cargo test` runs these natively; `quotegate plugin test` runs the fixtures on the component itself.
 #[cfg(test)]
 mod tests {
     use quotegate_plugin_sdk::testing::{filter, quote};

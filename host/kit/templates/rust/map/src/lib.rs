@@ -1,13 +1,13 @@
-//! Makes one document of each quote, with the price half way between bid and ask.
+//! Makes one document from each quote, with the midpoint of bid and ask.
 
 use quotegate_plugin_sdk::{Document, Map, QuoteView, Value, export_map};
 use serde::Deserialize;
 
-/// The `config` table of the tenant's settings. Unknown keys are errors, so that a misspelt one is noticed.
+/// The `config` table of the tenant's settings. Unknown keys are errors, so misspelled ones are noticed.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    /// What the field `source` of every document holds.
+    /// The value of the field `source` in every document.
     source: String,
 }
 
@@ -25,7 +25,7 @@ struct Plugin {
 impl Map for Plugin {
     type Config = Config;
 
-    /// An error is a sentence that names the setting and the remedy: the host shows it and does not start.
+    /// An error should name the bad setting and how to fix it. The host shows it and does not start.
     fn new(_tenant: &str, config: Config) -> Result<Self, String> {
         if config.source.is_empty() {
             return Err("source is empty. Say where the quotes come from, or leave it out.".to_owned());
@@ -33,10 +33,10 @@ impl Map for Plugin {
         Ok(Self { source: config.source })
     }
 
-    /// No document leaves the quote to the tenant's next map; several are all written.
+    /// An empty list leaves the quote to the tenant's next map; several documents are all written.
     fn map(&mut self, quote: &QuoteView<'_>, _earlier: &[Document]) -> Vec<Document> {
         let side = |price: f64| (price > 0.0).then_some(price);
-        let document = Document::new() // in the tenant's collection, with the symbol for an id
+        let document = Document::new() // in the tenant's collection, with the symbol as its id
             .field("symbol", quote.symbol)
             .field("bid", side(quote.bid_price))
             .field("ask", side(quote.ask_price))
@@ -49,7 +49,7 @@ impl Map for Plugin {
 
 export_map!(Plugin);
 
-// Natively, with `cargo test`; the fixtures test the component itself, with `quotegate plugin test`.
+// `cargo test` runs these natively; `quotegate plugin test` runs the fixtures on the component itself.
 #[cfg(test)]
 mod tests {
     use quotegate_plugin_sdk::testing::{map, quote};
