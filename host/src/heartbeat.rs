@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, TenantId, UnixNanos, Value};
 use quotegate_plugin::{PluginSnapshot, PluginState};
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, TenantId, UnixNanos, Value};
 use quotegate_sink::{Heartbeats, Round, TenantDocument};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quotegate_quote::{QuoteColumns, Symbol};
+use quotegate_market::{QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
 /// Quotes on their way from the router to one tenant.
@@ -128,7 +128,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use quotegate_quote::Quote;
+    use quotegate_market::Quote;
     use std::collections::HashMap;
 
     fn columns(rows: &[(u32, i64)]) -> QuoteColumns {

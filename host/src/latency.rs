@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 use serde::Serialize;
 
 /// Upper bounds of the buckets, in seconds. One more bucket holds what is above them.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 use serde::{Deserialize, Serialize};
 
 /// Older than this is stale.

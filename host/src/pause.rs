@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quotegate_config::Settings;
-use quotegate_quote::TenantId;
+use quotegate_document::TenantId;
 use quotegate_sink::{Control, ControlProblem, FirestoreSink};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use quotegate_config::{OnError, PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
-use quotegate_kit::plugin_limits;
+use quotegate_devkit::plugin_limits;
+use quotegate_document::TenantId;
 use quotegate_plugin::{
     Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginProblem, PluginSpec, PreparedPlugin,
     Sha256Hash, StartProblem,
 };
-use quotegate_quote::TenantId;
 
 /// Why a tenant's plugins cannot be used. Names the tenant, the plugin and the file, and says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use quotegate_config::{Settings, StandardPlugin};
+use quotegate_document::TenantId;
 use quotegate_plugin::{EngineSettings, PluginEngine, Precompiler, PreparedPlugin, Sha256Hash};
-use quotegate_quote::TenantId;
 
 use crate::plugins::{PluginTrouble, code, memory_bytes, place, standard};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quotegate_feed::{FeedStatus, Pace, QuoteReceiver, Replay};
-use quotegate_quote::{QuoteColumns, Symbol, SymbolTable};
+use quotegate_feed::{FeedStatus, Pace, Replay};
+use quotegate_market::{QuoteColumns, QuoteReceiver, Symbol, SymbolTable};
 use quotegate_recording::{Recording, RecordingProblem};
 use tokio_util::sync::CancellationToken;
 

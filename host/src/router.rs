@@ -12,8 +12,8 @@ pub use changes::{RouteChange, RouteChanges};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use quotegate_feed::{QuoteReceiver, Subscription};
-use quotegate_quote::{QuoteColumns, Symbol, SymbolId, SymbolTable, TenantId};
+use quotegate_document::TenantId;
+use quotegate_market::{QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 
 use crate::inbox::Inbox;
 

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use quotegate_document::{TenantId, UnixNanos};
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
-use quotegate_quote::{TenantId, UnixNanos};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 
 use crate::budget::Budget;

@@ -27,12 +27,12 @@ use quotegate::inbox::Inbox;
 use quotegate::pause::Brake;
 use quotegate::router::{Router, Wanted};
 use quotegate::tenant::{Links, Tenant, TenantPlan, TenantStatus};
+use quotegate_document::TenantId;
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
-use quotegate_quote::TenantId;
 use rustix::time::{ClockId, clock_gettime};
 use server::Server;
 use tokio::sync::{Notify, mpsc, watch};

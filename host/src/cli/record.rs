@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use quotegate_feed::{FeedStatus, FrameTap, Payload, QuoteReceiver};
-use quotegate_quote::{QuoteColumns, SymbolTable, UnixNanos};
+use quotegate_feed::{FeedStatus, FrameTap, Payload};
+use quotegate_market::{QuoteColumns, QuoteReceiver, SymbolTable, UnixNanos};
 use quotegate_recording::{Header, RecordedFrame, RecordingWriter};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;

@@ -9,7 +9,8 @@ use quotegate_config::{
     AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
     TenantSettings, WriteMode,
 };
-use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription, Trust};
+use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Trust};
+use quotegate_market::Subscription;
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quotegate_config::{Loaded, PluginCode, Settings, SinkSettings, TenantSettings};
+use quotegate_document::TenantId;
 use quotegate_pace::Rate;
-use quotegate_quote::TenantId;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};

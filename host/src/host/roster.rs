@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_feed::Subscription;
+use quotegate_document::TenantId;
+use quotegate_market::Subscription;
 use quotegate_plugin::{PluginChain, PluginThreads};
-use quotegate_quote::TenantId;
 use quotegate_sink::{DocumentWrite, Heartbeats};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;

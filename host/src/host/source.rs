@@ -5,10 +5,8 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source, Speed};
-use quotegate_feed::{
-    Feed, FeedSettings, FeedStatus, FrameTap, Pace, Payload, QuoteReceiver, Replay, Subscription, system_clock,
-};
-use quotegate_quote::UnixNanos;
+use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Pace, Payload, Replay, system_clock};
+use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
 use quotegate_sim::Simulator;
 use tokio::sync::{oneshot, watch};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use quotegate_feed::ConnectionState;
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 use tokio_util::sync::CancellationToken;
 
 use crate::heartbeat::Health;

@@ -1,7 +1,7 @@
 //! `/api/state`: one JSON object. Times are nanoseconds since 1970-01-01 UTC; counters count from the start.
 
 use quotegate_feed::FeedSnapshot;
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 use quotegate_sink::SinkSnapshot;
 use serde::Serialize;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fastrand::Rng;
+use quotegate_document::{Document, TenantId};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_pace::{Lane, LatestTable, Pacer, Resolution};
 use quotegate_plugin::{Mapped, PluginChain, StopTenant, Verdict};
-use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
 use tokio::sync::Notify;
 
 use super::{Audience, Judged, Role, TenantRehearsed};

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quotegate_quote::TenantId;
+use quotegate_document::TenantId;
 
 use super::Wanted;
 use crate::inbox::Inbox;

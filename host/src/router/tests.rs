@@ -1,7 +1,7 @@
 use super::*;
 use crate::inbox::Batch;
 use proptest::prelude::*;
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use tokio::sync::Notify;
 
 fn wanted(names: &[&str]) -> Wanted {

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
+use quotegate_document::{Document, DocumentKey};
+use quotegate_market::{Quote, UnixNanos};
 use quotegate_pace::Resolution;
-use quotegate_quote::{Document, DocumentKey, Quote, UnixNanos};
 use quotegate_sink::Outcome;
 
 /// The documents that are on their way to the sink, and those that failed and wait to go again.

@@ -6,8 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use quotegate_market::{Quote, Symbol};
 use quotegate_pace::LatestTable;
-use quotegate_quote::{Quote, Symbol};
 use tokio::sync::Notify;
 
 /// Where a tenant's newest quotes can be read. Written by its task alone.

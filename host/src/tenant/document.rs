@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, Quote, Symbol, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value};
+use quotegate_market::{Quote, Symbol};
 
 /// The document of a quote that no map plugin shaped: what the tenants' web UIs have always read.
 ///

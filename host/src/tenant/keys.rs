@@ -1,6 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 
-use quotegate_quote::{Document, DocumentKey, UnixNanos};
+use quotegate_document::{Document, DocumentKey, UnixNanos};
 
 /// A document on its way, with the quote that it was made of.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quotegate_document::TenantId;
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginChain;
-use quotegate_quote::TenantId;
 use quotegate_sink::DocumentWrite;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 

@@ -28,9 +28,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fastrand::Rng;
+use quotegate_document::Document;
+use quotegate_market::{Quote, Symbol, UnixNanos};
 use quotegate_pace::{Accepted, LatestTable, Resolution};
 use quotegate_plugin::PluginChain;
-use quotegate_quote::{Document, Quote, Symbol, UnixNanos};
 use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
 use tokio::sync::mpsc;
 

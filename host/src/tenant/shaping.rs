@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use quotegate_document::Document;
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{Mapped, PluginChain, PluginSnapshot, StopTenant};
-use quotegate_quote::{Document, Quote, QuoteColumns, Symbol};
 
 use super::TenantPlan;
 use super::document::default_document;

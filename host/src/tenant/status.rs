@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quotegate_market::{Symbol, UnixNanos};
 use quotegate_plugin::{PluginSnapshot, PluginState, StopTenant};
-use quotegate_quote::{Symbol, UnixNanos};
 use quotegate_sink::Outcome;
 use serde::Serialize;
 

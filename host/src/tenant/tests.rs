@@ -7,11 +7,12 @@ use crate::budget::Budget;
 use crate::inbox::Inbox;
 use crate::pause::Brake;
 use proptest::prelude::*;
+use quotegate_document::{TenantId, Value};
+use quotegate_market::{Quote, QuoteColumns};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
-use quotegate_quote::{Quote, QuoteColumns, TenantId, Value};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use quotegate_quote::TenantId;
+use quotegate_document::TenantId;
 
 use crate::catalogue::Catalogue;
 use crate::form::Refusal;

@@ -10,7 +10,7 @@ mod slow;
 mod tests;
 mod timestamp;
 
-use quotegate_quote::{QuoteColumns, SymbolTable, UnixNanos};
+use quotegate_market::{QuoteColumns, SymbolTable, UnixNanos};
 use serde::Serialize;
 
 use crate::control::Control;

@@ -5,7 +5,8 @@
 mod another;
 mod v0_1_0;
 
-use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, Value};
+use quotegate_document::{Document, Value};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_kit::{Allowance, BenchReport, Cost, Course, Setup, Target, bench};
-use quotegate_quote::{QuoteColumns, SymbolTable};
+use quotegate_devkit::{Allowance, BenchReport, Cost, Course, Setup, Target, bench};
+use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_sim::Scenario;
 use serde_json::json;

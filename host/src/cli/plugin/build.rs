@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_kit::{BuildProblem, Built, Project, Said, build};
+use quotegate_devkit::{BuildProblem, Built, Project, Said, build};
 
 use super::desk;
 use crate::cli::Failure;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use quotegate_kit::Target;
+use quotegate_devkit::Target;
 use quotegate_plugin::{EngineProblem, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
 
 use tracing_appender::non_blocking::WorkerGuard;

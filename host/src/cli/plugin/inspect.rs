@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_kit::{Inspection, Setup, inspect};
+use quotegate_devkit::{Inspection, Setup, inspect};
 
 use super::desk::{self, Paint};
 use crate::cli::Failure;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use quotegate_kit::{CreateProblem, Kind, Language, create, first_command};
+use quotegate_devkit::{CreateProblem, Kind, Language, create, first_command};
 
 use super::desk::Paint;
 use crate::cli::Failure;

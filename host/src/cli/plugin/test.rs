@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_kit::{Fixture, FixtureReport, Target, junit, try_fixture};
+use quotegate_devkit::{Fixture, FixtureReport, Target, junit, try_fixture};
 use quotegate_plugin::PreparedPlugin;
 
 use super::desk::{self, Paint};

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use quotegate_kit::{Project, Sources, Target};
+use quotegate_devkit::{Project, Sources, Target};
 
 use super::dry_run::{self, Play};
 use super::{build, desk, test};

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 
 use anyhow::Result;
+use quotegate_market::UnixNanos;
 use quotegate_plugin::Verdict;
-use quotegate_quote::UnixNanos;
 use quotegate_sink::{document_json, time_text};
 use serde_json::{Value, json};
 

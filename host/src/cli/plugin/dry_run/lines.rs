@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use quotegate_quote::{Quote, Symbol, conditions};
+use quotegate_market::{Quote, Symbol, conditions};
 use serde_json::{Value, json};
 
 use super::tally::verdict_text;
@@ -54,8 +54,8 @@ pub(super) fn quote_json(symbol: &Symbol, quote: &Quote) -> Value {
         "ask_exchange": letter(quote.ask_exchange),
         "tape": letter(quote.tape),
         "conditions": conditions::letters(quote.conditions).collect::<String>(),
-        "event_time": quotegate_kit::time_text(quote.event_time),
-        "received_time": quotegate_kit::time_text(quote.received_time),
+        "event_time": quotegate_devkit::time_text(quote.event_time),
+        "received_time": quotegate_devkit::time_text(quote.received_time),
     });
     if let Some(row) = row.as_object_mut() {
         row.retain(|_, value| !value.is_null() && *value != "");

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_kit::{Setup, Target};
+use quotegate_devkit::{Setup, Target};
+use quotegate_market::Symbol;
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::{OnError, PluginChain, PluginSpec, PreparedPlugin};
-use quotegate_quote::Symbol;
 use quotegate_recording::Recording;
 use tokio_util::sync::CancellationToken;
 

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use quotegate_kit::time_text;
+use quotegate_devkit::time_text;
+use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::Verdict;
-use quotegate_quote::{Quote, Symbol};
 use quotegate_sink::document_json;
 
 use super::{Paint, Play};

@@ -1,8 +1,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use quotegate_market::{QuoteColumns, Symbol};
 use quotegate_plugin::{PluginFailure, PluginInstance, PreparedPlugin};
-use quotegate_quote::{QuoteColumns, Symbol};
 
 use crate::fixture::{Answer, Case, Fixture, KEPT, shown};
 

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use quotegate_config::PluginSetup;
+use quotegate_document::TenantId;
 use quotegate_plugin::{Collections, PluginLimits};
-use quotegate_quote::TenantId;
 use serde_json::{Map, Value};
 
 use crate::toml::{Dates, to_json};

@@ -94,8 +94,8 @@ impl fmt::Debug for Symbol {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check_id;
     use proptest::prelude::*;
+    use quotegate_document::check_id;
 
     #[test]
     fn what_no_exchange_uses_is_refused_by_name() {

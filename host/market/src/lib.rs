@@ -1,26 +1,25 @@
-//! The words that every room shares, as types that cannot be wrong once they exist.
+//! What a market says, as types that cannot be wrong once they exist.
 //!
 //! | word | type |
 //! |---|---|
 //! | symbol | [`Symbol`], and [`SymbolId`] where a number is enough, from a [`SymbolTable`] |
-//! | tenant | [`TenantId`] |
 //! | quote | [`Quote`], one row; [`QuoteColumns`], many |
-//! | document | [`Document`]: a [`DocumentKey`] and [`Field`]s of [`Value`]s |
+//! | subscription | [`Subscription`]: the symbols that a feed is asked for |
+//! | receiver | [`QuoteReceiver`]: what takes the quotes of a feed |
 //!
-//! Knows nothing of where quotes come from, of time passing, or of where documents go.
+//! Knows nothing of where quotes come from, of time passing, of tenants, or of documents.
 
 mod columns;
-mod document;
+mod receiver;
+mod subscription;
 mod symbol;
 mod table;
-mod tenant;
 
 pub use columns::{Exchange, Quote, QuoteColumns, conditions};
-pub use document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value, check_id};
+pub use receiver::QuoteReceiver;
+pub use subscription::Subscription;
 pub use symbol::{Symbol, SymbolProblem};
 pub use table::{SymbolId, SymbolTable};
-pub use tenant::TenantId;
 
 /// Nanoseconds since 1970-01-01 00:00 UTC: the unit of every wall-clock time in this program.
-/// Firestore keeps microseconds of it.
 pub type UnixNanos = i64;

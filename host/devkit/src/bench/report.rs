@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use quotegate_document::Document;
 use quotegate_plugin::DocumentProblem;
-use quotegate_quote::Document;
 use serde::{Serialize, Serializer};
 
 /// What a plugin costs, for people to print and programs to read.

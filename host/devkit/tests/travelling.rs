@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use quotegate_kit::{Kind, Language, create};
+use quotegate_devkit::{Kind, Language, create};
 use toml_edit::{DocumentMut, Item};
 
 fn root() -> PathBuf {

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{PluginInstance, PreparedPlugin};
-use quotegate_quote::{Quote, QuoteColumns, Symbol};
 
 use super::{BenchProblem, failed};
 
