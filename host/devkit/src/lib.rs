@@ -1,7 +1,7 @@
 //! The kit room: what a plugin's author does at a desk. Makes projects, builds components in three languages, runs
 //! fixtures under the real limits, and measures.
 //!
-//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/src/cli/plugin` does.
+//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/cli/src/plugin` does.
 //!
 //! | step | where |
 //! |---|---|
@@ -35,7 +35,7 @@ pub use create::{CreateProblem, create};
 pub use fixture::{Fixture, FixtureProblem, time_text};
 pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectProblem, is_name};
-pub use setup::{Setup, SetupProblem, plugin_limits};
+pub use setup::{Setup, SetupProblem};
 pub use target::Target;
 pub use trial::{FixtureReport, junit, try_fixture};
 pub use watch::Sources;

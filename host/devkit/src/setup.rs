@@ -91,7 +91,7 @@ impl Setup {
                 problems.push(format!("collection = {collection:?}: This cannot be a collection: {reason}."));
             }
             Ok(collections) if problems.is_empty() => {
-                let (config, limits) = (setup.config, plugin_limits(&setup.limits));
+                let (config, limits) = (setup.config, (&setup.limits).into());
                 return Ok(Self { tenant, collection, collections, config, limits, keys });
             }
             Ok(_) => {}
@@ -113,22 +113,6 @@ impl Default for Setup {
             limits: PluginLimits::default(),
             keys: Map::new(),
         }
-    }
-}
-
-/// The limits of the settings as the plugin room has them.
-pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits {
-    PluginLimits {
-        time_per_call: settings.time_per_call,
-        time_to_start: settings.time_to_start,
-        memory_bytes: settings.memory_bytes,
-        host_bytes_per_call: settings.host_bytes_per_call,
-        documents_per_quote: settings.documents_per_quote,
-        document_bytes_per_quote: settings.document_bytes_per_quote,
-        log_lines_per_second: settings.log_lines_per_second,
-        share_of_time: settings.share_of_time,
-        calls_per_instance: settings.calls_per_instance,
-        ..PluginLimits::default()
     }
 }
 
