@@ -1,4 +1,4 @@
-//! New projects, out of `host/kit/templates`, which `host/kit/build.rs` puts into the program.
+//! New projects, out of `host/devkit/templates`, which `host/devkit/build.rs` puts into the program.
 //!
 //! A project is the union of these folders, each of which may be missing; no path comes twice:
 //!

@@ -77,6 +77,6 @@ fn the_lock_file_of_a_new_project_has_the_versions_of_the_workspace() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs = fs::read_to_string(&lock).unwrap();
     let remedy =
-        "host/kit/templates/rust/all/Cargo.lock is old: write there what this test has got, with {{name}} for mine";
+        "host/devkit/templates/rust/all/Cargo.lock is old: write there what this test has got, with {{name}} for mine";
     assert!(ours == theirs, "{remedy}:\n{theirs}");
 }
