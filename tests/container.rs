@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::{Finished, Running, Sim, eventually, free_port, get};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::Value;
 use tempfile::TempDir;

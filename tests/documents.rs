@@ -7,7 +7,7 @@ mod harness;
 use std::sync::LazyLock;
 
 use harness::{Running, Sim, eventually, quotegate};
-use quotegate_quote::{Quote, conditions};
+use quotegate_market::{Quote, conditions};
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 

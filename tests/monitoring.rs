@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use harness::{Running, Sim, eventually, free_port, get, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use serde_json::{Value, json};
 
 fn read(path: &str) -> String {

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use harness::{House, Running, Sim, eventually, free_port, get, guest, quotegate, request};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_sim::{Rate, SimSettings};
 use serde_json::Value;
 

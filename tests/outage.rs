@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{Running, Sim, eventually, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::json;
 

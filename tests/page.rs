@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harness::{Browser, House, Running, Screen, Sim, eventually, get, guest};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Act, FakeFirestore};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ mod harness;
 use std::sync::LazyLock;
 
 use harness::{Running, Sim, eventually, free_port, get, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 

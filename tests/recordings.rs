@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use harness::{finish, quotegate};
-use quotegate_quote::{Quote, Symbol, conditions};
+use quotegate_market::{Quote, Symbol, conditions};
 use quotegate_recording::{Payload, Recording};
 use quotegate_sim::Scenario;
 

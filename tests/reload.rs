@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use harness::{Running, Sim, eventually, free_port, get, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use harness::{Running, Sim, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harness::{Finished, House, Running, Sim, eventually, finish, free_port, guest, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_sim::Fault;
 use quotegate_test_support::{Act, FakeFirestore};
 use serde_json::Value;

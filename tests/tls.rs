@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use harness::{Running, Sim, finish, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};

@@ -7,7 +7,7 @@ mod harness;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harness::{Browser, House, Running, Screen, Sim, eventually, finish, get, guest, quotegate};
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::Value;
 

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    quotegate::cli::main()
+    quotegate_cli::main()
 }

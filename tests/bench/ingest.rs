@@ -22,17 +22,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frames::Frames;
-use quotegate::budget::Budget;
-use quotegate::inbox::Inbox;
-use quotegate::pause::Brake;
-use quotegate::router::{Router, Wanted};
-use quotegate::tenant::{Links, Tenant, TenantPlan, TenantStatus};
+use quotegate_document::TenantId;
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
 use quotegate_pace::{Backoff, Rate};
+use quotegate_pipeline::budget::Budget;
+use quotegate_pipeline::inbox::Inbox;
+use quotegate_pipeline::pause::Brake;
+use quotegate_pipeline::router::{Router, Wanted};
+use quotegate_pipeline::tenant::{Links, Tenant, TenantPlan, TenantStatus};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
-use quotegate_quote::TenantId;
 use rustix::time::{ClockId, clock_gettime};
 use server::Server;
 use tokio::sync::{Notify, mpsc, watch};

@@ -74,7 +74,7 @@ fn program() -> Command {
 fn settings(url: &str, cache: &Path, tenants: usize, wanted_by: usize) -> String {
     let mut text = format!(
         "[feed]\nsource = \"alpaca\"\nurl = {url:?}\nkey_id = \"key\"\nsecret_key = \"secret\"\n\
-         [sink]\nkind = \"dry-run\"\n[log]\nlevel = \"warn,quotegate::host=info\"\n[plugins]\ncache_folder = {:?}\n\
+         [sink]\nkind = \"dry-run\"\n[log]\nlevel = \"warn,quotegate_runtime::host=info\"\n[plugins]\ncache_folder = {:?}\n\
          [tenant_defaults]\nplugins = [{{ standard = \"quote-filter\", config = {{ max_spread_bps = 500, min_price = 1 }} }}]\n",
         cache.display().to_string(),
     );

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;

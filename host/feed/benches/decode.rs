@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use quotegate_feed::{Decoder, Payload};
-use quotegate_quote::SymbolTable;
+use quotegate_market::SymbolTable;
 use serde::Deserialize;
 
 const NOW: i64 = 1_780_000_000_000_000_000;

@@ -1,4 +1,4 @@
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 
 /// What one websocket message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

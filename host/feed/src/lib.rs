@@ -13,7 +13,7 @@
 //! | [`FeedName`] | names the feeds: address, encoding, calendar |
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
-//! | [`Decoder`] | frames to [`quotegate_quote::QuoteColumns`], JSON and MessagePack |
+//! | [`Decoder`] | frames to [`quotegate_market::QuoteColumns`], JSON and MessagePack |
 //! | [`Trust`] | whom a `wss` address is believed |
 //! | [`FeedStatus`] | state and counters, for heartbeat and operations |
 
@@ -43,12 +43,10 @@ pub use decode::{Decoder, MAX_AHEAD, Skipped};
 pub use endpoint::{FeedName, UnknownFeed};
 pub use error::{FeedError, SettingsProblem};
 pub use frame::{FrameTap, Payload, RecordedFrame};
-pub use reader::QuoteReceiver;
 pub use replay::{Pace, Replay};
 pub use run::Feed;
 pub use settings::{
     AuthBy, Calendar, Clock, Credentials, Encoding, FeedSettings, MAX_CHUNK, RetryPauses, system_clock,
 };
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
-pub use subscription::Subscription;
 pub use tls::Trust;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quotegate_quote::{QuoteColumns, SymbolTable, UnixNanos};
+use quotegate_market::{QuoteReceiver, SymbolTable, UnixNanos};
 
 use crate::control::Control;
 use crate::decode::Decoder;
@@ -12,13 +12,6 @@ use crate::status::FeedStatus;
 /// Once this many quotes wait, they are delivered though more frames are ready: a batch stays in the cache, and a
 /// flood cannot put delivery off.
 pub(crate) const BATCH_ROWS: usize = 1024;
-
-/// Takes the quotes of the feed.
-pub trait QuoteReceiver: Send {
-    /// Called on the reader's task with all quotes that were ready, so it must be quick and must not block. `symbols`
-    /// says what the symbol column means; a number keeps its meaning for the feed's life.
-    fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable);
-}
 
 pub(crate) struct FrameReader {
     decoder: Decoder,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_quote::{SymbolTable, UnixNanos};
+use quotegate_market::{QuoteReceiver, SymbolTable, UnixNanos};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::frame::RecordedFrame;
-use crate::reader::{FrameReader, QuoteReceiver};
+use crate::reader::FrameReader;
 use crate::status::{ConnectionState, FeedStatus};
 
 /// How fast a recording is played.
@@ -98,7 +98,7 @@ fn due(pace: Pace, start: Instant, recorded_start: UnixNanos, recorded: UnixNano
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quotegate_quote::QuoteColumns;
+    use quotegate_market::QuoteColumns;
 
     const SECOND: i64 = 1_000_000_000;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use quotegate_market::{QuoteReceiver, Subscription};
 use quotegate_pace::Backoff;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +14,11 @@ use crate::connection::{Connection, End};
 use crate::error::FeedError;
 use crate::frame::FrameTap;
 use crate::handshake::authenticate;
-use crate::reader::{FrameReader, QuoteReceiver};
+use crate::reader::FrameReader;
 use crate::session::Session;
 use crate::settings::{Clock, FeedSettings, RetryPauses};
 use crate::status::{ConnectionState, FeedStatus, RetryCause};
-use crate::subscription::{Subscriber, Subscription};
+use crate::subscription::Subscriber;
 
 /// The `alpaca` source and all that it touches.
 pub struct Feed {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use quotegate_market::{QuoteReceiver, Subscription};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -10,11 +11,11 @@ use tracing::{debug, info, warn};
 
 use crate::connection::{Connection, End};
 use crate::control::{Control, Verdict};
-use crate::reader::{FrameReader, QuoteReceiver};
+use crate::reader::FrameReader;
 use crate::request;
 use crate::settings::{Clock, FeedSettings};
 use crate::status::{FeedStatus, RetryCause};
-use crate::subscription::{Subscriber, Subscription};
+use crate::subscription::Subscriber;
 use crate::watchdog::{DataWatchdog, Pulse, SocketWatchdog};
 
 /// A warning names at most this many symbols.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quotegate_market::UnixNanos;
 use quotegate_pace::Backoff;
-use quotegate_quote::UnixNanos;
 use secrecy::SecretString;
 
 use crate::error::SettingsProblem;
@@ -71,7 +71,7 @@ impl Calendar {
     /// True when quotes are to be expected.
     pub fn is_open(self, now: UnixNanos) -> bool {
         match self {
-            Self::UsEquities { extended_hours } => quotegate_session::us_equities_open(now, extended_hours),
+            Self::UsEquities { extended_hours } => quotegate_market_hours::us_equities_open(now, extended_hours),
             Self::Always => true,
             Self::Never => false,
         }
@@ -155,7 +155,7 @@ pub struct FeedSettings {
     pub subscribe_chunk: usize,
     /// The largest message that is accepted, in bytes; larger ones end the connection.
     pub max_message_size: usize,
-    /// Most symbols that are told apart; see [`quotegate_quote::SymbolTable`].
+    /// Most symbols that are told apart; see [`quotegate_market::SymbolTable`].
     pub symbol_capacity: usize,
 }
 
@@ -177,7 +177,7 @@ impl FeedSettings {
             close_timeout: Duration::from_secs(1),
             subscribe_chunk: MAX_CHUNK,
             max_message_size: 64 << 20,
-            symbol_capacity: quotegate_quote::SymbolTable::DEFAULT_CAPACITY,
+            symbol_capacity: quotegate_market::SymbolTable::DEFAULT_CAPACITY,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use quotegate_quote::{QuoteColumns, UnixNanos};
+use quotegate_market::{QuoteColumns, UnixNanos};
 use serde::Serialize;
 
 use crate::decode::Skipped;
@@ -325,7 +325,7 @@ fn known(time: UnixNanos) -> Option<UnixNanos> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quotegate_quote::Quote;
+    use quotegate_market::Quote;
 
     #[test]
     fn a_frame_is_counted_with_its_own_quotes_only() {

@@ -3,22 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quotegate_quote::Symbol;
-
-/// The quotes that are wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subscription {
-    /// Those of every symbol: `*`.
-    All,
-    /// Those of these symbols; with none, the session stays connected and silent.
-    Symbols(BTreeSet<Symbol>),
-}
-
-impl Default for Subscription {
-    fn default() -> Self {
-        Self::Symbols(BTreeSet::new())
-    }
-}
+use quotegate_market::Subscription;
 
 /// How the wire names what is subscribed: symbols and `*` alike.
 type Name = Arc<str>;
@@ -173,6 +158,7 @@ impl Subscriber {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use quotegate_market::Symbol;
 
     fn symbols(names: &[&str]) -> Subscription {
         Subscription::Symbols(names.iter().map(|name| Symbol::new(name).unwrap()).collect())

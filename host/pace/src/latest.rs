@@ -3,7 +3,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 
 use crate::Backoff;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use proptest::prelude::*;
+use quotegate_market::Quote;
 use quotegate_pace::{Accepted, Backoff, Lane, LatestTable, Pacer, Rate, Resolution};
-use quotegate_quote::Quote;
 
 #[derive(Debug, Clone)]
 struct Scenario {

@@ -11,11 +11,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{
     EngineSettings, Mapped, PluginChain, PluginEngine, PluginInstance, PluginLimits, PluginSpec, Precompiler,
     Sha256Hash,
 };
-use quotegate_quote::{Quote, QuoteColumns, Symbol};
 use support::{FIELD_MAP, Parts, QUOTE_FILTER, bids, engine, guest, names, spec, tenant};
 
 const BATCHES: [u32; 5] = [1, 16, 64, 256, 1024];

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
+use quotegate_document::{Document, TenantId};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;

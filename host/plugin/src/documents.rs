@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, IdProblem, Symbol, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value};
+use quotegate_market::Symbol;
 
 use crate::bindings::RawDocument;
 use crate::limits::PluginLimits;
@@ -13,7 +14,7 @@ impl Collections {
     /// Checks the names. There is at least one.
     pub fn new(first: &str, others: &[String]) -> Result<Self, IdProblem> {
         let names: Vec<String> = std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect();
-        names.iter().try_for_each(|name| quotegate_quote::check_id(name))?;
+        names.iter().try_for_each(|name| quotegate_document::check_id(name))?;
         Ok(Self(names))
     }
 

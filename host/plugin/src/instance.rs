@@ -1,7 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
+use quotegate_document::{Document, TenantId};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};

@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use quotegate_quote::{Document, QuoteColumns, Symbol, TenantId};
+use quotegate_document::{Document, TenantId};
+use quotegate_market::{QuoteColumns, Symbol};
 
 use crate::bindings::RawDocument;
 use crate::counters::{Counters, PluginSnapshot, PluginState};

@@ -3,11 +3,12 @@
 
 mod support;
 
+use quotegate_document::Value;
+use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{
     Collections, DocumentProblem, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits,
     PreparedPlugin,
 };
-use quotegate_quote::{Quote, Symbol, Value};
 use support::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
 
 fn metered(cache: Option<&std::path::Path>) -> PluginEngine {

@@ -6,11 +6,11 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 
+use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
     PluginProblem, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
-use quotegate_quote::Quote;
 use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 /// Runs the filter once and says how it failed.

@@ -5,11 +5,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
     PluginSnapshot, PluginState, PreparedPlugin,
 };
-use quotegate_quote::Quote;
 use support::{Parts, bids, engine, guest, names, spec, start, tenant};
 
 fn chain(parts: Parts<'_>, limits: PluginLimits) -> PluginChain {

@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, PluginChain, PluginEngine, PluginSpec, PluginThreads, PreparedPlugin,
 };
-use quotegate_quote::Quote;
 use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;

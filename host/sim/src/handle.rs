@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 

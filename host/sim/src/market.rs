@@ -1,5 +1,5 @@
 use fastrand::Rng;
-use quotegate_quote::{Quote, Symbol, conditions};
+use quotegate_market::{Quote, Symbol, conditions};
 
 /// Prices that walk: the same seed gives the same quotes in the same order.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
-use quotegate_quote::Quote;
+use quotegate_market::Quote;
 
 use crate::listing::LISTINGS;
 use crate::stock::{Mood, Stock, bell_curve};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quotegate_quote::Symbol;
+use quotegate_market::Symbol;
 use serde_json::{Map, Value, json};
 
 /// Every list of an acknowledgement. The last two cannot be asked for: they come with trades.

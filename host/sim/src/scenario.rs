@@ -3,7 +3,7 @@ use std::iter::Peekable;
 use std::str::FromStr;
 
 use fastrand::Rng;
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 
 use crate::listing::LISTINGS;
 use crate::opening_bell::{BEGINS, BELL, OpeningBell};

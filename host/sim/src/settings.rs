@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quotegate_quote::{Symbol, SymbolProblem};
+use quotegate_market::{Symbol, SymbolProblem};
 
 use crate::{Fault, Scenario};
 

@@ -1,5 +1,5 @@
 use fastrand::Rng;
-use quotegate_quote::{Quote, conditions};
+use quotegate_market::{Quote, conditions};
 
 use crate::listing::{EXCHANGES, Listing, round_lot};
 

@@ -1,4 +1,4 @@
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 use tokio::time::{Duration, Instant};
 
 use crate::{Scenario, ScenarioFrame, ScenarioFrames};

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use jiff::Timestamp;
-use quotegate_quote::{Quote, Symbol, conditions};
+use quotegate_market::{Quote, Symbol, conditions};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 

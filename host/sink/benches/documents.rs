@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
 use quotegate_sink::{
     Batcher, BatcherSettings, DocumentWrite, FirestoreSettings, FirestoreSink, Outcome, Sink, SinkStatus,
     TenantDocument, WriteMode,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use quotegate_document::{DocumentKey, TenantId, Value};
 use quotegate_pace::Rate;
-use quotegate_quote::{DocumentKey, TenantId, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};

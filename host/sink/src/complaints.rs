@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use quotegate_quote::TenantId;
+use quotegate_document::TenantId;
 use tokio::time::Instant;
 use tracing::warn;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use quotegate_quote::{Document, UnixNanos, Value};
+use quotegate_document::{Document, UnixNanos, Value};
 use serde_json::{Map, json};
 use tracing::info;
 
@@ -119,7 +119,7 @@ pub fn time_text(time: UnixNanos) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quotegate_quote::{DocumentKey, Field, FieldPath, TenantId};
+    use quotegate_document::{DocumentKey, Field, FieldPath, TenantId};
 
     #[test]
     fn a_document_is_told_whole() {

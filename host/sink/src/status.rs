@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use quotegate_quote::UnixNanos;
+use quotegate_document::UnixNanos;
 use serde::Serialize;
 
 use crate::Outcome;

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use quotegate_quote::{Document, TenantId};
+use quotegate_document::{Document, TenantId};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Outcome;

@@ -7,7 +7,8 @@ mod desk;
 use std::sync::LazyLock;
 
 use desk::{Desk, LIMIT, document, firestore, settings};
-use quotegate_quote::{Symbol, Value};
+use quotegate_document::Value;
+use quotegate_market::Symbol;
 use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, Sink, TenantDocument, WriteMode};
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::json;

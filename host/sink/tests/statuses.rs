@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use desk::{Desk, LIMIT, document, firestore, settings};
-use quotegate_quote::Value;
+use quotegate_document::Value;
 use quotegate_sink::{
     BatcherSettings, FirestoreSink, Heartbeats, Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteMode,
 };

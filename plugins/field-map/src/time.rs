@@ -1,4 +1,4 @@
-use quotegate_session::Date;
+use quotegate_market_hours::Date;
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 

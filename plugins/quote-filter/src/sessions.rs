@@ -1,4 +1,4 @@
-use quotegate_session::session_at;
+use quotegate_market_hours::session_at;
 
 use crate::config::Session;
 
@@ -23,10 +23,10 @@ impl Sessions {
         let minute = event_time.div_euclid(MINUTE);
         if minute != self.minute {
             let session = match session_at(event_time) {
-                quotegate_session::Session::Closed => Session::Closed,
-                quotegate_session::Session::Pre => Session::Pre,
-                quotegate_session::Session::Regular => Session::Regular,
-                quotegate_session::Session::Post => Session::Post,
+                quotegate_market_hours::Session::Closed => Session::Closed,
+                quotegate_market_hours::Session::Pre => Session::Pre,
+                quotegate_market_hours::Session::Regular => Session::Regular,
+                quotegate_market_hours::Session::Post => Session::Post,
             };
             (self.minute, self.pass) = (minute, self.wanted.contains(&session));
         }

@@ -28,7 +28,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use quotegate_quote::{Quote, Symbol};
+use quotegate_market::{Quote, Symbol};
 use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator};
 use tokio_util::sync::CancellationToken;
 

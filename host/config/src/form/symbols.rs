@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use figment::value::Value;
-use quotegate_quote::{Symbol, SymbolProblem};
+use quotegate_market::{Symbol, SymbolProblem};
 
 use super::number::lift_number;
 use super::{Form, Refusal, Whole};

@@ -95,7 +95,7 @@ impl Form for Secret {
 
 /// The rules that texts follow.
 pub(crate) mod rule {
-    use quotegate_quote::check_id;
+    use quotegate_document::check_id;
 
     /// A legal Firestore id.
     pub(crate) fn firestore_id(text: &str) -> Result<(), String> {

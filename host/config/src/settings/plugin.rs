@@ -130,3 +130,21 @@ pub struct PluginLimits {
     /// Calls of one instance; `None`: any number.
     pub calls_per_instance: Option<u64>,
 }
+
+/// As the plugin crate has them.
+impl From<&PluginLimits> for quotegate_plugin::PluginLimits {
+    fn from(settings: &PluginLimits) -> Self {
+        Self {
+            time_per_call: settings.time_per_call,
+            time_to_start: settings.time_to_start,
+            memory_bytes: settings.memory_bytes,
+            host_bytes_per_call: settings.host_bytes_per_call,
+            documents_per_quote: settings.documents_per_quote,
+            document_bytes_per_quote: settings.document_bytes_per_quote,
+            log_lines_per_second: settings.log_lines_per_second,
+            share_of_time: settings.share_of_time,
+            calls_per_instance: settings.calls_per_instance,
+            ..Self::default()
+        }
+    }
+}

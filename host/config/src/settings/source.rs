@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use quotegate_quote::Symbol;
+use quotegate_market::Symbol;
 
 use super::credentials::MaybeCredentials;
 use super::{Credentials, FeedSettings, SinkKind, SinkSettings};

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use quotegate_quote::{Symbol, TenantId};
+use quotegate_document::TenantId;
+use quotegate_market::Symbol;
 
 use crate::form::{Flag, Number, Plugins, Span, Symbols, Text, Whole, ZeroIsOff, rule};
 use crate::key::{KeyPath, TENANT_DEFAULTS, TENANTS, key};

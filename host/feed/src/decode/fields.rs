@@ -1,6 +1,6 @@
 //! What one message said, before it is judged.
 
-use quotegate_quote::{Quote, UnixNanos};
+use quotegate_market::{Quote, UnixNanos};
 
 /// What `T` says a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

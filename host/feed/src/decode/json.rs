@@ -3,7 +3,7 @@
 //! It reads what Alpaca sends. Anything odd (an escape, a nested value, a wrong type, broken syntax) is an [`Odd`], and
 //! the caller reads that message again with serde_json (`slow.rs`), so correctness never depends on this file alone.
 
-use quotegate_quote::conditions;
+use quotegate_market::conditions;
 
 use super::fields::{Fields, Kind, letter};
 use super::key;

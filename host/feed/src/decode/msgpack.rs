@@ -1,6 +1,6 @@
 //! MessagePack: the same messages in a binary dress. <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
-use quotegate_quote::{UnixNanos, conditions};
+use quotegate_market::{UnixNanos, conditions};
 use serde_json::Value;
 
 use super::fields::{Fields, Kind, Optional, letter};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use quotegate_quote::conditions;
+use quotegate_market::conditions;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;

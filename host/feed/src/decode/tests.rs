@@ -1,7 +1,7 @@
 //! The decoder against a plain one written with `serde_json::Value`, and against garbage.
 
 use proptest::prelude::*;
-use quotegate_quote::{Quote, QuoteColumns, conditions};
+use quotegate_market::{Quote, QuoteColumns, conditions};
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -16,7 +16,7 @@ fn decoded(payload: Payload<'_>) -> Decoder {
 
 fn rows(decoder: &Decoder) -> Vec<(String, Quote)> {
     let quotes = decoder.quotes();
-    let name = |row: usize| decoder.symbols().symbol(quotegate_quote::SymbolId(quotes.symbol[row])).to_string();
+    let name = |row: usize| decoder.symbols().symbol(quotegate_market::SymbolId(quotes.symbol[row])).to_string();
     (0..quotes.len()).map(|row| (name(row), quotes.quote(row))).collect()
 }
 
@@ -60,7 +60,7 @@ fn reference(message: &Value) -> Result<(String, Quote), Skipped> {
         event_time: timestamp::rfc3339(time.as_bytes(), &mut DateCache::default()).ok_or(malformed)?,
         received_time: NOW,
     };
-    quotegate_quote::Symbol::new(symbol).map_err(|_| Skipped { refused_symbol: 1, ..Skipped::default() })?;
+    quotegate_market::Symbol::new(symbol).map_err(|_| Skipped { refused_symbol: 1, ..Skipped::default() })?;
     Ok((symbol.to_owned(), quote))
 }
 

@@ -1,6 +1,6 @@
 //! RFC 3339 to nanoseconds, by hand: once for every quote.
 
-use quotegate_quote::UnixNanos;
+use quotegate_market::UnixNanos;
 
 const SECOND: i64 = 1_000_000_000;
 const POWERS: [i64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use quotegate_feed::{
     AuthBy, Calendar, Credentials, Encoding, Feed, FeedError, FeedSettings, FeedSnapshot, FeedStatus, FrameTap,
-    QuoteReceiver, RetryPauses, Subscription, system_clock,
+    RetryPauses, system_clock,
 };
+use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 use quotegate_pace::Backoff;
-use quotegate_quote::{Quote, QuoteColumns, Symbol, SymbolId, SymbolTable};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -131,7 +131,7 @@ async fn the_wildcard_is_one_name() {
     let server = Server::start().await;
     let mut host = Host::start(settings(&server), &[]);
     let mut peer = server.welcome().await;
-    host.wanted.send(std::sync::Arc::new(quotegate_feed::Subscription::All)).unwrap();
+    host.wanted.send(std::sync::Arc::new(quotegate_market::Subscription::All)).unwrap();
     let request: Value = peer.next_json().await;
     assert_eq!(request, json!({"action": "subscribe", "quotes": ["*"]}));
     peer.acknowledge(&["*"]).await;

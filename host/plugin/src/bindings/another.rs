@@ -86,7 +86,8 @@ impl host::Host for GuestState {
 mod tests {
     use std::time::Instant;
 
-    use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
+    use quotegate_document::TenantId;
+    use quotegate_market::{Quote, QuoteColumns, Symbol};
 
     use crate::{
         Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginProblem, PluginSpec,

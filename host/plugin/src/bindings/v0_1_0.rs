@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use quotegate_quote::{Document, Field, QuoteColumns, Value, conditions};
+use quotegate_document::{Document, Field, Value};
+use quotegate_market::{QuoteColumns, conditions};
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store};
 

@@ -3,9 +3,9 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{Collections, OnError, PluginChain, PluginSpec};
 use quotegate_plugin_sdk::{ColumnFilter, Conditions, QuoteView};
-use quotegate_quote::{Quote, QuoteColumns, Symbol};
 use quotegate_quote_filter::{Config, REASONS, Rules};
 use serde_json::{Value, json};
 

@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{PluginEngine, PluginInstance, PluginLimits, PreparedPlugin};
-use quotegate_quote::{Quote, Symbol};
 use support::{FIELD_MAP, QUOTE_FILTER, engine, tenant};
 
 /// Compiled once for all cases. The engine goes with them, because it keeps the clock of the time limits.

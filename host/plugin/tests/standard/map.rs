@@ -2,10 +2,11 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, Value};
 use quotegate_field_map::FieldMap;
+use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{Collections, Mapped, OnError, PluginChain, PluginSpec};
 use quotegate_plugin_sdk::{self as sdk, Conditions, Map, QuoteView};
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, Quote, Symbol, Value};
 use serde_json::json;
 
 use crate::support::tenant;

@@ -10,11 +10,12 @@
 
 use std::time::Duration;
 
+use quotegate_document::TenantId;
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
     StartProblem,
 };
-use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
 
 /// The standard plugins, as they stand in the repository.
 pub const QUOTE_FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");

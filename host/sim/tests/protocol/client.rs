@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use quotegate_quote::Symbol;
+use quotegate_market::Symbol;
 use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator, Universe};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;

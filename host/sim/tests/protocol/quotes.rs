@@ -1,6 +1,6 @@
 //! What is delivered, and how it is written.
 
-use quotegate_quote::{Quote, conditions};
+use quotegate_market::{Quote, conditions};
 use quotegate_sim::{Rate, SimSettings};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;

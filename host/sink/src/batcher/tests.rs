@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Answer, Written};
 use proptest::prelude::*;
-use quotegate_quote::Document;
+use quotegate_document::Document;
 use std::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use proto::value::ValueType;
-use quotegate_quote::{UnixNanos, Value};
+use quotegate_document::{UnixNanos, Value};
 
 use crate::{TenantDocument, WriteMode};
 
@@ -76,7 +76,7 @@ fn timestamp(time: UnixNanos) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quotegate_quote::{Document, DocumentKey, Field, FieldPath, TenantId};
+    use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId};
 
     fn target() -> TenantDocument {
         let field = |path, value| Field { path: FieldPath::literal(path), value };

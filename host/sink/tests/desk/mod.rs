@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_quote::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
 use quotegate_sink::{
     Answer, Batcher, BatcherSettings, DocumentWrite, FirestoreSettings, FirestoreSink, Outcome, Sink, SinkSnapshot,
     SinkStatus, TenantDocument, WriteMode,

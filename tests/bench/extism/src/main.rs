@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use extism::convert::Json;
 use extism::{Manifest, Plugin, Wasm};
 use quotegate_plugin::{EngineSettings, PluginEngine, PluginInstance, PluginLimits, PreparedPlugin};
-use quotegate_quote::{Quote, QuoteColumns, Symbol, TenantId};
+use quotegate_document::TenantId;
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use serde::{Deserialize, Serialize};
 
 const FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");

@@ -1,0 +1,92 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use quotegate_config::{Settings, Sources};
+use tokio_util::sync::CancellationToken;
+
+use super::served::ServedHost;
+use super::settings::{setting, start_log};
+use super::{Failure, progress, signals};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An embedded simulator serves the real protocol on a loopback websocket. Two tenants with different symbols and limits
+are ingested: `alpha` wants three symbols, each at most twice a second, and filters its quotes; `omega` wants everything,
+at most eight writes a second, and maps their fields. Both plugins come with the host. Documents go nowhere (`--show` prints them), or to the Firestore emulator if FIRESTORE_EMULATOR_HOST is set:
+
+  FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 quotegate demo
+
+Ctrl-C ends it with a summary.")]
+pub(super) struct DemoArgs {
+    /// Print every document that would be written
+    #[arg(long)]
+    show: bool,
+    /// End by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Simulated quotes a second
+    #[arg(long, value_name = "Q/S", default_value_t = 2000)]
+    rate: u32,
+}
+
+pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+    let emulator = std::env::var("FIRESTORE_EMULATOR_HOST").ok().filter(|host| !host.is_empty());
+    let settings = settings(&args, emulator.as_deref())?;
+    let _log = start_log(&settings)?;
+    let stop = signals::stop_on_signal()?;
+
+    match &emulator {
+        Some(host) => println!("demo: two tenants, simulated quotes, documents go to the emulator at {host}"),
+        None => println!("demo: two tenants, simulated quotes, documents go nowhere (a dry run)"),
+    }
+    println!("Ctrl-C ends it with a summary.");
+    let host = ServedHost::start(&settings).await?;
+    if let Some(address) = host.address() {
+        println!("watch it at http://{address}/\n");
+    }
+    let ended = CancellationToken::new();
+    let progress =
+        tokio::spawn(progress::print(host.host.status(), Duration::from_secs(1), stop.clone(), ended.clone()));
+    let summary = host.finish(stop).await;
+    ended.cancel();
+    let _ = progress.await;
+    println!("\n{}", progress::summary(&summary?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Quotes with a wide spread or crossed prices are refused, and those that hardly moved.
+const FILTER: &str =
+    r#"[{ standard = "quote-filter", config = { max_spread_bps = 2, crossed = "refuse", min_move = 0.01 } }]"#;
+/// A small document for a small screen.
+const MAP: &str = r#"[{ standard = "field-map", config = { fields = { symbol = "symbol", mid = { from = "mid", round = 4 }, spread_bps = { from = "spread_bps", round = 2 }, "best.bid" = "bid_price", "best.ask" = "ask_price", ts = "event_time" } } }]"#;
+
+fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure> {
+    let flag = "demo";
+    let mut overrides = vec![
+        setting("feed.source", "sim", flag),
+        setting("feed.sim.symbols", 30, flag),
+        setting("feed.sim.rate", args.rate, "--rate"),
+        setting("tenants.alpha.symbols", "SPY,AAPL,MSFT", flag),
+        setting("tenants.alpha.per_symbol_min_interval_ms", 500, flag),
+        setting("tenants.omega.symbols", "*", flag),
+        setting("tenants.omega.writes_per_second", 8, flag),
+        setting("tenants.omega.burst", 8, flag),
+        setting("tenants.alpha.plugins", FILTER, flag),
+        setting("tenants.omega.plugins", MAP, flag),
+        setting("log.level", if args.show { "info" } else { "warn" }, flag),
+    ];
+    match emulator {
+        Some(host) => overrides.extend([
+            setting("sink.kind", "firestore", flag),
+            setting("sink.emulator_host", host, flag),
+            setting("sink.project_id", "quotegate-demo", flag),
+        ]),
+        None => overrides.push(setting("sink.kind", "dry-run", flag)),
+    }
+    overrides.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
+    // No environment: the demo looks the same whatever is set.
+    let sources = Sources { file: None, environment: Vec::new(), overrides };
+    let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
+    Ok(loaded.settings)
+}

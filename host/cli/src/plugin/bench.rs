@@ -1,0 +1,193 @@
+use std::fmt::Write;
+use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use quotegate_devkit::{Allowance, BenchReport, Cost, Course, Setup, Target, bench};
+use quotegate_market::{QuoteColumns, SymbolTable};
+use quotegate_recording::Recording;
+use quotegate_sim::Scenario;
+use serde_json::json;
+
+use super::desk::{self, Paint};
+use crate::Failure;
+use quotegate_runtime::recorded;
+
+/// Quotes of a recording that are used: a bench goes round, and needs no more.
+const MOST_QUOTES: usize = 65_536;
+/// The simulator's seed for the quotes that come with the program.
+const SEED: u64 = 1;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quotegate plugin bench                         the project in this folder, as it was built last
+  quotegate plugin bench my-filter.wasm --config acme.toml --quotes day.jsonl.zst
+  quotegate plugin bench my-filter --budget fuel=300,memory=2MiB --json
+
+Nanoseconds are medians of many rounds, of calls as the host makes them; they depend on the machine.
+Fuel is what the plugin executes, about one for each instruction of WebAssembly: the same component,
+setup and quotes use the same fuel to the unit, on every machine. A quote of the map is one that the
+plugin's own filter keeps, if it has one.
+
+Budgets, each the most that is allowed; times have none, since they depend on the machine:
+  fuel        a quote of the filter, on the average of calls of 64; of the map without a filter
+  map-fuel    a quote of the map, on the average of calls of 64
+  start-fuel  instantiate and configure
+  memory      the most memory that it had; bytes, or with KiB or MiB
+  size        the component; bytes, or with KiB or MiB
+
+--json prints one object. What a plugin has not is null or an empty list:
+  plugin, sha256, size_bytes, interface, memory_bytes
+  source (where the quotes are from), quotes, symbols
+  filter, map: lists of {quotes_per_call, nanoseconds_per_quote, fuel, fuel_quotes, fuel_per_quote}
+  kept {kept, of}, documents {quotes, documents, refused, problem}
+  start {nanoseconds, fuel}, compile {cold_nanoseconds, cached_nanoseconds}
+  over_budget: sentences
+
+Exit codes: 0 measured, 1 over a budget, or the plugin fails, 2 bad usage, setup or project.")]
+pub(super) struct BenchArgs {
+    /// A project's folder, or a component
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// A recording, as `quotegate record` makes it [default: the simulator's opening bell]
+    #[arg(long, value_name = "RECORDING")]
+    quotes: Option<PathBuf>,
+    /// A TOML file with tenant, collection, collections, config and limits [default: what plugin.toml says]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Fail when it costs more: fuel, map-fuel, start-fuel, memory, size
+    #[arg(long, value_name = "NAME=MOST,…", value_delimiter = ',')]
+    budget: Vec<Allowance>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
+    let target = desk::find(&args.path)?;
+    let setup = match &args.config {
+        Some(path) => Setup::open(path).map_err(|problem| Failure::Usage(problem.into()))?,
+        None => target.setup(),
+    };
+    let _log = desk::start_log()?;
+    let (source, course) = match &args.quotes {
+        Some(path) => (path.display().to_string(), read(path).await?),
+        None => (format!("the scenario {}, seed {SEED}", Scenario::OpeningBell), told(Scenario::OpeningBell)),
+    };
+    let report = measure(&target, setup, course).await?;
+    let over = over_budget(&args.budget, &report)?;
+    if args.json {
+        println!("{}", as_json(&report, &source, &over)?);
+    } else {
+        print!("{}", as_text(&report, &source, Paint::new()));
+    }
+    over.iter().for_each(|sentence| eprintln!("quotegate: {sentence}"));
+    Ok(if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn read(path: &Path) -> Result<Course, Failure> {
+    let recording = Recording::open(path).map_err(|problem| Failure::Usage(problem.into()))?;
+    let recorded = recorded::quotes(recording, MOST_QUOTES).await.map_err(anyhow::Error::from)?;
+    Ok(Course::new(recorded.quotes, recorded.names))
+}
+
+fn told(scenario: Scenario) -> Course {
+    let (mut quotes, mut table) = (QuoteColumns::default(), SymbolTable::default());
+    for (symbol, quote) in scenario.frames(SEED).flat_map(|frame| frame.quotes) {
+        if let Some(id) = table.intern(symbol.as_str().as_bytes()) {
+            quotes.push(id.0, &quote);
+        }
+    }
+    Course::new(quotes, table.symbols().to_vec())
+}
+
+/// On a thread that may block.
+async fn measure(target: &Target, setup: Setup, course: Course) -> Result<BenchReport, Failure> {
+    let file = target.component.display().to_string();
+    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let metered = desk::engine(setup.limits.memory_bytes)?;
+    let name = target.name.clone();
+    let measured = tokio::task::spawn_blocking(move || {
+        let mut step = |what: &str| {
+            if stderr().is_terminal() {
+                eprintln!("{what}");
+            }
+        };
+        bench(&metered, &name, &bytes, &setup, &course, &mut step)
+    });
+    let measured = measured.await.context("the thread that measured has panicked")?;
+    measured.map_err(|problem| Failure::Running(anyhow!("{file}: {problem}")))
+}
+
+fn over_budget(budget: &[Allowance], report: &BenchReport) -> Result<Vec<String>, Failure> {
+    let checked = budget.iter().map(|allowance| allowance.check(report)).collect::<Result<Vec<_>, _>>();
+    let checked = checked.map_err(|problem| Failure::Usage(anyhow!("quotegate: --budget: {problem}")))?;
+    Ok(checked.into_iter().flatten().collect())
+}
+
+fn as_json(report: &BenchReport, source: &str, over: &[String]) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(report)?;
+    if let Some(keys) = value.as_object_mut() {
+        keys.insert("source".to_owned(), json!(source));
+        keys.insert("over_budget".to_owned(), json!(over));
+    }
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
+    let mut text = String::new();
+    let head = format!("{}  {}  quotegate:plugin@{}", report.plugin, bytes(report.size_bytes), report.interface);
+    let _ = writeln!(text, "{}", paint.bold(&head));
+    let _ = writeln!(text, "sha256 {}", report.sha256);
+    let _ = writeln!(text, "measured with {} quotes of {} symbols: {source}\n", report.quotes, report.symbols);
+    if cfg!(debug_assertions) {
+        let _ = writeln!(
+            text,
+            "This quotegate was built without optimisation: its part of the times is many times too long.\n"
+        );
+    }
+    let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "quotes a call", "nanoseconds a quote", "fuel a quote");
+    rows(&mut text, "filter", &report.filter);
+    rows(&mut text, "map", &report.map);
+    let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "", "nanoseconds", "fuel");
+    let _ = writeln!(text, "{:<12}{:>16}{:>20.0}{:>18}", "start", "", report.start.nanoseconds, report.start.fuel);
+    let milliseconds = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    let cached =
+        report.compile.cached.map_or_else(String::new, |time| format!("; {} once it is kept", milliseconds(time)));
+    let _ = writeln!(text, "\ncompile     {}{cached}", milliseconds(report.compile.cold));
+    let _ = writeln!(text, "memory      {} at most", bytes(report.memory_bytes));
+    if let Some(kept) = &report.kept {
+        let _ = writeln!(text, "filter      kept {} of {} quotes", kept.kept, kept.of);
+        if kept.kept == 0 {
+            let _ = writeln!(text, "            so it was measured only with quotes that it refuses");
+        }
+    }
+    if let Some(made) = &report.documents {
+        let _ = writeln!(text, "map         made {} documents of {} quotes", made.documents, made.quotes);
+        if let Some(problem) = &made.problem {
+            let _ = writeln!(text, "            the host refuses those of {} quotes: {problem}", made.refused);
+        }
+    }
+    text
+}
+
+fn rows(text: &mut String, part: &str, costs: &[Cost]) {
+    for (at, cost) in costs.iter().enumerate() {
+        let part = if at == 0 { part } else { "" };
+        let Cost { quotes_per_call, nanoseconds_per_quote, fuel_per_quote, .. } = cost;
+        let _ = writeln!(text, "{part:<12}{quotes_per_call:>16}{nanoseconds_per_quote:>20.1}{fuel_per_quote:>18.2}");
+    }
+    if !costs.is_empty() {
+        text.push('\n');
+    }
+}
+
+/// As people read it, and to the byte.
+fn bytes(bytes: usize) -> String {
+    let kib = bytes as f64 / 1024.0;
+    let rounded = if kib < 1024.0 { format!("{kib:.1} KiB") } else { format!("{:.1} MiB", kib / 1024.0) };
+    format!("{rounded} ({bytes} bytes)")
+}

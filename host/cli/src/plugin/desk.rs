@@ -1,0 +1,105 @@
+//! What the verbs of an author share: where the component is, the engine that meters fuel, colours.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use quotegate_devkit::Target;
+use quotegate_plugin::{EngineProblem, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
+
+use tracing_appender::non_blocking::WorkerGuard;
+
+use crate::Failure;
+use quotegate_runtime::log::{self, LogFormat};
+use quotegate_runtime::plugins::user_cache_folder;
+
+/// A component that is smaller compiles before anyone wonders.
+const WORTH_A_LINE: usize = 1 << 20;
+
+/// The component at `path`, or of the project there.
+pub(super) fn find(path: &Path) -> Result<Target, Failure> {
+    let target = Target::find(path).map_err(|problem| Failure::Usage(problem.into()))?;
+    if target.component.is_file() {
+        return Ok(target);
+    }
+    let file = target.component.display();
+    Err(Failure::Usage(match &target.project {
+        Some(project) => {
+            anyhow!("{file} is not there. Run `quotegate plugin build {}` first.", project.folder.display())
+        }
+        None => anyhow!("{file} is not there. Name a component, or the folder of a plugin's project."),
+    }))
+}
+
+/// An engine that meters fuel, with room for one plugin's memory of this size.
+pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
+    let settings = EngineSettings {
+        instances: 8,
+        memory_bytes: memory_bytes.max(EngineSettings::default().memory_bytes),
+        cache: user_cache_folder(),
+        metering: true,
+        ..EngineSettings::default()
+    };
+    match PluginEngine::new(&settings) {
+        Err(EngineProblem::Cache { folder, reason }) => {
+            let folder = folder.display();
+            eprintln!("compiled plugins are not kept, since {folder} cannot be used: {reason}");
+            PluginEngine::new(&EngineSettings { cache: None, ..settings })
+        }
+        other => other,
+    }
+    .map_err(|problem| Failure::Running(problem.into()))
+}
+
+/// Checks and compiles a component, on a thread that may block.
+pub(super) async fn prepare(engine: &PluginEngine, target: &Target) -> Result<PreparedPlugin, Failure> {
+    let (file, name) = (target.component.display(), &target.name);
+    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
+        eprintln!("compiling {file} ({} MiB); once, the result is kept", bytes.len() >> 20);
+    }
+    let prepared = PreparedPlugin::load(engine, name, bytes, None).await;
+    prepared.map_err(|problem| Failure::Running(anyhow!("{file} is not accepted. {problem}")))
+}
+
+/// Shows what plugins log, and nothing else but warnings.
+pub(super) fn start_log() -> Result<WorkerGuard, Failure> {
+    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::link=error")
+        .map_err(Failure::Usage)
+}
+
+/// Words in colour, where a person reads them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    /// On standard output.
+    pub(super) fn new() -> Self {
+        Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+    }
+
+    pub(super) fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    pub(super) fn bad(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    /// Lines of a difference: those that begin with - are what was expected, those with + what came.
+    pub(super) fn difference(self, line: &str) -> String {
+        match line.as_bytes().first() {
+            Some(b'-') => self.bad(line),
+            Some(b'+') => self.good(line),
+            _ => line.to_owned(),
+        }
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

@@ -1,0 +1,186 @@
+mod against;
+mod lines;
+mod tally;
+
+use std::io::{BufWriter, ErrorKind, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use quotegate_devkit::{Setup, Target};
+use quotegate_market::Symbol;
+use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::{OnError, PluginChain, PluginSpec, PreparedPlugin};
+use quotegate_recording::Recording;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{self, Paint};
+use crate::{Failure, signals};
+use against::{Against, Before};
+use lines::Lines;
+use quotegate_pipeline::rehearsal::{Audience, Rehearsed, Role};
+use quotegate_pipeline::router::Wanted;
+use quotegate_runtime::rehearsal::rehearse;
+use tally::Tally;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quotegate plugin run . --quotes monday.jsonl.zst
+  quotegate plugin run my-filter.wasm --quotes monday.jsonl.zst --config acme.toml --symbols SPY,QQQ
+  quotegate plugin run . --quotes monday.jsonl.zst --json | jq -c 'select(.verdict)'
+  quotegate plugin run . --quotes monday.jsonl.zst --against my-filter-1.2.wasm
+
+The quotes are those of `quotegate record`. They go through the plugin and then through a tenant's own latest table and
+map, in the recording's own time: a symbol is written at most once an interval, as its newest kept quote. Without a map
+the document is the one that the host makes. The same files come to the same output, byte for byte.
+
+Exit codes: 0 done (differences with --against are no failure), 1 the plugin failed or a document was refused, 2 bad
+usage or setup.")]
+pub(super) struct RunArgs {
+    /// A component, or a project's folder
+    path: PathBuf,
+    /// A recording of `quotegate record`
+    #[arg(long, value_name = "FILE")]
+    quotes: PathBuf,
+    /// TOML with tenant, collection, collections, config, limits; else those of the project's plugin.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Another version of the plugin: shows only where the two differ
+    #[arg(long, value_name = "WASM")]
+    against: Option<PathBuf>,
+    /// Only these symbols
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    symbols: Vec<String>,
+    /// The least time between two writes of a symbol; 0: every kept quote is written
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    interval_ms: u64,
+    /// How many of the documents to show
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    show: usize,
+    /// Print JSON lines: every quote with its verdict, every document, and a summary at the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the plugin is played with.
+pub(super) struct Play {
+    pub(super) setup: Setup,
+    pub(super) quotes: PathBuf,
+    wanted: Wanted,
+    pub(super) interval: Duration,
+}
+
+impl Play {
+    /// For a project as it is.
+    pub(super) fn of(target: &Target, quotes: &Path) -> Self {
+        let interval = Duration::from_millis(1000);
+        Self { setup: target.setup(), quotes: quotes.to_owned(), wanted: Wanted::All, interval }
+    }
+
+    /// Plays the recording before this audience.
+    async fn play(
+        &self,
+        plugin: &PreparedPlugin,
+        audience: &mut (dyn Audience + Send),
+        stop: CancellationToken,
+    ) -> Result<Rehearsed, Failure> {
+        let Setup { tenant, collection, collections, config, limits, .. } = self.setup.clone();
+        let spec =
+            PluginSpec { plugin: plugin.clone(), config, limits, on_error: OnError::Drop, chain: false, collections };
+        let chain = PluginChain::start(tenant.clone(), vec![spec]).map_err(|problem| Failure::Usage(problem.into()))?;
+        let second = Duration::from_secs(1);
+        let role = Role {
+            tenant,
+            collection: collection.into(),
+            wanted: self.wanted.clone(),
+            interval: self.interval,
+            retry: Backoff::new(second, second).context("a second is a pause")?,
+            rate: None,
+            chain: Some(chain),
+        };
+        // One tenant alone, and no bill: only the interval holds it back.
+        let limit = Rate::new(1e6, 1_000_000).context("a million is a rate")?;
+        let recording = Recording::open(&self.quotes).map_err(|problem| Failure::Usage(problem.into()))?;
+        Ok(rehearse(vec![role], limit, recording, audience, stop).await?)
+    }
+}
+
+pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let target = desk::find(&args.path)?;
+    let _log = desk::start_log()?;
+    let mut play = Play::of(&target, &args.quotes);
+    if let Some(file) = &args.config {
+        play.setup = Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?;
+    }
+    play.interval = Duration::from_millis(args.interval_ms);
+    if !args.symbols.is_empty() {
+        play.wanted = Wanted::Symbols(args.symbols.iter().map(|name| symbol(name)).collect::<Result<_, _>>()?);
+    }
+    let engine = desk::engine(play.setup.limits.memory_bytes)?;
+    let plugin = desk::prepare(&engine, &target).await?;
+    let outcome = match &args.against {
+        Some(path) => {
+            let old = desk::prepare(&engine, &desk::find(path)?).await?;
+            differences(&play, &old, &plugin, args.json).await
+        }
+        None if args.json => json_lines(&play, &plugin).await,
+        None => table(&play, &target, &plugin, args.show).await,
+    };
+    match outcome {
+        // Who reads has had enough, as `head` has.
+        Err(Failure::Running(error)) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        other => other,
+    }
+}
+
+fn symbol(name: &str) -> Result<Symbol, Failure> {
+    Symbol::new(name.trim()).map_err(|reason| Failure::Usage(anyhow!("--symbols {name:?}: {reason}")))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
+}
+
+/// Plays and prints a summary for people.
+pub(super) async fn table(
+    play: &Play,
+    target: &Target,
+    plugin: &PreparedPlugin,
+    show: usize,
+) -> Result<ExitCode, Failure> {
+    let mut tally = Tally::new(show);
+    let rehearsed = play.play(plugin, &mut tally, signals::stop_on_signal()?).await?;
+    let title = format!("{} on {}", target.component.display(), play.quotes.display());
+    let text = tally.table(&title, play, &rehearsed, Paint::new());
+    stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?;
+    Ok(verdict(&rehearsed))
+}
+
+async fn json_lines(play: &Play, plugin: &PreparedPlugin) -> Result<ExitCode, Failure> {
+    let mut lines = Lines::new(BufWriter::new(stdout()));
+    let rehearsed = play.play(plugin, &mut lines, signals::stop_on_signal()?).await?;
+    lines.end(&rehearsed)?;
+    Ok(verdict(&rehearsed))
+}
+
+async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, json: bool) -> Result<ExitCode, Failure> {
+    let stop = signals::stop_on_signal()?;
+    let mut before = Before::default();
+    let was = play.play(old, &mut before, stop.clone()).await?;
+    let paint = Paint::new();
+    let mut against = Against::new(before, BufWriter::new(stdout()), json, paint);
+    let is = play.play(new, &mut against, stop).await?;
+    against.end(&was, &is)?;
+    Ok(verdict(&is))
+}
+
+/// A plugin that fails in a dry run would fail in earnest.
+fn verdict(rehearsed: &Rehearsed) -> ExitCode {
+    let failed = rehearsed.plugins().any(|plugin| !plugin.failures.is_empty() || plugin.documents_refused > 0);
+    if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}

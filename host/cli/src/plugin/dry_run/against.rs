@@ -1,0 +1,152 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+
+use anyhow::Result;
+use quotegate_market::UnixNanos;
+use quotegate_plugin::Verdict;
+use quotegate_sink::{document_json, time_text};
+use serde_json::{Value, json};
+
+use super::Paint;
+use super::lines::{quote_json, summary};
+use super::tally::{quote_text, verdict_text};
+use quotegate_pipeline::rehearsal::{Audience, Judged, Rehearsed, WouldWrite};
+
+/// What the other version did, kept until this one has done the same or not.
+#[derive(Default)]
+pub(super) struct Before {
+    /// One a quote, as a number into `words`.
+    verdicts: VecDeque<u16>,
+    words: Vec<String>,
+    writes: Writes,
+}
+
+/// Documents by when and where they would be written.
+type Writes = BTreeMap<(UnixNanos, String), Value>;
+
+impl Before {
+    fn number(&mut self, verdict: &Verdict<'_>) -> u16 {
+        let text = verdict_text(verdict);
+        let known = self.words.iter().position(|word| *word == text).unwrap_or_else(|| {
+            self.words.push(text);
+            self.words.len() - 1
+        });
+        // There are 255 reasons at most.
+        u16::try_from(known).unwrap_or(u16::MAX)
+    }
+}
+
+impl Audience for Before {
+    fn wants_verdicts(&self) -> bool {
+        true
+    }
+
+    fn judged(&mut self, judged: &Judged<'_>) -> Result<()> {
+        let number = self.number(&judged.verdict);
+        self.verdicts.push_back(number);
+        Ok(())
+    }
+
+    fn would_write(&mut self, write: &WouldWrite<'_>) -> Result<()> {
+        self.writes.insert((write.at, write.path()), document_json(write.document));
+        Ok(())
+    }
+}
+
+/// Shows where this version differs from the one before.
+pub(super) struct Against<W> {
+    before: Before,
+    out: W,
+    json: bool,
+    paint: Paint,
+    quotes: u64,
+    verdicts: u64,
+    documents: u64,
+}
+
+impl<W: Write> Against<W> {
+    pub(super) fn new(before: Before, out: W, json: bool, paint: Paint) -> Self {
+        Self { before, out, json, paint, quotes: 0, verdicts: 0, documents: 0 }
+    }
+
+    /// Documents that only the other version wrote, and the sums.
+    pub(super) fn end(mut self, was: &Rehearsed, is: &Rehearsed) -> Result<()> {
+        self.only_before(None)?;
+        if self.json {
+            let differ = json!({ "verdicts": self.verdicts, "documents": self.documents });
+            writeln!(self.out, "{}", json!({ "differ": differ, "old": summary(was), "new": summary(is) }))?;
+        } else {
+            writeln!(
+                self.out,
+                "{} of {} quotes are judged otherwise, {} documents differ. -: the old version, +: the new one.",
+                self.verdicts, self.quotes, self.documents
+            )?;
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Documents before this moment that the other version wrote and this one did not.
+    fn only_before(&mut self, at: Option<UnixNanos>) -> Result<()> {
+        while let Some(first) = self.before.writes.first_entry()
+            && at.is_none_or(|at| first.key().0 < at)
+        {
+            let ((at, path), fields) = first.remove_entry();
+            self.document(at, &path, Some(&fields), None)?;
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, at: UnixNanos, path: &str, old: Option<&Value>, new: Option<&Value>) -> Result<()> {
+        self.documents += 1;
+        let at = time_text(at);
+        if self.json {
+            writeln!(self.out, "{}", json!({ "would_write": path, "at": at, "old": old, "new": new }))?;
+            return Ok(());
+        }
+        writeln!(self.out, "{path} at {at}")?;
+        for (mark, side, other) in [('-', old, new), ('+', new, old)] {
+            for (name, value) in side.and_then(Value::as_object).into_iter().flatten() {
+                if other.and_then(|other| other.get(name)) != Some(value) {
+                    writeln!(self.out, "{}", self.paint.difference(&format!("{mark} {name} = {value}")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Audience for Against<W> {
+    fn wants_verdicts(&self) -> bool {
+        true
+    }
+
+    fn judged(&mut self, judged: &Judged<'_>) -> Result<()> {
+        self.quotes += 1;
+        let now = verdict_text(&judged.verdict);
+        let old = self.before.verdicts.pop_front().and_then(|number| self.before.words.get(usize::from(number)));
+        let old = old.map_or("", String::as_str);
+        if old == now {
+            return Ok(());
+        }
+        self.verdicts += 1;
+        if self.json {
+            let quote = quote_json(judged.symbol, judged.quote);
+            writeln!(self.out, "{}", json!({ "quote": quote, "old": old, "new": now }))?;
+        } else {
+            writeln!(self.out, "quote {}: {}", self.quotes, quote_text(judged.symbol, judged.quote))?;
+            writeln!(self.out, "{}", self.paint.difference(&format!("- {old}")))?;
+            writeln!(self.out, "{}", self.paint.difference(&format!("+ {now}")))?;
+        }
+        Ok(())
+    }
+
+    fn would_write(&mut self, write: &WouldWrite<'_>) -> Result<()> {
+        self.only_before(Some(write.at))?;
+        let (path, new) = (write.path(), document_json(write.document));
+        let old = self.before.writes.remove(&(write.at, path.clone()));
+        if old.as_ref() != Some(&new) {
+            self.document(write.at, &path, old.as_ref(), Some(&new))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use quotegate_devkit::{Inspection, Setup, inspect};
+
+use super::desk::{self, Paint};
+use crate::Failure;
+use crate::estimate::grouped;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quotegate plugin inspect my-filter.wasm
+  quotegate plugin inspect my-filter.wasm --config acme.toml --json
+
+Exit codes: 0 this host accepts it, 1 it does not, 2 bad usage or setup.")]
+pub(super) struct InspectArgs {
+    /// A component, or a project's folder
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// TOML with tenant, collection, collections, config, limits; else those of the project's plugin.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
+    let target = desk::find(&args.path)?;
+    let setup = match &args.config {
+        Some(file) => Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?,
+        None => target.setup(),
+    };
+    let file = target.component.display().to_string();
+    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let engine = desk::engine(setup.limits.memory_bytes)?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, &setup)).await;
+    let found = inspected.map_err(|_| Failure::Running(anyhow!("the thread that looked at {file} has panicked")))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&found).map_err(anyhow::Error::from)?);
+    } else {
+        print!("{}", text(&file, &found, Paint::new()));
+    }
+    Ok(if found.refused.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn text(file: &str, found: &Inspection, paint: Paint) -> String {
+    let mut text = format!("{}\n", paint.bold(file));
+    // Writing to a string cannot fail.
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    row("size", &format!("{} bytes", grouped(found.bytes as u64)));
+    row("sha256", &found.sha256);
+    for (field, what) in &found.made_by {
+        row(field, what);
+    }
+    row("imports", &listed(&found.imports));
+    row("exports", &listed(&found.exports));
+    if let Some(plugin) = &found.plugin {
+        row("WIT", &format!("quotegate:plugin@{}", plugin.interface));
+        match &plugin.started {
+            Ok(started) => {
+                if plugin.filters {
+                    row("columns", &listed(&started.columns));
+                    row("reasons", &listed(&started.reasons));
+                }
+                row("memory", &format!("{} bytes once started", grouped(started.memory_bytes as u64)));
+            }
+            Err(failure) => row("start", &paint.bad(&format!("with this setup {failure}"))),
+        }
+        let does = match (plugin.filters, plugin.maps) {
+            (true, true) => "filters and maps",
+            (true, false) => "filters",
+            _ => "maps",
+        };
+        row("accepted", &paint.good(&format!("yes: it {does}")));
+    }
+    if let Some(problem) = &found.refused {
+        row("accepted", &paint.bad(&format!("no. {problem}")));
+    }
+    text
+}
+
+fn listed(names: &[impl AsRef<str>]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,94 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use quotegate_devkit::{Project, Sources, Target};
+
+use super::dry_run::{self, Play};
+use super::{build, desk, test};
+use crate::{Failure, signals};
+
+/// Nobody notices that, and looking at some dozen files costs less than a millisecond.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Documents of the dry run that are shown.
+const SHOWN: usize = 3;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quotegate plugin watch                                 the project in this folder
+  quotegate plugin watch my-filter --quotes monday.jsonl.zst   with a dry run on recorded quotes
+
+What fails is told, and the next save tries again. Ctrl-C ends it.")]
+pub(super) struct WatchArgs {
+    /// The project's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// A recording of `quotegate record`, for a dry run after each build
+    #[arg(long, value_name = "FILE")]
+    quotes: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: WatchArgs) -> Result<ExitCode, Failure> {
+    let project = Project::open(&args.folder).map_err(|problem| Failure::Usage(problem.into()))?;
+    let stop = signals::stop_on_signal()?;
+    let _log = desk::start_log()?;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = watch(project, args.quotes.as_deref()) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn watch(mut project: Project, quotes: Option<&Path>) {
+    loop {
+        // Before the build: what is saved while it runs counts.
+        let seen = Sources::of(&project);
+        if let Err(Failure::Running(error) | Failure::Usage(error)) = everything(&project, quotes).await {
+            eprintln!("{error:#}");
+        }
+        println!("watching {} files; Ctrl-C ends it", seen.count());
+        project = next_save(project, seen).await;
+    }
+}
+
+/// Once what it builds on has changed, and is the same at two looks: editors save in steps, and people many files at once.
+async fn next_save(project: Project, mut seen: Sources) -> Project {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let mut now = Sources::of(&project);
+        let Some(first) = now.changed_since(&seen).first().map(|path| path.to_path_buf()) else { continue };
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let later = Sources::of(&project);
+            if later == now {
+                break;
+            }
+            now = later;
+        }
+        let more = match now.changed_since(&seen).len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        println!("\nchanged: {}{more}", first.strip_prefix(".").unwrap_or(&first).display());
+        match Project::open(&project.folder) {
+            Ok(anew) => return anew,
+            Err(problem) => eprintln!("{problem}"),
+        }
+        seen = now;
+    }
+}
+
+async fn everything(project: &Project, quotes: Option<&Path>) -> Result<(), Failure> {
+    build::print(&build::component(project).await?);
+    let target = Target { component: project.component(), name: project.name.clone(), project: Some(project.clone()) };
+    test::print(&test::reports(&target, &target.fixtures(), false).await?, false);
+    if let Some(quotes) = quotes {
+        let play = Play::of(&target, quotes);
+        let plugin = desk::prepare(&desk::engine(play.setup.limits.memory_bytes)?, &target).await?;
+        dry_run::table(&play, &target, &plugin, SHOWN).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use quotegate_feed::{FeedStatus, FrameTap, Payload};
+use quotegate_market::{QuoteColumns, QuoteReceiver, SymbolTable, UnixNanos};
+use quotegate_recording::{Header, RecordedFrame, RecordingWriter};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::settings::{SettingsArgs, setting, start_log};
+use super::{Failure, signals};
+use quotegate_runtime::host::{plan, source};
+use quotegate_runtime::pulses::Pulses;
+
+/// Frames on their way to the file. At 64 quotes a frame this is some 25 MB: a disk may pause for seconds.
+const QUEUE: usize = 4096;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  TENANT_ID=acme MONITORED_SYMBOLS=SPY,AAPL quotegate record --out day.jsonl.zst
+  TENANT_ID=local DRY_RUN=1 quotegate record --out simulated.jsonl --seconds 10
+
+Records what the settings' tenants want, and writes nothing to Firestore. Play it back with feed.source = \"replay\".")]
+pub(super) struct RecordArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The file; compressed if its name ends in .zst
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// End by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+}
+
+pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
+    let mut extra = vec![setting("sink.kind", "dry-run", "record")];
+    extra.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
+    let loaded = args.settings.load_with(extra)?;
+    let settings = &loaded.settings;
+    let _log = start_log(settings)?;
+    let stop = signals::stop_on_signal()?;
+
+    let header = Header::new(settings.feed.name, &format!("{:?}", settings.feed.encoding).to_lowercase());
+    let writer = RecordingWriter::create(&args.out, &header).map_err(anyhow::Error::from)?;
+    let (frames, received) = mpsc::channel(QUEUE);
+    let lost = Arc::new(AtomicU64::new(0));
+    let mut source = source::prepare(settings).await?;
+    source.tap(Box::new(Tap { frames, lost: lost.clone() }))?;
+    info!(event_type = "startup", "recording {} to {}", source.describe(), args.out.display());
+
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let disk = thread::spawn(move || {
+        let _ = ended.send(write_all(writer, received));
+    });
+    // Nobody changes it while it records.
+    let (_wanted, subscription) = watch::channel(Arc::new(plan::subscription(settings)));
+    let mut running = source.start(subscription, Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
+    let mut end = end;
+    let mut source_end = None;
+    let mut written = None;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(settings.run.stop_after.unwrap_or(Duration::MAX)), if settings.run.stop_after.is_some() => {}
+        outcome = running.ended() => source_end = Some(outcome),
+        outcome = &mut end => written = Some(outcome),
+    }
+    running.stop();
+    if source_end.is_none() {
+        source_end = tokio::time::timeout(settings.run.shutdown_grace, running.ended()).await.ok();
+    }
+    running.end_simulator().await;
+    let written = match written {
+        Some(written) => written,
+        None => end.await,
+    };
+    let _ = disk.join();
+    let count = written.context("the thread that writes the file has panicked")??;
+    if let Some(Err(error)) = source_end {
+        return Err(error.context("the feed failed").into());
+    }
+    let lost = lost.load(Ordering::Relaxed);
+    if lost > 0 {
+        warn!(lost, "{lost} frames came faster than the disk took them and are not in the file");
+    }
+    println!("{count} frames in {}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Until every sender is gone. The number of frames written.
+fn write_all(mut writer: RecordingWriter, mut received: Receiver<RecordedFrame>) -> anyhow::Result<u64> {
+    let mut count = 0;
+    while let Some(frame) = received.blocking_recv() {
+        writer.write(&frame)?;
+        count += 1;
+    }
+    writer.finish()?;
+    Ok(count)
+}
+
+/// Hands frames to the disk's thread; the reader never waits for it.
+struct Tap {
+    frames: Sender<RecordedFrame>,
+    lost: Arc<AtomicU64>,
+}
+
+impl FrameTap for Tap {
+    fn frame(&mut self, received_time: UnixNanos, payload: Payload<'_>) {
+        let payload = match payload {
+            Payload::Text(text) => quotegate_recording::Payload::Text(text.to_owned()),
+            Payload::Binary(bytes) => quotegate_recording::Payload::Binary(bytes.to_vec()),
+        };
+        if self.frames.try_send(RecordedFrame { received_time, payload }).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The quotes themselves are not wanted here.
+struct Nothing;
+
+impl QuoteReceiver for Nothing {
+    fn receive(&mut self, _: &QuoteColumns, _: &SymbolTable) {}
+}

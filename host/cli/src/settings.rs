@@ -1,0 +1,71 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use quotegate_config::{Loaded, LogFormat, Override, Settings, Sources};
+use tracing_appender::non_blocking::WorkerGuard;
+
+use super::Failure;
+use quotegate_runtime::log;
+
+/// The flags that every verb with settings has.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SettingsArgs {
+    /// TOML file with settings; the files in the folder `tenants` beside it are read too
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
+    config: Option<PathBuf>,
+    /// Write nothing: print the documents that would be written to the log
+    #[arg(long)]
+    dry_run: bool,
+    /// Any setting, by its key in the file; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+const CONFIG_VARIABLE: &str = "QUOTEGATE_CONFIG";
+
+impl SettingsArgs {
+    /// Reads every layer. All problems come at once.
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        self.load_with(Vec::new())
+    }
+
+    /// The same, with `extra` settings of the verb's own flags on top.
+    pub(super) fn load_with(&self, extra: Vec<Override>) -> Result<Loaded, Failure> {
+        let sources = self.sources(extra)?;
+        Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))
+    }
+
+    /// Where the settings come from.
+    pub(super) fn sources(&self, extra: Vec<Override>) -> Result<Sources, Failure> {
+        let mut overrides = Vec::new();
+        for pair in &self.set {
+            let Some((key, value)) = pair.split_once('=') else {
+                return Err(Failure::Usage(anyhow::anyhow!(
+                    "quotegate: --set wants KEY=VALUE, as in --set sink.batch_size=50"
+                )));
+            };
+            overrides.push(setting(key.trim(), value, "--set"));
+        }
+        if self.dry_run {
+            overrides.push(setting("sink.kind", "dry-run", "--dry-run"));
+        }
+        overrides.extend(extra);
+        let environment = std::env::vars_os().filter(|(name, _)| name != CONFIG_VARIABLE).collect();
+        Ok(Sources { file: self.config.clone(), environment, overrides })
+    }
+}
+
+/// A setting that a flag sets.
+pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> Override {
+    Override { key: key.to_owned(), value: value.to_string(), flag: flag.to_owned() }
+}
+
+/// Starts logging as the settings say.
+pub(super) fn start_log(settings: &Settings) -> Result<WorkerGuard, Failure> {
+    let format = match settings.log.format {
+        LogFormat::Auto => log::LogFormat::Auto,
+        LogFormat::Json => log::LogFormat::Json,
+        LogFormat::Pretty => log::LogFormat::Pretty,
+    };
+    log::start(format, &settings.log.level).map_err(Failure::Usage)
+}

@@ -1,0 +1,100 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
+use quotegate_sim::{Fault, Rate, Scenario, SimSettings, Simulator, Universe};
+
+use super::{Failure, signals};
+use quotegate_runtime::log;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quotegate sim --listen 127.0.0.1:8181
+  quotegate sim --symbols 5000 --rate max
+  quotegate sim --symbols SPY,AAPL --rate 10 --fault silent
+  quotegate sim --scenario opening-bell
+  quotegate sim --scenario opening-bell --out bell.jsonl.zst
+
+Then point a client at ws://127.0.0.1:8181/v2/iex: any key is accepted. A scenario is told to each
+client from its beginning, as though it happened now; in a file it keeps its own day, and the same
+seed makes the same frames.")]
+pub(super) struct SimArgs {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
+    listen: SocketAddr,
+    /// How many symbols there are, or their names
+    #[arg(long, value_name = "N|LIST", default_value = "100")]
+    symbols: Universe,
+    /// Quotes a second over all subscribed symbols, or `max`
+    #[arg(long, value_name = "Q/S|max", default_value = "1000")]
+    rate: Rate,
+    /// Tell a story with stocks and times of its own: opening-bell
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["symbols", "rate"])]
+    scenario: Option<Scenario>,
+    /// Write the scenario to a file as `record` would, and serve nothing; compressed if its name ends in .zst
+    #[arg(long, value_name = "FILE", requires = "scenario", conflicts_with_all = ["listen", "fault"])]
+    out: Option<PathBuf>,
+    /// What to do wrong
+    #[arg(long, value_name = "NAME")]
+    fault: Option<Fault>,
+    /// The same seed gives the same prices
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
+    if let (Some(scenario), Some(out)) = (args.scenario, &args.out) {
+        let (frames, quotes) = write(scenario, args.seed, out)?;
+        println!("{quotes} quotes in {frames} frames in {}", out.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.scenario.is_some() && args.fault == Some(Fault::HugeFrame) {
+        return Err(Failure::Usage(anyhow!(
+            "quotegate: a scenario has no huge frames; leave out --fault or --scenario"
+        )));
+    }
+    let _log = log::start(log::LogFormat::Auto, "info").map_err(Failure::Usage)?;
+    let stop = signals::stop_on_signal()?;
+    let settings = SimSettings {
+        universe: args.symbols,
+        rate: args.rate,
+        scenario: args.scenario,
+        fault: args.fault,
+        seed: args.seed,
+        ..SimSettings::default()
+    };
+    let simulator = Simulator::bind(args.listen, settings)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another with --listen", args.listen))?;
+    println!("serving ws://{}/v2/iex", simulator.local_addr());
+    simulator.run(stop).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As if a client that wants everything had recorded it. How many frames and quotes.
+fn write(scenario: Scenario, seed: u64, out: &Path) -> anyhow::Result<(usize, usize)> {
+    let began = scenario.begins();
+    let mut writer = RecordingWriter::create(out, &Header::started_at("sim", "json", began))?;
+    let names: Vec<String> = scenario.symbols().iter().map(|symbol| format!("\"{symbol}\"")).collect();
+    let controls = [
+        r#"[{"T":"success","msg":"connected"}]"#.to_owned(),
+        r#"[{"T":"success","msg":"authenticated"}]"#.to_owned(),
+        format!(r#"[{{"T":"subscription","quotes":[{}]}}]"#, names.join(",")),
+    ];
+    let controls = (0..).zip(controls).map(|(at, text)| (began + at, text));
+    let (mut frames, mut quotes) = (0, 0);
+    let told = scenario.frames(seed).map(|frame| {
+        frames += 1;
+        quotes += frame.quotes.len();
+        (frame.received_time, frame.json())
+    });
+    for (received_time, text) in controls.chain(told) {
+        writer.write(&RecordedFrame { received_time, payload: Payload::Text(text) })?;
+    }
+    writer.finish()?;
+    Ok((frames, quotes))
+}

@@ -1,0 +1,78 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::served::ServedHost;
+use super::settings::{SettingsArgs, setting, start_log};
+use super::{Failure, signals};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  TENANT_ID=local DRY_RUN=1 quotegate smoke --seconds 10
+  quotegate smoke --config config/quotegate.toml
+
+Passes at the first document that Firestore confirms, quote or heartbeat; in a dry run at the first quote document that
+would be written. The last line of standard output is PASS … or FAIL …; exit code 0 or 1, or 2 with bad settings.")]
+pub(super) struct SmokeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    seconds: f64,
+}
+
+pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
+    let limit = setting("run.stop_after_s", args.seconds, "--seconds");
+    let loaded = args.settings.load_with(vec![limit]).inspect_err(|_| {
+        println!("FAIL before it began: bad settings; standard error names each of them");
+    })?;
+    let _log = start_log(&loaded.settings)?;
+    let stop = signals::stop_on_signal()?;
+    let began = Instant::now();
+
+    let host = match ServedHost::start(&loaded.settings).await {
+        Ok(host) => host,
+        Err(error) => return Ok(verdict(began, Err(format!("{error:#}")))),
+    };
+    let status = host.host.status();
+    let watcher = tokio::spawn({
+        let (status, stop) = (status.clone(), stop.clone());
+        async move {
+            while !status.snapshot().has_written() && !stop.is_cancelled() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            stop.cancel();
+        }
+    });
+    let finished = host.finish(stop.clone()).await;
+    stop.cancel();
+    let _ = watcher.await;
+
+    let snapshot = status.snapshot();
+    let outcome = match finished {
+        Err(error) => Err(format!("{error:#}")),
+        Ok(_) if snapshot.has_written() => Ok(snapshot.what_was_written()),
+        Ok(_) => Err(format!("nothing was written: {}", snapshot.why_not_written())),
+    };
+    Ok(verdict(began, outcome))
+}
+
+/// The last line, and the exit code that goes with it.
+fn verdict(began: Instant, outcome: Result<String, String>) -> ExitCode {
+    let seconds = began.elapsed().as_secs_f64();
+    info!(event_type = "smoke_result", passed = outcome.is_ok(), seconds, "smoke test ended");
+    match outcome {
+        Ok(what) => {
+            println!("PASS after {seconds:.1} s: {what}");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            println!("FAIL after {seconds:.1} s: {reason}");
+            ExitCode::from(1)
+        }
+    }
+}

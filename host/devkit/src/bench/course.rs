@@ -1,0 +1,145 @@
+use std::collections::VecDeque;
+
+use quotegate_market::{Quote, QuoteColumns, Symbol};
+use quotegate_plugin::{PluginInstance, PreparedPlugin};
+
+use super::{BenchProblem, failed};
+
+/// Quotes that go round as often as it takes: on every lap the times are later by one lap, so that a plugin that looks at
+/// them sees time go forward.
+#[derive(Debug, Clone)]
+pub struct Course {
+    quotes: QuoteColumns,
+    names: Vec<Symbol>,
+    /// Nanoseconds of a lap.
+    lap: i64,
+}
+
+impl Course {
+    /// `names` are the symbols that the column `symbol` numbers.
+    pub fn new(quotes: QuoteColumns, names: Vec<Symbol>) -> Self {
+        let times = || quotes.event_time.iter().chain(&quotes.received_time);
+        let span = times().max().zip(times().min()).map_or(0, |(last, first)| last.saturating_sub(*first));
+        Self { lap: span.saturating_add(1_000_000), quotes, names }
+    }
+
+    pub(super) fn quotes(&self) -> &QuoteColumns {
+        &self.quotes
+    }
+
+    pub(super) fn names(&self) -> &[Symbol] {
+        &self.names
+    }
+
+    /// One quote, as it is on that lap.
+    fn quote(&self, row: usize, lap: i64) -> Quote {
+        let mut quote = self.quotes.quote(row);
+        let later = self.lap.saturating_mul(lap);
+        quote.event_time = quote.event_time.saturating_add(later);
+        quote.received_time = quote.received_time.saturating_add(later);
+        quote
+    }
+
+    /// From the first quote on.
+    pub(super) fn runner(&self) -> Runner<'_> {
+        Runner { course: self, row: 0, lap: 0 }
+    }
+}
+
+/// Where one instance is on the course.
+pub(super) struct Runner<'a> {
+    course: &'a Course,
+    row: usize,
+    lap: i64,
+}
+
+impl Runner<'_> {
+    /// Laps that are over.
+    pub(super) fn laps(&self) -> i64 {
+        self.lap
+    }
+
+    fn step(&mut self) -> (usize, i64) {
+        let here = (self.row, self.lap);
+        self.row += 1;
+        if self.row == self.course.quotes.len() {
+            (self.row, self.lap) = (0, self.lap + 1);
+        }
+        here
+    }
+
+    /// The next so many quotes.
+    pub(super) fn batch(&mut self, rows: usize) -> QuoteColumns {
+        let mut batch = QuoteColumns::with_capacity(rows);
+        for _ in 0..rows {
+            let (row, lap) = self.step();
+            batch.push(self.course.quotes.symbol[row], &self.course.quote(row, lap));
+        }
+        batch
+    }
+}
+
+/// The quotes that reach a plugin's map: all of them, or those that its own filter keeps.
+pub(super) struct Kept<'a> {
+    runner: Runner<'a>,
+    waiting: VecDeque<(Symbol, Quote)>,
+    filters: bool,
+}
+
+/// Quotes that the filter judges at a time.
+const JUDGED: usize = 64;
+
+impl<'a> Kept<'a> {
+    pub(super) fn new(course: &'a Course, plugin: &PreparedPlugin) -> Self {
+        Self { runner: course.runner(), waiting: VecDeque::new(), filters: plugin.filters() }
+    }
+
+    /// The next so many; `None` if two laps have none for a map.
+    pub(super) fn batch(
+        &mut self,
+        instance: &mut PluginInstance,
+        rows: usize,
+    ) -> Result<Option<Vec<(Symbol, Quote)>>, BenchProblem> {
+        let mut give_up_at = self.runner.laps() + 2;
+        while self.waiting.len() < rows {
+            if self.runner.laps() >= give_up_at {
+                return Ok(None);
+            }
+            let batch = self.runner.batch(JUDGED);
+            let verdicts = match self.filters {
+                true => instance.filter(&batch, self.runner.course.names()).map_err(failed("filter", JUDGED))?,
+                false => vec![0; JUDGED],
+            };
+            for (row, _) in verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == 0) {
+                let symbol = self.runner.course.names()[batch.symbol[row] as usize].clone();
+                self.waiting.push_back((symbol, batch.quote(row)));
+                give_up_at = self.runner.laps() + 2;
+            }
+        }
+        Ok(Some(self.waiting.drain(..rows).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_goes_round_and_its_time_goes_on() {
+        let mut quotes = QuoteColumns::default();
+        for (symbol, time) in [(0, 10), (1, 30), (0, 20)] {
+            quotes.push(symbol, &Quote { event_time: time, received_time: time + 5, ..Quote::default() });
+        }
+        let names = ["SPY", "QQQ"].map(|name| Symbol::new(name).unwrap());
+        let course = Course::new(quotes, names.into());
+        let mut runner = course.runner();
+        let (first, second) = (runner.batch(2), runner.batch(4));
+        assert_eq!((first.symbol, second.symbol), (vec![0, 1], vec![0, 0, 1, 0]));
+        // A lap takes from the first time to the last, and a millisecond.
+        let lap = 1_000_025;
+        assert_eq!(first.event_time, [10, 30]);
+        assert_eq!(second.event_time, [20, lap + 10, lap + 30, lap + 20]);
+        assert_eq!(second.received_time[1] - second.event_time[1], 5);
+        assert_eq!(runner.laps(), 2);
+    }
+}

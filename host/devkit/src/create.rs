@@ -1,0 +1,236 @@
+//! New projects, out of `host/devkit/templates`, which `host/devkit/build.rs` puts into the program.
+//!
+//! A project is the union of these folders, each of which may be missing; no path comes twice:
+//!
+//! | folder | for |
+//! |---|---|
+//! | `common/all`, `common/<kind>` | every language: `plugin.toml`, `README.md` and the fixtures, since every language's template has the same rule |
+//! | `<language>/all`, `<language>/<kind>` | one language: its source and what its tools want |
+//! | `wit/0.1.0` | every project, below `quotegate/` |
+//! | `plugins/sdk`, `plugins/sdk-js`, `plugins/sdk-python` | every project of that language, below `quotegate/` |
+//!
+//! A template called `dot-gitignore` becomes `.gitignore`, so that it does not act on this repository. In templates, and
+//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{memory_mib}}`, `{{wit}}` and
+//! `{{version}}` (of quotegate) are replaced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::project::{Kind, Language, is_name};
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// The version of the WIT that new projects are written for.
+pub(crate) const WIT: &str = "0.1.0";
+
+/// Names that a Rust package cannot have, or only with trouble: words of the language, its own crates, and those that the
+/// template depends on.
+const TAKEN: [&str; 53] = [
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do",
+    "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
+    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "serde", "static", "std",
+    "struct", "super", "test", "trait", "true", "try", "type", "unsafe", "use", "virtual", "where", "while",
+];
+
+/// Why there is no new project.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateProblem {
+    /// The name would not do everywhere.
+    #[error(
+        "{name:?} cannot be a plugin's name. Use small letters, digits and -, at most 64, a letter first: my-filter."
+    )]
+    Name {
+        /// As it was given.
+        name: String,
+    },
+    /// The language has its own use for the name.
+    #[error("{name:?} means something to Rust already. Take a longer name: {name}-filter.")]
+    Taken {
+        /// As it was given.
+        name: String,
+    },
+    /// There is something already.
+    #[error("{} is there already, and not empty. Nothing was written. Take another name, or remove it first.", folder.display())]
+    Exists {
+        /// The project's folder.
+        folder: PathBuf,
+    },
+    /// The operating system does not let us.
+    #[error("{} cannot be written: {reason}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's words.
+        reason: io::Error,
+    },
+}
+
+/// Makes a project in this folder, which must be empty or missing. Answers what was written, by path inside the folder.
+///
+/// # Errors
+/// [`CreateProblem`]. What is there already is never overwritten.
+pub fn create(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<String>, CreateProblem> {
+    if !is_name(name) {
+        return Err(CreateProblem::Name { name: name.to_owned() });
+    }
+    if language == Language::Rust && TAKEN.contains(&name) {
+        return Err(CreateProblem::Taken { name: name.to_owned() });
+    }
+    if occupied(folder) {
+        return Err(CreateProblem::Exists { folder: folder.to_owned() });
+    }
+    let files = files(name, language, kind);
+    for (path, text) in &files {
+        let path = folder.join(path);
+        write_new(&path, text).map_err(|reason| CreateProblem::File { path, reason })?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+fn occupied(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => folder.symlink_metadata().is_ok(),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    File::create_new(path)?.write_all(text.as_bytes())
+}
+
+/// What a new project has: path inside its folder and text, in order of paths.
+fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
+    let template = |path: &'static str| {
+        let (owner, rest) = path.split_once('/')?;
+        let (for_kind, rest) = rest.split_once('/')?;
+        let wanted = (owner == "common" || owner == language.name()) && (for_kind == "all" || for_kind == kind.name());
+        wanted.then_some(rest)
+    };
+    let carried = |path: &'static str| {
+        let rest = path.strip_prefix("wit/");
+        rest.or_else(|| path.strip_prefix("sdk/").filter(|_| language == Language::Rust))
+    };
+    let mut files: Vec<(String, String)> = FILES
+        .iter()
+        .filter_map(|&(path, text)| match carried(path) {
+            Some(rest) => Some((format!("quotegate/{rest}"), text.to_owned())),
+            None => template(path).map(|rest| (plain(rest), fill(text, name, language, kind))),
+        })
+        .collect();
+    if let Some((_, lock)) = files.iter_mut().find(|(path, _)| path == "Cargo.lock") {
+        *lock = in_order(lock);
+    }
+    files.sort_unstable();
+    files
+}
+
+fn plain(path: &str) -> String {
+    let (folder, file) = path.rsplit_once('/').map_or(("", path), |(folder, file)| (folder, file));
+    let file = file.strip_prefix("dot-").map_or_else(|| file.to_owned(), |rest| format!(".{rest}"));
+    if folder.is_empty() { file } else { format!("{folder}/{file}") }
+}
+
+fn fill(text: &str, name: &str, language: Language, kind: Kind) -> String {
+    let words = [
+        ("{{name}}", name),
+        ("{{module}}", &name.replace('-', "_")),
+        ("{{kind}}", kind.name()),
+        ("{{lang}}", language.name()),
+        ("{{world}}", kind.world()),
+        ("{{memory_mib}}", &language.memory_mib().to_string()),
+        ("{{wit}}", WIT),
+        ("{{version}}", env!("CARGO_PKG_VERSION")),
+    ];
+    words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
+}
+
+/// Cargo keeps its lock file in order of names, and would rewrite one in which the new name stands elsewhere.
+fn in_order(lock: &str) -> String {
+    const BETWEEN: &str = "\n[[package]]\n";
+    let mut blocks = lock.trim_end().split(BETWEEN);
+    let head = blocks.next().unwrap_or_default().to_owned();
+    let mut blocks: Vec<&str> = blocks.map(str::trim_end).collect();
+    blocks.sort_by_key(|block| block.lines().next());
+    blocks.into_iter().fold(head, |lock, block| format!("{lock}{BETWEEN}{block}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::project::Project;
+
+    fn all() -> impl Iterator<Item = (Language, Kind)> {
+        Language::ALL.into_iter().flat_map(|language| Kind::ALL.map(|kind| (language, kind)))
+    }
+
+    #[test]
+    fn every_new_project_is_one_and_no_path_comes_twice() {
+        for (language, kind) in all() {
+            let folder = tempfile::tempdir().unwrap();
+            let written = create(folder.path(), "my-one", language, kind).unwrap();
+            assert_eq!(written.iter().collect::<BTreeSet<_>>().len(), written.len(), "{written:?}");
+            let project = Project::open(folder.path()).unwrap();
+            assert_eq!((project.name.as_str(), project.language, project.kind), ("my-one", language, kind));
+            assert!(written.iter().any(|path| path.starts_with("fixtures/")), "{written:?}");
+            assert!(written.contains(&"quotegate/wit/0.1.0/world.wit".to_owned()), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn the_examples_are_built_against_what_a_new_project_is() {
+        let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+        for (name, language) in [("odd-lots", Language::JavaScript), ("volatility-flag", Language::Python)] {
+            for (path, text) in files(name, language, Kind::Both) {
+                if path.starts_with("quotegate/") {
+                    let example = fs::read_to_string(plugins.join(name).join(&path)).unwrap();
+                    assert!(
+                        example == text,
+                        "plugins/{name}/{path} is not what `quotegate plugin new` writes: copy it there"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_placeholder_is_left() {
+        for (language, kind) in all() {
+            for (path, text) in files("my-one", language, kind) {
+                let left = text
+                    .split("{{")
+                    .skip(1)
+                    .filter_map(|rest| rest.split_once("}}"))
+                    .find(|(word, _)| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+                assert_eq!(left.map(|(word, _)| word), None, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes");
+        fs::write(&file, "mine").unwrap();
+        for place in [folder.path(), &file] {
+            let problem = create(place, "my-one", Language::Rust, Kind::Filter).unwrap_err().to_string();
+            assert!(problem.contains(&place.display().to_string()) && problem.contains("already"), "{problem}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_that_would_not_do_are_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["", "My", "a_b", "1a", "a/b", "fn", "std", "serde"] {
+            let place = folder.path().join("place");
+            create(&place, name, Language::Rust, Kind::Filter).unwrap_err();
+            assert!(!place.exists(), "{name}");
+        }
+    }
+}

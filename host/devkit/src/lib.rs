@@ -1,0 +1,41 @@
+//! The kit room: what a plugin's author does at a desk. Makes projects, builds components in three languages, runs
+//! fixtures under the real limits, and measures.
+//!
+//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/cli/src/plugin` does.
+//!
+//! | step | where |
+//! |---|---|
+//! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
+//! | what a plugin is told and may use there | [`Setup`] |
+//! | what it costs | [`bench`], with the quotes of a [`Course`]; [`Allowance`] for a limit to it |
+//! | nothing to a project | [`create`] |
+//! | a project to a component | [`build()`] |
+//! | what was saved since | [`Sources`] |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
+mod bench;
+mod build;
+mod create;
+mod fixture;
+mod inspect;
+mod project;
+mod setup;
+mod target;
+mod toml;
+mod trial;
+mod watch;
+
+pub use bench::{
+    Allowance, BenchProblem, BenchReport, BudgetProblem, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
+    bench,
+};
+pub use build::{BuildProblem, Built, Said, Say, build, first_command};
+pub use create::{CreateProblem, create};
+pub use fixture::{Fixture, FixtureProblem, time_text};
+pub use inspect::{Accepted, Inspection, Started, inspect};
+pub use project::{Kind, Language, Project, ProjectProblem, is_name};
+pub use setup::{Setup, SetupProblem};
+pub use target::Target;
+pub use trial::{FixtureReport, junit, try_fixture};
+pub use watch::Sources;

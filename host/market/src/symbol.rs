@@ -1,0 +1,123 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of something quoted, as the exchange writes it: `SPY`, `BRK.B`, `BTC/USD`, `SPXW240327P04925000`.
+///
+/// Never empty, at most 32 bytes, only letters, digits and `. / - _`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(Arc<str>);
+
+/// Why a text is not a [`Symbol`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SymbolProblem {
+    /// No characters at all.
+    #[error("a symbol cannot be empty")]
+    Empty,
+    /// More than [`Symbol::MAX_LEN`] bytes.
+    #[error("a symbol has at most {} characters", Symbol::MAX_LEN)]
+    TooLong,
+    /// A character that no exchange uses.
+    #[error("a symbol cannot contain {0:?}; letters, digits and . / - _ are allowed")]
+    Character(char),
+}
+
+impl Symbol {
+    /// The longest option symbols have 21 characters; the rest is room.
+    pub const MAX_LEN: usize = 32;
+
+    /// Checks and keeps `name`; the case is kept as it is.
+    pub fn new(name: &str) -> Result<Self, SymbolProblem> {
+        if name.is_empty() {
+            return Err(SymbolProblem::Empty);
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_');
+        if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+            return Err(SymbolProblem::Character(c));
+        }
+        if name.len() > Self::MAX_LEN {
+            return Err(SymbolProblem::TooLong);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as a Firestore document id. `BTC/USD` is not a legal id, so what Firestore refuses is
+    /// percent-encoded; [`Symbol::from_document_id`] is the way back.
+    pub fn document_id(&self) -> String {
+        let name = self.as_str();
+        // Firestore refuses `.`, `..` and `__x__`: hiding the first character is enough.
+        let reserved =
+            name == "." || name == ".." || (name.len() >= 4 && name.starts_with("__") && name.ends_with("__"));
+        let mut id = String::with_capacity(name.len() + 2);
+        for (index, byte) in name.bytes().enumerate() {
+            if byte == b'/' || (reserved && index == 0) {
+                id.push_str(&format!("%{byte:02X}"));
+            } else {
+                id.push(byte as char);
+            }
+        }
+        id
+    }
+
+    /// The symbol whose [`Symbol::document_id`] is `id`, if there is one.
+    pub fn from_document_id(id: &str) -> Option<Self> {
+        let mut name = String::with_capacity(id.len());
+        let mut rest = id;
+        while let Some(at) = rest.find('%') {
+            name.push_str(&rest[..at]);
+            let code = u8::from_str_radix(rest.get(at + 1..at + 3)?, 16).ok()?;
+            name.push(code as char);
+            rest = &rest[at + 3..];
+        }
+        name.push_str(rest);
+        let symbol = Self::new(&name).ok()?;
+        (symbol.document_id() == id).then_some(symbol)
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use quotegate_document::check_id;
+
+    #[test]
+    fn what_no_exchange_uses_is_refused_by_name() {
+        assert_eq!(Symbol::new("SP Y"), Err(SymbolProblem::Character(' ')));
+        assert_eq!(Symbol::new("ÄPFEL"), Err(SymbolProblem::Character('Ä')));
+        assert_eq!(Symbol::new(""), Err(SymbolProblem::Empty));
+        assert_eq!(Symbol::new(&"A".repeat(33)), Err(SymbolProblem::TooLong));
+    }
+
+    #[test]
+    fn a_slash_is_encoded() {
+        assert_eq!(Symbol::new("BTC/USD").unwrap().document_id(), "BTC%2FUSD");
+        assert_eq!(Symbol::new("BRK.B").unwrap().document_id(), "BRK.B");
+    }
+
+    proptest! {
+        #[test]
+        fn every_symbol_has_a_legal_id_and_a_way_back(name in "[A-Za-z0-9./_-]{1,32}") {
+            let symbol = Symbol::new(&name).unwrap();
+            let id = symbol.document_id();
+            prop_assert_eq!(check_id(&id), Ok(()));
+            prop_assert_eq!(Symbol::from_document_id(&id), Some(symbol));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The host's numbers as Prometheus reads them. Label sets are bounded by the settings, never by quotes: no symbol is a
+//! label, and past [`TENANTS`] tenants theirs are given as one sum.
+
+use std::collections::BTreeMap;
+
+use quotegate_feed::ConnectionState;
+use quotegate_plugin::{PluginSnapshot, PluginState};
+
+use super::exposition::Exposition;
+use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
+use quotegate_pipeline::tenant::TenantSnapshot;
+use quotegate_runtime::status::Snapshot;
+
+/// With more tenants than this their numbers are summed under the tenant `all`.
+const TENANTS: usize = 100;
+
+/// Everything, in exposition format.
+pub(super) fn text(snapshot: &Snapshot) -> String {
+    let mut out = Exposition::default();
+    host(snapshot, &mut out);
+    feed(snapshot, &mut out);
+    tenants(snapshot, &mut out);
+    sink(snapshot, &mut out);
+    plugins(snapshot, &mut out);
+    out.finish()
+}
+
+fn host(snapshot: &Snapshot, out: &mut Exposition) {
+    out.gauge("quotegate_build_info", "The version and name of this host; always 1.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION")), ("instance_id", &snapshot.instance)], 1);
+    out.gauge("quotegate_start_time_seconds", "When the host started, in seconds since 1970.")
+        .sample(&[], seconds(snapshot.started));
+    out.gauge("quotegate_dry_run", "1 if nothing is written.").sample(&[], u8::from(snapshot.dry_run));
+    out.counter("quotegate_heartbeats_total", "Heartbeat documents confirmed.").sample(&[], snapshot.heartbeats);
+    if let Some(last) = snapshot.last_heartbeat {
+        out.gauge("quotegate_heartbeat_age_seconds", "Time since a heartbeat was last confirmed.")
+            .sample(&[], seconds(snapshot.time - last));
+    }
+}
+
+fn feed(snapshot: &Snapshot, out: &mut Exposition) {
+    let feed = &snapshot.feed;
+    let connected = matches!(feed.connection, ConnectionState::Streaming | ConnectionState::Replaying);
+    out.gauge("quotegate_feed_connected", "1 while the feed is authenticated and quotes can flow.")
+        .sample(&[], u8::from(connected));
+    out.gauge("quotegate_feed_silent", "1 while no quote comes though the exchange is open.")
+        .sample(&[], u8::from(feed.silent));
+    out.counter("quotegate_feed_frames_total", "Websocket messages received.").sample(&[], feed.frames);
+    out.counter("quotegate_feed_bytes_total", "Bytes of payload received.").sample(&[], feed.bytes);
+    out.counter("quotegate_feed_quotes_total", "Quotes decoded.").sample(&[], feed.quotes);
+    out.counter("quotegate_feed_skipped_total", "Messages stepped over, by reason.")
+        .sample(&[("reason", "unknown_type")], feed.skipped.unknown_type)
+        .sample(&[("reason", "malformed")], feed.skipped.malformed)
+        .sample(&[("reason", "from_future")], feed.skipped.from_future)
+        .sample(&[("reason", "refused_symbol")], feed.skipped.refused_symbol);
+    out.counter("quotegate_feed_connections_total", "Sessions that were authenticated.").sample(&[], feed.connections);
+    out.counter("quotegate_feed_reconnects_total", "Connections that ended or failed, by cause.");
+    for (cause, count) in &feed.retries {
+        out.sample(&[("cause", cause)], count);
+    }
+    out.counter("quotegate_feed_errors_total", "Error messages of the server, by code.");
+    for (code, count) in &feed.errors {
+        out.sample(&[("code", &code.to_string())], count);
+    }
+    if let Some(last) = feed.last_received_time {
+        out.gauge("quotegate_feed_quote_age_seconds", "Time since the last quote arrived.")
+            .sample(&[], seconds(snapshot.time - last));
+    }
+    if let Some(lag) = feed.last_lag {
+        out.gauge("quotegate_feed_lag_seconds", "Arrival minus exchange time of the last quote.")
+            .sample(&[], seconds(lag));
+    }
+}
+
+fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
+    let rows = rows(snapshot);
+    let mut counter = |name, help, of: fn(&TenantSnapshot) -> u64| {
+        out.counter(name, help);
+        for (id, tenants) in &rows {
+            out.sample(&[("tenant", id)], tenants.iter().map(|tenant| of(tenant)).sum::<u64>());
+        }
+    };
+    counter("quotegate_tenant_quotes_total", "Quotes that arrived for the tenant.", |t| t.quotes);
+    counter("quotegate_tenant_conflated_total", "Quotes that made room for newer ones of their symbol.", |t| {
+        t.conflated
+    });
+    counter("quotegate_tenant_older_total", "Quotes older than the latest of their symbol.", |t| t.older);
+    counter("quotegate_tenant_filtered_total", "Quotes that a filter refused.", |t| t.filtered);
+    counter("quotegate_tenant_lost_total", "Quotes lost because a plugin failed or stopped the tenant.", |t| t.lost);
+    counter("quotegate_tenant_unmapped_total", "Quotes of which maps made no document.", |t| t.unmapped);
+    counter("quotegate_tenant_settled_total", "Quotes whose documents were written, refused or overtaken.", |t| {
+        t.settled
+    });
+    counter("quotegate_tenant_writes_attempted_total", "Documents handed to the sink, retries included.", |t| {
+        t.attempted
+    });
+    counter("quotegate_tenant_writes_total", "Documents that the sink confirmed.", |t| t.written);
+    counter("quotegate_tenant_writes_retried_total", "Documents that the sink wants again later.", |t| t.retried);
+    counter("quotegate_tenant_writes_refused_total", "Documents that the sink refused for good.", |t| t.refused);
+    let mut gauge = |name, help, of: fn(&TenantSnapshot) -> u64| {
+        out.gauge(name, help);
+        for (id, tenants) in &rows {
+            out.sample(&[("tenant", id)], tenants.iter().map(|tenant| of(tenant)).sum::<u64>());
+        }
+    };
+    gauge("quotegate_tenant_dirty", "Symbols whose latest quote is not written.", |t| t.dirty);
+    gauge("quotegate_tenant_due", "Symbols that may be written as soon as there is a token.", |t| t.due);
+    gauge("quotegate_tenant_in_flight", "Symbols with a write in flight.", |t| t.in_flight);
+    gauge("quotegate_tenant_stopped", "1 if a plugin has stopped the tenant.", |t| u64::from(t.stopped.is_some()));
+    gauge("quotegate_tenant_paused", "1 if an operator has paused the tenant's writes.", |t| {
+        u64::from(t.paused.is_some())
+    });
+}
+
+/// The tenants by themselves, or all of them in one row.
+fn rows(snapshot: &Snapshot) -> Vec<(&str, Vec<&TenantSnapshot>)> {
+    if snapshot.tenants.len() > TENANTS {
+        return vec![("all", snapshot.tenants.iter().map(|(_, tenant)| tenant).collect())];
+    }
+    snapshot.tenants.iter().map(|(id, tenant)| (id.as_str(), vec![tenant])).collect()
+}
+
+fn sink(snapshot: &Snapshot, out: &mut Exposition) {
+    let sink = &snapshot.sink;
+    out.gauge("quotegate_sink_failing", "1 while the sink takes no documents.").sample(&[], u8::from(sink.failing));
+    out.counter("quotegate_sink_requests_total", "Requests sent.").sample(&[], sink.requests);
+    out.gauge("quotegate_sink_requests_in_flight", "Requests without an answer yet.").sample(&[], sink.in_flight);
+    out.counter("quotegate_sink_request_seconds_total", "Time that all answered requests took together.")
+        .sample(&[], sink.request_micros as f64 / 1e6);
+    out.counter("quotegate_sink_documents_total", "Documents answered, by outcome.")
+        .sample(&[("outcome", "written")], sink.written)
+        .sample(&[("outcome", "retried")], sink.retried)
+        .sample(&[("outcome", "refused")], sink.refused);
+    out.gauge("quotegate_write_tokens", "Write tokens left in the global bucket.").sample(&[], snapshot.tokens);
+    let histogram = |out: &mut Exposition, name, help, of: &LatencySnapshot| {
+        out.histogram(name, help, &BOUNDS, &of.counts, of.seconds);
+    };
+    let [to_sink, to_commit] = &snapshot.latency;
+    histogram(out, "quotegate_tick_to_sink_seconds", "From a quote's arrival to the sink.", to_sink);
+    histogram(out, "quotegate_tick_to_commit_seconds", "From a quote's arrival to the confirmed write.", to_commit);
+}
+
+/// By plugin, summed over the tenants that use it.
+fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
+    let mut by_name: BTreeMap<&str, Vec<&PluginSnapshot>> = BTreeMap::new();
+    for plugin in snapshot.tenants.iter().flat_map(|(_, tenant)| &tenant.plugins) {
+        by_name.entry(&plugin.name).or_default().push(plugin);
+    }
+    if by_name.is_empty() {
+        return;
+    }
+    let mut counter = |name, help, of: fn(&PluginSnapshot) -> f64| {
+        out.counter(name, help);
+        for (plugin, all) in &by_name {
+            out.sample(&[("plugin", plugin)], all.iter().map(|plugin| of(plugin)).sum::<f64>());
+        }
+    };
+    counter("quotegate_plugin_calls_total", "Calls of filter and map.", |p| p.calls as f64);
+    counter("quotegate_plugin_calls_left_out_total", "Calls not made: quarantine, or over its share of time.", |p| {
+        p.calls_left_out as f64
+    });
+    counter("quotegate_plugin_quotes_total", "Quotes given to the plugin.", |p| p.quotes_seen as f64);
+    counter("quotegate_plugin_kept_total", "Quotes that it kept.", |p| p.quotes_kept as f64);
+    counter("quotegate_plugin_documents_total", "Documents that it made.", |p| p.documents as f64);
+    counter("quotegate_plugin_documents_refused_total", "Quotes whose documents were refused.", |p| {
+        p.documents_refused as f64
+    });
+    counter("quotegate_plugin_seconds_total", "Time spent in calls and starts.", |p| p.seconds);
+    counter("quotegate_plugin_log_lines_dropped_total", "Log lines over its rate.", |p| p.log_lines_dropped as f64);
+    out.gauge("quotegate_plugin_memory_bytes", "Memory that its instances hold now.");
+    for (plugin, all) in &by_name {
+        out.sample(&[("plugin", plugin)], all.iter().map(|plugin| plugin.memory_bytes).sum::<usize>());
+    }
+    labelled(out, &by_name, "quotegate_plugin_refused_total", "Quotes that it refused, by reason.", "reason", |p| {
+        p.quotes_refused.iter().map(|(reason, count)| (reason.clone(), *count)).collect()
+    });
+    labelled(out, &by_name, "quotegate_plugin_traps_total", "Instances lost, by kind of failure.", "kind", |p| {
+        p.failures.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
+    });
+    labelled(out, &by_name, "quotegate_plugin_count_total", "What it counts itself, by its own names.", "name", |p| {
+        p.counts.iter().map(|(name, count)| (name.clone(), *count)).collect()
+    });
+    own_gauges(snapshot, out);
+    out.gauge("quotegate_plugin_tenants", "Tenants whose plugin is in this state.");
+    let states = [PluginState::Ready, PluginState::Degraded, PluginState::Quarantined];
+    for (plugin, all) in &by_name {
+        for state in states {
+            let count = all.iter().filter(|plugin| plugin.state == state).count();
+            out.sample(&[("plugin", plugin), ("state", state.as_str())], count);
+        }
+    }
+}
+
+/// The gauges that plugins set themselves. A sum over tenants would mean nothing, so where there are too many tenants for
+/// a label there are none.
+fn own_gauges(snapshot: &Snapshot, out: &mut Exposition) {
+    if snapshot.tenants.len() > TENANTS {
+        return;
+    }
+    out.gauge("quotegate_plugin_gauge", "What it measures itself, by its own names.");
+    for (id, tenant) in &snapshot.tenants {
+        for plugin in &tenant.plugins {
+            for (name, value) in plugin.gauges.iter().take(LABELS) {
+                out.sample(&[("tenant", id.as_str()), ("plugin", &plugin.name), ("name", name)], value);
+            }
+        }
+    }
+}
+
+/// More values of a label that a plugin chooses than this are too many for Prometheus.
+const LABELS: usize = 32;
+
+/// A counter with one more label, whose values the plugin chose; at most [`LABELS`] of them, the rest summed.
+fn labelled(
+    out: &mut Exposition,
+    by_name: &BTreeMap<&str, Vec<&PluginSnapshot>>,
+    name: &'static str,
+    help: &str,
+    label: &str,
+    of: fn(&PluginSnapshot) -> Vec<(String, u64)>,
+) {
+    out.counter(name, help);
+    for (plugin, all) in by_name {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (value, count) in all.iter().flat_map(|plugin| of(plugin)) {
+            let known = sums.contains_key(&value) || sums.len() < LABELS;
+            *sums.entry(if known { value } else { "other".to_owned() }).or_default() += count;
+        }
+        for (value, count) in &sums {
+            out.sample(&[("plugin", plugin), (label, value)], count);
+        }
+    }
+}
+
+/// Nanoseconds as seconds.
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 / 1e9
+}

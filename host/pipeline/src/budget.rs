@@ -1,0 +1,240 @@
+//! The write budget that all tenants share, as tasks see it: [`Pacer`] behind a lock, and a timer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quotegate_document::TenantId;
+use quotegate_pace::{Lane, Pacer, Rate};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Hands out write tokens to tenants in turn.
+#[derive(Debug)]
+pub struct Budget {
+    inner: Mutex<Inner>,
+    /// Rung when the time of the next grant may have come nearer.
+    wants_changed: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pacer: Pacer,
+    limit: Rate,
+    /// By lane.
+    shares: Vec<Arc<Granted>>,
+    /// Kept when a tenant leaves: one that comes back finds its bucket as it left it, not a full one.
+    lanes: HashMap<TenantId, Lane>,
+}
+
+/// Tokens granted to one tenant and not used yet. Written by the budget, taken by the tenant.
+#[derive(Debug)]
+struct Granted {
+    tokens: AtomicU32,
+    doorbell: Arc<Notify>,
+}
+
+/// One tenant's hold on the [`Budget`].
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    lane: Lane,
+    granted: Arc<Granted>,
+}
+
+impl Budget {
+    /// A full budget. [`Budget::run`] must run for tokens to arrive later.
+    pub fn new(global: Rate) -> Arc<Self> {
+        let pacer = Pacer::new(global, now());
+        Arc::new(Self {
+            inner: Mutex::new(Inner { pacer, limit: global, shares: Vec::new(), lanes: HashMap::new() }),
+            wants_changed: Notify::new(),
+        })
+    }
+
+    /// Adds a tenant, which is rung when it gets a token. Of one tenant there must be one share at a time.
+    pub fn share(self: &Arc<Self>, tenant: &TenantId, own: Option<Rate>, doorbell: Arc<Notify>) -> Share {
+        let granted = Arc::new(Granted { tokens: AtomicU32::new(0), doorbell });
+        let mut inner = self.lock();
+        let lane = match inner.lanes.get(tenant).copied() {
+            Some(lane) => {
+                inner.pacer.set_rate(lane, own, now());
+                inner.shares[lane.index()] = granted.clone();
+                lane
+            }
+            None => {
+                let lane = inner.pacer.add_lane(own, now());
+                inner.lanes.insert(tenant.clone(), lane);
+                inner.shares.push(granted.clone());
+                lane
+            }
+        };
+        drop(inner);
+        Share { budget: self.clone(), lane, granted }
+    }
+
+    /// Another rate of all tenants together from now on. Brings no tokens by itself.
+    pub fn set_global(&self, global: Rate) {
+        let mut inner = self.lock();
+        inner.pacer.set_global(global, now());
+        inner.limit = global;
+        drop(inner);
+        self.wants_changed.notify_one();
+    }
+
+    /// What all tenants may write together.
+    pub fn limit(&self) -> Rate {
+        self.lock().limit
+    }
+
+    /// Whole tokens in the global bucket.
+    pub fn tokens(&self) -> u32 {
+        self.lock().pacer.tokens(now())
+    }
+
+    /// Grants tokens as they grow, until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            let next = {
+                let mut inner = self.lock();
+                inner.grant_all();
+                inner.pacer.next_grant_at(now())
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wants_changed.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn grant_all(&mut self) {
+        while let Some(lane) = self.pacer.grant(now()) {
+            let granted = &self.shares[lane.index()];
+            granted.tokens.fetch_add(1, Ordering::Relaxed);
+            granted.doorbell.notify_one();
+        }
+    }
+}
+
+impl Share {
+    /// Says how many writes wait for a token, those with one included. Tokens that are free are granted at once.
+    pub fn want(&self, writes: usize) {
+        let mut inner = self.budget.lock();
+        // Tokens are only added under the lock, so none can slip in between.
+        let held = self.granted.tokens.load(Ordering::Relaxed);
+        let wanted = u32::try_from(writes).unwrap_or(u32::MAX).saturating_sub(held);
+        inner.pacer.want(self.lane, wanted);
+        if wanted > 0 {
+            inner.grant_all();
+            self.budget.wants_changed.notify_one();
+        }
+    }
+
+    /// Granted tokens that nothing was taken for yet.
+    pub fn held(&self) -> usize {
+        self.granted.tokens.load(Ordering::Relaxed) as usize
+    }
+
+    /// Takes a granted token for one write.
+    pub fn take(&self) -> bool {
+        let taken = self.granted.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| held.checked_sub(1));
+        taken.is_ok()
+    }
+
+    /// Another limit of the tenant's own from now on.
+    pub fn set_rate(&self, own: Option<Rate>) {
+        self.budget.lock().pacer.set_rate(self.lane, own, now());
+        self.budget.wants_changed.notify_one();
+    }
+
+    /// Gives back a token that was taken for a write that was not attempted.
+    pub fn refund(&self) {
+        self.budget.lock().pacer.refund(self.lane);
+        self.budget.wants_changed.notify_one();
+    }
+}
+
+/// Tokens that a tenant leaves behind are for the others.
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.lock().pacer.want(self.lane, 0);
+        while self.take() {
+            self.refund();
+        }
+    }
+}
+
+/// Sleeps until `at`, for ever without one.
+pub(crate) async fn sleep_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(Instant::from_std(at)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Now by tokio's clock, which tests can pause.
+pub fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn tenant(number: usize) -> TenantId {
+        TenantId::new(&format!("tenant-{number}")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_leaves_gives_its_tokens_back_and_gets_no_second_burst_when_it_returns() {
+        let budget = Budget::new(Rate::new(1.0, 10).unwrap());
+        let bell = || Arc::new(Notify::new());
+        let own = Some(Rate::new(0.01, 4).unwrap());
+        let share = budget.share(&tenant(0), own, bell());
+        share.want(10);
+        assert!(share.take() && share.take() && share.take());
+        assert_eq!((share.held(), budget.tokens()), (1, 6));
+        drop(share);
+        assert_eq!(budget.tokens(), 7);
+        let share = budget.share(&tenant(0), own, bell());
+        share.want(10);
+        assert!(share.take() && !share.take());
+        let other = budget.share(&tenant(1), None, bell());
+        other.want(10);
+        assert_eq!(other.held(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_that_grow_later_ring_the_tenant_that_waits() {
+        let budget = Budget::new(Rate::new(10.0, 1).unwrap());
+        let bells = [(); 2].map(|()| Arc::new(Notify::new()));
+        let [first, second] = [0, 1].map(|at| budget.share(&tenant(at), None, bells[at].clone()));
+        let stop = CancellationToken::new();
+        let timer = tokio::spawn({
+            let (budget, stop) = (budget.clone(), stop.clone());
+            async move { budget.run(stop).await }
+        });
+
+        first.want(1);
+        second.want(1);
+        assert!(first.take() && !second.take());
+
+        let before = Instant::now();
+        bells[1].notified().await;
+        assert!(second.take());
+        // Tokio's timer counts in milliseconds, rounded up.
+        let waited = before.elapsed();
+        assert!(waited >= Duration::from_millis(100) && waited <= Duration::from_millis(102), "{waited:?}");
+        stop.cancel();
+        timer.await.unwrap();
+    }
+}

@@ -1,0 +1,9 @@
+//! The wall clock.
+
+use jiff::Timestamp;
+use quotegate_market::UnixNanos;
+
+/// Now by the wall clock.
+pub fn unix_now() -> UnixNanos {
+    UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX)
+}

@@ -1,0 +1,190 @@
+//! Where a tenant's quotes wait for it: the one place where the reader's side and a tenant's side meet.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quotegate_market::{QuoteColumns, Symbol};
+use tokio::sync::Notify;
+
+/// Quotes on their way from the router to one tenant.
+///
+/// The router never waits here. When the tenant lags, its waiting quotes conflate: past `capacity` only the newest
+/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and nobody else's quotes are touched.
+#[derive(Debug)]
+pub struct Inbox {
+    waiting: Mutex<Waiting>,
+    doorbell: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    batch: Batch,
+    capacity: usize,
+    /// For conflation: the newest row of each slot. Kept to spare the allocation.
+    newest: Vec<u32>,
+    closed: bool,
+}
+
+/// Quotes that a tenant takes together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The quotes; `symbol` is the tenant's slot.
+    pub quotes: QuoteColumns,
+    /// Names of the slots first used in this batch, in slot order.
+    pub new_symbols: Vec<Symbol>,
+    /// Quotes that made room for newer ones of their symbol while they waited.
+    pub conflated: u64,
+}
+
+impl Inbox {
+    /// 64 frames of 64 quotes: a tenant that lags by more has to conflate, one that keeps up never gets near.
+    pub const CAPACITY: usize = 4096;
+
+    /// An empty inbox that rings `doorbell` whenever something arrives.
+    pub fn new(capacity: usize, doorbell: Arc<Notify>) -> Self {
+        let waiting = Waiting { batch: Batch::default(), capacity, newest: Vec::new(), closed: false };
+        Self { waiting: Mutex::new(waiting), doorbell }
+    }
+
+    /// Hands over everything in `quotes` and `new_symbols`, which come back empty.
+    pub fn deliver(&self, quotes: &mut QuoteColumns, new_symbols: &mut Vec<Symbol>) {
+        {
+            let mut waiting = self.lock();
+            if waiting.batch.quotes.is_empty() {
+                mem::swap(&mut waiting.batch.quotes, quotes);
+            } else {
+                waiting.batch.quotes.append(quotes);
+            }
+            waiting.batch.new_symbols.append(new_symbols);
+            if waiting.batch.quotes.len() > waiting.capacity {
+                waiting.conflate();
+            }
+        }
+        quotes.clear();
+        self.doorbell.notify_one();
+    }
+
+    /// Takes everything that waits into `batch`, whose old content is lost. False when nothing waited.
+    pub fn take(&self, batch: &mut Batch) -> bool {
+        batch.quotes.clear();
+        batch.new_symbols.clear();
+        batch.conflated = 0;
+        let mut waiting = self.lock();
+        let any = !waiting.batch.quotes.is_empty();
+        mem::swap(&mut waiting.batch, batch);
+        any
+    }
+
+    /// Says that no more quotes will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.doorbell.notify_one();
+    }
+
+    /// True when no more quotes will come and none wait.
+    pub fn is_finished(&self) -> bool {
+        let waiting = self.lock();
+        waiting.closed && waiting.batch.quotes.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under this lock can leave the columns half changed but an allocation failure, which aborts.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Keeps the newest quote of each symbol, in their order. Each call at least halves what waits or doubles the
+    /// capacity towards twice the tenant's symbols, so its cost is constant a quote.
+    fn conflate(&mut self) {
+        const NONE: u32 = u32::MAX;
+        let quotes = &mut self.batch.quotes;
+        let before = quotes.len();
+        self.newest.fill(NONE);
+        for row in 0..before {
+            let slot = quotes.symbol[row] as usize;
+            if slot >= self.newest.len() {
+                self.newest.resize(slot + 1, NONE);
+            }
+            let held = self.newest[slot];
+            if held == NONE || quotes.event_time[row] >= quotes.event_time[held as usize] {
+                self.newest[slot] = row as u32;
+            }
+        }
+        let mut kept = 0;
+        for row in 0..before {
+            if self.newest[quotes.symbol[row] as usize] == row as u32 {
+                quotes.copy_row(row, kept);
+                kept += 1;
+            }
+        }
+        quotes.truncate(kept);
+        self.batch.conflated += (before - kept) as u64;
+        self.capacity = self.capacity.max(2 * kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use quotegate_market::Quote;
+    use std::collections::HashMap;
+
+    fn columns(rows: &[(u32, i64)]) -> QuoteColumns {
+        let mut columns = QuoteColumns::default();
+        for &(slot, event_time) in rows {
+            columns.push(slot, &Quote { event_time, ..Quote::default() });
+        }
+        columns
+    }
+
+    fn inbox(capacity: usize) -> Inbox {
+        Inbox::new(capacity, Arc::new(Notify::new()))
+    }
+
+    #[test]
+    fn quotes_arrive_in_order_while_there_is_room() {
+        let inbox = inbox(10);
+        inbox.deliver(&mut columns(&[(0, 1), (1, 2)]), &mut Vec::new());
+        inbox.deliver(&mut columns(&[(0, 3)]), &mut Vec::new());
+        let mut batch = Batch::default();
+        assert!(inbox.take(&mut batch));
+        assert_eq!((batch.quotes, batch.conflated), (columns(&[(0, 1), (1, 2), (0, 3)]), 0));
+        assert!(!inbox.take(&mut Batch::default()));
+    }
+
+    proptest! {
+        /// Invariant 4: bounded by the symbols, the newest of each symbol stays, and every other quote is counted.
+        #[test]
+        fn a_lagging_tenant_keeps_the_newest_of_each_symbol(
+            frames in prop::collection::vec(prop::collection::vec((0_u32..20, 0_i64..1000), 1..40), 1..60),
+            capacity in 1_usize..100,
+        ) {
+            let inbox = inbox(capacity);
+            let mut newest = HashMap::new();
+            let mut sent = 0;
+            let mut most = 0;
+            for frame in &frames {
+                for (slot, event_time) in frame {
+                    let held = newest.entry(*slot).or_insert(*event_time);
+                    *held = (*held).max(*event_time);
+                    sent += 1;
+                }
+                inbox.deliver(&mut columns(frame), &mut Vec::new());
+                most = most.max(inbox.lock().batch.quotes.len());
+            }
+            let mut batch = Batch::default();
+            inbox.take(&mut batch);
+            let mut got = HashMap::new();
+            for row in 0..batch.quotes.len() {
+                let quote = batch.quotes.quote(row);
+                let held = got.entry(batch.quotes.symbol[row]).or_insert(quote.event_time);
+                *held = (*held).max(quote.event_time);
+            }
+            prop_assert_eq!(got, newest);
+            prop_assert_eq!(batch.quotes.len() as u64 + batch.conflated, sent);
+            prop_assert!(most <= capacity.max(2 * 20), "{} quotes waited", most);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Which tenant wants which symbol.
+//!
+//! Owns the routes and each tenant's slot numbers. Knows nothing of plugins or Firestore; runs on the reader's thread
+//! and never waits. Changes come through [`RouteChanges`] and count from the next batch of quotes on.
+
+mod changes;
+#[cfg(test)]
+mod tests;
+
+pub use changes::{RouteChange, RouteChanges};
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use quotegate_document::TenantId;
+use quotegate_market::{QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
+
+use crate::inbox::Inbox;
+
+/// The symbols that a tenant wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whatever the feed sends.
+    All,
+    /// These.
+    Symbols(HashSet<Symbol>),
+}
+
+impl Wanted {
+    fn has(&self, symbol: &Symbol) -> bool {
+        match self {
+            Self::All => true,
+            Self::Symbols(symbols) => symbols.contains(symbol),
+        }
+    }
+
+    /// What to ask the feed for: everything that at least one of `tenants` wants.
+    pub fn union<'a>(tenants: impl IntoIterator<Item = &'a Self>) -> Subscription {
+        let mut union = BTreeSet::new();
+        for wanted in tenants {
+            match wanted {
+                Self::All => return Subscription::All,
+                Self::Symbols(symbols) => union.extend(symbols.iter().cloned()),
+            }
+        }
+        Subscription::Symbols(union)
+    }
+}
+
+/// Sends each quote to the tenants that want its symbol. A quote costs as much as there are tenants that want it,
+/// however many there are in all.
+#[derive(Debug, Default)]
+pub struct Router {
+    changes: Arc<RouteChanges>,
+    /// Places of tenants that have left are used again.
+    tenants: Vec<Option<Destination>>,
+    places: HashMap<TenantId, usize>,
+    wants_all: Vec<usize>,
+    wants: HashMap<Symbol, Vec<usize>>,
+    /// By the feed's symbol id.
+    routes: Vec<Vec<Route>>,
+    /// Tenants with staged quotes; each at most once.
+    touched: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    tenant: usize,
+    slot: u32,
+}
+
+#[derive(Debug)]
+struct Destination {
+    wanted: Wanted,
+    inbox: Arc<Inbox>,
+    slots: u32,
+    /// Slots of symbols that the tenant does not want any more, by the feed's symbol id.
+    retired: HashMap<u32, u32>,
+    staged: QuoteColumns,
+    new_symbols: Vec<Symbol>,
+}
+
+impl Destination {
+    /// The symbol's slot, made if it never had one.
+    fn slot(&mut self, id: u32, symbol: &Symbol) -> u32 {
+        self.retired.remove(&id).unwrap_or_else(|| {
+            self.new_symbols.push(symbol.clone());
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+}
+
+impl Router {
+    /// The way to it once it is at work.
+    pub fn changes(&self) -> Arc<RouteChanges> {
+        self.changes.clone()
+    }
+
+    /// Adds a tenant before the first quote.
+    pub fn add(&mut self, tenant: TenantId, wanted: Wanted, inbox: Arc<Inbox>) {
+        let place = self.tenants.iter().position(Option::is_none).unwrap_or(self.tenants.len());
+        if place == self.tenants.len() {
+            self.tenants.push(None);
+        }
+        let destination = Destination {
+            wanted: Wanted::Symbols(HashSet::new()),
+            inbox,
+            slots: 0,
+            retired: HashMap::new(),
+            staged: QuoteColumns::default(),
+            new_symbols: Vec::new(),
+        };
+        self.tenants[place] = Some(destination);
+        self.places.insert(tenant, place);
+        self.note_wish(place, wanted);
+    }
+
+    /// What to ask the feed for: everything that at least one tenant wants.
+    pub fn subscription(&self) -> Subscription {
+        Wanted::union(self.tenants.iter().flatten().map(|tenant| &tenant.wanted))
+    }
+
+    /// Makes `wanted` what the tenant wants of symbols that have no routes yet. Answers what it wanted before.
+    fn note_wish(&mut self, place: usize, wanted: Wanted) -> Option<Wanted> {
+        let destination = self.tenants[place].as_mut()?;
+        let old = std::mem::replace(&mut destination.wanted, wanted);
+        match &old {
+            Wanted::All => self.wants_all.retain(|held| *held != place),
+            Wanted::Symbols(symbols) => {
+                for symbol in symbols {
+                    if let Some(places) = self.wants.get_mut(symbol) {
+                        places.retain(|held| *held != place);
+                        if places.is_empty() {
+                            self.wants.remove(symbol);
+                        }
+                    }
+                }
+            }
+        }
+        match &destination.wanted {
+            Wanted::All => self.wants_all.push(place),
+            Wanted::Symbols(symbols) => {
+                for symbol in symbols {
+                    self.wants.entry(symbol.clone()).or_default().push(place);
+                }
+            }
+        }
+        Some(old)
+    }
+
+    fn change(&mut self, change: RouteChange, symbols: &SymbolTable) {
+        let nothing = || Wanted::Symbols(HashSet::new());
+        match change {
+            RouteChange::Add(tenant, wanted, inbox) => {
+                self.add(tenant.clone(), nothing(), inbox);
+                self.want(&tenant, wanted, symbols);
+            }
+            RouteChange::Want(tenant, wanted) => self.want(&tenant, wanted, symbols),
+            RouteChange::Remove(tenant) => {
+                self.want(&tenant, nothing(), symbols);
+                if let Some(place) = self.places.remove(&tenant)
+                    && let Some(destination) = self.tenants[place].take()
+                {
+                    destination.inbox.close();
+                }
+            }
+        }
+    }
+
+    /// Changes what the tenant wants, and the routes of the symbols that this is about.
+    fn want(&mut self, tenant: &TenantId, wanted: Wanted, symbols: &SymbolTable) {
+        let Some(&place) = self.places.get(tenant) else { return };
+        let new = wanted.clone();
+        let Some(old) = self.note_wish(place, wanted) else { return };
+        let known = self.routes.len();
+        let ids: Vec<usize> = match (&old, &new) {
+            (Wanted::Symbols(old), Wanted::Symbols(new)) => {
+                let differ = old.symmetric_difference(new);
+                let ids = differ.filter_map(|symbol| symbols.get(symbol.as_str().as_bytes()));
+                ids.map(SymbolId::index).filter(|id| *id < known).collect()
+            }
+            _ => (0..known).collect(),
+        };
+        let Some(destination) = &mut self.tenants[place] else { return };
+        for id in ids {
+            let (number, routes) = (id as u32, &mut self.routes[id]);
+            let symbol = symbols.symbol(SymbolId(number));
+            match (routes.iter().position(|route| route.tenant == place), new.has(symbol)) {
+                (None, true) => routes.push(Route { tenant: place, slot: destination.slot(number, symbol) }),
+                (Some(at), false) => {
+                    let route = routes.swap_remove(at);
+                    destination.retired.insert(number, route.slot);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_routes(&mut self, id: u32, symbol: &Symbol) {
+        let named = self.wants.get(symbol).into_iter().flatten();
+        let mut routes = Vec::new();
+        for &tenant in named.chain(&self.wants_all) {
+            if let Some(destination) = &mut self.tenants[tenant] {
+                routes.push(Route { tenant, slot: destination.slot(id, symbol) });
+            }
+        }
+        self.routes.push(routes);
+    }
+}
+
+/// Without its router a tenant gets no more quotes, however the router came to its end.
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.changes.end();
+        for tenant in self.tenants.iter().flatten() {
+            tenant.inbox.close();
+        }
+    }
+}
+
+impl QuoteReceiver for Router {
+    fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable) {
+        for change in self.changes.take() {
+            self.change(change, symbols);
+        }
+        while self.routes.len() < symbols.len() {
+            let id = self.routes.len() as u32;
+            self.add_routes(id, symbols.symbol(SymbolId(id)));
+        }
+        for row in 0..quotes.len() {
+            for route in &self.routes[quotes.symbol[row] as usize] {
+                // Routes lead to tenants that are there: those of a tenant that leaves go with it.
+                let Some(destination) = &mut self.tenants[route.tenant] else { continue };
+                if destination.staged.is_empty() {
+                    self.touched.push(route.tenant);
+                }
+                destination.staged.push(route.slot, &quotes.quote(row));
+            }
+        }
+        for tenant in self.touched.drain(..) {
+            let Some(destination) = &mut self.tenants[tenant] else { continue };
+            destination.inbox.deliver(&mut destination.staged, &mut destination.new_symbols);
+        }
+    }
+}

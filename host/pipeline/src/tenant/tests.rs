@@ -1,0 +1,336 @@
+//! A tenant's whole task under paused time, with a scripted sink.
+
+mod changing;
+
+use super::*;
+use crate::budget::Budget;
+use crate::inbox::Inbox;
+use crate::pause::Brake;
+use proptest::prelude::*;
+use quotegate_document::{TenantId, Value};
+use quotegate_market::{Quote, QuoteColumns};
+use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::{
+    Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
+};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A tenant, the house around it, and everything the sink was asked to write.
+struct Room {
+    inbox: Arc<Inbox>,
+    status: Arc<TenantStatus>,
+    deadline: watch::Sender<Option<Instant>>,
+    task: JoinHandle<Unflushed>,
+    sink: JoinHandle<Vec<Attempt>>,
+    stop: CancellationToken,
+    named: u32,
+    changes: mpsc::UnboundedSender<TenantChange>,
+    plan: TenantPlan,
+    doorbell: Arc<Notify>,
+    brake: Arc<Brake>,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    at: Instant,
+    symbol: String,
+    event_time: i64,
+    /// Of the map that made the document.
+    version: Option<i64>,
+}
+
+/// What the sink answers to the n-th attempt, and after how long.
+type Script = Box<dyn FnMut(usize) -> (Duration, Outcome) + Send>;
+
+fn retry() -> Outcome {
+    Outcome::Retry { reason: quotegate_sink::RetryReason::Unavailable, longest_delay: false }
+}
+
+fn event_time(document: &Document) -> i64 {
+    let field = document.fields.iter().find(|field| field.path.as_str() == "ts").unwrap();
+    let Value::Timestamp(time) = field.value else { panic!("ts is a timestamp") };
+    time
+}
+
+fn version(document: &Document) -> Option<i64> {
+    let field = document.fields.iter().find(|field| field.path.as_str() == "version")?;
+    let Value::Integer(version) = field.value else { panic!("version is a whole number") };
+    Some(version)
+}
+
+/// The standard map, writing the exchange time and a constant.
+fn versioned_map(engine: &PluginEngine, version: i64, id: &str) -> PluginChain {
+    let bytes = include_bytes!("../../../../plugins/components/field-map.wasm");
+    let config = format!(r#"{{"id": "{id}", "fields": {{"ts": "event_time", "version": {{"constant": {version}}}}}}}"#);
+    let spec = PluginSpec {
+        plugin: PreparedPlugin::new(engine, "map", bytes, None).unwrap(),
+        config,
+        limits: PluginLimits { time_per_call: 60 * SECOND, share_of_time: 1.0, ..PluginLimits::default() },
+        on_error: OnError::Drop,
+        chain: false,
+        collections: Collections::new("live_quotes", &[]).unwrap(),
+    };
+    PluginChain::start(TenantId::new("acme").unwrap(), vec![spec]).unwrap()
+}
+
+fn engine() -> PluginEngine {
+    PluginEngine::new(&EngineSettings { instances: 16, ..EngineSettings::default() }).unwrap()
+}
+
+impl Room {
+    fn change(&self, chain: PluginChain) {
+        self.send(self.plan.clone(), Some(Some(chain)), None);
+    }
+
+    fn send(&self, plan: TenantPlan, chain: Option<Option<PluginChain>>, leave_by: Option<Instant>) {
+        let (taken, _) = oneshot::channel();
+        self.changes.send(TenantChange { plan, chain, leave_by, taken }).unwrap();
+        self.doorbell.notify_one();
+    }
+
+    fn pause(&self) {
+        self.brake.set(Some("a test".into()));
+    }
+
+    fn open(interval: Duration, rate: Rate, script: Script) -> Self {
+        Self::open_with(None, interval, rate, script)
+    }
+
+    fn open_with(chain: Option<PluginChain>, interval: Duration, rate: Rate, mut script: Script) -> Self {
+        let doorbell = Arc::new(Notify::new());
+        let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
+        let status = Arc::new(TenantStatus::default());
+        let budget = Budget::new(rate);
+        let (writes, mut received) = mpsc::channel::<DocumentWrite>(16);
+        let (deadline, deadline_seen) = watch::channel(None);
+        let stop = CancellationToken::new();
+        tokio::spawn({
+            let (budget, stop) = (budget.clone(), stop.clone());
+            async move { budget.run(stop).await }
+        });
+        let plan = TenantPlan {
+            id: TenantId::new("acme").unwrap(),
+            per_symbol_min_interval: interval,
+            rate: None,
+            collection: "live_quotes".into(),
+            retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
+        };
+        let (changes, changes_seen) = mpsc::unbounded_channel();
+        let plan_seen = plan.clone();
+        let (status_seen, bell, budget_seen) = (status.clone(), doorbell.clone(), budget.clone());
+        let brake = Arc::new(Brake::new(doorbell.clone()));
+        let links = Links {
+            inbox: inbox.clone(),
+            brake: brake.clone(),
+            doorbell,
+            budget,
+            writes,
+            status,
+            deadline: deadline_seen,
+            latencies: None,
+            changes: changes_seen,
+        };
+        let (task, status) = (tokio::spawn(Tenant::new(plan, chain, links).run()), status_seen);
+        let sink = tokio::spawn(async move {
+            let mut attempts = Vec::new();
+            while let Some(write) = received.recv().await {
+                let (delay, outcome) = script(attempts.len());
+                let symbol = write.target.document.key.id().to_owned();
+                let version = version(&write.target.document);
+                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    write.answer(outcome);
+                });
+            }
+            attempts
+        });
+        Self {
+            inbox,
+            status,
+            deadline,
+            task,
+            sink,
+            stop,
+            named: 0,
+            changes,
+            plan: plan_seen,
+            doorbell: bell,
+            brake,
+            budget: budget_seen,
+        }
+    }
+
+    fn quote(&mut self, slot: u32, event_time: i64) {
+        let mut columns = QuoteColumns::default();
+        columns.push(slot, &Quote { event_time, bid_price: 1.0, ask_price: 2.0, ..Quote::default() });
+        let new = (self.named..=slot).map(|slot| Symbol::new(&format!("S{slot}")).unwrap());
+        let mut names: Vec<_> = new.collect();
+        self.named += names.len() as u32;
+        self.inbox.deliver(&mut columns, &mut names);
+    }
+
+    /// Shuts down with this grace and gives what was left, and every attempt.
+    async fn close(self, grace: Duration) -> (Unflushed, Vec<Attempt>, Arc<TenantStatus>) {
+        self.inbox.close();
+        self.deadline.send(Some(now() + grace)).unwrap();
+        let unflushed = self.task.await.unwrap();
+        self.stop.cancel();
+        (unflushed, self.sink.await.unwrap(), self.status)
+    }
+}
+
+fn plenty() -> Rate {
+    Rate::new(10_000.0, 1000).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_quote_is_written_at_once() {
+    let mut room = Room::open(SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
+    let began = now();
+    room.quote(0, 1);
+    let (unflushed, attempts, status) = room.close(SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    assert_eq!((attempts[0].at - began, attempts[0].symbol.as_str()), (Duration::ZERO, "S0"));
+    assert_eq!((status.snapshot().quotes, status.snapshot().written), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_write_goes_again_unless_a_newer_quote_has_come() {
+    let script: Script = Box::new(|attempt| (SECOND, if attempt == 0 { retry() } else { Outcome::Written }));
+    let mut room = Room::open(SECOND, plenty(), script);
+    room.quote(0, 1);
+    room.quote(1, 1);
+    tokio::time::sleep(SECOND / 2).await;
+    room.quote(0, 2);
+    let (unflushed, attempts, status) = room.close(60 * SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    let of = |symbol: &str| attempts.iter().filter(|a| a.symbol == symbol).map(|a| a.event_time).collect::<Vec<_>>();
+    assert_eq!((of("S0"), of("S1")), (vec![1, 2], vec![1]));
+    assert_eq!(status.snapshot().retried, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_sink_cannot_hold_the_tenant_past_the_deadline() {
+    let mut room = Room::open(SECOND, plenty(), Box::new(|_| (3600 * SECOND, Outcome::Written)));
+    room.quote(0, 1);
+    room.quote(1, 1);
+    tokio::time::sleep(SECOND).await;
+    room.quote(1, 2);
+    let began = now();
+    let (unflushed, ..) = room.close(5 * SECOND).await;
+    assert_eq!(unflushed, Unflushed { dirty: 0, in_flight: 2 });
+    assert_eq!(now() - began, 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quote_is_shaped_by_the_old_map_or_the_new_one_and_never_by_both_or_neither() {
+    const QUOTES: u32 = 60;
+    let engine = engine();
+    let slow = Rate::new(20.0, 1).unwrap();
+    let written: Script = Box::new(|_| (SECOND / 20, Outcome::Written));
+    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "{symbol}")), SECOND, slow, written);
+    for slot in 0..QUOTES {
+        room.quote(slot, 1);
+    }
+    tokio::time::sleep(SECOND).await;
+    room.change(versioned_map(&engine, 2, "{symbol}"));
+    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    let symbols: std::collections::HashSet<_> = attempts.iter().map(|attempt| attempt.symbol.as_str()).collect();
+    assert_eq!((attempts.len(), symbols.len()), (QUOTES as usize, QUOTES as usize));
+    let versions: Vec<_> = attempts.iter().map(|attempt| attempt.version.unwrap()).collect();
+    assert!(versions.is_sorted(), "{versions:?}");
+    assert_eq!((versions[0], versions[versions.len() - 1]), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn symbols_that_share_a_document_take_turns_and_the_newest_quote_stays() {
+    let engine = engine();
+    let mut failures = 0;
+    let script: Script = Box::new(move |attempt| {
+        failures += usize::from(attempt % 3 == 1);
+        (SECOND / 5, if attempt % 3 == 1 && failures < 4 { retry() } else { Outcome::Written })
+    });
+    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "one")), Duration::ZERO, plenty(), script);
+    for time in 1..40 {
+        room.quote(u32::try_from(time % 4).unwrap(), time);
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    assert_eq!(unflushed, Unflushed::default());
+    assert!(attempts.iter().all(|attempt| attempt.symbol == "one"));
+    for pair in attempts.windows(2) {
+        assert!(pair[1].event_time >= pair[0].event_time, "{attempts:?}");
+        assert!(pair[1].at >= pair[0].at + SECOND / 5, "two writes of one document were in flight");
+    }
+    assert_eq!(attempts.last().unwrap().event_time, 39);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Invariant 7: what buckets, intervals and grace allow is flushed, what they do not is counted, and the
+    /// attempts keep to the limits to the last.
+    #[test]
+    fn shutdown_flushes_what_is_allowed_and_counts_the_rest(
+        quotes in prop::collection::vec((0_u32..30, 0_u64..200), 1..200),
+        per_second in 1.0_f64..60.0,
+        burst in 1_u32..10,
+        interval_ms in 1_u64..2000,
+        grace_ms in 0_u64..8000,
+        failure_percent in 0_u8..40,
+        seed: u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut sink_rng = fastrand::Rng::with_seed(seed);
+            let script: Script = Box::new(move |_| {
+                let failed = sink_rng.u8(0..100) < failure_percent;
+                (Duration::from_millis(sink_rng.u64(0..300)), if failed { retry() } else { Outcome::Written })
+            });
+            let interval = Duration::from_millis(interval_ms);
+            let mut room = Room::open(interval, Rate::new(per_second, burst).unwrap(), script);
+            let mut newest = HashMap::new();
+            for (at, (slot, pause)) in quotes.iter().enumerate() {
+                tokio::time::sleep(Duration::from_millis(*pause)).await;
+                room.quote(*slot, at as i64);
+                newest.insert(format!("S{slot}"), at as i64);
+            }
+            let closed = now();
+            let (unflushed, attempts, status) = room.close(Duration::from_millis(grace_ms)).await;
+
+            let mut last: HashMap<&str, &Attempt> = HashMap::new();
+            for attempt in &attempts {
+                if let Some(before) = last.insert(&attempt.symbol, attempt) {
+                    assert!(attempt.at - before.at >= interval);
+                    assert!(attempt.event_time >= before.event_time);
+                }
+            }
+            let sent = newest.iter().filter(|(symbol, time)| last.get(symbol.as_str()).is_some_and(|a| a.event_time == **time));
+            let snapshot = status.snapshot();
+            assert!(newest.len() - sent.count() <= unflushed.dirty + unflushed.in_flight);
+            assert_eq!(snapshot.quotes, quotes.len() as u64);
+            assert_eq!(snapshot.attempted, attempts.len() as u64);
+            if unflushed == Unflushed::default() {
+                assert_eq!(snapshot.attempted, snapshot.written + snapshot.retried);
+            } else {
+                // It used the whole grace before it gave up.
+                assert!(now() - closed >= Duration::from_millis(grace_ms));
+            }
+            for (first, from) in attempts.iter().enumerate() {
+                for (at, to) in attempts.iter().enumerate().skip(first) {
+                    let allowed = f64::from(burst) + per_second * (to.at - from.at).as_secs_f64();
+                    assert!((at - first + 1) as f64 <= allowed + 1e-6);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! One module a published version of the WIT. To serve another version, add its folder under `wit/`, a module here, and
+//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version. `another.rs` shows it.
+
+#[cfg(test)]
+mod another;
+mod v0_1_0;
+
+use quotegate_document::{Document, Value};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
+
+use crate::state::GuestState;
+
+/// How a version's plugins are recognised and prepared.
+pub(crate) struct Version {
+    /// As it stands behind the `@` in the names of imports and exports.
+    pub(crate) number: &'static str,
+    /// Links the host functions and finds the exports.
+    pub(crate) prepare: fn(&Engine, &Component) -> wasmtime::Result<Box<dyn Interface>>,
+}
+
+/// Every version served.
+pub(crate) const VERSIONS: &[Version] = &[
+    Version { number: "0.1.0", prepare: v0_1_0::prepare },
+    #[cfg(test)]
+    Version { number: another::NUMBER, prepare: another::prepare },
+];
+
+/// The names of a version's interfaces, without the version.
+pub(crate) const HOST: &str = "quotegate:plugin/host";
+pub(crate) const TYPES: &str = "quotegate:plugin/types";
+pub(crate) const LIFECYCLE: &str = "quotegate:plugin/lifecycle";
+pub(crate) const FILTER: &str = "quotegate:plugin/filter";
+pub(crate) const MAPPING: &str = "quotegate:plugin/mapping";
+
+/// A component that is linked and only waits for a store.
+pub(crate) trait Interface: Send + Sync {
+    /// Makes an instance; runs the component's start functions.
+    fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Box<dyn Guest>>;
+}
+
+/// A live instance, whatever its version.
+pub(crate) trait Guest: Send {
+    fn configure(
+        &self,
+        store: &mut Store<GuestState>,
+        tenant: &str,
+        config: &str,
+    ) -> wasmtime::Result<Result<Manifest, String>>;
+
+    /// One verdict byte a quote, unchecked.
+    fn filter(&self, store: &mut Store<GuestState>, batch: &FilterBatch<'_>) -> wasmtime::Result<Vec<u8>>;
+
+    /// One list a quote, unchecked.
+    fn map(&self, store: &mut Store<GuestState>, quotes: &[MapQuote<'_>]) -> wasmtime::Result<Vec<Vec<RawDocument>>>;
+}
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) columns: Columns,
+    pub(crate) reasons: Vec<String>,
+}
+
+/// The columns that a filter reads; the others cross as empty lists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    pub(crate) bid_price: bool,
+    pub(crate) bid_size: bool,
+    pub(crate) ask_price: bool,
+    pub(crate) ask_size: bool,
+    pub(crate) bid_exchange: bool,
+    pub(crate) ask_exchange: bool,
+    pub(crate) tape: bool,
+    pub(crate) conditions: bool,
+    pub(crate) event_time: bool,
+    pub(crate) received_time: bool,
+}
+
+impl Columns {
+    /// Those that are read, as the WIT names them.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.bid_price, "bid-price"),
+            (self.bid_size, "bid-size"),
+            (self.ask_price, "ask-price"),
+            (self.ask_size, "ask-size"),
+            (self.bid_exchange, "bid-exchange"),
+            (self.ask_exchange, "ask-exchange"),
+            (self.tape, "tape"),
+            (self.conditions, "conditions"),
+            (self.event_time, "event-time"),
+            (self.received_time, "received-time"),
+        ];
+        all.into_iter().filter_map(|(read, name)| read.then_some(name)).collect()
+    }
+}
+
+/// What crosses in one filter call.
+pub(crate) struct FilterBatch<'a> {
+    pub(crate) quotes: &'a QuoteColumns,
+    pub(crate) new_symbols: &'a [&'a str],
+    pub(crate) wanted: Columns,
+}
+
+/// One quote of a map call.
+pub(crate) struct MapQuote<'a> {
+    pub(crate) symbol: &'a Symbol,
+    pub(crate) quote: &'a Quote,
+    pub(crate) earlier: &'a [Document],
+}
+
+/// A document as the guest gave it.
+#[derive(Debug)]
+pub(crate) struct RawDocument {
+    pub(crate) collection: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) fields: Vec<(String, Value)>,
+}
+
+/// A linker for stores of this room; the version module adds its host functions.
+fn linker(engine: &Engine) -> Linker<GuestState> {
+    Linker::new(engine)
+}

@@ -1,0 +1,182 @@
+//! How many documents a day the settings can lead to, how many a recording says that they will, and what that costs.
+//!
+//! Pure arithmetic; [`crate::rehearsal`] plays the recording.
+
+#[cfg(test)]
+mod tests;
+
+use quotegate_config::{PluginCode, Settings, SymbolChoice, TenantSettings};
+use serde::Serialize;
+
+use quotegate_pipeline::rehearsal::Rehearsed;
+
+/// The regular session of the US stock exchanges, 9:30 to 16:00.
+const SESSION: f64 = 6.5 * 3600.0;
+const DAY: f64 = 24.0 * 3600.0;
+/// A recording of fewer seconds says nothing about a day.
+pub const SHORTEST: f64 = 1.0;
+
+/// Writes on one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Writes {
+    /// If quotes come in the regular session only.
+    pub session: u64,
+    /// If quotes come day and night.
+    pub day: u64,
+}
+
+/// What keeps a tenant from writing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// Each of its symbols is written once an interval.
+    Symbols,
+    /// Its own `writes_per_second`.
+    OwnRate,
+    /// `pace.writes_per_second`, if it had all of it.
+    GlobalRate,
+}
+
+/// One tenant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TenantEstimate {
+    /// Whose writes these are.
+    pub id: String,
+    /// `None`: every symbol.
+    pub symbols: Option<usize>,
+    /// Between two writes of one symbol.
+    pub interval_seconds: f64,
+    /// Documents that its maps may make of one quote.
+    pub documents_per_quote: u32,
+    /// What intervals and rates allow.
+    pub highest: Writes,
+    /// What keeps it there.
+    pub limited_by: LimitedBy,
+    /// Writes in the recording, and what they come to in a day.
+    pub recorded: Option<u64>,
+    /// As in the recording, all day.
+    pub likely: Option<Writes>,
+}
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Goes up when something changes its meaning or goes away.
+    pub schema: u32,
+    /// Each tenant, in the order of the settings.
+    pub tenants: Vec<TenantEstimate>,
+    /// The limit of all tenants.
+    pub global_writes_per_second: f64,
+    /// All tenants' quotes together, within the global limit.
+    pub highest_quotes: Writes,
+    /// The same as in the recording.
+    pub likely_quotes: Option<Writes>,
+    /// Heartbeats of all tenants.
+    pub heartbeats: u64,
+    /// Quotes and heartbeats.
+    pub highest: Writes,
+    /// The same as in the recording.
+    pub likely: Option<Writes>,
+    /// Reads of the document that pauses writing; priced apart.
+    pub control_reads: u64,
+    /// What the recording covers.
+    pub recorded_seconds: Option<f64>,
+}
+
+impl Writes {
+    fn at(per_second: f64) -> Self {
+        // Up, so that the highest number is one; but not for what a fraction without an end has too much.
+        let whole = |seconds: f64| (per_second * seconds - 1e-6).ceil().max(0.0) as u64;
+        Self { session: whole(SESSION), day: whole(DAY) }
+    }
+
+    fn plus(self, other: u64) -> Self {
+        Self { session: self.session + other, day: self.day + other }
+    }
+
+    fn at_most(self, limit: Self) -> Self {
+        Self { session: self.session.min(limit.session), day: self.day.min(limit.day) }
+    }
+
+    fn sum(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Self { session: 0, day: 0 }, |sum, writes| Self {
+            session: sum.session.saturating_add(writes.session),
+            day: sum.day.saturating_add(writes.day),
+        })
+    }
+
+    /// What both come to at this price for 100,000.
+    pub fn cost(self, price: f64) -> [f64; 2] {
+        [self.session, self.day].map(|writes| writes as f64 / 100_000.0 * price)
+    }
+}
+
+/// Estimates from the settings, and from what a rehearsal of a recording came to.
+pub fn estimate(settings: &Settings, rehearsed: Option<&Rehearsed>) -> Estimate {
+    let global = settings.pace.writes_per_second;
+    let tenants: Vec<TenantEstimate> =
+        settings.tenants.iter().enumerate().map(|(at, tenant)| of_tenant(tenant, at, global, rehearsed)).collect();
+    let limit = Writes::at(global);
+    let highest_quotes = Writes::sum(tenants.iter().map(|tenant| tenant.highest)).at_most(limit);
+    let likely_quotes =
+        rehearsed.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
+    let heartbeats = a_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
+    Estimate {
+        schema: 1,
+        tenants,
+        global_writes_per_second: global,
+        highest_quotes,
+        likely_quotes,
+        heartbeats,
+        highest: highest_quotes.plus(heartbeats),
+        likely: likely_quotes.map(|quotes| quotes.plus(heartbeats)),
+        control_reads: settings.run.control_interval.map_or(0, |every| a_day(every.as_secs_f64())),
+        recorded_seconds: rehearsed.map(|rehearsed| rehearsed.seconds),
+    }
+}
+
+fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, rehearsed: Option<&Rehearsed>) -> TenantEstimate {
+    let symbols = match &tenant.symbols {
+        SymbolChoice::All => None,
+        SymbolChoice::List(symbols) => Some(symbols.len()),
+    };
+    let interval = tenant.per_symbol_min_interval.as_secs_f64();
+    let documents_per_quote = documents_per_quote(tenant);
+    let mut limits = vec![(global, LimitedBy::GlobalRate)];
+    limits.extend(tenant.rate.map(|rate| (rate.per_second, LimitedBy::OwnRate)));
+    if let Some(symbols) = symbols.filter(|_| interval > 0.0) {
+        limits.push((symbols as f64 * f64::from(documents_per_quote) / interval, LimitedBy::Symbols));
+    }
+    let narrowest = limits.into_iter().min_by(|left, right| left.0.total_cmp(&right.0));
+    let (per_second, limited_by) = narrowest.unwrap_or((global, LimitedBy::GlobalRate));
+    let highest = Writes::at(per_second);
+    let recorded = rehearsed.and_then(|rehearsed| rehearsed.tenants.get(at).map(|tenant| tenant.writes));
+    let likely = recorded.zip(rehearsed).map(|(writes, of)| {
+        // A burst at the start of a short recording must not be taken for a rate.
+        Writes::at(writes as f64 / of.seconds).at_most(highest)
+    });
+    TenantEstimate {
+        id: tenant.id.as_str().to_owned(),
+        symbols,
+        interval_seconds: interval,
+        documents_per_quote,
+        highest,
+        limited_by,
+        recorded,
+        likely,
+    }
+}
+
+/// Those that come with the host make one; what another one makes is only bounded by its limits.
+fn documents_per_quote(tenant: &TenantSettings) -> u32 {
+    let of = |plugin: &quotegate_config::PluginSettings| match plugin.code {
+        PluginCode::Standard(_) => 1,
+        PluginCode::File(_) => u32::try_from(plugin.limits.documents_per_quote).unwrap_or(u32::MAX),
+    };
+    tenant.plugins.iter().map(of).max().unwrap_or(1)
+}
+
+/// How often something happens in a day that happens each `every` seconds.
+fn a_day(every: f64) -> u64 {
+    (DAY / every).ceil() as u64
+}

@@ -1,0 +1,93 @@
+use super::*;
+use quotegate_config::Sources;
+use quotegate_pipeline::rehearsal::TenantRehearsed;
+
+fn settings(file: &str) -> Settings {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("quotegate.toml");
+    std::fs::write(&path, format!("[sink]\nkind = \"dry-run\"\n{file}")).unwrap();
+    Settings::load(&Sources { file: Some(path), ..Sources::default() }).unwrap().settings
+}
+
+fn writes(session: u64, day: u64) -> Writes {
+    Writes { session, day }
+}
+
+#[test]
+fn each_tenant_is_held_by_the_narrowest_of_its_limits() {
+    let settings = settings(
+        r#"
+        [tenants.all]
+        symbols = ["*"]
+        [tenants.own]
+        symbols = ["A", "B", "C"]
+        writes_per_second = 0.5
+        [tenants.plain]
+        symbols = ["A", "B"]
+        [tenants.slow]
+        symbols = ["A"]
+        per_symbol_min_interval_ms = 60000
+        [tenants.unpaced]
+        symbols = ["A"]
+        per_symbol_min_interval_ms = 0
+        "#,
+    );
+    let estimate = estimate(&settings, None);
+    let found: Vec<_> = estimate.tenants.iter().map(|tenant| (tenant.limited_by, tenant.highest)).collect();
+    let everything = writes(20 * 23_400, 20 * 86_400);
+    let expected = [
+        (LimitedBy::GlobalRate, everything),
+        (LimitedBy::OwnRate, writes(11_700, 43_200)),
+        (LimitedBy::Symbols, writes(46_800, 172_800)),
+        (LimitedBy::Symbols, writes(390, 1440)),
+        (LimitedBy::GlobalRate, everything),
+    ];
+    assert_eq!(found, expected);
+    // Together they have no more than the limit of all; five heartbeats every 15 s come on top.
+    assert_eq!((estimate.highest_quotes, estimate.heartbeats), (everything, 5 * 5760));
+    assert_eq!(estimate.highest, writes(468_000 + 28_800, 1_728_000 + 28_800));
+    assert_eq!((estimate.likely, estimate.control_reads), (None, 8640));
+}
+
+#[test]
+fn a_map_of_ones_own_may_make_as_many_documents_as_its_limit_allows() {
+    let settings = settings(
+        r#"
+        [tenants.acme]
+        symbols = ["A"]
+        [[tenants.acme.plugins]]
+        standard = "field-map"
+        [[tenants.acme.plugins]]
+        path = "map.wasm"
+        limits = { documents_per_quote = 3 }
+        "#,
+    );
+    let acme = &estimate(&settings, None).tenants[0];
+    assert_eq!((acme.documents_per_quote, acme.highest), (3, writes(70_200, 259_200)));
+}
+
+#[test]
+fn what_a_recording_comes_to_is_scaled_to_a_day_but_a_burst_is_no_rate() {
+    let settings = settings(
+        r#"
+        [tenants.bursts]
+        symbols = ["A", "B"]
+        writes_per_second = 0.1
+        [tenants.steady]
+        symbols = ["A", "B"]
+        "#,
+    );
+    let tenants = settings.tenants.iter().zip([30, 15]).map(|(tenant, writes)| TenantRehearsed {
+        tenant: tenant.id.clone(),
+        writes,
+        plugins: Vec::new(),
+        fuel: None,
+        stopped: None,
+    });
+    let estimate = estimate(&settings, Some(&Rehearsed { seconds: 20.0, tenants: tenants.collect() }));
+    assert_eq!(estimate.tenants[0].likely, Some(writes(2340, 8640)));
+    assert_eq!(estimate.tenants[1].likely, Some(writes(17_550, 64_800)));
+    assert_eq!(estimate.likely_quotes, Some(writes(19_890, 73_440)));
+    let [session, day] = estimate.likely.unwrap().cost(0.09);
+    assert!((session - 0.028_269).abs() < 1e-9 && (day - 0.076_464).abs() < 1e-9, "{session} {day}");
+}

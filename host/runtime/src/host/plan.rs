@@ -1,0 +1,189 @@
+//! What the settings mean to each room. Settings are checked already; what can still fail here is the outside world.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anyhow::Context;
+use quotegate_config::{
+    AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
+    TenantSettings, WriteMode,
+};
+use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Trust};
+use quotegate_market::Subscription;
+use quotegate_pace::{Backoff, Rate};
+use quotegate_plugin::PluginThreads;
+use quotegate_sim::{SimSettings, Universe};
+use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
+use secrecy::{ExposeSecret, SecretString};
+
+use quotegate_pipeline::router::Wanted;
+use quotegate_pipeline::tenant::TenantPlan;
+
+/// Nothing is written anywhere.
+pub fn is_dry_run(settings: &Settings) -> bool {
+    settings.sink.kind == SinkKind::DryRun
+}
+
+/// Where the embedded simulator listens: nobody else needs to find it.
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How to connect to Alpaca.
+pub fn feed(settings: &quotegate_config::FeedSettings, credentials: &Credentials) -> anyhow::Result<FeedSettings> {
+    let name: FeedName = settings.name.parse()?;
+    let url = settings.url.clone().unwrap_or_else(|| name.url(FeedName::HOST));
+    let credentials = quotegate_feed::Credentials {
+        key_id: credentials.key_id.expose_secret().to_owned(),
+        secret_key: credentials.secret_key.clone(),
+        by: match settings.auth_by {
+            AuthBy::Message => quotegate_feed::AuthBy::Message,
+            AuthBy::Headers => quotegate_feed::AuthBy::Headers,
+        },
+    };
+    connection(settings, url, credentials, calendar(settings.calendar, name))
+}
+
+/// How to connect to the embedded simulator, which takes any key and is never closed.
+pub(crate) fn simulated_feed(settings: &quotegate_config::FeedSettings, url: String) -> anyhow::Result<FeedSettings> {
+    let credentials = quotegate_feed::Credentials {
+        key_id: "simulated".to_owned(),
+        secret_key: SecretString::from("simulated"),
+        by: quotegate_feed::AuthBy::Message,
+    };
+    connection(settings, url, credentials, quotegate_feed::Calendar::Always)
+}
+
+fn connection(
+    settings: &quotegate_config::FeedSettings,
+    url: String,
+    credentials: quotegate_feed::Credentials,
+    calendar: quotegate_feed::Calendar,
+) -> anyhow::Result<FeedSettings> {
+    let usual = FeedSettings::new(url, credentials)?;
+    let feed = FeedSettings {
+        trust: match &settings.ca_file {
+            Some(file) => Trust::public_and(file)?,
+            None => usual.trust.clone(),
+        },
+        encoding: match settings.encoding {
+            Encoding::Json => quotegate_feed::Encoding::Json,
+            Encoding::MessagePack => quotegate_feed::Encoding::MessagePack,
+        },
+        pauses: RetryPauses::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
+        ping_interval: settings.ping_interval,
+        pong_timeout: settings.pong_timeout,
+        stale_after: settings.stale_after,
+        calendar,
+        step_timeout: settings.handshake_timeout,
+        subscribe_chunk: settings.subscribe_chunk as usize,
+        ..usual
+    };
+    feed.check()?;
+    Ok(feed)
+}
+
+fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
+    match choice {
+        Calendar::Auto => name.calendar(),
+        Calendar::UsEquities => quotegate_feed::Calendar::UsEquities { extended_hours: false },
+        Calendar::Always => quotegate_feed::Calendar::Always,
+    }
+}
+
+/// What the embedded simulator makes up.
+pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings {
+    SimSettings {
+        universe: match &settings.symbols {
+            SimSymbols::Count(count) => Universe::Count(*count),
+            SimSymbols::List(symbols) => Universe::List(symbols.clone()),
+        },
+        rate: match settings.rate {
+            SimRate::PerSecond(rate) => quotegate_sim::Rate::PerSecond(rate),
+            SimRate::Max => quotegate_sim::Rate::Max,
+        },
+        seed: settings.seed,
+        ..SimSettings::default()
+    }
+}
+
+/// Where documents go, and where the document is read that pauses writing: not in a dry run, which touches nothing.
+pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sink>, Option<Arc<FirestoreSink>>)> {
+    if settings.kind == SinkKind::DryRun {
+        return Ok((Arc::new(DryRunSink::new()), None));
+    }
+    let firestore = FirestoreSettings {
+        project_id: settings.project_id.clone(),
+        database_id: settings.database_id.clone(),
+        emulator_host: settings.emulator_host.clone(),
+        credentials_file: settings.credentials_file.clone(),
+        request_timeout: settings.request_timeout,
+        mode: match settings.mode {
+            WriteMode::Merge => quotegate_sink::WriteMode::Merge,
+            WriteMode::Replace => quotegate_sink::WriteMode::Replace,
+        },
+    };
+    let sink = Arc::new(FirestoreSink::connect(firestore).await?);
+    Ok((sink.clone(), Some(sink)))
+}
+
+/// Room for documents between tenants and batches: one batch beyond those in flight. More would let documents age.
+pub(crate) fn sink_room(settings: &SinkSettings) -> usize {
+    settings.batch_size as usize
+}
+
+pub(crate) fn batcher(settings: &Settings, limit: Rate) -> BatcherSettings {
+    BatcherSettings {
+        limit: Some(limit),
+        batch_size: settings.sink.batch_size as usize,
+        max_in_flight: settings.sink.max_in_flight as usize,
+        flush_interval: settings.pace.flush_interval,
+        request_timeout: settings.sink.request_timeout,
+        ramp: settings.sink.ramp,
+    }
+}
+
+pub(crate) fn heartbeats(sink: Arc<dyn Sink>, settings: &SinkSettings) -> Heartbeats {
+    Heartbeats::new(sink, settings.batch_size as usize, settings.request_timeout)
+}
+
+pub(crate) fn rate(per_second: f64, burst: u32) -> anyhow::Result<Rate> {
+    Rate::new(per_second, burst).context("pace.writes_per_second and pace.burst")
+}
+
+pub(crate) fn wanted(symbols: &SymbolChoice) -> Wanted {
+    match symbols {
+        SymbolChoice::All => Wanted::All,
+        SymbolChoice::List(symbols) => Wanted::Symbols(symbols.iter().cloned().collect()),
+    }
+}
+
+/// What to ask the feed for: everything that at least one tenant wants.
+pub fn subscription(settings: &Settings) -> Subscription {
+    let wants: Vec<Wanted> = settings.tenants.iter().map(|tenant| wanted(&tenant.symbols)).collect();
+    Wanted::union(&wants)
+}
+
+pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantPlan> {
+    Ok(TenantPlan {
+        id: settings.id.clone(),
+        per_symbol_min_interval: settings.per_symbol_min_interval,
+        rate: settings.rate.map(|own| rate(own.per_second, own.burst)).transpose()?,
+        collection: settings.collection.clone().into(),
+        retry: Backoff::new(sink.retry_base, sink.retry_max).context("sink.retry_base_ms and sink.retry_max_s")?,
+    })
+}
+
+/// Threads for the tenants, which their plugins may hold.
+pub(crate) fn threads(settings: &Settings) -> anyhow::Result<PluginThreads> {
+    let wanted = settings.plugins.threads.and_then(|count| NonZeroUsize::new(count as usize));
+    let count = wanted.unwrap_or_else(PluginThreads::default_count);
+    PluginThreads::start(count, &tokio::runtime::Handle::current())
+        .with_context(|| format!("the operating system gives no {count} threads for tenants; lower plugins.threads"))
+}
+
+/// A name for this host: Cloud Run's revision where there is one, and a random part that tells two hosts apart.
+pub(crate) fn instance() -> String {
+    let name =
+        std::env::var("K_REVISION").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "quotegate".into());
+    format!("{name}-{:08x}", fastrand::u32(..))
+}

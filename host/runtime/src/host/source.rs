@@ -1,0 +1,205 @@
+//! Where quotes come from, on a thread of its own: nothing else in the process can keep it from reading.
+
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use quotegate_config::{Settings, Source, Speed};
+use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Pace, Payload, Replay, system_clock};
+use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
+use quotegate_recording::{RecordedFrame, Recording};
+use quotegate_sim::Simulator;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::plan;
+use crate::pulses::{Beating, Pulses};
+
+/// A source that can be started: everything that can be wrong with it has been looked at.
+pub enum PreparedSource {
+    /// Alpaca, or the embedded simulator in its place.
+    Live(Box<Live>),
+    /// A recording.
+    Replay(Box<Recording>, Pace),
+}
+
+/// A websocket, and what is known of it before it is opened.
+pub struct Live {
+    settings: FeedSettings,
+    simulator: Option<Simulator>,
+    tap: Option<Box<dyn FrameTap>>,
+}
+
+/// Opens what the settings name. The simulator is bound here, so its address is known.
+pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
+    match &settings.source {
+        Source::Alpaca(credentials) => {
+            let settings = plan::feed(&settings.feed, credentials)?;
+            Ok(PreparedSource::Live(Box::new(Live { settings, simulator: None, tap: None })))
+        }
+        Source::Sim(sim) => {
+            let simulator = Simulator::bind(plan::LOOPBACK, plan::simulator(sim))
+                .await
+                .context("the embedded simulator cannot listen on a loopback port")?;
+            let url = format!("ws://{}/v2/{}", simulator.local_addr(), "iex");
+            info!(event_type = "sim_started", url, "quotes are simulated: the embedded simulator serves {url}");
+            let settings = plan::simulated_feed(&settings.feed, url)?;
+            Ok(PreparedSource::Live(Box::new(Live { settings, simulator: Some(simulator), tap: None })))
+        }
+        Source::Replay(replay) => {
+            let recording = Recording::open(&replay.file)?;
+            let pace = match replay.speed {
+                Speed::Times(times) => Pace::Times(times),
+                Speed::Max => Pace::Unpaced,
+            };
+            Ok(PreparedSource::Replay(Box::new(recording), pace))
+        }
+    }
+}
+
+impl PreparedSource {
+    /// For the first log line.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Live(live) if live.simulator.is_some() => "simulated quotes".to_owned(),
+            Self::Live(live) => format!("quotes from {}", live.settings.url),
+            Self::Replay(recording, _) => format!("quotes from the recording {}", recording.path().display()),
+        }
+    }
+
+    /// True if its quotes arrived at another time than now.
+    pub fn is_replay(&self) -> bool {
+        matches!(self, Self::Replay(..))
+    }
+
+    /// Lets `tap` see every frame. A recording that is replayed has been recorded already.
+    pub fn tap(&mut self, tap: Box<dyn FrameTap>) -> anyhow::Result<()> {
+        match self {
+            Self::Live(live) => live.tap = Some(tap),
+            Self::Replay(..) => return Err(anyhow!("a replay cannot be recorded: copy its file instead")),
+        }
+        Ok(())
+    }
+
+    /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change, and is dropped when no more will come.
+    pub fn start(
+        self,
+        subscription: watch::Receiver<Arc<Subscription>>,
+        mut receiver: impl QuoteReceiver + 'static,
+        status: Arc<FeedStatus>,
+        pulses: Arc<Pulses>,
+    ) -> anyhow::Result<RunningSource> {
+        let stop = CancellationToken::new();
+        let stop_simulator = CancellationToken::new();
+        let (ended, end) = oneshot::channel();
+        let mut simulator_task = None;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("the operating system gives no runtime for the feed")?;
+        let run = {
+            let stop = stop.clone();
+            let work = match self {
+                Self::Live(live) => {
+                    let Live { settings, simulator, tap } = *live;
+                    simulator_task = simulator.map(|simulator| tokio::spawn(simulator.run(stop_simulator.clone())));
+                    Work::Live(Box::new(LiveWork { settings, subscription, tap }))
+                }
+                Self::Replay(recording, pace) => Work::Replay(recording, pace),
+            };
+            move || {
+                let ends = CancellationToken::new();
+                // Beside the reader, on its one thread: when that is stuck, so is this.
+                let beat = runtime.spawn(pulses.beat(Beating::Feed, ends.clone()));
+                let outcome = runtime.block_on(async {
+                    let outcome = work.run(&mut receiver, status, stop).await;
+                    ends.cancel();
+                    let _ = beat.await;
+                    outcome
+                });
+                drop(receiver);
+                let _ = ended.send(outcome);
+            }
+        };
+        thread::Builder::new().name("feed".into()).spawn(run).context("the operating system gives no thread")?;
+        Ok(RunningSource { stop, stop_simulator, simulator_task, end })
+    }
+}
+
+struct LiveWork {
+    settings: FeedSettings,
+    subscription: watch::Receiver<Arc<Subscription>>,
+    tap: Option<Box<dyn FrameTap>>,
+}
+
+enum Work {
+    Live(Box<LiveWork>),
+    Replay(Box<Recording>, Pace),
+}
+
+impl Work {
+    async fn run(
+        self,
+        receiver: &mut dyn QuoteReceiver,
+        status: Arc<FeedStatus>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Live(live) => {
+                let LiveWork { settings, subscription, tap } = *live;
+                Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;
+            }
+            Self::Replay(recording, pace) => {
+                let frames = recording.map(|frame| frame.map(Played));
+                Replay { pace, status, stop }.run(frames, receiver).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A recorded frame as the feed wants to see it.
+pub struct Played(pub RecordedFrame);
+
+impl quotegate_feed::RecordedFrame for Played {
+    fn received_time(&self) -> UnixNanos {
+        self.0.received_time
+    }
+
+    fn payload(&self) -> Payload<'_> {
+        match &self.0.payload {
+            quotegate_recording::Payload::Text(text) => Payload::Text(text),
+            quotegate_recording::Payload::Binary(bytes) => Payload::Binary(bytes),
+        }
+    }
+}
+
+/// The thread that reads, seen from outside.
+pub struct RunningSource {
+    stop: CancellationToken,
+    stop_simulator: CancellationToken,
+    simulator_task: Option<JoinHandle<()>>,
+    end: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl RunningSource {
+    /// Waits for the end: `Ok` when it was told to stop or a replay is over. Not to be called again after that.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        (&mut self.end).await.unwrap_or_else(|_| Err(anyhow!("the feed's thread has panicked")))
+    }
+
+    /// Tells it to stop reading.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends the simulator, if there is one, after the feed has said goodbye to it.
+    pub async fn end_simulator(&mut self) {
+        self.stop_simulator.cancel();
+        if let Some(task) = self.simulator_task.take() {
+            let _ = task.await;
+        }
+    }
+}
