@@ -7,7 +7,7 @@
 //!
 //! A thread writes the same frames over and over to a loopback socket; the reader is the real feed, router and tenant
 //! on one thread, whose own processor time is measured. Beside it, in the same run: a loop that does nothing but parse
-//! the same frames with serde_json, and alpaca-py with a handler that stores the quote (when `tests/run` has installed
+//! the same frames with serde_json, and alpaca-py with a handler that stores the quote (when `tests/run --all` has installed
 //! it: set QUOTEGATE_TEST_PYTHON to its folder, target/tools).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]

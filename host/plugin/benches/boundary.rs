@@ -6,7 +6,7 @@
 //! Then with the standard plugins, which a Rust guest's own work is part of, against what they are meant to cost.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints and may panic")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support.rs"]
 mod support;
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@
 //! cargo bench -p quotegate-sink --bench documents -- --rounds 3 --documents 3000   # quicker, noisier
 //! ```
 //!
-//! `tests/run` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
+//! `tests/run --all` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
 //! into what is there, from values to the last answer. They take turns, so that whatever else the machine does hits
 //! both, and the medians of the rounds are compared. The emulator is a program of its own on the same machine and may
 //! be the limit: the processor time that the client takes for a document says what the client itself could do.

@@ -17,8 +17,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "../../harness/mod.rs"]
-mod harness;
+#[path = "../../it"]
+mod it {
+    pub(crate) mod harness;
+}
 
 mod faults;
 mod street;
@@ -33,7 +35,8 @@ use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator};
 use tokio_util::sync::CancellationToken;
 
 use faults::Fault;
-use harness::get;
+use it::harness;
+use it::harness::get;
 use street::{Metrics, RATE, SYMBOLS, Street, TENANTS};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | [`Emulator`] | Google's own: found, started on a free port, read back from, stopped and started again, and ended with the test however the test ends |
+//! | [`SHARED_EMULATOR`] | one for all tests of a run, each of which has a project of its own |
 //! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does; in a long run it keeps a [`Ledger`] |
 
 // For tests only: a panic is the message.
@@ -15,10 +16,12 @@ mod ledger;
 pub use fake::{Act, Arrival, FakeFirestore};
 pub use ledger::Ledger;
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -36,28 +39,72 @@ pub struct Emulator {
     shell: Option<Child>,
 }
 
-/// Starts the emulator. `None` where it is not installed, which fails in CI and is told elsewhere.
+/// Where [`with_emulator`] answers.
+const SERVED_AT: &str = "QUOTEGATE_TEST_EMULATOR";
+
+/// The emulator of the whole run where `with-emulator` runs the tests, else one of this process. It cannot be stopped,
+/// and each test writes to a project of its own.
+pub static SHARED_EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(|| {
+    let Some(address) = std::env::var_os(SERVED_AT) else { return emulator_or_skip() };
+    let mut answer = String::new();
+    TcpStream::connect(address.to_str().unwrap()).unwrap().read_to_string(&mut answer).unwrap();
+    let Some((port, program)) = answer.split_once(' ') else { return not_installed() };
+    Some(Emulator { program: program.into(), port: port.parse().unwrap(), rules: None, shell: None })
+});
+
+/// Runs `command` with one emulator for all its tests. It starts when the first test asks for it, and ends with the
+/// command.
+pub fn with_emulator(command: &mut Command) -> std::io::Result<i32> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    command.env(SERVED_AT, listener.local_addr()?.to_string());
+    // The thread goes with the process, and the emulator with both: its pipe closes.
+    std::thread::spawn(move || {
+        let mut emulator = None;
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            if emulator.is_none() {
+                emulator = find().map(|program| start(program, None));
+            }
+            // A test that was ended meanwhile needs no answer.
+            let _ =
+                emulator.as_ref().map(|emulator| write!(stream, "{} {}", emulator.port, emulator.program.display()));
+        }
+    });
+    Ok(command.status()?.code().unwrap_or(1))
+}
+
+/// Starts an emulator that the test may stop. `None` where it is not installed, which fails in CI and is told elsewhere.
 pub fn emulator_or_skip() -> Option<Emulator> {
-    start(None)
+    find().map_or_else(not_installed, |program| Some(start(program, None)))
 }
 
 /// As [`emulator_or_skip`], with security rules for those who do not come as its owner.
 pub fn emulator_with_rules_or_skip(rules: &Path) -> Option<Emulator> {
-    start(Some(rules.to_owned()))
+    find().map_or_else(not_installed, |program| Some(start(program, Some(rules.to_owned()))))
 }
 
-fn start(rules: Option<PathBuf>) -> Option<Emulator> {
-    let Some(program) = find() else {
-        let how = "the Firestore emulator is not installed: gcloud components install cloud-firestore-emulator";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{how}");
-        eprintln!("SKIPPED: {how}");
-        return None;
-    };
+fn not_installed() -> Option<Emulator> {
+    skip("tests with the Firestore emulator: gcloud components install cloud-firestore-emulator");
+    None
+}
+
+fn start(program: PathBuf, rules: Option<PathBuf>) -> Emulator {
     // Another program may take the port between this line and the emulator's start: unlikely, and then it says so.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut emulator = Emulator { program, port, rules, shell: None };
     emulator.start_again();
-    Some(emulator)
+    emulator
+}
+
+/// Tells that a test cannot run here: `what` it needs, and how to get it. In CI that is a failure. `tests/run` repeats
+/// it at the end, from the file that it names.
+pub fn skip(what: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing may be skipped in CI: {what}");
+    eprintln!("SKIPPED: {what}");
+    if let Some(file) = std::env::var_os("QUOTEGATE_TEST_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+        // In one piece: other tests write too.
+        file.write_all(format!("{what}\n").as_bytes()).unwrap();
+    }
 }
 
 fn find() -> Option<PathBuf> {

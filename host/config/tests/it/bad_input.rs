@@ -1,0 +1,134 @@
+//! Every kind of bad input, and what a person reads then: `tests/golden/*.txt`.
+
+use crate::support;
+
+use support::{Case, golden};
+
+macro_rules! complaints {
+    ($($name:ident: $case:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            golden(stringify!($name), &$case.complaint());
+        })*
+    };
+}
+
+complaints! {
+    broken_toml: Case::new().file("[sink]\nbatch_size = 1OO\n");
+    broken_toml_with_a_secret: Case::new().file("[feed]\nsecret_key = \"hush\n");
+    a_table_twice: Case::new().file("[tenants.acme]\nburst = 1\n\n[tenants.acme]\nburst = 2\n");
+    a_key_twice: Case::new().file("[sink]\nbatch_size = 1\nmode = \"merge\"\nbatch_size = 2\n");
+    not_utf8: Case::new().file(b"[sink]\n# \xff\n");
+    no_such_file: {
+        let mut case = Case::new();
+        case.sources.file = Some(case.path("missing.toml"));
+        case
+    };
+    a_folder_instead_of_a_file: {
+        let mut case = Case::new();
+        case.sources.file = Some(case.folder.path().to_owned());
+        case
+    };
+    a_file_instead_of_the_tenants_folder: Case::new().file("").beside("tenants", "x");
+    unknown_keys: Case::new().file(
+        "[sink]\nbatchsize = 1\n[feed]\nbatch_size = 1\nvolume = 1\n[snik]\nx = 1\n[tenants.acme]\nsymbls = [\"SPY\"]\n",
+    );
+    unknown_variables: Case::new().env("QUOTEGATE_SINK__BATCHSIZE", "1").env("QUOTEGATE_SINK_BATCH_SIZE", "1").env("QUOTEGATE_X", "1");
+    unknown_flag_keys: Case::new().flag("sink.batchsize", "1").flag("sink..x", "1");
+    wrong_kinds: Case::new().file(
+        "sink = 5\n[pace]\nburst = \"40\"\nwrites_per_second = true\nflush_interval_ms = [1]\n[run]\ninstance = 1979-05-27\n\
+         [feed.url]\nx = 1\n[log]\nlevel = 1\n",
+    );
+    numbers_out_of_range: Case::new().file(
+        "[pace]\nwrites_per_second = 0\nburst = -1\nflush_interval_ms = 1e12\n[sink]\nbatch_size = 501\nmax_in_flight = 1.5\n\
+         [feed]\nping_interval_s = nan\npong_timeout_s = inf\n[tenant_defaults]\nwrites_per_second = -0.5\n",
+    );
+    numbers_in_the_environment: Case::new()
+        .env("GLOBAL_WRITES_PER_SEC", "twenty")
+        .env("GLOBAL_BURST", "99999999999999999999")
+        .env("FLUSH_INTERVAL_MS", "-1")
+        .env("HEARTBEAT_INTERVAL_S", "NaN")
+        .env("STOP_AFTER_SECONDS", "1e400");
+    symbols_of_odd_characters: Case::new().file(
+        "[tenants.acme]\nsymbols = [\n  \"SPY\",\n  \"A APL\", # a blank\n  \"ÄPFEL\",\n  \"\",\n  7,\n]\n",
+    );
+    symbols_in_the_environment: Case::new().env("MONITORED_SYMBOLS", "SPY,AA$PL");
+    a_star_among_names: Case::new().file("[tenant_defaults]\nsymbols = [\"SPY\", \"*\"]\n");
+    no_symbols: Case::new().file("[tenant_defaults]\nsymbols = []\n");
+    tenant_ids_that_are_none: Case::empty().env("DRY_RUN", "1").env("TENANT_ID", "a/b").file("[tenants.\"__x__\"]\n[tenants.\"..\"]\n");
+    plugins_of_many_faults: Case::new().file(
+        "[[tenants.acme.plugins]]\nstandard = \"quotefilter\"\non_eror = \"drop\"\n\n\
+         [[tenants.acme.plugins]]\npath = \"map.wasm\"\nsha256 = \"abc\"\ncollections = [\"a/b\"]\nconfig = { since = 1979-05-27 }\n\
+         [tenants.acme.plugins.limits]\nmemory_mib = 0\n\n\
+         [[tenants.acme.plugins]]\n",
+    );
+    plugins_of_one_name: Case::new().file(
+        "[tenants.acme]\nplugins = [{ standard = \"field-map\" }, { standard = \"field-map\" }]\n",
+    );
+    plugins_that_are_no_list: Case::new().file("[tenants.acme.plugins]\nstandard = \"field-map\"\n");
+    no_tenant: Case::empty().env("DRY_RUN", "1");
+    a_tenant_in_two_places: Case::new()
+        .file("[tenants.acme]\nburst = 1\n")
+        .beside("tenants/acme.toml", "burst = 2\n")
+        .beside("tenants/b.toml", "id = \"shared\"\n")
+        .beside("tenants/c.toml", "burst = 1\nid = \"shared\"\n");
+    a_bad_tenant_file: Case::new()
+        .file("")
+        .beside("tenants/a.toml", "id = 5\n")
+        .beside("tenants/b.toml", "burts = 5\n")
+        .beside("tenants/c.toml", "burst = \n");
+    a_broken_tenant_file_hides_nothing_else: Case::empty().file("").beside("tenants/a.toml", "burst = \n");
+    a_collection_with_a_slash: Case::new().env("FIRESTORE_LIVE_QUOTES_COLLECTION", "a/b");
+    aliases_that_differ: Case::new()
+        .env("FIRESTORE_TENANT_ID", "globex")
+        .env("MONITORED_SYMBOLS", "SPY")
+        .env("ALPACA_SYMBOLS", "QQQ")
+        .env("GLOBAL_BURST", "1")
+        .env("QUOTEGATE_PACE__BURST", "2")
+        .env("ALPACA_KEY_ID", "hush")
+        .env("APCA_API_KEY_ID", "hush hush")
+        .env("ALPACA_SECRET_KEY", "hush");
+    dry_run_neither_yes_nor_no: Case::empty().env("TENANT_ID", "acme").env("DRY_RUN", "maybe");
+    no_credentials: Case::empty().env("TENANT_ID", "acme");
+    no_credentials_for_a_chosen_source: Case::new().env("QUOTEGATE_FEED__SOURCE", "alpaca");
+    half_of_the_credentials: Case::new().env("ALPACA_KEY_ID", "hush");
+    secrets_in_bad_files: {
+        let case = Case::new().beside("empty", " \n");
+        let (empty, missing) = (case.path("empty"), case.path("missing"));
+        case.env("ALPACA_KEY_ID_FILE", empty.to_str().unwrap()).env("ALPACA_SECRET_KEY_FILE", missing.to_str().unwrap())
+    };
+    a_secret_given_twice: {
+        let case = Case::new().beside("secret", "hush");
+        let path = case.path("secret");
+        case.env("ALPACA_KEY_ID", "hush").env("ALPACA_KEY_ID_FILE", path.to_str().unwrap()).env("ALPACA_SECRET_KEY", "hush")
+    };
+    a_secret_of_the_wrong_kind: Case::new().file("[feed]\nkey_id = 12345\nsecret_key = [\"hush\"]\n");
+    feed_names_and_urls: Case::new().file("[feed]\nname = \"sipp\"\nurl = \"https://user:hush@example.com\"\nencoding = \"xml\"\n");
+    options_in_json: Case::new().file("[feed]\nname = \"opra\"\nencoding = \"json\"\n");
+    waits_the_wrong_way_round: Case::new()
+        .env("RECONNECT_BACKOFF_BASE_S", "90")
+        .file("[sink]\nretry_base_ms = 2000\nretry_max_s = 1\n");
+    a_replay_of_nothing: Case::new().file("[feed]\nsource = \"replay\"\n[feed.replay]\nspeed = 0\n");
+    a_replay_that_cannot_be_read: Case::new().file("[feed]\nsource = \"replay\"\nreplay.file = \"no/such/recording.jsonl\"\n");
+    credentials_that_cannot_be_read: Case::empty()
+        .env("TENANT_ID", "acme")
+        .env("QUOTEGATE_FEED__SOURCE", "sim")
+        .env("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json");
+    an_emulator_with_a_scheme: Case::new().env("FIRESTORE_EMULATOR_HOST", "http://localhost:8080");
+    more_symbols_than_the_plan: Case::new()
+        .file("[feed]\nmax_symbols = 2\n[tenants.a]\nsymbols = [\"A\", \"B\"]\n[tenants.b]\nsymbols = [\"B\", \"C\"]\n");
+    every_symbol_with_a_plan: Case::new().env("MONITORED_SYMBOLS", "*").env("QUOTEGATE_FEED__MAX_SYMBOLS", "30");
+    a_log_level_misspelt: Case::new().file("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n");
+    simulator_and_speed: Case::new().file("[feed.sim]\nsymbols = 0\nrate = \"fast\"\nseed = -1\n[feed.replay]\nspeed = \"slow\"\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut case = Case::new();
+    case.sources.environment.push(("GLOBAL_BURST".into(), std::ffi::OsString::from_vec(vec![0xff])));
+    // Nobody asked for this one, so nobody is bothered.
+    case.sources.environment.push(("LS_COLORS".into(), std::ffi::OsString::from_vec(vec![0xff])));
+    golden("a_variable_that_is_no_text_is_named", &case.complaint());
+}

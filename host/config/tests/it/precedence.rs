@@ -1,0 +1,133 @@
+//! Which layer wins, and that the report says so.
+
+use crate::support;
+
+use std::time::Duration;
+
+use quotegate_config::{SinkKind, Source, SymbolChoice, WriteRate, render};
+use secrecy::ExposeSecret;
+use support::{Case, golden, row};
+
+#[test]
+fn without_any_source_the_defaults_of_the_old_job_hold() {
+    let loaded = Case::new().load();
+    golden("report_of_defaults", &render(loaded.report()));
+    let tenant = &loaded.settings.tenants[0];
+    assert_eq!(tenant.id.as_str(), "acme");
+    assert_eq!(tenant.per_symbol_min_interval, Duration::from_secs(1));
+    assert_eq!(tenant.rate, None);
+    assert_eq!(loaded.settings.run.stop_after, None);
+    assert!(matches!(loaded.settings.source, Source::Sim(_)));
+}
+
+#[test]
+fn each_layer_wins_over_the_one_before() {
+    let key = "sink.batch_size";
+    let case = Case::new();
+    assert_eq!(row(&case.load(), key), "100 (default)");
+    let case = case.file("[sink]\nbatch_size = 2\n");
+    assert_eq!(case.tidy(&row(&case.load(), key)), "2 (config/quotegate.toml:2:14)");
+    let case = case.env("QUOTEGATE_SINK__BATCH_SIZE", "3");
+    assert_eq!(row(&case.load(), key), "3 (environment variable QUOTEGATE_SINK__BATCH_SIZE)");
+    let case = case.flag(key, "4");
+    let loaded = case.load();
+    assert_eq!(row(&loaded, key), "4 (flag --batch-size)");
+    assert_eq!(loaded.settings.sink.batch_size, 4);
+}
+
+#[test]
+fn a_tenant_inherits_what_it_does_not_say() {
+    let case = Case::new()
+        .env("PER_SYMBOL_MIN_INTERVAL_MS", "250")
+        .file("[tenant_defaults]\nwrites_per_second = 5\ncollection = \"q\"\n[tenants.acme]\nburst = 7\n")
+        .beside("tenants/globex.toml", "symbols = [\"*\"]\nwrites_per_second = 0\n");
+    let loaded = case.load();
+    let [acme, globex] = &loaded.settings.tenants[..] else { panic!("two tenants") };
+    assert_eq!(acme.rate, Some(WriteRate { per_second: 5.0, burst: 7 }));
+    assert_eq!((acme.collection.as_str(), acme.per_symbol_min_interval), ("q", Duration::from_millis(250)));
+    assert_eq!((globex.id.as_str(), &globex.symbols, globex.rate), ("globex", &SymbolChoice::All, None));
+    golden("report_of_tenants", &case.tidy(&render(loaded.report())));
+}
+
+#[test]
+fn a_tenant_file_can_give_its_own_id() {
+    let loaded = Case::new().file("").beside("tenants/x.toml", "id = \"a.b\"\nburst = 3\n").load();
+    let ids: Vec<_> = loaded.settings.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    assert_eq!(ids, ["a.b", "acme"]);
+    assert!(row(&loaded, "tenants.\"a.b\".burst").starts_with("3 ("));
+}
+
+#[test]
+fn hidden_files_and_other_kinds_are_no_tenants() {
+    let case = Case::new().file("").beside("tenants/.a.toml", "x").beside("tenants/a.toml~", "x");
+    assert_eq!(case.load().settings.tenants.len(), 1);
+}
+
+#[test]
+fn an_empty_section_is_a_tenant() {
+    let loaded = Case::empty().env("DRY_RUN", "1").file("[tenants.globex]\n").load();
+    assert_eq!(loaded.settings.tenants[0].id.as_str(), "globex");
+}
+
+#[test]
+fn a_flag_can_set_a_tenant_that_nobody_has_named() {
+    let loaded = Case::empty().flag("sink.kind", "dry-run").flag("tenants.\"a.b\".symbols", "qqq spy").load();
+    assert_eq!(loaded.settings.tenants[0].id.as_str(), "a.b");
+    assert_eq!(row(&loaded, "tenants.\"a.b\".symbols"), r#"["QQQ", "SPY"] (flag --symbols)"#);
+}
+
+#[test]
+fn a_dry_run_without_credentials_simulates_unless_something_asks_for_alpaca() {
+    let simulated = Case::new().load();
+    assert_eq!(row(&simulated, "feed.source"), "\"sim\" (default: no credentials and a dry run)");
+    let asks = [
+        Case::new().env("QUOTEGATE_FEED__SOURCE", "alpaca"),
+        Case::new().env("QUOTEGATE_FEED__URL", "ws://127.0.0.1:1"),
+        Case::new().env("ALPACA_SECRET_KEY", "x"),
+        Case::new().env("DRY_RUN", "0").env("TENANT_ID", "acme"),
+    ];
+    for case in asks {
+        assert!(case.complaint().contains("ALPACA_KEY_ID"));
+    }
+}
+
+#[test]
+fn with_credentials_a_dry_run_connects() {
+    let loaded = Case::new().env("ALPACA_KEY_ID", "id").env("ALPACA_SECRET_KEY", " hush ").load();
+    let Source::Alpaca(credentials) = &loaded.settings.source else { panic!("not Alpaca") };
+    assert_eq!((credentials.key_id.expose_secret(), credentials.secret_key.expose_secret()), ("id", "hush"));
+    assert_eq!(loaded.settings.sink.kind, SinkKind::DryRun);
+    assert_eq!(row(&loaded, "feed.secret_key"), "set (environment variable ALPACA_SECRET_KEY)");
+}
+
+#[test]
+fn a_secret_can_be_in_a_file_and_the_later_layer_wins() {
+    let case = Case::new().beside("id", "from file\n").env("ALPACA_SECRET_KEY", "x");
+    let path = case.path("id");
+    let text = format!("[feed]\nkey_id_file = {:?}\n", path.to_str().unwrap());
+    let case = case.file(text);
+    let key_id = |case: &Case| match case.load().settings.source {
+        Source::Alpaca(credentials) => credentials.key_id.expose_secret().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(key_id(&case), "from file");
+    assert_eq!(case.tidy(&row(&case.load(), "feed.key_id")), "set (config/quotegate.toml:2:15)");
+    let case = case.env("ALPACA_KEY_ID", "from environment");
+    assert_eq!(key_id(&case), "from environment");
+    let case = case.flag("feed.key_id_file", path.to_str().unwrap());
+    assert_eq!(key_id(&case), "from file");
+}
+
+#[test]
+fn an_emulator_without_a_project_gets_one_that_exists_nowhere_else() {
+    let case = Case::new().env("FIRESTORE_EMULATOR_HOST", "127.0.0.1:8080");
+    assert_eq!(row(&case.load(), "sink.project_id"), "\"demo-quotegate\" (default: an emulator)");
+    let case = case.env("FIRESTORE_PROJECT_ID", "p");
+    assert_eq!(case.load().settings.sink.project_id.as_deref(), Some("p"));
+}
+
+#[test]
+fn what_a_later_layer_hides_is_checked_all_the_same() {
+    let case = Case::new().file("[sink]\nbatch_size = 0\n").env("QUOTEGATE_SINK__BATCH_SIZE", "5");
+    assert!(case.complaint().contains("config/quotegate.toml:2:14: sink.batch_size = 0"));
+}

@@ -1,0 +1,45 @@
+//! Alpaca's own Python client, unchanged, against `quotegate sim`: the judge of our protocol.
+
+use crate::harness;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::{Running, quotegate};
+
+/// The client's Python, which `tests/run --all` installs. Elsewhere the test says that it was skipped.
+fn python() -> Option<PathBuf> {
+    let Some(tools) = std::env::var_os("QUOTEGATE_TEST_PYTHON") else {
+        quotegate_test_support::skip(
+            "alpaca-py as a client: tests/run --all installs it and sets QUOTEGATE_TEST_PYTHON",
+        );
+        return None;
+    };
+    Some(PathBuf::from(tools).join("alpaca_py/bin/python"))
+}
+
+#[test]
+fn the_official_python_client_receives_typed_quotes() {
+    let Some(python) = python() else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let _sim = Running::start(&mut quotegate(["sim", "--listen", &address, "--symbols", "SPY,AAPL,MSFT"]));
+    harness::eventually("the simulator listens", || std::net::TcpStream::connect(&address).ok());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/alpaca_py/stream.py");
+    let output = Command::new(python)
+        .args([
+            script,
+            "--url",
+            &format!("ws://{address}"),
+            "--symbols",
+            "SPY,AAPL",
+            "--count",
+            "200",
+            "--seconds",
+            "80",
+        ])
+        .output()
+        .expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}

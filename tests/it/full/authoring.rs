@@ -1,0 +1,327 @@
+//! The verbs that make a plugin, as its author meets them: `quotegate plugin new`, `build` and `watch`.
+
+use crate::harness;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use harness::{Finished, finish, quotegate};
+
+/// For a compiler on a busy machine.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// `quotegate plugin …` in this folder, with what a compiler finds in an author's environment.
+fn plugin<const N: usize>(folder: &Path, args: [&str; N]) -> Command {
+    let mut command = quotegate(["plugin"]);
+    command.args(args).current_dir(folder);
+    for (name, value) in std::env::vars_os() {
+        let text = name.to_string_lossy().into_owned();
+        let wanted =
+            ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HTTP_CAINFO", "SSL_CERT_FILE"];
+        if wanted.contains(&text.as_str()) || text.starts_with("CARGO_REGISTRIES_") || text.ends_with("_PROXY") {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+fn new_project(parent: &Path, name: &str, kind: &str) -> PathBuf {
+    let finished = finish(&mut plugin(parent, ["new", name, "--kind", kind]));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    parent.join(name)
+}
+
+/// Where components are built, one at a time and always in the same folder: a project elsewhere would have its
+/// dependencies compiled anew, which takes most of the time. What is compiled stays from one run of the tests to the next.
+struct Desk {
+    project: PathBuf,
+    /// Locked while it lives, against other threads and, in cargo-nextest, other processes.
+    _turn: fs::File,
+}
+
+impl Desk {
+    fn take(kind: &str) -> Self {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authoring");
+        fs::create_dir_all(place.join("compiled")).unwrap();
+        let turn = fs::File::create(place.join("lock")).unwrap();
+        turn.lock().unwrap();
+        let desk = Self { project: place.join("mine"), _turn: turn };
+        desk.renew(kind);
+        desk
+    }
+
+    /// A new project in the place of the one before.
+    fn renew(&self, kind: &str) {
+        let place = self.project.parent().unwrap();
+        let _ = fs::remove_dir_all(&self.project);
+        new_project(place, "mine", kind);
+        std::os::unix::fs::symlink(place.join("compiled"), self.project.join("target")).unwrap();
+    }
+
+    fn run<const N: usize>(&self, args: [&str; N]) -> Finished {
+        finish(&mut plugin(&self.project, args))
+    }
+
+    fn build(&self) -> Finished {
+        self.run(["build"])
+    }
+
+    fn component(&self) -> PathBuf {
+        self.project.join("mine.wasm")
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let file = self.project.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} is not in {}", file.display());
+        fs::write(&file, text.replace(from, to)).unwrap();
+    }
+}
+
+fn sha256(finished: &Finished) -> String {
+    let line = finished.stdout.lines().find_map(|line| line.trim().strip_prefix("sha256"));
+    line.unwrap_or_else(|| panic!("no hash: {finished:?}")).trim().to_owned()
+}
+
+#[test]
+fn a_new_project_of_every_kind_builds_and_passes_at_once() {
+    let desk = Desk::take("filter");
+    for kind in ["filter", "map", "both"] {
+        desk.renew(kind);
+        let built = desk.build();
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        let size = fs::metadata(desk.component()).unwrap().len();
+        assert!(built.stdout.contains(&format!("{size} bytes")) && sha256(&built).len() == 64, "{}", built.stdout);
+        let tested = desk.run(["test"]);
+        assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
+        assert!(tested.stdout.contains("2 fixtures: 2 passed"), "{}", tested.stdout);
+        let colour = [&built.stderr, &built.stdout, &tested.stdout].iter().any(|text| text.contains('\u{1b}'));
+        assert!(!colour, "colours, and no terminal");
+    }
+}
+
+#[test]
+fn the_same_source_gives_the_same_bytes_in_any_folder_and_names_none() {
+    let desk = Desk::take("filter");
+    let (folder, here) = (tempfile::tempdir().unwrap(), desk.build());
+    let elsewhere = new_project(folder.path(), "mine", "filter");
+    let there = finish(&mut plugin(&elsewhere, ["build"]));
+    assert_eq!(sha256(&here), sha256(&there));
+    let component = fs::read(elsewhere.join("mine.wasm")).unwrap();
+    for name in [elsewhere, std::env::var_os("HOME").unwrap().into()] {
+        let name = name.as_os_str().as_encoded_bytes();
+        assert!(!component.windows(name.len()).any(|part| part == name), "the author's folder is in it");
+    }
+}
+
+#[test]
+fn the_lock_file_of_a_new_project_is_what_cargo_would_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "mine", "filter");
+    let output = Command::new("cargo")
+        .args(["metadata", "--locked", "--format-version", "1", "--filter-platform", "wasm32-unknown-unknown"])
+        .current_dir(&project)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn new_tells_what_it_made_and_what_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = finish(&mut plugin(folder.path(), ["new", "mine", "--in", "my plugins"]));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    for part in
+        ["  src/lib.rs\n", "  fixtures/spread.toml\n", "cd 'my plugins/mine'", "quotegate plugin build", "plugin test"]
+    {
+        assert!(finished.stdout.contains(part), "{part} is not in:\n{}", finished.stdout);
+    }
+    assert!(folder.path().join("my plugins/mine/.gitignore").is_file());
+}
+
+#[test]
+fn a_folder_that_is_there_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "mine", "filter");
+    fs::write(project.join("src/lib.rs"), "// work of weeks").unwrap();
+    let again = finish(&mut plugin(folder.path(), ["new", "mine"]));
+    assert!(again.code == 1 && again.stderr.contains("mine is there already"), "{again:?}");
+    assert_eq!(fs::read_to_string(project.join("src/lib.rs")).unwrap(), "// work of weeks");
+}
+
+#[test]
+fn bad_names_languages_and_folders_are_usage_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let usage = |args: &[&str], part: &str| {
+        let finished = finish(plugin(folder.path(), []).args(args));
+        assert!(finished.code == 2 && finished.stderr.contains(part), "{args:?}: {finished:?}");
+    };
+    usage(&["new", "My_Filter"], "small letters");
+    usage(&["new", "match"], "match-filter");
+    usage(&["new", "mine", "--lang", "go"], "rust, js, python");
+    usage(&["build"], "quotegate plugin new");
+    usage(&["watch", "nowhere"], "nowhere/plugin.toml");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_missing_tool_is_named_with_the_command_that_installs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "mine", "filter");
+    let finished = finish(plugin(&project, ["build"]).env("PATH", "/nowhere"));
+    assert_eq!((finished.code, finished.stdout.as_str()), (1, ""));
+    assert!(finished.stderr.contains("cargo") && finished.stderr.contains("sh.rustup.rs"), "{}", finished.stderr);
+}
+
+/// A compiler of our own, which says that it lacks the target and has no linker to lend.
+#[test]
+fn a_missing_target_is_named_with_the_command_that_installs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "mine", "filter");
+    let tools = folder.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    for (name, script) in
+        [("cargo", "exit 9"), ("rustup", "exit 9"), ("rustc", "echo /none; echo host; echo /none/lib")]
+    {
+        script_at(&tools.join(name), script);
+    }
+    let finished = finish(plugin(&project, ["build"]).env("PATH", &tools));
+    assert_eq!(finished.code, 1);
+    assert!(finished.stderr.contains("rustup target add wasm32-unknown-unknown"), "{}", finished.stderr);
+}
+
+fn script_at(path: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_does_not_compile_is_shown_and_leaves_the_component_that_was_there() {
+    let desk = Desk::take("filter");
+    fs::write(desk.component(), "the old one").unwrap();
+    desk.edit("src/lib.rs", "quote.spread_bps()", "quote.spread_bsp()");
+    let finished = desk.build();
+    assert_eq!((finished.code, finished.stdout.as_str()), (1, ""));
+    for part in ["src/lib.rs:", "spread_bsp", "cargo failed"] {
+        assert!(finished.stderr.contains(part), "{part} is not in:\n{}", finished.stderr);
+    }
+    assert_eq!(fs::read_to_string(desk.component()).unwrap(), "the old one");
+}
+
+#[test]
+fn what_the_host_would_refuse_fails_at_the_build_in_the_hosts_words() {
+    let desk = Desk::take("filter");
+    desk.edit("src/lib.rs", "export_filter!(Plugin);", "");
+    let nothing = desk.build();
+    assert!(nothing.code == 1 && nothing.stderr.contains("nothing it could do"), "{}", nothing.stderr);
+
+    desk.renew("filter");
+    desk.edit("plugin.toml", "kind = \"filter\"", "kind = \"map\"");
+    let other = desk.build();
+    assert!(other.code == 1 && other.stderr.contains("kind = \"map\""), "{}", other.stderr);
+}
+
+/// The flags would be those of another machine's programs, and the folder is not where `watch` looks.
+#[test]
+fn flags_and_folders_of_the_environment_do_not_reach_a_component() {
+    let desk = Desk::take("map");
+    let plain = desk.build();
+    assert_eq!(plain.code, 0, "{}", plain.stderr);
+    let elsewhere = desk.project.join("elsewhere");
+    let mut command = plugin(&desk.project, ["build"]);
+    let odd = finish(command.env("RUSTFLAGS", "-Clink-arg=-nonsense").env("CARGO_TARGET_DIR", &elsewhere));
+    assert_eq!((odd.code, sha256(&odd)), (0, sha256(&plain)), "{}", odd.stderr);
+    assert!(odd.stderr.contains("RUSTFLAGS is not used") && !elsewhere.exists(), "{}", odd.stderr);
+}
+
+#[test]
+fn the_spread_guard_builds_and_passes() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/spread-guard");
+    let built = finish(&mut plugin(&project, ["build"]));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let tested = finish(&mut plugin(&project, ["test"]));
+    assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
+}
+
+#[test]
+fn watch_builds_and_tests_at_each_save_and_ends_well() {
+    let desk = Desk::take("filter");
+    let mut watch = Watch::start(&mut plugin(&desk.project, ["watch"]));
+    watch.wait_for("2 fixtures: 2 passed");
+    watch.wait_for("watching");
+
+    // A rule that another fixture would show, a source that does not compile, and the rule again.
+    let source = desk.project.join("src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    desk.edit("src/lib.rs", "Verdict::Refuse(\"wide\")", "Verdict::Keep");
+    watch.wait_for("changed: ");
+    watch.wait_for("2 fixtures: 1 passed, 1 failed");
+    watch.wait_for("watching");
+    fs::write(&source, "nonsense").unwrap();
+    watch.wait_for_both(["cargo failed", "watching"]);
+    fs::write(&source, text).unwrap();
+    watch.wait_for("2 fixtures: 2 passed");
+
+    assert_eq!(watch.interrupt(), 0);
+}
+
+/// A program that is read line by line, both streams as one. Killed when dropped.
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Watch {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let streams: [Box<dyn BufRead + Send>; 2] =
+            [Box::new(BufReader::new(stdout)), Box::new(BufReader::new(stderr))];
+        for stream in streams {
+            let sender = sender.clone();
+            std::thread::spawn(move || stream.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        }
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    fn wait_for(&mut self, part: &str) {
+        while !self.next_line(part).contains(part) {}
+    }
+
+    /// In any order: one is told on standard error and one on standard output, and each has a thread that reads it.
+    fn wait_for_both(&mut self, parts: [&str; 2]) {
+        let mut missing = parts.to_vec();
+        while let Some(first) = missing.first() {
+            let line = self.next_line(first);
+            missing.retain(|part| !line.contains(part));
+        }
+    }
+
+    fn next_line(&mut self, wanted: &str) -> String {
+        let Ok(line) = self.lines.recv_timeout(LIMIT) else { panic!("no {wanted:?} in:\n{}", self.seen.join("\n")) };
+        self.seen.push(line.clone());
+        line
+    }
+
+    fn interrupt(mut self) -> i32 {
+        let status = Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let ended = self.child.wait().unwrap();
+        ended.code().unwrap_or_else(|| panic!("ended by signal {:?}", ended.signal()))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,381 @@
+//! The page, in a real Chromium, of the real program.
+
+use crate::harness;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use harness::{Browser, House, Running, Screen, Sim, eventually, get, guest};
+use quotegate_market::Quote;
+use quotegate_test_support::{Act, FakeFirestore};
+use serde_json::{Value, json};
+
+const DESK: Screen = Screen { width: 1100, height: 900, dark: false };
+const PHONE: Screen = Screen { width: 360, height: 740, dark: false };
+
+/// Made now, as the simulator's own quotes are.
+fn quote(bid_price: f64) -> Quote {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let (bid_size, ask_size) = (3.0, 4.0);
+    Quote { bid_price, bid_size, ask_price: bid_price + 0.02, ask_size, event_time: now, ..Quote::default() }
+}
+
+/// The symbols in the order of the table's rows.
+const ROWS: &str = "[...document.querySelectorAll('#rows th')].map(cell => cell.textContent).join(' ')";
+
+fn rows(browser: &mut Browser) -> String {
+    browser.evaluate(ROWS).as_str().unwrap().to_owned()
+}
+
+fn focused(browser: &mut Browser) -> String {
+    let text = browser.evaluate("document.activeElement.dataset.key ?? document.activeElement.id");
+    text.as_str().unwrap_or_default().to_owned()
+}
+
+/// Nothing reaches beyond the screen. `innerWidth` would not tell: a phone widens it for a page that is too wide.
+fn assert_fits(browser: &mut Browser, width: u32, what: &str) {
+    let beyond = browser.evaluate(&format!(
+        "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > {width})
+            .map(e => e.tagName + '#' + e.id + '.' + e.className).join(' ')"
+    ));
+    assert_eq!(beyond, "", "{what}");
+    let wide = browser.evaluate("document.documentElement.scrollWidth");
+    assert!(wide.as_f64().unwrap() <= f64::from(width), "{what}: {wide} px wide on {width}");
+}
+
+/// No request left the host, and the console has no error but those that `expected` names.
+fn assert_quiet(browser: &Browser, house: &House, expected: &str) {
+    let elsewhere: Vec<_> = browser
+        .requests
+        .iter()
+        .filter(|address| !address.starts_with(&house.page()) && *address != "about:blank")
+        .collect();
+    assert_eq!(elsewhere, Vec::<&String>::new());
+    let errors: Vec<_> =
+        browser.errors.iter().filter(|error| expected.is_empty() || !error.contains(expected)).collect();
+    assert_eq!(errors, Vec::<&String>::new());
+}
+
+const TWO_TENANTS: &str = r#"
+    [tenants.acme]
+    symbols = ["SPY", "AAPL", "MSFT", "BTC/USD"]
+    per_symbol_min_interval_ms = 100
+    [[tenants.acme.plugins]]
+    standard = "quote-filter"
+    config = { max_spread_bps = 5000 }
+    [[tenants.acme.plugins]]
+    standard = "field-map"
+    config = { fields = { symbol = "symbol", mid = "mid" } }
+    [tenants.zeta]
+    symbols = ["QQQ"]
+"#;
+
+#[test]
+fn quotes_move_and_search_and_sort_work_by_keyboard() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let (house, sim) = (House::new(TWO_TENANTS), Sim::quiet());
+    let host = house.dry_run(&sim);
+    sim.wait_for_symbols(&["AAPL", "BTC/USD", "MSFT", "QQQ", "SPY"]);
+    for (symbol, price) in [("SPY", 500.0), ("AAPL", 200.0), ("MSFT", 300.0), ("BTC/USD", 64_000.125), ("QQQ", 400.0)] {
+        sim.send(symbol, &quote(price));
+    }
+    browser.look(DESK);
+    browser.open(&house.page());
+    browser.until("every symbol", &format!("{ROWS} === 'AAPL BTC/USD MSFT SPY'"));
+    browser.until("LIVE", "document.querySelector('#badge').textContent === 'LIVE'");
+    assert_eq!(browser.text("#rows tr:nth-child(2) td:nth-child(2)"), "64,000.125");
+    assert!(browser.text("#identity").starts_with("test-host · "));
+    assert_eq!(browser.text("#connection"), "streaming");
+
+    // A quote that comes later moves its row in place.
+    browser.evaluate("globalThis.spy = document.querySelector('#rows tr:nth-child(4)'); null");
+    sim.send("SPY", &quote(501.5));
+    browser.until("the new price", "globalThis.spy.isConnected && globalThis.spy.textContent.includes('501.50')");
+
+    // "/" comes to the search.
+    browser.press("/");
+    assert_eq!(focused(&mut browser), "search");
+    for letter in ["p", "y"] {
+        browser.press(letter);
+    }
+    assert_eq!(rows(&mut browser), "SPY");
+    assert_eq!(browser.text("#shown"), "1 of 4 symbols");
+    browser.evaluate("document.querySelector('#search').value = ''; null");
+    browser.press("a");
+    assert_eq!(rows(&mut browser), "AAPL");
+    browser.evaluate(
+        "const s = document.querySelector('#search'); s.value = ''; s.dispatchEvent(new Event('input')); null",
+    );
+
+    // Sort by bid: the buttons of the head come after the search.
+    while focused(&mut browser) != "bid" {
+        browser.press("Tab");
+    }
+    let outline = browser.evaluate("getComputedStyle(document.activeElement).outlineStyle");
+    assert_eq!(outline, "solid", "focus is seen");
+    browser.press("Enter");
+    assert_eq!(rows(&mut browser), "AAPL MSFT SPY BTC/USD");
+    browser.press("Enter");
+    assert_eq!(rows(&mut browser), "BTC/USD SPY MSFT AAPL");
+    assert_eq!(browser.text("th[aria-sort=descending]"), "Bid");
+
+    // The other tenant.
+    browser.evaluate(
+        "const t = document.querySelector('#tenant'); t.value = 'zeta'; t.dispatchEvent(new Event('change')); null",
+    );
+    browser.until("the other tenant's quotes", &format!("{ROWS} === 'QQQ'"));
+
+    // Its address brings it back.
+    let address = browser.evaluate("location.href");
+    assert_eq!(address, format!("{}#tenant=zeta", house.page()));
+    browser.open("about:blank");
+    browser.open(address.as_str().unwrap());
+    browser.until("the same tenant's quotes", &format!("{ROWS} === 'QQQ'"));
+
+    browser.until("numbers of the plugins", "document.querySelectorAll('#plugins tr').length === 2");
+    browser.until("writes", "document.querySelector('#writes-more').textContent.startsWith('of 20/s allowed')");
+    assert_quiet(&browser, &house, "");
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
+}
+
+#[test]
+fn it_fits_every_screen_in_both_colours() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let house = House::new(
+        r#"
+        [tenants.alpha]
+        symbols = "*"
+        per_symbol_min_interval_ms = 200
+        [[tenants.alpha.plugins]]
+        standard = "quote-filter"
+        config = { max_spread_bps = 2 }
+        [[tenants.alpha.plugins]]
+        standard = "field-map"
+        config = { fields = { symbol = "symbol", mid = "mid" } }
+        [tenants.tenant-with-a-long-name-that-somebody-chose]
+        symbols = ["SPY"]
+        "#,
+    );
+    let sim = Sim::with(quotegate_sim::SimSettings {
+        universe: quotegate_sim::Universe::Count(30),
+        rate: quotegate_sim::Rate::PerSecond(300.0),
+        ..quotegate_sim::SimSettings::default()
+    });
+    let host = house.dry_run(&sim);
+    browser.look(DESK);
+    browser.open(&house.page());
+    browser.until("quotes", "document.querySelectorAll('#rows tr').length === 30");
+    browser.until("rates", "/^[1-9]/.test(document.querySelector('#writes-rate').textContent)");
+    browser.until("latency", "document.querySelector('#latency').textContent.startsWith('≤')");
+    for (name, width, height) in [("phone", 360, 740), ("tablet", 800, 1000), ("desk", 1100, 900), ("wide", 1900, 1000)]
+    {
+        for dark in [false, true] {
+            browser.look(Screen { width, height, dark });
+            let colours = if dark { "dark" } else { "light" };
+            assert_fits(&mut browser, width, &format!("{name} {colours}"));
+            let ground = browser.evaluate("getComputedStyle(document.body).backgroundColor");
+            assert_eq!(ground == "rgb(16, 20, 23)", dark, "{ground}");
+            browser.screenshot(&format!("page-{name}-{colours}"));
+        }
+    }
+    assert_quiet(&browser, &house, "");
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
+}
+
+#[test]
+fn a_silent_feed_is_stale_and_a_host_that_was_killed_is_gone() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let host = house.dry_run(&sim);
+    sim.wait_for_symbols(&["SPY"]);
+    browser.look(PHONE);
+    browser.open(&house.page());
+    // One quote would be old by the time that a busy machine shows it.
+    let live = "document.querySelector('#badge').textContent === 'LIVE'";
+    browser.until_by("LIVE", live, || sim.send("SPY", &quote(500.0)));
+    // The rule's thirty seconds have no shorter form: this is what the page is for.
+    browser.until("STALE", "document.querySelector('#badge').textContent === 'STALE'");
+    assert!(browser.text("#reason").starts_with("no quote came for "), "{}", browser.text("#reason"));
+    assert!(browser.text("#said").starts_with("STALE: no quote came for "), "{}", browser.text("#said"));
+    browser.screenshot("page-stale");
+
+    drop(host); // kills it
+    browser.until("OFFLINE", "document.querySelector('#badge').textContent === 'OFFLINE'");
+    let gone = browser.text("#gone");
+    assert!(gone.starts_with("The host has been gone since ") && gone.contains("What you see below is old."), "{gone}");
+    assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('#gone')).display"), "block");
+    assert_fits(&mut browser, PHONE.width, "the notice");
+    browser.screenshot("page-offline");
+
+    // It finds the host again by itself.
+    let host = house.dry_run(&sim);
+    browser.until("the notice goes", "document.querySelector('#gone').hidden");
+    browser.until("STALE again", "document.querySelector('#badge').textContent === 'STALE'");
+    sim.wait_for_symbols(&["SPY"]);
+    browser.until_by("LIVE again", live, || sim.send("SPY", &quote(502.0)));
+    browser.until("the new price", "document.querySelector('#rows').textContent.includes('502.00')");
+    assert_quiet(&browser, &house, "ERR_");
+    host.signal("TERM");
+    host.wait();
+}
+
+#[test]
+fn faults_are_seen() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let down = Arc::new(AtomicBool::new(false));
+    let firestore = runtime.block_on(FakeFirestore::start({
+        let down = down.clone();
+        move |_| if down.load(Relaxed) { Act::FailRequest(14, "nobody home") } else { Act::Write }
+    }));
+    let house = House::new(
+        r#"
+        [tenant_defaults]
+        symbols = ["SPY"]
+        per_symbol_min_interval_ms = 0
+        [tenants.good]
+        [[tenants.bad.plugins]]
+        path = "trap.wasm"
+        "#,
+    );
+    std::fs::write(house.folder.path().join("trap.wasm"), guest("unreachable")).unwrap();
+    let sim = Sim::quiet();
+    let firestore_env =
+        [("FIRESTORE_PROJECT_ID", "demo-page".to_owned()), ("FIRESTORE_EMULATOR_HOST", firestore.host())];
+    let host = Running::start(house.command(&sim).envs(firestore_env).env("QUOTEGATE_SINK__RETRY_MAX_S", "1"));
+    house.wait_until_served();
+    sim.wait_for_symbols(&["SPY"]);
+    browser.look(PHONE);
+    browser.open(&house.page());
+    let send_until = |what: &str, browser: &mut Browser, expression: &str| {
+        eventually(what, || {
+            sim.send("SPY", &quote(500.0 + fastrand::f64()));
+            (browser.evaluate(expression) == true).then_some(())
+        });
+    };
+    let row = |tenant: &str| {
+        let rows = "[...document.querySelectorAll('#tenants tr')]";
+        format!("({rows}.find(row => row.firstChild.textContent === '{tenant}')?.textContent ?? '')")
+    };
+    let quarantine = format!("{}.includes('the plugin trap is in quarantine')", row("bad"));
+    send_until("a plugin in quarantine", &mut browser, &quarantine);
+    assert!(browser.text("#plugins").contains("quarantined"), "{}", browser.text("#plugins"));
+    send_until("the other tenant is well", &mut browser, &format!("{}.includes('running')", row("good")));
+    assert_eq!(browser.text("#reason"), "but tenant bad is degraded");
+    browser.screenshot("page-quarantine");
+
+    down.store(true, Relaxed);
+    send_until("the sink is down", &mut browser, "document.querySelector('#sink').textContent === 'failing'");
+    let said = |place: &str| format!("document.querySelector('{place}').textContent.includes('cannot be reached')");
+    send_until("why", &mut browser, &said("#sink-more"));
+    send_until("the tenant says so", &mut browser, &format!("{}.includes('the last write failed')", row("good")));
+    send_until("the log's line", &mut browser, &said("#errors"));
+    assert_fits(&mut browser, PHONE.width, "faults");
+    browser.screenshot("page-sink-down");
+
+    down.store(false, Relaxed);
+    send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'works'");
+    assert_quiet(&browser, &house, "");
+    host.signal("TERM");
+    host.wait();
+}
+
+#[test]
+fn hostile_text_is_shown_as_text() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let _host = house.dry_run(&sim);
+    // The host takes no such symbol, so this puts one between host and page.
+    let hostile = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
+    let mut state: Value = serde_json::from_str(&get(house.port, "/api/state").unwrap().body).unwrap();
+    for key in ["instance", "connection"] {
+        state[key] = json!(hostile);
+    }
+    let verdict = json!({"state": "stale", "reason": hostile});
+    state["liveness"] = verdict.clone();
+    state["recent_errors"] =
+        json!([{"time": 1, "severity": "ERROR", "event_type": hostile, "message": hostile, "count": 2}]);
+    for (key, value) in
+        [("id", json!(hostile)), ("status", json!(hostile)), ("reason", json!(hostile)), ("liveness", verdict)]
+    {
+        state["tenants"][0][key] = value;
+    }
+    let quotes = json!({"tenant": hostile, "full": true, "symbols": 1, "rows": [[hostile, 1.0, 2.0, 3.0, 4.0, 5, 6]]});
+    let port = between(house.port, format!("event: state\ndata: {state}\n\nevent: quotes\ndata: {quotes}\n\n"));
+    browser.open(&format!("http://127.0.0.1:{port}/"));
+    browser.until("the row", "document.querySelectorAll('#rows tr').length === 1");
+    browser.until("the error", "document.querySelectorAll('#errors li').length === 1");
+    for place in ["#identity", "#connection", "#reason", "#rows th", "#tenants", "#errors"] {
+        assert!(browser.text(place).contains(hostile), "{place}: {}", browser.text(place));
+    }
+    assert_eq!(browser.evaluate("document.querySelectorAll('img, body script').length"), 0);
+    assert!(!browser.text("title").contains("taken"));
+    browser.look(PHONE);
+    assert_fits(&mut browser, PHONE.width, "hostile text");
+}
+
+/// A server that gives the page of the host on `port`, and `events` as what comes to it.
+fn between(port: u16, events: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut line = String::new();
+            if BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap_or(0) == 0 {
+                continue;
+            }
+            let path = line.split(' ').nth(1).unwrap();
+            if path.starts_with("/api/events") {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+                let _ = write!(stream, "{head}{events}");
+                // Left open until the test ends.
+                std::mem::forget(stream);
+                continue;
+            }
+            let Some(answer) = get(port, path) else { return };
+            let kind = answer.head.lines().find(|line| line.starts_with("content-type")).unwrap();
+            let length = answer.body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\n{kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{}",
+                answer.body
+            );
+        }
+    });
+    own
+}
+
+#[test]
+fn a_token_is_asked_for_and_kept_for_the_session_only() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let host = Running::start(house.command(&sim).env("DRY_RUN", "1").env("QUOTEGATE_OPS__TOKEN", "hush"));
+    house.wait_until_served();
+    sim.wait_for_symbols(&["SPY"]);
+    sim.send("SPY", &quote(500.0));
+    browser.look(PHONE);
+    browser.open(&house.page());
+    browser.until("the form", "!document.querySelector('#ask').hidden && document.activeElement.id === 'token'");
+    assert_eq!(browser.evaluate("document.querySelector('#main').hidden"), true);
+    assert_fits(&mut browser, PHONE.width, "the form");
+    browser.screenshot("page-token");
+    browser.press("x");
+    browser.press("Enter");
+    browser.until("the refusal", "document.querySelector('#ask-problem').textContent === 'That was not the token.'");
+    for letter in ["h", "u", "s", "h"] {
+        browser.press(letter);
+    }
+    browser.press("Enter");
+    browser.until("quotes", &format!("{ROWS} === 'SPY'"));
+    assert_eq!(browser.evaluate("document.querySelector('#ask').hidden"), true);
+    assert_eq!(browser.evaluate("JSON.stringify([localStorage.length, document.cookie])"), "[0,\"\"]");
+    browser.open(&house.page());
+    browser.until("quotes without asking again", &format!("{ROWS} === 'SPY'"));
+    assert_quiet(&browser, &house, "401");
+    drop(host);
+}
