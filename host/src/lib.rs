@@ -20,7 +20,7 @@
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
-//! | rehearsal | `rehearsal` | a recording played through the tenants' machinery in its own time |
+//! | simulation | `simulation` | a recording played through the tenants in its own time |
 //! | recorded | `recorded` | the quotes of a recording at once, without their time |
 //! | kit | `quotegate-kit` | an author's desk: projects, builds, fixtures, measures |
 //! | config | `quotegate-config` | settings and where each came from |
@@ -42,7 +42,7 @@ pub mod pause;
 pub mod plugins;
 mod precompile;
 mod recorded;
-mod rehearsal;
 pub mod router;
+mod simulation;
 pub mod status;
 pub mod tenant;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
 use crate::estimate::{Estimate, LimitedBy, SHORTEST, TenantEstimate, Writes, estimate};
-use crate::rehearsal::{Nobody, cast, rehearse};
+use crate::host::simulated_tenants;
+use crate::simulation::{NullObserver, simulate};
 
 /// What 100,000 document writes cost in a single US region, in dollars, and when that was looked up. Firestore's
 /// standard edition; multi-region locations were twice that.
@@ -51,21 +52,21 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
     // No credentials are needed to count.
     let loaded = args.settings.load_with(vec![setting("sink.kind", "dry-run", "estimate")])?;
     let settings = &loaded.settings;
-    let rehearsed = match &args.recording {
+    let report = match &args.recording {
         Some(path) => {
             let recording = Recording::open(path).map_err(anyhow::Error::from)?;
-            let (roles, limit) = cast(settings).await?;
-            let rehearsed = rehearse(roles, limit, recording, &mut Nobody, CancellationToken::new()).await?;
-            let (path, seconds) = (path.display(), rehearsed.seconds);
+            let (tenants, limit) = simulated_tenants(settings).await?;
+            let report = simulate(tenants, limit, recording, &mut NullObserver, CancellationToken::new()).await?;
+            let (path, seconds) = (path.display(), report.seconds);
             if seconds < SHORTEST {
                 let problem = "which says nothing about a day; record at least some minutes";
                 return Err(anyhow!("{path} covers {seconds:.3} s, {problem}").into());
             }
-            Some(rehearsed)
+            Some(report)
         }
         None => None,
     };
-    let estimate = estimate(settings, rehearsed.as_ref());
+    let estimate = estimate(settings, report.as_ref());
     if args.json {
         println!("{}", as_json(&estimate, args.price_per_100k));
     } else {

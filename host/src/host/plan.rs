@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::ops::{Ops, RunningOps};
 use crate::router::Wanted;
-use crate::tenant::TenantPlan;
+use crate::tenant::TenantSpec;
 
 pub(crate) fn is_dry_run(settings: &Settings) -> bool {
     settings.sink.kind == SinkKind::DryRun
@@ -166,8 +166,8 @@ pub(crate) fn subscription(settings: &Settings) -> Subscription {
     Wanted::union(&wants)
 }
 
-pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantPlan> {
-    Ok(TenantPlan {
+pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantSpec> {
+    Ok(TenantSpec {
         id: settings.id.clone(),
         per_symbol_min_interval: settings.per_symbol_min_interval,
         rate: settings.rate.map(|own| rate(own.per_second, own.burst)).transpose()?,

@@ -1,0 +1,40 @@
+//! One tenant: its latest quotes, which of them are due, and the documents that they become.
+//!
+//! ```text
+//! inbox ─▶ filter ─▶ latest ─▶ due ─▶ token ─▶ map ─▶ order ─▶ sink
+//!                      ▲                                        │
+//!                      └───────────────── outcome ──────────────┘
+//! ```
+//!
+//! | part | owns |
+//! |---|---|
+//! | [`TenantCore`] | every decision; no IO, no clock |
+//! | [`TenantTask`] | drives the core with an inbox, a budget and a sink, as fast as they come |
+//! | [`crate::simulation`] | drives the same core in the time of a recording |
+//! | [`TenantStatus`] | what others can read while the task runs |
+//!
+//! Knows nothing of the websocket or of other tenants.
+
+mod core;
+mod counters;
+mod document;
+mod in_flight;
+mod io;
+mod live_quotes;
+mod plugin_stage;
+mod spec;
+mod status;
+mod task;
+#[cfg(test)]
+mod tests;
+mod write_order;
+
+pub(crate) use self::core::TenantCore;
+pub use counters::{CounterInfo, CounterKind, TenantCounters};
+pub use io::{TenantIo, TenantUpdate, Unflushed};
+pub use live_quotes::{LiveQuote, LiveQuoteChanges, LiveQuotes};
+pub(crate) use plugin_stage::FilteredQuote;
+pub use spec::TenantSpec;
+pub use status::{TenantSnapshot, TenantStatus};
+pub use task::TenantTask;
+pub(crate) use write_order::Outgoing;
