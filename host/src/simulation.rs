@@ -133,7 +133,7 @@ pub(crate) async fn simulate(
 }
 
 /// All tenants at one moment of the recording.
-struct Simulation<'a> {
+pub(crate) struct Simulation<'a> {
     /// The moment of the recording that corresponds to `began`.
     zero: Option<UnixNanos>,
     began: Instant,
@@ -151,7 +151,7 @@ struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    fn new(tenants: Vec<SimTenantSpec>, limit: Rate, observer: &'a mut (dyn Observer + Send)) -> Self {
+    pub(crate) fn new(tenants: Vec<SimTenantSpec>, limit: Rate, observer: &'a mut (dyn Observer + Send)) -> Self {
         let now = Instant::now();
         let mut pacer = Pacer::new(limit, now);
         let mut router = Router::default();
@@ -170,7 +170,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn finish(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantReport>> {
+    pub(crate) fn finish(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantReport>> {
         self.advance(last);
         let now = self.now;
         let written: Vec<u64> = self.tenants.iter_mut().map(|tenant| tenant.written_before(now)).collect();

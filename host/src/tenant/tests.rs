@@ -1,5 +1,7 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
+mod core;
+mod simulated;
 mod updates;
 
 use super::*;
@@ -14,7 +16,7 @@ use quotegate_plugin::{
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId, Value};
 use quotegate_sink::{DocumentWrite, Outcome};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -68,17 +70,72 @@ fn version(document: &Document) -> Option<i64> {
 
 /// The standard map, writing the exchange time and a constant.
 fn versioned_map(engine: &PluginEngine, version: i64, id: &str) -> PluginChain {
-    let bytes = include_bytes!("../../../plugins/components/field-map.wasm");
     let config = format!(r#"{{"id": "{id}", "fields": {{"ts": "event_time", "version": {{"constant": {version}}}}}}}"#);
-    let spec = PluginSpec {
-        plugin: PreparedPlugin::new(engine, "map", bytes, None).unwrap(),
+    chain([plugin(PreparedPlugin::new(engine, "map", MAP, None).unwrap(), config)])
+}
+
+const MAP: &[u8] = include_bytes!("../../../plugins/components/field-map.wasm");
+const FILTER: &[u8] = include_bytes!("../../../plugins/components/quote-filter.wasm");
+
+fn plugin(plugin: PreparedPlugin, config: String) -> PluginSpec {
+    PluginSpec {
+        plugin,
         config,
         limits: PluginLimits { time_per_call: 60 * SECOND, share_of_time: 1.0, ..PluginLimits::default() },
         on_error: OnError::Drop,
         chain: false,
         collections: Collections::new("live_quotes", &[]).unwrap(),
-    };
-    PluginChain::start(TenantId::new("acme").unwrap(), vec![spec]).unwrap()
+    }
+}
+
+fn chain<const PLUGINS: usize>(plugins: [PluginSpec; PLUGINS]) -> PluginChain {
+    PluginChain::start(TenantId::new("acme").unwrap(), plugins.into()).unwrap()
+}
+
+/// The standard filter, which refuses wide spreads, and the standard map, which writes one document per tape.
+fn filter_and_map() -> PluginChain {
+    static COMPILED: LazyLock<(PluginEngine, [PreparedPlugin; 2])> = LazyLock::new(|| {
+        let engine = engine();
+        let prepared = [("filter", FILTER), ("map", MAP)]
+            .map(|(name, bytes)| PreparedPlugin::new(&engine, name, bytes, None).unwrap());
+        (engine, prepared)
+    });
+    let [filter, map] = COMPILED.1.clone();
+    chain([
+        plugin(filter, r#"{"max_spread_bps": 500}"#.into()),
+        plugin(map, r#"{"id": "{tape}", "fields": {"ts": "event_time"}}"#.into()),
+    ])
+}
+
+/// A map that may make no documents at all, so that its first one stops the tenant.
+fn failing_map() -> PluginChain {
+    let engine = engine();
+    let map =
+        plugin(PreparedPlugin::new(&engine, "map", MAP, None).unwrap(), r#"{"fields": {"ts": "event_time"}}"#.into());
+    let limits = PluginLimits { documents_per_quote: 0, ..map.limits };
+    chain([PluginSpec { limits, on_error: OnError::StopTenant, ..map }])
+}
+
+/// The ask of a quote with a wide spread.
+const WIDE: f64 = 200.0;
+
+/// A quote of a symbol that is always on the same tape.
+fn quote(symbol: u32, wide: bool) -> Quote {
+    Quote { bid_price: 100.0, ask_price: if wide { WIDE } else { 100.5 }, tape: tape(symbol) as u8, ..Quote::default() }
+}
+
+fn tape(symbol: u32) -> char {
+    ['A', 'B', 'C'][symbol as usize % 3]
+}
+
+fn spec() -> TenantSpec {
+    TenantSpec {
+        id: TenantId::new("acme").unwrap(),
+        per_symbol_min_interval: SECOND,
+        rate: None,
+        collection: "live_quotes".into(),
+        retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
+    }
 }
 
 fn engine() -> PluginEngine {
@@ -116,13 +173,7 @@ impl Harness {
             let (budget, stop) = (budget.clone(), stop.clone());
             async move { budget.run(stop).await }
         });
-        let spec = TenantSpec {
-            id: TenantId::new("acme").unwrap(),
-            per_symbol_min_interval: interval,
-            rate: None,
-            collection: "live_quotes".into(),
-            retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
-        };
+        let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
         let (updates, updates_seen) = mpsc::unbounded_channel();
         let spec_seen = spec.clone();
         let (status_seen, waker, budget_seen) = (status.clone(), wake.clone(), budget.clone());
@@ -146,6 +197,10 @@ impl Harness {
                 let symbol = write.target.document.key.id().to_owned();
                 let version = version(&write.target.document);
                 attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
+                if delay.is_zero() {
+                    write.answer(outcome);
+                    continue;
+                }
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     write.answer(outcome);
