@@ -70,8 +70,8 @@ struct Model {
     newest: HashMap<u32, i64>,
     /// What the database holds, by the exchange time of its quote.
     documents: HashMap<DocumentKey, i64>,
-    /// The last write of each document that was attempted.
-    attempted: HashMap<DocumentKey, i64>,
+    /// The last write of each document, unless the sink wants it again.
+    sent: HashMap<DocumentKey, i64>,
     /// When each symbol was last written, and the shortest interval so far.
     written_at: HashMap<u32, Instant>,
     shortest: Duration,
@@ -91,7 +91,7 @@ impl Model {
             in_flight: Vec::new(),
             newest: HashMap::new(),
             documents: HashMap::new(),
-            attempted: HashMap::new(),
+            sent: HashMap::new(),
             written_at: HashMap::new(),
             shortest: interval,
         }
@@ -147,7 +147,7 @@ impl Model {
                 // Where documents wait for each other, the interval counts from when they were made.
                 assert!(self.plugins || self.now - before >= self.shortest, "two writes of a symbol are too close");
             }
-            self.attempted.insert(document.key.clone(), *event_time);
+            self.sent.insert(document.key.clone(), *event_time);
             self.in_flight.push(outgoing);
         }
     }
@@ -157,6 +157,9 @@ impl Model {
         if let Reply::Written | Reply::Retry { arrived: true } = reply {
             let held = self.documents.insert(document.key.clone(), event_time);
             assert!(held.is_none_or(|held| held <= event_time), "{} went backwards", document.key);
+        }
+        if let Reply::Retry { .. } = reply {
+            self.sent.remove(&document.key);
         }
         self.core.answer(slot, document, &reply.outcome(), self.now);
     }
@@ -198,7 +201,7 @@ impl Model {
             let newest = expected.entry(DocumentKey::new("live_quotes", key).unwrap()).or_insert(*time);
             *newest = (*newest).max(*time);
         }
-        assert_eq!(self.attempted, expected, "the last word of each document");
+        assert_eq!(self.sent, expected, "the last word of each document");
         let counters = self.core.counters(self.now);
         let TenantCounters { conflated, older, filtered, lost, unmapped, settled, .. } = counters;
         assert_eq!(counters.quotes, conflated + older + filtered + lost + unmapped + settled);
