@@ -30,7 +30,7 @@ pub struct CounterInfo {
 }
 
 macro_rules! tenant_counters {
-    ($(#[doc = $help:literal] $name:ident: $kind:ident $metric:literal $($heartbeat:literal)?;)*) => {
+    ($(#[doc = $help:literal] $name:ident: $kind:ident $metric:literal $(in $heartbeat:ident)?;)*) => {
         /// A tenant's numbers. Every quote comes to one end: `quotes` = `filtered` + `conflated` + `older` + `lost` +
         /// `unmapped` + `settled` + the quotes that are dirty or in flight.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -48,7 +48,7 @@ macro_rules! tenant_counters {
             kind: CounterKind::$kind,
             metric: $metric,
             help: $help.trim_ascii(),
-            heartbeat: tenant_counters!(@field $($heartbeat)?),
+            heartbeat: tenant_counters!(@field $name $($heartbeat)?),
             read: |counters| counters.$name,
         },)*];
 
@@ -62,39 +62,39 @@ macro_rules! tenant_counters {
             }
         }
     };
-    (@field) => { None };
-    (@field $path:literal) => { Some(FieldPath::literal($path)) };
+    (@field $name:ident) => { None };
+    (@field $name:ident heartbeat) => { Some(FieldPath::literal(concat!("counters.", stringify!($name)))) };
 }
 
 tenant_counters! {
     /// Quotes that arrived for the tenant.
-    quotes: Counter "quotegate_tenant_quotes_total" "counters.quotes";
+    quotes: Counter "quotegate_tenant_quotes_total" in heartbeat;
     /// Quotes that made room for newer ones of their symbol.
-    conflated: Counter "quotegate_tenant_conflated_total" "counters.conflated";
+    conflated: Counter "quotegate_tenant_conflated_total" in heartbeat;
     /// Quotes older than the latest of their symbol.
-    older: Counter "quotegate_tenant_older_total" "counters.older";
+    older: Counter "quotegate_tenant_older_total" in heartbeat;
     /// Quotes that a filter refused.
-    filtered: Counter "quotegate_tenant_filtered_total" "counters.filtered";
+    filtered: Counter "quotegate_tenant_filtered_total" in heartbeat;
     /// Quotes lost because a plugin failed or stopped the tenant.
-    lost: Counter "quotegate_tenant_lost_total" "counters.lost";
+    lost: Counter "quotegate_tenant_lost_total" in heartbeat;
     /// Quotes of which maps made no document.
-    unmapped: Counter "quotegate_tenant_unmapped_total" "counters.unmapped";
+    unmapped: Counter "quotegate_tenant_unmapped_total" in heartbeat;
     /// Quotes whose documents were written, refused or overtaken.
-    settled: Counter "quotegate_tenant_settled_total" "counters.settled";
+    settled: Counter "quotegate_tenant_settled_total" in heartbeat;
     /// Documents handed to the sink, retries included.
-    attempted: Counter "quotegate_tenant_writes_attempted_total" "counters.attempted";
+    attempted: Counter "quotegate_tenant_writes_attempted_total" in heartbeat;
     /// Documents that the sink confirmed.
-    written: Counter "quotegate_tenant_writes_total" "counters.written";
+    written: Counter "quotegate_tenant_writes_total" in heartbeat;
     /// Documents that the sink wants again later.
-    retried: Counter "quotegate_tenant_writes_retried_total" "counters.retried";
+    retried: Counter "quotegate_tenant_writes_retried_total" in heartbeat;
     /// Documents that the sink refused for good.
-    refused: Counter "quotegate_tenant_writes_refused_total" "counters.refused";
+    refused: Counter "quotegate_tenant_writes_refused_total" in heartbeat;
     /// Symbols whose latest quote is not written.
-    dirty: Gauge "quotegate_tenant_dirty" "counters.dirty";
+    dirty: Gauge "quotegate_tenant_dirty" in heartbeat;
     /// Symbols that may be written as soon as there is a token.
     due: Gauge "quotegate_tenant_due";
     /// Symbols with a write in flight.
-    in_flight: Gauge "quotegate_tenant_in_flight" "counters.in_flight";
+    in_flight: Gauge "quotegate_tenant_in_flight" in heartbeat;
 }
 
 impl TenantCounters {
