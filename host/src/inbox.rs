@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// Quotes on their way from the router to one tenant.
 ///
 /// The router never waits here. When the tenant lags, its waiting quotes conflate: past `capacity` only the newest
-/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and nobody else's quotes are touched.
+/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and no other tenant's quotes are touched.
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,

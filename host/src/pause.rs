@@ -1,4 +1,4 @@
-//! The kill switch: who may not write, and who says so.
+//! The kill switch: which tenants may not write, and why.
 //!
 //! Settings and the document `ops/ingest_control` each have their say, for everybody or for one tenant, and a tenant is
 //! paused while any of them says so. Knows nothing of quotes.
@@ -23,7 +23,7 @@ const NAMED: usize = 20;
 /// Whether one tenant is paused, and why. Set by [`Pauses`], read by the tenant's task.
 #[derive(Debug)]
 pub struct PauseFlag {
-    /// Goes up with every change, so that nobody has to lock to see that there was none.
+    /// Goes up with every change, so that readers see without a lock that there was none.
     version: AtomicU64,
     reason: Mutex<Option<Arc<str>>>,
     wake: Arc<Notify>,
@@ -222,7 +222,7 @@ mod tests {
         Control { paused, hosts: all(hosts), tenants: all(tenants) }
     }
 
-    fn house() -> (Pauses, [Arc<PauseFlag>; 2]) {
+    fn two_tenants() -> (Pauses, [Arc<PauseFlag>; 2]) {
         let pauses = Pauses { instance: "host-a".into(), inner: Mutex::default() };
         let flags = ["acme", "globex"].map(|id| {
             let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_document_pauses_everybody_this_host_or_a_tenant() {
-        let (pauses, flags) = house();
+        let (pauses, flags) = two_tenants();
         for (control, expected) in [
             (control(true, &[], &[]), [true, true]),
             (control(false, &["host-b"], &["initech"]), [false, false]),
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_tenant_writes_again_only_when_nobody_pauses_it_any_more() {
-        let (pauses, flags) = house();
+        let (pauses, flags) = two_tenants();
         pauses.lock().tenants.insert(tenant("acme"));
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("tenants.acme.paused"));
@@ -267,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_that_cannot_be_read_changes_nothing() {
-        let (pauses, flags) = house();
+        let (pauses, flags) = two_tenants();
         pauses.set_control(control(false, &[], &["acme"]));
         let nowhere = quotegate_sink::FirestoreSettings {
             project_id: Some("demo-nowhere".into()),
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_tenant_that_comes_later_is_paused_at_once() {
-        let (pauses, _) = house();
+        let (pauses, _) = two_tenants();
         pauses.set_control(control(true, &[], &[]));
         let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));
         pauses.add(tenant("initech"), flag.clone());
