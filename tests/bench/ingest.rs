@@ -7,7 +7,7 @@
 //!
 //! A thread writes the same frames over and over to a loopback socket; the reader is the real feed, router and tenant
 //! on one thread, whose own processor time is measured. Beside it, in the same run: a loop that does nothing but parse
-//! the same frames with serde_json, and alpaca-py with a handler that stores the quote (when `tests/run --all` has installed
+//! the same frames with serde_json, and alpaca-py with a handler that stores the quote (when `tests/run` has installed
 //! it: set QUOTEGATE_TEST_PYTHON to its folder, target/tools).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
@@ -27,9 +27,9 @@ use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::inbox::Inbox;
-use quotegate_pipeline::pause::Brake;
+use quotegate_pipeline::pause::PauseFlag;
 use quotegate_pipeline::router::{Router, Wanted};
-use quotegate_pipeline::tenant::{Links, Tenant, TenantPlan, TenantStatus};
+use quotegate_pipeline::tenant::{TenantIo, TenantSpec, TenantStatus, TenantTask};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
@@ -139,10 +139,10 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
         let (_subscription, subscribed) = watch::channel(Arc::new(router.subscription()));
         let measure = async {
             // Past the handshake and the first growth of every buffer.
-            wait_for(|| status.snapshot().quotes > 100_000).await;
-            let before = (status.snapshot().quotes, thread_time(), ALLOCATIONS.stats().allocations);
+            wait_for(|| status.snapshot().counters.quotes > 100_000).await;
+            let before = (status.snapshot().counters.quotes, thread_time(), ALLOCATIONS.stats().allocations);
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-            let after = (status.snapshot().quotes, thread_time(), ALLOCATIONS.stats().allocations);
+            let after = (status.snapshot().counters.quotes, thread_time(), ALLOCATIONS.stats().allocations);
             stop.cancel();
             let done = (after.0 - before.0) as f64;
             Measured {
@@ -172,8 +172,8 @@ fn house(
     stop: &CancellationToken,
     chain: Option<PluginChain>,
 ) -> (Router, watch::Sender<Option<Instant>>) {
-    let doorbell = Arc::new(Notify::new());
-    let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
+    let wake = Arc::new(Notify::new());
+    let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
     let budget = Budget::new(Rate::new(20.0, 40).unwrap());
     let (writes, mut received) = mpsc::channel::<quotegate_sink::DocumentWrite>(100);
     let (deadline, deadline_seen) = watch::channel(None);
@@ -187,26 +187,26 @@ fn house(
             write.answer(quotegate_sink::Outcome::Written);
         }
     });
-    let plan = TenantPlan {
+    let spec = TenantSpec {
         id: TenantId::new("bench").unwrap(),
         per_symbol_min_interval: Duration::from_secs(1),
         rate: None,
         collection: "live_quotes".into(),
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
-    let (_, changes) = mpsc::unbounded_channel();
-    let links = Links {
+    let (_, updates) = mpsc::unbounded_channel();
+    let io = TenantIo {
         inbox: inbox.clone(),
-        brake: Arc::new(Brake::new(doorbell.clone())),
-        doorbell,
+        pause: Arc::new(PauseFlag::new(wake.clone())),
+        wake,
         budget,
         writes,
         status: status.clone(),
         deadline: deadline_seen,
         latencies: Some(Arc::default()),
-        changes,
+        updates,
     };
-    tokio::spawn(Tenant::new(plan, chain, links).run());
+    tokio::spawn(TenantTask::new(spec, chain, io).run());
     let mut router = Router::default();
     router.add(TenantId::new("bench").unwrap(), Wanted::All, inbox);
     (router, deadline)

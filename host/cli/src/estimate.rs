@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
-use quotegate_pipeline::rehearsal::Nobody;
+use quotegate_pipeline::simulation::NullObserver;
 use quotegate_runtime::estimate::{Estimate, LimitedBy, SHORTEST, TenantEstimate, Writes, estimate};
-use quotegate_runtime::rehearsal::{cast, rehearse};
+use quotegate_runtime::simulation::{simulate, simulated_tenants};
 
 /// What 100,000 document writes cost in a single US region, in dollars, and when that was looked up. Firestore's
 /// standard edition; multi-region locations were twice that.
@@ -52,21 +52,21 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
     // No credentials are needed to count.
     let loaded = args.settings.load_with(vec![setting("sink.kind", "dry-run", "estimate")])?;
     let settings = &loaded.settings;
-    let rehearsed = match &args.recording {
+    let report = match &args.recording {
         Some(path) => {
             let recording = Recording::open(path).map_err(anyhow::Error::from)?;
-            let (roles, limit) = cast(settings).await?;
-            let rehearsed = rehearse(roles, limit, recording, &mut Nobody, CancellationToken::new()).await?;
-            let (path, seconds) = (path.display(), rehearsed.seconds);
+            let (tenants, limit) = simulated_tenants(settings).await?;
+            let report = simulate(tenants, limit, recording, &mut NullObserver, CancellationToken::new()).await?;
+            let (path, seconds) = (path.display(), report.seconds);
             if seconds < SHORTEST {
                 let problem = "which says nothing about a day; record at least some minutes";
                 return Err(anyhow!("{path} covers {seconds:.3} s, {problem}").into());
             }
-            Some(rehearsed)
+            Some(report)
         }
         None => None,
     };
-    let estimate = estimate(settings, rehearsed.as_ref());
+    let estimate = estimate(settings, report.as_ref());
     if args.json {
         println!("{}", as_json(&estimate, args.price_per_100k));
     } else {

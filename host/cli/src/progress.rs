@@ -39,9 +39,9 @@ fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> St
             text,
             "        {:<8} {:>7.0} quotes/s   {:>5.0} writes/s   {:>4} dirty   last {}",
             id.as_str(),
-            per_second(new.quotes, old.quotes),
-            per_second(new.written, old.written),
-            new.dirty,
+            per_second(new.counters.quotes, old.counters.quotes),
+            per_second(new.counters.written, old.counters.written),
+            new.counters.dirty,
             new.last_symbol.as_deref().unwrap_or("-"),
         );
         for plugin in &new.plugins {
@@ -73,10 +73,10 @@ pub(super) fn summary(summary: &Summary) -> String {
             text,
             "  {:<8} {} quotes in, {} refused by its filter, {} replaced by newer ones, {} documents written",
             id.as_str(),
-            tenant.quotes,
-            tenant.filtered,
-            tenant.conflated,
-            tenant.written,
+            tenant.counters.quotes,
+            tenant.counters.filtered,
+            tenant.counters.conflated,
+            tenant.counters.written,
         );
     }
     let left = summary.unflushed.dirty + summary.unflushed.in_flight;

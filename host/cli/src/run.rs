@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use super::served::ServedHost;
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use quotegate_pipeline::rehearsal::{Audience, WouldWrite};
+use quotegate_pipeline::simulation::{Observer, WouldWrite};
 use quotegate_runtime::host::{Reloads, plan};
-use quotegate_runtime::rehearsal::{cast, rehearse};
+use quotegate_runtime::simulation::{simulate, simulated_tenants};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,7 +43,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
     if let Some(replay) = as_fast_as_it_goes(&loaded.settings) {
-        return rehearsal(&loaded.settings, &replay.file, stop).await;
+        return dry_run(&loaded.settings, &replay.file, stop).await;
     }
     let asked = signals::reload_on_signal()?;
     let mut host = ServedHost::start(&loaded.settings).await?;
@@ -67,23 +67,23 @@ fn as_fast_as_it_goes(settings: &Settings) -> Option<&ReplaySettings> {
 }
 
 /// Prints every tenant's documents, in the recording's own time.
-async fn rehearsal(settings: &Settings, file: &Path, stop: CancellationToken) -> Result<ExitCode, Failure> {
+async fn dry_run(settings: &Settings, file: &Path, stop: CancellationToken) -> Result<ExitCode, Failure> {
     let recording = Recording::open(file).map_err(anyhow::Error::from)?;
     info!(
         event_type = "startup",
         "a dry run of {}, as fast as it goes: what would be written is printed, in the recording's own time",
         file.display()
     );
-    let (roles, limit) = cast(settings).await?;
+    let (tenants, limit) = simulated_tenants(settings).await?;
     let mut printer = Printer { out: BufWriter::new(stdout()), documents: 0 };
-    let rehearsed = rehearse(roles, limit, recording, &mut printer, stop).await?;
+    let report = simulate(tenants, limit, recording, &mut printer, stop).await?;
     printer.out.flush().map_err(anyhow::Error::from)?;
-    for tenant in &rehearsed.tenants {
+    for tenant in &report.tenants {
         if let Some(stopped) = &tenant.stopped {
             warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "{} has stopped the tenant: {}", stopped.plugin, stopped.problem);
         }
     }
-    let (documents, seconds) = (printer.documents, rehearsed.seconds);
+    let (documents, seconds) = (printer.documents, report.seconds);
     info!(event_type = "shutdown", documents, "{documents} documents of {seconds:.1} s would be written");
     Ok(ExitCode::SUCCESS)
 }
@@ -93,7 +93,7 @@ struct Printer<W> {
     documents: u64,
 }
 
-impl<W: Write> Audience for Printer<W> {
+impl<W: Write> Observer for Printer<W> {
     fn would_write(&mut self, write: &WouldWrite<'_>) -> anyhow::Result<()> {
         self.documents += 1;
         Ok(writeln!(self.out, "{}", write.json())?)

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::state;
-use quotegate_pipeline::tenant::BoardRow;
+use quotegate_pipeline::tenant::LiveQuote;
 use quotegate_runtime::status::HostStatus;
 
 /// Who may watch at one time.
@@ -134,18 +134,18 @@ fn send_each(listeners: &mut Vec<Listener>, mut make: impl FnMut(&mut Listener) 
     });
 }
 
-/// An event, and the version of the board that it leads to.
+/// An event, and the version of the live quotes that it leads to.
 struct Changes {
     event: Bytes,
     version: u64,
 }
 
-/// What changed on a tenant's board, if anything; asks the tenant for what comes with the next update.
+/// What changed of a tenant's live quotes, if anything; asks the tenant for what comes with the next update.
 fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Option<Changes> {
     let tenants = status.tenants();
     let (_, found) = tenants.iter().find(|(id, _)| id == tenant)?;
-    found.board().ask();
-    let changes = found.board().changed_since(version.unwrap_or(0));
+    found.live_quotes().request();
+    let changes = found.live_quotes().changed_since(version.unwrap_or(0));
     if changes.rows.is_empty() && version.is_some() {
         return None;
     }
@@ -159,7 +159,7 @@ fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Opti
     Some(Changes { event: event("quotes", &data.to_string()), version: changes.version })
 }
 
-fn row(row: &BoardRow) -> Value {
+fn row(row: &LiveQuote) -> Value {
     let quote = &row.quote;
     json!([
         row.symbol.as_str(),

@@ -8,7 +8,7 @@ use quotegate_plugin::{PluginSnapshot, PluginState};
 
 use super::exposition::Exposition;
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
-use quotegate_pipeline::tenant::TenantSnapshot;
+use quotegate_pipeline::tenant::{CounterKind, TenantCounters, TenantSnapshot};
 use quotegate_runtime::status::Snapshot;
 
 /// With more tenants than this their numbers are summed under the tenant `all`.
@@ -74,41 +74,24 @@ fn feed(snapshot: &Snapshot, out: &mut Exposition) {
 
 fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
     let rows = rows(snapshot);
-    let mut counter = |name, help, of: fn(&TenantSnapshot) -> u64| {
-        out.counter(name, help);
+    let mut family = |kind, name, help, of: &dyn Fn(&TenantSnapshot) -> u64| {
+        match kind {
+            CounterKind::Counter => out.counter(name, help),
+            CounterKind::Gauge => out.gauge(name, help),
+        };
         for (id, tenants) in &rows {
             out.sample(&[("tenant", id)], tenants.iter().map(|tenant| of(tenant)).sum::<u64>());
         }
     };
-    counter("quotegate_tenant_quotes_total", "Quotes that arrived for the tenant.", |t| t.quotes);
-    counter("quotegate_tenant_conflated_total", "Quotes that made room for newer ones of their symbol.", |t| {
-        t.conflated
+    for info in TenantCounters::table() {
+        family(info.kind, info.metric, info.help, &|tenant| (info.read)(&tenant.counters));
+    }
+    let gauge = CounterKind::Gauge;
+    family(gauge, "quotegate_tenant_stopped", "1 if a plugin has stopped the tenant.", &|tenant| {
+        u64::from(tenant.stopped.is_some())
     });
-    counter("quotegate_tenant_older_total", "Quotes older than the latest of their symbol.", |t| t.older);
-    counter("quotegate_tenant_filtered_total", "Quotes that a filter refused.", |t| t.filtered);
-    counter("quotegate_tenant_lost_total", "Quotes lost because a plugin failed or stopped the tenant.", |t| t.lost);
-    counter("quotegate_tenant_unmapped_total", "Quotes of which maps made no document.", |t| t.unmapped);
-    counter("quotegate_tenant_settled_total", "Quotes whose documents were written, refused or overtaken.", |t| {
-        t.settled
-    });
-    counter("quotegate_tenant_writes_attempted_total", "Documents handed to the sink, retries included.", |t| {
-        t.attempted
-    });
-    counter("quotegate_tenant_writes_total", "Documents that the sink confirmed.", |t| t.written);
-    counter("quotegate_tenant_writes_retried_total", "Documents that the sink wants again later.", |t| t.retried);
-    counter("quotegate_tenant_writes_refused_total", "Documents that the sink refused for good.", |t| t.refused);
-    let mut gauge = |name, help, of: fn(&TenantSnapshot) -> u64| {
-        out.gauge(name, help);
-        for (id, tenants) in &rows {
-            out.sample(&[("tenant", id)], tenants.iter().map(|tenant| of(tenant)).sum::<u64>());
-        }
-    };
-    gauge("quotegate_tenant_dirty", "Symbols whose latest quote is not written.", |t| t.dirty);
-    gauge("quotegate_tenant_due", "Symbols that may be written as soon as there is a token.", |t| t.due);
-    gauge("quotegate_tenant_in_flight", "Symbols with a write in flight.", |t| t.in_flight);
-    gauge("quotegate_tenant_stopped", "1 if a plugin has stopped the tenant.", |t| u64::from(t.stopped.is_some()));
-    gauge("quotegate_tenant_paused", "1 if an operator has paused the tenant's writes.", |t| {
-        u64::from(t.paused.is_some())
+    family(gauge, "quotegate_tenant_paused", "1 if an operator has paused the tenant's writes.", &|tenant| {
+        u64::from(tenant.paused.is_some())
     });
 }
 

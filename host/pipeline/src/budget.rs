@@ -1,9 +1,10 @@
 //! The write budget that all tenants share, as tasks see it: [`Pacer`] behind a lock, and a timer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_document::TenantId;
 use quotegate_pace::{Lane, Pacer, Rate};
 use tokio::sync::Notify;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub struct Budget {
     inner: Mutex<Inner>,
-    /// Rung when the time of the next grant may have come nearer.
+    /// Notified when the time of the next grant may have come nearer.
     wants_changed: Notify,
 }
 
@@ -23,7 +24,7 @@ struct Inner {
     pacer: Pacer,
     limit: Rate,
     /// By lane.
-    shares: Vec<Arc<Granted>>,
+    granted: Vec<Arc<Granted>>,
     /// Kept when a tenant leaves: one that comes back finds its bucket as it left it, not a full one.
     lanes: HashMap<TenantId, Lane>,
 }
@@ -32,12 +33,12 @@ struct Inner {
 #[derive(Debug)]
 struct Granted {
     tokens: AtomicU32,
-    doorbell: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
-/// One tenant's hold on the [`Budget`].
+/// One tenant's part in the [`Budget`].
 #[derive(Debug)]
-pub struct Share {
+pub struct TenantBudget {
     budget: Arc<Budget>,
     lane: Lane,
     granted: Arc<Granted>,
@@ -48,30 +49,30 @@ impl Budget {
     pub fn new(global: Rate) -> Arc<Self> {
         let pacer = Pacer::new(global, now());
         Arc::new(Self {
-            inner: Mutex::new(Inner { pacer, limit: global, shares: Vec::new(), lanes: HashMap::new() }),
+            inner: Mutex::new(Inner { pacer, limit: global, granted: Vec::new(), lanes: HashMap::new() }),
             wants_changed: Notify::new(),
         })
     }
 
-    /// Adds a tenant, which is rung when it gets a token. Of one tenant there must be one share at a time.
-    pub fn share(self: &Arc<Self>, tenant: &TenantId, own: Option<Rate>, doorbell: Arc<Notify>) -> Share {
-        let granted = Arc::new(Granted { tokens: AtomicU32::new(0), doorbell });
+    /// Adds a tenant, whose task is woken when it gets a token. A tenant has at most one budget at a time.
+    pub fn tenant(self: &Arc<Self>, tenant: &TenantId, own: Option<Rate>, wake: Arc<Notify>) -> TenantBudget {
+        let granted = Arc::new(Granted { tokens: AtomicU32::new(0), wake });
         let mut inner = self.lock();
         let lane = match inner.lanes.get(tenant).copied() {
             Some(lane) => {
                 inner.pacer.set_rate(lane, own, now());
-                inner.shares[lane.index()] = granted.clone();
+                inner.granted[lane.index()] = granted.clone();
                 lane
             }
             None => {
                 let lane = inner.pacer.add_lane(own, now());
                 inner.lanes.insert(tenant.clone(), lane);
-                inner.shares.push(granted.clone());
+                inner.granted.push(granted.clone());
                 lane
             }
         };
         drop(inner);
-        Share { budget: self.clone(), lane, granted }
+        TenantBudget { budget: self.clone(), lane, granted }
     }
 
     /// Another rate of all tenants together from now on. Brings no tokens by itself.
@@ -110,21 +111,21 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 
 impl Inner {
     fn grant_all(&mut self) {
         while let Some(lane) = self.pacer.grant(now()) {
-            let granted = &self.shares[lane.index()];
+            let granted = &self.granted[lane.index()];
             granted.tokens.fetch_add(1, Ordering::Relaxed);
-            granted.doorbell.notify_one();
+            granted.wake.notify_one();
         }
     }
 }
 
-impl Share {
+impl TenantBudget {
     /// Says how many writes wait for a token, those with one included. Tokens that are free are granted at once.
     pub fn want(&self, writes: usize) {
         let mut inner = self.budget.lock();
@@ -163,7 +164,7 @@ impl Share {
 }
 
 /// Tokens that a tenant leaves behind are for the others.
-impl Drop for Share {
+impl Drop for TenantBudget {
     fn drop(&mut self) {
         self.budget.lock().pacer.want(self.lane, 0);
         while self.take() {
@@ -197,27 +198,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_leaves_gives_its_tokens_back_and_gets_no_second_burst_when_it_returns() {
         let budget = Budget::new(Rate::new(1.0, 10).unwrap());
-        let bell = || Arc::new(Notify::new());
+        let wake = || Arc::new(Notify::new());
         let own = Some(Rate::new(0.01, 4).unwrap());
-        let share = budget.share(&tenant(0), own, bell());
-        share.want(10);
-        assert!(share.take() && share.take() && share.take());
-        assert_eq!((share.held(), budget.tokens()), (1, 6));
-        drop(share);
+        let acme = budget.tenant(&tenant(0), own, wake());
+        acme.want(10);
+        assert!(acme.take() && acme.take() && acme.take());
+        assert_eq!((acme.held(), budget.tokens()), (1, 6));
+        drop(acme);
         assert_eq!(budget.tokens(), 7);
-        let share = budget.share(&tenant(0), own, bell());
-        share.want(10);
-        assert!(share.take() && !share.take());
-        let other = budget.share(&tenant(1), None, bell());
+        let acme = budget.tenant(&tenant(0), own, wake());
+        acme.want(10);
+        assert!(acme.take() && !acme.take());
+        let other = budget.tenant(&tenant(1), None, wake());
         other.want(10);
         assert_eq!(other.held(), 6);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_that_grow_later_ring_the_tenant_that_waits() {
+    async fn tokens_that_grow_later_wake_the_waiting_tenant() {
         let budget = Budget::new(Rate::new(10.0, 1).unwrap());
-        let bells = [(); 2].map(|()| Arc::new(Notify::new()));
-        let [first, second] = [0, 1].map(|at| budget.share(&tenant(at), None, bells[at].clone()));
+        let wakes = [(); 2].map(|()| Arc::new(Notify::new()));
+        let [first, second] = [0, 1].map(|at| budget.tenant(&tenant(at), None, wakes[at].clone()));
         let stop = CancellationToken::new();
         let timer = tokio::spawn({
             let (budget, stop) = (budget.clone(), stop.clone());
@@ -229,7 +230,7 @@ mod tests {
         assert!(first.take() && !second.take());
 
         let before = Instant::now();
-        bells[1].notified().await;
+        wakes[1].notified().await;
         assert!(second.take());
         // Tokio's timer counts in milliseconds, rounded up.
         let waited = before.elapsed();

@@ -1,19 +1,20 @@
 //! Where a tenant's quotes wait for it: the one place where the reader's side and a tenant's side meet.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
 /// Quotes on their way from the router to one tenant.
 ///
 /// The router never waits here. When the tenant lags, its waiting quotes conflate: past `capacity` only the newest
-/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and nobody else's quotes are touched.
+/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and no other tenant's quotes are touched.
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
-    doorbell: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -40,10 +41,10 @@ impl Inbox {
     /// 64 frames of 64 quotes: a tenant that lags by more has to conflate, one that keeps up never gets near.
     pub const CAPACITY: usize = 4096;
 
-    /// An empty inbox that rings `doorbell` whenever something arrives.
-    pub fn new(capacity: usize, doorbell: Arc<Notify>) -> Self {
+    /// An empty inbox that notifies `wake` whenever something arrives.
+    pub fn new(capacity: usize, wake: Arc<Notify>) -> Self {
         let waiting = Waiting { batch: Batch::default(), capacity, newest: Vec::new(), closed: false };
-        Self { waiting: Mutex::new(waiting), doorbell }
+        Self { waiting: Mutex::new(waiting), wake }
     }
 
     /// Hands over everything in `quotes` and `new_symbols`, which come back empty.
@@ -61,7 +62,7 @@ impl Inbox {
             }
         }
         quotes.clear();
-        self.doorbell.notify_one();
+        self.wake.notify_one();
     }
 
     /// Takes everything that waits into `batch`, whose old content is lost. False when nothing waited.
@@ -78,7 +79,7 @@ impl Inbox {
     /// Says that no more quotes will come.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.doorbell.notify_one();
+        self.wake.notify_one();
     }
 
     /// True when no more quotes will come and none wait.
@@ -88,8 +89,7 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing under this lock can leave the columns half changed but an allocation failure, which aborts.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

@@ -8,7 +8,7 @@
 //! | [`tenant`] | latest quotes, what is due, plugins, documents |
 //! | [`pause`] | what holds one tenant back |
 //! | [`latency`] | how long quotes take |
-//! | [`rehearsal`] | the same machinery in the time of a recording |
+//! | [`simulation`] | the same tenants in the time of a recording |
 //!
 //! Knows nothing of the websocket, of HTTP, of files of settings or of recordings, or of the command line.
 
@@ -19,6 +19,6 @@ pub mod clock;
 pub mod inbox;
 pub mod latency;
 pub mod pause;
-pub mod rehearsal;
 pub mod router;
+pub mod simulation;
 pub mod tenant;

@@ -1,28 +1,29 @@
-//! What holds one tenant back from writing.
+//! What pauses one tenant's writes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What holds one tenant back. Set from outside, heeded by the tenant's task.
+/// Whether one tenant is paused, and why. Set by the host, read by the tenant's task.
 #[derive(Debug)]
-pub struct Brake {
-    /// Goes up with every change, so that nobody has to lock to see that there was none.
+pub struct PauseFlag {
+    /// Goes up with every change, so that readers see without a lock that there was none.
     version: AtomicU64,
     reason: Mutex<Option<Arc<str>>>,
-    doorbell: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
-impl Brake {
-    /// One that holds nobody back. Changes ring `doorbell`.
-    pub fn new(doorbell: Arc<Notify>) -> Self {
-        Self { version: AtomicU64::new(0), reason: Mutex::new(None), doorbell }
+impl PauseFlag {
+    /// A flag that is not set. Changes notify `wake`.
+    pub fn new(wake: Arc<Notify>) -> Self {
+        Self { version: AtomicU64::new(0), reason: Mutex::new(None), wake }
     }
 
     /// Why the tenant must not write; `None` if it may.
     pub fn reason(&self) -> Option<Arc<str>> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reason.lock().clone()
     }
 
     /// Differs from the last time if the reason does.
@@ -32,12 +33,12 @@ impl Brake {
 
     /// Sets or takes away the reason. True if that changes anything.
     pub fn set(&self, reason: Option<Arc<str>>) -> bool {
-        let mut held = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.reason.lock();
         let changed = *held != reason;
         if changed {
             *held = reason;
             self.version.fetch_add(1, Ordering::Release);
-            self.doorbell.notify_one();
+            self.wake.notify_one();
         }
         changed
     }

@@ -224,7 +224,7 @@ impl PluginChain {
         outcome.quotes.append(&mut mapped);
     }
 
-    /// For a rehearsal, in which time is not the machine's: no plugin is left out for its share of time, and the pauses of a
+    /// For a simulation, in which time is not the machine's: no plugin is left out for its share of time, and the pauses of a
     /// quarantine are the same in each run.
     pub fn make_repeatable(&mut self) {
         self.links.iter_mut().for_each(Link::make_repeatable);

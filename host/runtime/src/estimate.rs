@@ -1,6 +1,6 @@
 //! How many documents a day the settings can lead to, how many a recording says that they will, and what that costs.
 //!
-//! Pure arithmetic; [`crate::rehearsal`] plays the recording.
+//! Pure arithmetic; [`crate::simulation`] plays the recording.
 
 #[cfg(test)]
 mod tests;
@@ -8,7 +8,7 @@ mod tests;
 use quotegate_config::{PluginCode, Settings, SymbolChoice, TenantSettings};
 use serde::Serialize;
 
-use quotegate_pipeline::rehearsal::Rehearsed;
+use quotegate_pipeline::simulation::SimulationReport;
 
 /// The regular session of the US stock exchanges, 9:30 to 16:00.
 const SESSION: f64 = 6.5 * 3600.0;
@@ -111,15 +111,14 @@ impl Writes {
     }
 }
 
-/// Estimates from the settings, and from what a rehearsal of a recording came to.
-pub fn estimate(settings: &Settings, rehearsed: Option<&Rehearsed>) -> Estimate {
+/// Estimates from the settings, and from what the simulation of a recording came to.
+pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estimate {
     let global = settings.pace.writes_per_second;
     let tenants: Vec<TenantEstimate> =
-        settings.tenants.iter().enumerate().map(|(at, tenant)| of_tenant(tenant, at, global, rehearsed)).collect();
+        settings.tenants.iter().enumerate().map(|(at, tenant)| of_tenant(tenant, at, global, report)).collect();
     let limit = Writes::at(global);
     let highest_quotes = Writes::sum(tenants.iter().map(|tenant| tenant.highest)).at_most(limit);
-    let likely_quotes =
-        rehearsed.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
+    let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
     let heartbeats = a_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
     Estimate {
         schema: 1,
@@ -131,11 +130,11 @@ pub fn estimate(settings: &Settings, rehearsed: Option<&Rehearsed>) -> Estimate 
         highest: highest_quotes.plus(heartbeats),
         likely: likely_quotes.map(|quotes| quotes.plus(heartbeats)),
         control_reads: settings.run.control_interval.map_or(0, |every| a_day(every.as_secs_f64())),
-        recorded_seconds: rehearsed.map(|rehearsed| rehearsed.seconds),
+        recorded_seconds: report.map(|report| report.seconds),
     }
 }
 
-fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, rehearsed: Option<&Rehearsed>) -> TenantEstimate {
+fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, report: Option<&SimulationReport>) -> TenantEstimate {
     let symbols = match &tenant.symbols {
         SymbolChoice::All => None,
         SymbolChoice::List(symbols) => Some(symbols.len()),
@@ -150,8 +149,8 @@ fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, rehearsed: Option<
     let narrowest = limits.into_iter().min_by(|left, right| left.0.total_cmp(&right.0));
     let (per_second, limited_by) = narrowest.unwrap_or((global, LimitedBy::GlobalRate));
     let highest = Writes::at(per_second);
-    let recorded = rehearsed.and_then(|rehearsed| rehearsed.tenants.get(at).map(|tenant| tenant.writes));
-    let likely = recorded.zip(rehearsed).map(|(writes, of)| {
+    let recorded = report.and_then(|report| report.tenants.get(at).map(|tenant| tenant.writes));
+    let likely = recorded.zip(report).map(|(writes, of)| {
         // A burst at the start of a short recording must not be taken for a rate.
         Writes::at(writes as f64 / of.seconds).at_most(highest)
     });

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::status::{HostStatus, Snapshot};
-use quotegate_pipeline::tenant::{TenantSnapshot, TenantStatus};
+use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// Where heartbeats live below their tenant.
 const COLLECTION: &str = "ops";
@@ -75,9 +75,8 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     log_plugins(&snapshot);
     match round.problem {
         None => {
-            let sum =
-                |of: fn(&TenantSnapshot) -> u64| snapshot.tenants.iter().map(|(_, tenant)| of(tenant)).sum::<u64>();
-            let (quotes, written, dirty) = (sum(|t| t.quotes), sum(|t| t.written), sum(|t| t.dirty));
+            let sum = |of| snapshot.sum(of);
+            let (quotes, written, dirty) = (sum(|c| c.quotes), sum(|c| c.written), sum(|c| c.dirty));
             info!(
                 event_type = "heartbeat",
                 tenants = round.written,
@@ -164,24 +163,17 @@ fn document(
         field("dry_run", Value::Boolean(snapshot.dry_run)),
         field("connection", text(snapshot.connection())),
         field("connection_since", Value::Timestamp(snapshot.feed.since)),
-        field("counters.quotes", count(tenant.quotes)),
-        field("counters.conflated", count(tenant.conflated)),
-        field("counters.older", count(tenant.older)),
-        field("counters.filtered", count(tenant.filtered)),
-        field("counters.lost", count(tenant.lost)),
-        field("counters.unmapped", count(tenant.unmapped)),
-        field("counters.settled", count(tenant.settled)),
-        field("counters.attempted", count(tenant.attempted)),
-        field("counters.written", count(tenant.written)),
-        field("counters.retried", count(tenant.retried)),
-        field("counters.refused", count(tenant.refused)),
-        field("counters.dirty", count(tenant.dirty)),
-        field("counters.in_flight", count(tenant.in_flight)),
+    ];
+    for info in TenantCounters::table() {
+        let value = count((info.read)(&tenant.counters));
+        fields.extend(info.heartbeat.clone().map(|path| Field { path, value }));
+    }
+    fields.extend([
         field("counters.reconnects", count(snapshot.feed.retries.values().sum())),
         field("version", text(env!("CARGO_PKG_VERSION"))),
         field("instance_id", text(&snapshot.instance)),
         field("started_at", Value::Timestamp(snapshot.started)),
-    ];
+    ]);
     for plugin in &tenant.plugins {
         plugin_fields(plugin, &mut fields)?;
     }

@@ -9,11 +9,12 @@ pub(crate) use reload::newcomers;
 pub use reload::{Load, Reloads};
 pub(crate) use roster::Newcomer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use quotegate_config::Settings;
 use quotegate_feed::FeedStatus;
 use quotegate_plugin::PluginThreads;
@@ -331,10 +332,8 @@ async fn pause_watch(
 }
 
 fn log_end(summary: &Summary, failed: bool) {
-    let sum = |of: fn(&quotegate_pipeline::tenant::TenantSnapshot) -> u64| {
-        summary.snapshot.tenants.iter().map(|(_, t)| of(t)).sum()
-    };
-    let (quotes, written): (u64, u64) = (sum(|tenant| tenant.quotes), sum(|tenant| tenant.written));
+    let sum = |of| summary.snapshot.sum(of);
+    let (quotes, written): (u64, u64) = (sum(|counters| counters.quotes), sum(|counters| counters.written));
     let left = summary.unflushed.dirty + summary.unflushed.in_flight;
     info!(
         event_type = "shutdown",

@@ -8,7 +8,7 @@
 //! | [`status`], [`liveness`], [`pulses`] | one look at the whole host |
 //! | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | [`log`] | log lines, and the latest errors among them |
-//! | [`rehearsal`], [`recorded`], [`estimate`] | what a recording would come to |
+//! | [`simulation`], [`recorded`], [`estimate`] | what a recording would come to |
 //!
 //! Knows nothing of HTTP or of the command line.
 
@@ -24,5 +24,5 @@ pub mod plugins;
 pub mod precompile;
 pub mod pulses;
 pub mod recorded;
-pub mod rehearsal;
+pub mod simulation;
 pub mod status;

@@ -1,16 +1,17 @@
-//! The kill switch: who may not write, and who says so.
+//! The kill switch: which tenants may not write, and why.
 //!
 //! Settings and the document `ops/ingest_control` each have their say, for everybody or for one tenant, and a tenant is
 //! paused while any of them says so. Knows nothing of quotes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
-use quotegate_pipeline::pause::Brake;
+use quotegate_pipeline::pause::PauseFlag;
 use quotegate_sink::{Control, ControlProblem, FirestoreSink};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,7 +31,7 @@ struct Inner {
     everybody: bool,
     tenants: BTreeSet<TenantId>,
     control: Control,
-    brakes: BTreeMap<TenantId, Arc<Brake>>,
+    flags: BTreeMap<TenantId, Arc<PauseFlag>>,
 }
 
 impl Pauses {
@@ -57,16 +58,16 @@ impl Pauses {
         inner.apply(&self.instance);
     }
 
-    /// A tenant that heeds `brake`, which is set at once.
-    pub(crate) fn add(&self, tenant: TenantId, brake: Arc<Brake>) {
+    /// Adds a tenant and its flag, which is set at once.
+    pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.lock();
-        inner.brakes.insert(tenant, brake);
+        inner.flags.insert(tenant, flag);
         inner.apply(&self.instance);
     }
 
-    /// A tenant whose brake stays as it is.
+    /// Forgets a tenant. Its flag stays as it is.
     pub(crate) fn forget(&self, tenant: &TenantId) {
-        self.lock().brakes.remove(tenant);
+        self.lock().flags.remove(tenant);
     }
 
     /// Reads the document each `every` until `stop`.
@@ -93,16 +94,16 @@ impl Pauses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 
 impl Inner {
     fn apply(&self, instance: &str) {
         let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
-        for (tenant, brake) in &self.brakes {
+        for (tenant, flag) in &self.flags {
             let reason = self.reason(tenant, instance).map(Arc::<str>::from);
-            if brake.set(reason.clone()) {
+            if flag.set(reason.clone()) {
                 changed.entry(reason).or_default().push(tenant.as_str());
             }
         }
@@ -183,23 +184,23 @@ mod tests {
         Control { paused, hosts: all(hosts), tenants: all(tenants) }
     }
 
-    fn house() -> (Pauses, [Arc<Brake>; 2]) {
+    fn two_tenants() -> (Pauses, [Arc<PauseFlag>; 2]) {
         let pauses = Pauses { instance: "host-a".into(), inner: Mutex::default() };
-        let brakes = ["acme", "globex"].map(|id| {
-            let brake = Arc::new(Brake::new(Arc::new(Notify::new())));
-            pauses.add(tenant(id), brake.clone());
-            brake
+        let flags = ["acme", "globex"].map(|id| {
+            let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));
+            pauses.add(tenant(id), flag.clone());
+            flag
         });
-        (pauses, brakes)
+        (pauses, flags)
     }
 
-    fn held(brakes: &[Arc<Brake>; 2]) -> [bool; 2] {
-        [brakes[0].reason().is_some(), brakes[1].reason().is_some()]
+    fn held(flags: &[Arc<PauseFlag>; 2]) -> [bool; 2] {
+        [flags[0].reason().is_some(), flags[1].reason().is_some()]
     }
 
     #[test]
     fn the_document_pauses_everybody_this_host_or_a_tenant() {
-        let (pauses, brakes) = house();
+        let (pauses, flags) = two_tenants();
         for (control, expected) in [
             (control(true, &[], &[]), [true, true]),
             (control(false, &["host-b"], &["initech"]), [false, false]),
@@ -208,27 +209,27 @@ mod tests {
             (Control::default(), [false, false]),
         ] {
             pauses.set_control(control.clone());
-            assert_eq!(held(&brakes), expected, "{control:?}");
+            assert_eq!(held(&flags), expected, "{control:?}");
         }
     }
 
     #[test]
     fn a_tenant_writes_again_only_when_nobody_pauses_it_any_more() {
-        let (pauses, brakes) = house();
+        let (pauses, flags) = two_tenants();
         pauses.lock().tenants.insert(tenant("acme"));
         pauses.set_control(control(false, &[], &["acme"]));
-        assert!(brakes[0].reason().unwrap().contains("tenants.acme.paused"));
+        assert!(flags[0].reason().unwrap().contains("tenants.acme.paused"));
         pauses.lock().tenants.clear();
         pauses.set_control(control(false, &[], &["acme"]));
-        assert!(brakes[0].reason().unwrap().contains("ops/ingest_control"));
-        let version = brakes[0].version();
+        assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
+        let version = flags[0].version();
         pauses.set_control(Control::default());
-        assert_eq!((held(&brakes), brakes[0].version()), ([false, false], version + 1));
+        assert_eq!((held(&flags), flags[0].version()), ([false, false], version + 1));
     }
 
     #[tokio::test]
     async fn a_document_that_cannot_be_read_changes_nothing() {
-        let (pauses, brakes) = house();
+        let (pauses, flags) = two_tenants();
         pauses.set_control(control(false, &[], &["acme"]));
         let nowhere = quotegate_sink::FirestoreSettings {
             project_id: Some("demo-nowhere".into()),
@@ -242,16 +243,16 @@ mod tests {
         for _ in 0..2 {
             pauses.look(&mut look).await;
             assert!(matches!(look.problem, Some(ControlProblem::Unreadable(_))), "{:?}", look.problem);
-            assert_eq!(held(&brakes), [true, false]);
+            assert_eq!(held(&flags), [true, false]);
         }
     }
 
     #[test]
     fn a_tenant_that_comes_later_is_paused_at_once() {
-        let (pauses, _) = house();
+        let (pauses, _) = two_tenants();
         pauses.set_control(control(true, &[], &[]));
-        let brake = Arc::new(Brake::new(Arc::new(Notify::new())));
-        pauses.add(tenant("initech"), brake.clone());
-        assert!(brake.reason().is_some());
+        let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));
+        pauses.add(tenant("initech"), flag.clone());
+        assert!(flag.reason().is_some());
     }
 }

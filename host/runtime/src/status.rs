@@ -1,8 +1,9 @@
 //! One look at the whole host, for heartbeat, operations and people. Rooms write their own numbers; this one only reads.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_document::{TenantId, UnixNanos};
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
@@ -13,7 +14,7 @@ use crate::liveness::{Liveness, Signs, Verdict};
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
 use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
-use quotegate_pipeline::tenant::{TenantSnapshot, TenantStatus};
+use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// Where every room's numbers can be read.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl HostStatus {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tenants> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tenants.lock()
     }
 
     pub(crate) fn count_heartbeats(&self, written: u64) {
@@ -127,6 +128,11 @@ impl HostStatus {
 }
 
 impl Snapshot {
+    /// One of the tenants' numbers, for all of them together.
+    pub fn sum(&self, of: fn(&TenantCounters) -> u64) -> u64 {
+        self.tenants.iter().map(|(_, tenant)| of(&tenant.counters)).sum()
+    }
+
     /// How one tenant's ingest is doing, and why if not well.
     pub fn health(&self, tenant: &TenantSnapshot) -> (Health, Option<String>) {
         if let Some(reason) = &tenant.paused {
@@ -204,13 +210,12 @@ impl Snapshot {
 
     /// True once a smoke test passes: a document confirmed by Firestore, or a quote document that would be written.
     pub fn has_written(&self) -> bool {
-        let quotes = self.tenants.iter().any(|(_, tenant)| tenant.written > 0);
-        quotes || (!self.dry_run && self.heartbeats > 0)
+        self.sum(|counters| counters.written) > 0 || (!self.dry_run && self.heartbeats > 0)
     }
 
     /// For a smoke test that passed.
     pub fn what_was_written(&self) -> String {
-        let written: u64 = self.tenants.iter().map(|(_, tenant)| tenant.written).sum();
+        let written = self.sum(|counters| counters.written);
         match (self.dry_run, written) {
             (true, _) => format!("{written} quote documents would have been written"),
             (false, 0) => format!("{} heartbeats were written", self.heartbeats),
@@ -220,7 +225,7 @@ impl Snapshot {
 
     /// For a smoke test that did not.
     pub fn why_not_written(&self) -> String {
-        let quotes: u64 = self.tenants.iter().map(|(_, tenant)| tenant.quotes).sum();
+        let quotes = self.sum(|counters| counters.quotes);
         let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
         match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
             (_, Some(problem)) => format!("the sink says: {problem}"),

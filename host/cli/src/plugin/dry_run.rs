@@ -20,9 +20,10 @@ use super::desk::{self, Paint};
 use crate::{Failure, signals};
 use against::{Against, Before};
 use lines::Lines;
-use quotegate_pipeline::rehearsal::{Audience, Rehearsed, Role};
 use quotegate_pipeline::router::Wanted;
-use quotegate_runtime::rehearsal::rehearse;
+use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
+use quotegate_pipeline::tenant::TenantSpec;
+use quotegate_runtime::simulation::simulate;
 use tally::Tally;
 
 #[derive(Debug, Args)]
@@ -80,31 +81,30 @@ impl Play {
         Self { setup: target.setup(), quotes: quotes.to_owned(), wanted: Wanted::All, interval }
     }
 
-    /// Plays the recording before this audience.
+    /// Plays the recording for this observer.
     async fn play(
         &self,
         plugin: &PreparedPlugin,
-        audience: &mut (dyn Audience + Send),
+        observer: &mut (dyn Observer + Send),
         stop: CancellationToken,
-    ) -> Result<Rehearsed, Failure> {
+    ) -> Result<SimulationReport, Failure> {
         let Setup { tenant, collection, collections, config, limits, .. } = self.setup.clone();
         let spec =
             PluginSpec { plugin: plugin.clone(), config, limits, on_error: OnError::Drop, chain: false, collections };
         let chain = PluginChain::start(tenant.clone(), vec![spec]).map_err(|problem| Failure::Usage(problem.into()))?;
         let second = Duration::from_secs(1);
-        let role = Role {
-            tenant,
-            collection: collection.into(),
-            wanted: self.wanted.clone(),
-            interval: self.interval,
-            retry: Backoff::new(second, second).context("a second is a pause")?,
+        let spec = TenantSpec {
+            id: tenant,
+            per_symbol_min_interval: self.interval,
             rate: None,
-            chain: Some(chain),
+            collection: collection.into(),
+            retry: Backoff::new(second, second).context("a second is a pause")?,
         };
+        let tenant = SimTenantSpec { spec, wanted: self.wanted.clone(), chain: Some(chain) };
         // One tenant alone, and no bill: only the interval holds it back.
         let limit = Rate::new(1e6, 1_000_000).context("a million is a rate")?;
         let recording = Recording::open(&self.quotes).map_err(|problem| Failure::Usage(problem.into()))?;
-        Ok(rehearse(vec![role], limit, recording, audience, stop).await?)
+        Ok(simulate(vec![tenant], limit, recording, observer, stop).await?)
     }
 }
 
@@ -154,18 +154,18 @@ pub(super) async fn table(
     show: usize,
 ) -> Result<ExitCode, Failure> {
     let mut tally = Tally::new(show);
-    let rehearsed = play.play(plugin, &mut tally, signals::stop_on_signal()?).await?;
+    let report = play.play(plugin, &mut tally, signals::stop_on_signal()?).await?;
     let title = format!("{} on {}", target.component.display(), play.quotes.display());
-    let text = tally.table(&title, play, &rehearsed, Paint::new());
+    let text = tally.table(&title, play, &report, Paint::new());
     stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?;
-    Ok(verdict(&rehearsed))
+    Ok(verdict(&report))
 }
 
 async fn json_lines(play: &Play, plugin: &PreparedPlugin) -> Result<ExitCode, Failure> {
     let mut lines = Lines::new(BufWriter::new(stdout()));
-    let rehearsed = play.play(plugin, &mut lines, signals::stop_on_signal()?).await?;
-    lines.end(&rehearsed)?;
-    Ok(verdict(&rehearsed))
+    let report = play.play(plugin, &mut lines, signals::stop_on_signal()?).await?;
+    lines.end(&report)?;
+    Ok(verdict(&report))
 }
 
 async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, json: bool) -> Result<ExitCode, Failure> {
@@ -180,7 +180,7 @@ async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, js
 }
 
 /// A plugin that fails in a dry run would fail in earnest.
-fn verdict(rehearsed: &Rehearsed) -> ExitCode {
-    let failed = rehearsed.plugins().any(|plugin| !plugin.failures.is_empty() || plugin.documents_refused > 0);
+fn verdict(report: &SimulationReport) -> ExitCode {
+    let failed = report.plugins().any(|plugin| !plugin.failures.is_empty() || plugin.documents_refused > 0);
     if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }

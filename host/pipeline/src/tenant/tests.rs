@@ -1,28 +1,32 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
-mod changing;
+mod core;
+mod simulated;
+mod updates;
 
 use super::*;
-use crate::budget::Budget;
+use crate::budget::{Budget, now};
 use crate::inbox::Inbox;
-use crate::pause::Brake;
+use crate::pause::PauseFlag;
 use proptest::prelude::*;
-use quotegate_document::{TenantId, Value};
-use quotegate_market::{Quote, QuoteColumns};
+use quotegate_document::{Document, TenantId, Value};
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
+use quotegate_sink::{DocumentWrite, Outcome};
 use std::collections::HashMap;
-use std::time::Duration;
-use tokio::sync::{Notify, oneshot, watch};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A tenant, the house around it, and everything the sink was asked to write.
-struct Room {
+/// A running tenant, its surroundings, and everything the sink was asked to write.
+struct Harness {
     inbox: Arc<Inbox>,
     status: Arc<TenantStatus>,
     deadline: watch::Sender<Option<Instant>>,
@@ -30,10 +34,10 @@ struct Room {
     sink: JoinHandle<Vec<Attempt>>,
     stop: CancellationToken,
     named: u32,
-    changes: mpsc::UnboundedSender<TenantChange>,
-    plan: TenantPlan,
-    doorbell: Arc<Notify>,
-    brake: Arc<Brake>,
+    updates: mpsc::UnboundedSender<TenantUpdate>,
+    spec: TenantSpec,
+    wake: Arc<Notify>,
+    pause: Arc<PauseFlag>,
     budget: Arc<Budget>,
 }
 
@@ -67,36 +71,91 @@ fn version(document: &Document) -> Option<i64> {
 
 /// The standard map, writing the exchange time and a constant.
 fn versioned_map(engine: &PluginEngine, version: i64, id: &str) -> PluginChain {
-    let bytes = include_bytes!("../../../../plugins/components/field-map.wasm");
     let config = format!(r#"{{"id": "{id}", "fields": {{"ts": "event_time", "version": {{"constant": {version}}}}}}}"#);
-    let spec = PluginSpec {
-        plugin: PreparedPlugin::new(engine, "map", bytes, None).unwrap(),
+    chain([plugin(PreparedPlugin::new(engine, "map", MAP, None).unwrap(), config)])
+}
+
+const MAP: &[u8] = include_bytes!("../../../../plugins/components/field-map.wasm");
+const FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");
+
+fn plugin(plugin: PreparedPlugin, config: String) -> PluginSpec {
+    PluginSpec {
+        plugin,
         config,
         limits: PluginLimits { time_per_call: 60 * SECOND, share_of_time: 1.0, ..PluginLimits::default() },
         on_error: OnError::Drop,
         chain: false,
         collections: Collections::new("live_quotes", &[]).unwrap(),
-    };
-    PluginChain::start(TenantId::new("acme").unwrap(), vec![spec]).unwrap()
+    }
+}
+
+fn chain<const PLUGINS: usize>(plugins: [PluginSpec; PLUGINS]) -> PluginChain {
+    PluginChain::start(TenantId::new("acme").unwrap(), plugins.into()).unwrap()
+}
+
+/// The standard filter, which refuses wide spreads, and the standard map, which writes one document per tape.
+fn filter_and_map() -> PluginChain {
+    static COMPILED: LazyLock<(PluginEngine, [PreparedPlugin; 2])> = LazyLock::new(|| {
+        let engine = engine();
+        let prepared = [("filter", FILTER), ("map", MAP)]
+            .map(|(name, bytes)| PreparedPlugin::new(&engine, name, bytes, None).unwrap());
+        (engine, prepared)
+    });
+    let [filter, map] = COMPILED.1.clone();
+    chain([
+        plugin(filter, r#"{"max_spread_bps": 500}"#.into()),
+        plugin(map, r#"{"id": "{tape}", "fields": {"ts": "event_time"}}"#.into()),
+    ])
+}
+
+/// A map that may make no documents at all, so that its first one stops the tenant.
+fn failing_map() -> PluginChain {
+    let engine = engine();
+    let map =
+        plugin(PreparedPlugin::new(&engine, "map", MAP, None).unwrap(), r#"{"fields": {"ts": "event_time"}}"#.into());
+    let limits = PluginLimits { documents_per_quote: 0, ..map.limits };
+    chain([PluginSpec { limits, on_error: OnError::StopTenant, ..map }])
+}
+
+/// The ask of a quote with a wide spread.
+const WIDE: f64 = 200.0;
+
+/// A quote of a symbol that is always on the same tape.
+fn quote(symbol: u32, wide: bool) -> Quote {
+    Quote { bid_price: 100.0, ask_price: if wide { WIDE } else { 100.5 }, tape: tape(symbol) as u8, ..Quote::default() }
+}
+
+fn tape(symbol: u32) -> char {
+    ['A', 'B', 'C'][symbol as usize % 3]
+}
+
+fn spec() -> TenantSpec {
+    TenantSpec {
+        id: TenantId::new("acme").unwrap(),
+        per_symbol_min_interval: SECOND,
+        rate: None,
+        collection: "live_quotes".into(),
+        retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
+    }
 }
 
 fn engine() -> PluginEngine {
     PluginEngine::new(&EngineSettings { instances: 16, ..EngineSettings::default() }).unwrap()
 }
 
-impl Room {
+impl Harness {
     fn change(&self, chain: PluginChain) {
-        self.send(self.plan.clone(), Some(Some(chain)), None);
+        self.send(self.spec.clone(), Some(Some(chain)), None);
     }
 
-    fn send(&self, plan: TenantPlan, chain: Option<Option<PluginChain>>, leave_by: Option<Instant>) {
-        let (taken, _) = oneshot::channel();
-        self.changes.send(TenantChange { plan, chain, leave_by, taken }).unwrap();
-        self.doorbell.notify_one();
+    fn send(&self, spec: TenantSpec, chain: Option<Option<PluginChain>>, leave_by: Option<Instant>) {
+        let (applied, _) = oneshot::channel();
+        self.updates.send(TenantUpdate { spec, chain, leave_by, applied }).unwrap();
+        self.wake.notify_one();
     }
 
     fn pause(&self) {
-        self.brake.set(Some("a test".into()));
+        self.pause.set(Some("a test".into()));
     }
 
     fn open(interval: Duration, rate: Rate, script: Script) -> Self {
@@ -104,8 +163,8 @@ impl Room {
     }
 
     fn open_with(chain: Option<PluginChain>, interval: Duration, rate: Rate, mut script: Script) -> Self {
-        let doorbell = Arc::new(Notify::new());
-        let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
+        let wake = Arc::new(Notify::new());
+        let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
         let status = Arc::new(TenantStatus::default());
         let budget = Budget::new(rate);
         let (writes, mut received) = mpsc::channel::<DocumentWrite>(16);
@@ -115,29 +174,23 @@ impl Room {
             let (budget, stop) = (budget.clone(), stop.clone());
             async move { budget.run(stop).await }
         });
-        let plan = TenantPlan {
-            id: TenantId::new("acme").unwrap(),
-            per_symbol_min_interval: interval,
-            rate: None,
-            collection: "live_quotes".into(),
-            retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
-        };
-        let (changes, changes_seen) = mpsc::unbounded_channel();
-        let plan_seen = plan.clone();
-        let (status_seen, bell, budget_seen) = (status.clone(), doorbell.clone(), budget.clone());
-        let brake = Arc::new(Brake::new(doorbell.clone()));
-        let links = Links {
+        let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+        let (updates, updates_seen) = mpsc::unbounded_channel();
+        let spec_seen = spec.clone();
+        let (status_seen, waker, budget_seen) = (status.clone(), wake.clone(), budget.clone());
+        let pause = Arc::new(PauseFlag::new(wake.clone()));
+        let io = TenantIo {
             inbox: inbox.clone(),
-            brake: brake.clone(),
-            doorbell,
+            pause: pause.clone(),
+            wake,
             budget,
             writes,
             status,
             deadline: deadline_seen,
             latencies: None,
-            changes: changes_seen,
+            updates: updates_seen,
         };
-        let (task, status) = (tokio::spawn(Tenant::new(plan, chain, links).run()), status_seen);
+        let (task, status) = (tokio::spawn(TenantTask::new(spec, chain, io).run()), status_seen);
         let sink = tokio::spawn(async move {
             let mut attempts = Vec::new();
             while let Some(write) = received.recv().await {
@@ -145,6 +198,10 @@ impl Room {
                 let symbol = write.target.document.key.id().to_owned();
                 let version = version(&write.target.document);
                 attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
+                if delay.is_zero() {
+                    write.answer(outcome);
+                    continue;
+                }
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     write.answer(outcome);
@@ -160,10 +217,10 @@ impl Room {
             sink,
             stop,
             named: 0,
-            changes,
-            plan: plan_seen,
-            doorbell: bell,
-            brake,
+            updates,
+            spec: spec_seen,
+            wake: waker,
+            pause,
             budget: budget_seen,
         }
     }
@@ -193,39 +250,39 @@ fn plenty() -> Rate {
 
 #[tokio::test(start_paused = true)]
 async fn a_first_quote_is_written_at_once() {
-    let mut room = Room::open(SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
+    let mut harness = Harness::open(SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
     let began = now();
-    room.quote(0, 1);
-    let (unflushed, attempts, status) = room.close(SECOND).await;
+    harness.quote(0, 1);
+    let (unflushed, attempts, status) = harness.close(SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     assert_eq!((attempts[0].at - began, attempts[0].symbol.as_str()), (Duration::ZERO, "S0"));
-    assert_eq!((status.snapshot().quotes, status.snapshot().written), (1, 1));
+    assert_eq!((status.snapshot().counters.quotes, status.snapshot().counters.written), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_write_goes_again_unless_a_newer_quote_has_come() {
     let script: Script = Box::new(|attempt| (SECOND, if attempt == 0 { retry() } else { Outcome::Written }));
-    let mut room = Room::open(SECOND, plenty(), script);
-    room.quote(0, 1);
-    room.quote(1, 1);
+    let mut harness = Harness::open(SECOND, plenty(), script);
+    harness.quote(0, 1);
+    harness.quote(1, 1);
     tokio::time::sleep(SECOND / 2).await;
-    room.quote(0, 2);
-    let (unflushed, attempts, status) = room.close(60 * SECOND).await;
+    harness.quote(0, 2);
+    let (unflushed, attempts, status) = harness.close(60 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     let of = |symbol: &str| attempts.iter().filter(|a| a.symbol == symbol).map(|a| a.event_time).collect::<Vec<_>>();
     assert_eq!((of("S0"), of("S1")), (vec![1, 2], vec![1]));
-    assert_eq!(status.snapshot().retried, 1);
+    assert_eq!(status.snapshot().counters.retried, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_sink_cannot_hold_the_tenant_past_the_deadline() {
-    let mut room = Room::open(SECOND, plenty(), Box::new(|_| (3600 * SECOND, Outcome::Written)));
-    room.quote(0, 1);
-    room.quote(1, 1);
+    let mut harness = Harness::open(SECOND, plenty(), Box::new(|_| (3600 * SECOND, Outcome::Written)));
+    harness.quote(0, 1);
+    harness.quote(1, 1);
     tokio::time::sleep(SECOND).await;
-    room.quote(1, 2);
+    harness.quote(1, 2);
     let began = now();
-    let (unflushed, ..) = room.close(5 * SECOND).await;
+    let (unflushed, ..) = harness.close(5 * SECOND).await;
     assert_eq!(unflushed, Unflushed { dirty: 0, in_flight: 2 });
     assert_eq!(now() - began, 5 * SECOND);
 }
@@ -236,13 +293,13 @@ async fn a_quote_is_shaped_by_the_old_map_or_the_new_one_and_never_by_both_or_ne
     let engine = engine();
     let slow = Rate::new(20.0, 1).unwrap();
     let written: Script = Box::new(|_| (SECOND / 20, Outcome::Written));
-    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "{symbol}")), SECOND, slow, written);
+    let mut harness = Harness::open_with(Some(versioned_map(&engine, 1, "{symbol}")), SECOND, slow, written);
     for slot in 0..QUOTES {
-        room.quote(slot, 1);
+        harness.quote(slot, 1);
     }
     tokio::time::sleep(SECOND).await;
-    room.change(versioned_map(&engine, 2, "{symbol}"));
-    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    harness.change(versioned_map(&engine, 2, "{symbol}"));
+    let (unflushed, attempts, _) = harness.close(60 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     let symbols: std::collections::HashSet<_> = attempts.iter().map(|attempt| attempt.symbol.as_str()).collect();
     assert_eq!((attempts.len(), symbols.len()), (QUOTES as usize, QUOTES as usize));
@@ -259,12 +316,12 @@ async fn symbols_that_share_a_document_take_turns_and_the_newest_quote_stays() {
         failures += usize::from(attempt % 3 == 1);
         (SECOND / 5, if attempt % 3 == 1 && failures < 4 { retry() } else { Outcome::Written })
     });
-    let mut room = Room::open_with(Some(versioned_map(&engine, 1, "one")), Duration::ZERO, plenty(), script);
+    let mut harness = Harness::open_with(Some(versioned_map(&engine, 1, "one")), Duration::ZERO, plenty(), script);
     for time in 1..40 {
-        room.quote(u32::try_from(time % 4).unwrap(), time);
+        harness.quote(u32::try_from(time % 4).unwrap(), time);
         tokio::time::sleep(SECOND / 10).await;
     }
-    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    let (unflushed, attempts, _) = harness.close(60 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     assert!(attempts.iter().all(|attempt| attempt.symbol == "one"));
     for pair in attempts.windows(2) {
@@ -297,15 +354,15 @@ proptest! {
                 (Duration::from_millis(sink_rng.u64(0..300)), if failed { retry() } else { Outcome::Written })
             });
             let interval = Duration::from_millis(interval_ms);
-            let mut room = Room::open(interval, Rate::new(per_second, burst).unwrap(), script);
+            let mut harness = Harness::open(interval, Rate::new(per_second, burst).unwrap(), script);
             let mut newest = HashMap::new();
             for (at, (slot, pause)) in quotes.iter().enumerate() {
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
-                room.quote(*slot, at as i64);
+                harness.quote(*slot, at as i64);
                 newest.insert(format!("S{slot}"), at as i64);
             }
             let closed = now();
-            let (unflushed, attempts, status) = room.close(Duration::from_millis(grace_ms)).await;
+            let (unflushed, attempts, status) = harness.close(Duration::from_millis(grace_ms)).await;
 
             let mut last: HashMap<&str, &Attempt> = HashMap::new();
             for attempt in &attempts {
@@ -317,10 +374,10 @@ proptest! {
             let sent = newest.iter().filter(|(symbol, time)| last.get(symbol.as_str()).is_some_and(|a| a.event_time == **time));
             let snapshot = status.snapshot();
             assert!(newest.len() - sent.count() <= unflushed.dirty + unflushed.in_flight);
-            assert_eq!(snapshot.quotes, quotes.len() as u64);
-            assert_eq!(snapshot.attempted, attempts.len() as u64);
+            assert_eq!(snapshot.counters.quotes, quotes.len() as u64);
+            assert_eq!(snapshot.counters.attempted, attempts.len() as u64);
             if unflushed == Unflushed::default() {
-                assert_eq!(snapshot.attempted, snapshot.written + snapshot.retried);
+                assert_eq!(snapshot.counters.attempted, snapshot.counters.written + snapshot.counters.retried);
             } else {
                 // It used the whole grace before it gave up.
                 assert!(now() - closed >= Duration::from_millis(grace_ms));

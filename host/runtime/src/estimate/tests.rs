@@ -1,6 +1,6 @@
 use super::*;
 use quotegate_config::Sources;
-use quotegate_pipeline::rehearsal::TenantRehearsed;
+use quotegate_pipeline::simulation::TenantReport;
 
 fn settings(file: &str) -> Settings {
     let folder = tempfile::tempdir().unwrap();
@@ -77,14 +77,14 @@ fn what_a_recording_comes_to_is_scaled_to_a_day_but_a_burst_is_no_rate() {
         symbols = ["A", "B"]
         "#,
     );
-    let tenants = settings.tenants.iter().zip([30, 15]).map(|(tenant, writes)| TenantRehearsed {
+    let tenants = settings.tenants.iter().zip([30, 15]).map(|(tenant, writes)| TenantReport {
         tenant: tenant.id.clone(),
         writes,
         plugins: Vec::new(),
         fuel: None,
         stopped: None,
     });
-    let estimate = estimate(&settings, Some(&Rehearsed { seconds: 20.0, tenants: tenants.collect() }));
+    let estimate = estimate(&settings, Some(&SimulationReport { seconds: 20.0, tenants: tenants.collect() }));
     assert_eq!(estimate.tenants[0].likely, Some(writes(2340, 8640)));
     assert_eq!(estimate.tenants[1].likely, Some(writes(17_550, 64_800)));
     assert_eq!(estimate.likely_quotes, Some(writes(19_890, 73_440)));

@@ -18,7 +18,7 @@ use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSi
 use secrecy::{ExposeSecret, SecretString};
 
 use quotegate_pipeline::router::Wanted;
-use quotegate_pipeline::tenant::TenantPlan;
+use quotegate_pipeline::tenant::TenantSpec;
 
 /// Nothing is written anywhere.
 pub fn is_dry_run(settings: &Settings) -> bool {
@@ -163,8 +163,8 @@ pub fn subscription(settings: &Settings) -> Subscription {
     Wanted::union(&wants)
 }
 
-pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantPlan> {
-    Ok(TenantPlan {
+pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantSpec> {
+    Ok(TenantSpec {
         id: settings.id.clone(),
         per_symbol_min_interval: settings.per_symbol_min_interval,
         rate: settings.rate.map(|own| rate(own.per_second, own.burst)).transpose()?,

@@ -23,9 +23,9 @@ use crate::status::HostStatus;
 use quotegate_pipeline::budget::{Budget, now};
 use quotegate_pipeline::inbox::Inbox;
 use quotegate_pipeline::latency::Latencies;
-use quotegate_pipeline::pause::Brake;
+use quotegate_pipeline::pause::PauseFlag;
 use quotegate_pipeline::router::{RouteChange, RouteChanges, Wanted};
-use quotegate_pipeline::tenant::{Links, Tenant, TenantChange, TenantPlan, TenantStatus, Unflushed};
+use quotegate_pipeline::tenant::{TenantIo, TenantSpec, TenantStatus, TenantTask, TenantUpdate, Unflushed};
 
 /// The tenants, and what each new one is connected to.
 pub(super) struct Roster {
@@ -60,8 +60,8 @@ pub(super) struct House {
 pub(super) struct Member {
     pub(super) terms: Terms,
     inbox: Arc<Inbox>,
-    changes: mpsc::UnboundedSender<TenantChange>,
-    doorbell: Arc<Notify>,
+    updates: mpsc::UnboundedSender<TenantUpdate>,
+    wake: Arc<Notify>,
     status: Arc<TenantStatus>,
     gone: CancellationToken,
 }
@@ -69,7 +69,7 @@ pub(super) struct Member {
 /// What makes one tenant differ from another.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Terms {
-    pub(crate) plan: TenantPlan,
+    pub(crate) plan: TenantSpec,
     pub(crate) wanted: Wanted,
     pub(crate) recipe: Recipe,
 }
@@ -98,24 +98,24 @@ impl Roster {
     pub(super) fn admit(&mut self, newcomer: Newcomer) -> (TenantId, Wanted, Arc<Inbox>) {
         let Newcomer { terms, chain, hold_until } = newcomer;
         let (id, house) = (terms.plan.id.clone(), &self.house);
-        let (changes, changes_seen) = mpsc::unbounded_channel();
-        let doorbell = Arc::new(Notify::new());
-        let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, doorbell.clone()));
-        let brake = Arc::new(Brake::new(doorbell.clone()));
-        house.pauses.add(id.clone(), brake.clone());
+        let (updates, updates_seen) = mpsc::unbounded_channel();
+        let wake = Arc::new(Notify::new());
+        let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
+        let pause = Arc::new(PauseFlag::new(wake.clone()));
+        house.pauses.add(id.clone(), pause.clone());
         let status = Arc::new(TenantStatus::default());
-        let links = Links {
+        let io = TenantIo {
             inbox: inbox.clone(),
-            doorbell: doorbell.clone(),
+            wake: wake.clone(),
             budget: house.budget.clone(),
             writes: house.writes.clone(),
             status: status.clone(),
             deadline: house.deadline.clone(),
             latencies: house.latencies.clone(),
-            brake,
-            changes: changes_seen,
+            pause,
+            updates: updates_seen,
         };
-        let mut tenant = Tenant::new(terms.plan.clone(), chain, links);
+        let mut tenant = TenantTask::new(terms.plan.clone(), chain, io);
         if let Some(at) = hold_until {
             tenant = tenant.hold_until(at);
         }
@@ -131,7 +131,7 @@ impl Roster {
         let running = house.threads.spawn(tenant.run());
         self.tasks.spawn(async move { farewell.after(running.await).await });
         let told = (id.clone(), terms.wanted.clone(), inbox.clone());
-        self.members.insert(id, Member { terms, inbox, changes, doorbell, status, gone });
+        self.members.insert(id, Member { terms, inbox, updates, wake, status, gone });
         told
     }
 
@@ -140,10 +140,10 @@ impl Roster {
         let Alteration { terms, chain } = altered;
         let id = terms.plan.id.clone();
         let Some(member) = self.members.get_mut(&id) else { return (None, None) };
-        let (taken, answer) = oneshot::channel();
+        let (applied, answer) = oneshot::channel();
         // A tenant that has ended, as all do at the end of a replay, needs no telling.
-        let _ = member.changes.send(TenantChange { plan: terms.plan.clone(), chain, leave_by: None, taken });
-        member.doorbell.notify_one();
+        let _ = member.updates.send(TenantUpdate { spec: terms.plan.clone(), chain, leave_by: None, applied });
+        member.wake.notify_one();
         let route = (terms.wanted != member.terms.wanted).then(|| RouteChange::Want(id, terms.wanted.clone()));
         member.terms = terms;
         (route, Some(answer))
@@ -155,12 +155,12 @@ impl Roster {
         // Who paused it keeps it paused to its end.
         self.house.pauses.forget(id);
         member.status.set_leaving();
-        let (taken, _) = oneshot::channel();
+        let (applied, _) = oneshot::channel();
         let leave_by = Some(now() + self.house.grace);
-        let _ = member.changes.send(TenantChange { plan: member.terms.plan, chain: None, leave_by, taken });
+        let _ = member.updates.send(TenantUpdate { spec: member.terms.plan, chain: None, leave_by, applied });
         // At once, and not only when the router comes to it: there may be no more quotes today.
         member.inbox.close();
-        member.doorbell.notify_one();
+        member.wake.notify_one();
         self.leaving.insert(id.clone(), member.gone);
         Some(RouteChange::Remove(id.clone()))
     }

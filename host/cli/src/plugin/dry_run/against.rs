@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::Paint;
 use super::lines::{quote_json, summary};
 use super::tally::{quote_text, verdict_text};
-use quotegate_pipeline::rehearsal::{Audience, Judged, Rehearsed, WouldWrite};
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 
 /// What the other version did, kept until this one has done the same or not.
 #[derive(Default)]
@@ -36,13 +37,13 @@ impl Before {
     }
 }
 
-impl Audience for Before {
+impl Observer for Before {
     fn wants_verdicts(&self) -> bool {
         true
     }
 
-    fn judged(&mut self, judged: &Judged<'_>) -> Result<()> {
-        let number = self.number(&judged.verdict);
+    fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> Result<()> {
+        let number = self.number(&filtered.verdict);
         self.verdicts.push_back(number);
         Ok(())
     }
@@ -70,7 +71,7 @@ impl<W: Write> Against<W> {
     }
 
     /// Documents that only the other version wrote, and the sums.
-    pub(super) fn end(mut self, was: &Rehearsed, is: &Rehearsed) -> Result<()> {
+    pub(super) fn end(mut self, was: &SimulationReport, is: &SimulationReport) -> Result<()> {
         self.only_before(None)?;
         if self.json {
             let differ = json!({ "verdicts": self.verdicts, "documents": self.documents });
@@ -115,14 +116,14 @@ impl<W: Write> Against<W> {
     }
 }
 
-impl<W: Write> Audience for Against<W> {
+impl<W: Write> Observer for Against<W> {
     fn wants_verdicts(&self) -> bool {
         true
     }
 
-    fn judged(&mut self, judged: &Judged<'_>) -> Result<()> {
+    fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> Result<()> {
         self.quotes += 1;
-        let now = verdict_text(&judged.verdict);
+        let now = verdict_text(&filtered.verdict);
         let old = self.before.verdicts.pop_front().and_then(|number| self.before.words.get(usize::from(number)));
         let old = old.map_or("", String::as_str);
         if old == now {
@@ -130,10 +131,10 @@ impl<W: Write> Audience for Against<W> {
         }
         self.verdicts += 1;
         if self.json {
-            let quote = quote_json(judged.symbol, judged.quote);
+            let quote = quote_json(filtered.symbol, filtered.quote);
             writeln!(self.out, "{}", json!({ "quote": quote, "old": old, "new": now }))?;
         } else {
-            writeln!(self.out, "quote {}: {}", self.quotes, quote_text(judged.symbol, judged.quote))?;
+            writeln!(self.out, "quote {}: {}", self.quotes, quote_text(filtered.symbol, filtered.quote))?;
             writeln!(self.out, "{}", self.paint.difference(&format!("- {old}")))?;
             writeln!(self.out, "{}", self.paint.difference(&format!("+ {now}")))?;
         }

@@ -5,7 +5,8 @@ use quotegate_market::{Quote, Symbol, conditions};
 use serde_json::{Value, json};
 
 use super::tally::verdict_text;
-use quotegate_pipeline::rehearsal::{Audience, Judged, Rehearsed, WouldWrite};
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 
 /// JSON lines for programs.
 pub(super) struct Lines<W> {
@@ -18,20 +19,20 @@ impl<W: Write> Lines<W> {
     }
 
     /// The last line.
-    pub(super) fn end(mut self, rehearsed: &Rehearsed) -> Result<()> {
-        writeln!(self.out, "{}", json!({ "summary": summary(rehearsed) }))?;
+    pub(super) fn end(mut self, report: &SimulationReport) -> Result<()> {
+        writeln!(self.out, "{}", json!({ "summary": summary(report) }))?;
         Ok(self.out.flush()?)
     }
 }
 
-impl<W: Write> Audience for Lines<W> {
+impl<W: Write> Observer for Lines<W> {
     fn wants_verdicts(&self) -> bool {
         true
     }
 
-    fn judged(&mut self, judged: &Judged<'_>) -> Result<()> {
-        let quote = quote_json(judged.symbol, judged.quote);
-        writeln!(self.out, "{}", json!({ "quote": quote, "verdict": verdict_text(&judged.verdict) }))?;
+    fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> Result<()> {
+        let quote = quote_json(filtered.symbol, filtered.quote);
+        writeln!(self.out, "{}", json!({ "quote": quote, "verdict": verdict_text(&filtered.verdict) }))?;
         Ok(())
     }
 
@@ -63,8 +64,8 @@ pub(super) fn quote_json(symbol: &Symbol, quote: &Quote) -> Value {
     row
 }
 
-pub(super) fn summary(rehearsed: &Rehearsed) -> Value {
-    let plugins = rehearsed.plugins().map(|plugin| {
+pub(super) fn summary(report: &SimulationReport) -> Value {
+    let plugins = report.plugins().map(|plugin| {
         json!({
             "name": plugin.name,
             "sha256": plugin.sha256,
@@ -81,6 +82,6 @@ pub(super) fn summary(rehearsed: &Rehearsed) -> Value {
         })
     });
     let plugins: Vec<Value> = plugins.collect();
-    let fuel: Vec<Option<u64>> = rehearsed.tenants.iter().map(|tenant| tenant.fuel).collect();
-    json!({ "seconds": rehearsed.seconds, "fuel": fuel.first(), "plugin": plugins.first() })
+    let fuel: Vec<Option<u64>> = report.tenants.iter().map(|tenant| tenant.fuel).collect();
+    json!({ "seconds": report.seconds, "fuel": fuel.first(), "plugin": plugins.first() })
 }

@@ -8,7 +8,8 @@ use quotegate_sink::document_json;
 
 use super::{Paint, Play};
 use crate::estimate::grouped;
-use quotegate_pipeline::rehearsal::{Audience, Judged, Rehearsed, WouldWrite};
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 
 /// Counts what happens, for people.
 pub(super) struct Tally {
@@ -54,7 +55,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn table(&self, title: &str, play: &Play, rehearsed: &Rehearsed, paint: Paint) -> String {
+    pub(super) fn table(&self, title: &str, play: &Play, report: &SimulationReport, paint: Paint) -> String {
         let mut text = format!("{}\n", paint.bold(title));
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -62,7 +63,7 @@ impl Tally {
             "{} quotes of {} symbols in {:.1} s\n",
             grouped(self.quotes),
             self.symbols.len(),
-            rehearsed.seconds
+            report.seconds
         );
         let width = self.verdicts.keys().map(|verdict| verdict.chars().count()).max().unwrap_or_default();
         for (verdict, counted) in &self.verdicts {
@@ -91,16 +92,16 @@ impl Tally {
         if busiest.len() > MOST_SYMBOLS {
             let _ = writeln!(text, "  and {} more symbols", busiest.len() - MOST_SYMBOLS);
         }
-        text.push_str(&self.cost(rehearsed, paint));
+        text.push_str(&self.cost(report, paint));
         text
     }
 
     /// What it took, and what went wrong.
-    fn cost(&self, rehearsed: &Rehearsed, paint: Paint) -> String {
+    fn cost(&self, report: &SimulationReport, paint: Paint) -> String {
         let mut text = String::new();
-        for plugin in rehearsed.plugins() {
+        for plugin in report.plugins() {
             let memory = plugin.memory_peak_bytes as f64 / f64::from(1 << 20);
-            let fuel = rehearsed.tenants.iter().find_map(|tenant| tenant.fuel);
+            let fuel = report.tenants.iter().find_map(|tenant| tenant.fuel);
             let fuel =
                 fuel.map_or_else(String::new, |fuel| format!("{} fuel a quote, ", grouped(fuel / self.quotes.max(1))));
             let _ = writeln!(text, "\ncost: {fuel}{memory:.1} MiB of memory");
@@ -128,21 +129,21 @@ impl Tally {
 /// In the table; the rest is one line.
 const MOST_SYMBOLS: usize = 20;
 
-impl Audience for Tally {
+impl Observer for Tally {
     fn wants_verdicts(&self) -> bool {
         true
     }
 
-    fn judged(&mut self, judged: &Judged<'_>) -> anyhow::Result<()> {
+    fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> anyhow::Result<()> {
         self.quotes += 1;
         let verdict = self
             .verdicts
-            .entry(verdict_text(&judged.verdict))
-            .or_insert_with(|| Counted { quotes: 0, first: quote_text(judged.symbol, judged.quote) });
+            .entry(verdict_text(&filtered.verdict))
+            .or_insert_with(|| Counted { quotes: 0, first: quote_text(filtered.symbol, filtered.quote) });
         verdict.quotes += 1;
-        let [quotes, kept] = self.symbols.entry(judged.symbol.clone()).or_default();
+        let [quotes, kept] = self.symbols.entry(filtered.symbol.clone()).or_default();
         *quotes += 1;
-        *kept += u64::from(judged.verdict == Verdict::Kept);
+        *kept += u64::from(filtered.verdict == Verdict::Kept);
         Ok(())
     }
 

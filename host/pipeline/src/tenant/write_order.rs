@@ -1,28 +1,29 @@
 use std::collections::{HashMap, VecDeque};
 
-use quotegate_document::{Document, DocumentKey, UnixNanos};
+use quotegate_document::{Document, DocumentKey};
+use quotegate_market::UnixNanos;
 
-/// A document on its way, with the quote that it was made of.
+/// A document to write, and the quote that it was made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outgoing {
     /// The tenant's slot of the quote's symbol.
     pub(crate) slot: u32,
     pub(crate) document: Document,
-    /// The quote's exchange time, which says which of two writes of one document is the newer.
+    /// The quote's exchange time. Of two writes of one document it tells which is newer.
     pub(crate) event_time: UnixNanos,
 }
 
-/// Whose turn it is to write a document that several symbols may write, because a map chose its id.
+/// The order of writes to a document that several symbols may write, because a map chose its id.
 ///
-/// The latest table sees to it that no symbol has two writes in flight; where maps name documents, that does not see to
-/// it that no document has. So at most one write of a key is in flight, at most one waits for it, and what is older than
-/// what the document holds already is left out.
+/// The latest table allows one write in flight per symbol. Where maps name documents, that does not mean one write per
+/// document. So at most one write of a key is in flight, at most one waits for it, and a document older than what was
+/// last written under its key is left out.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub(crate) struct WriteOrder {
     known: HashMap<DocumentKey, Known>,
     /// In the order in which they became known: the first is forgotten first.
     order: VecDeque<DocumentKey>,
-    most: usize,
+    capacity: usize,
 }
 
 #[derive(Debug)]
@@ -32,57 +33,61 @@ struct Known {
     waiting: Option<Outgoing>,
 }
 
-/// What becomes of a document that is offered.
+/// What happens to a document that is offered.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Turn {
-    /// It goes now.
+pub(crate) enum Admission {
+    /// It is written now.
     Now(Outgoing),
     /// It waits until the write in flight is answered.
     Waits,
-    /// This one, or the one that had waited, has become pointless: a newer one is on its way.
+    /// This one, or the one that had waited, is not written because a newer one is.
     Superseded(Outgoing),
 }
 
-impl Keys {
-    /// So many documents of a tenant are remembered. A document that is forgotten is one whose last write was answered
-    /// long ago, so nothing older can be under way unless it waited longer than all the writes since.
-    pub(crate) const MOST: usize = 65_536;
+/// Remembers so many documents that one is forgotten only long after its last write was answered. Nothing older can
+/// be under way then, unless it waited longer than all the writes since.
+impl Default for WriteOrder {
+    fn default() -> Self {
+        Self::with_capacity(65_536)
+    }
+}
 
-    pub(crate) fn new(most: usize) -> Self {
-        Self { known: HashMap::new(), order: VecDeque::new(), most }
+impl WriteOrder {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { known: HashMap::new(), order: VecDeque::new(), capacity }
     }
 
-    /// Asks for the turn of a document.
-    pub(crate) fn offer(&mut self, outgoing: Outgoing) -> Turn {
+    /// Asks whether a document may be written.
+    pub(crate) fn offer(&mut self, outgoing: Outgoing) -> Admission {
         let key = &outgoing.document.key;
         let Some(known) = self.known.get_mut(key) else {
             self.forget_one();
             let known = Known { newest: outgoing.event_time, in_flight: true, waiting: None };
             self.known.insert(key.clone(), known);
             self.order.push_back(key.clone());
-            return Turn::Now(outgoing);
+            return Admission::Now(outgoing);
         };
         if outgoing.event_time < known.newest {
-            return Turn::Superseded(outgoing);
+            return Admission::Superseded(outgoing);
         }
         if !known.in_flight {
             known.newest = outgoing.event_time;
             known.in_flight = true;
-            return Turn::Now(outgoing);
+            return Admission::Now(outgoing);
         }
         match known.waiting.take() {
             Some(earlier) if earlier.event_time > outgoing.event_time => {
                 known.waiting = Some(earlier);
-                Turn::Superseded(outgoing)
+                Admission::Superseded(outgoing)
             }
             earlier => {
                 known.waiting = Some(outgoing);
-                earlier.map_or(Turn::Waits, Turn::Superseded)
+                earlier.map_or(Admission::Waits, Admission::Superseded)
             }
         }
     }
 
-    /// Notes that the write of a document was answered; gives the one that waited for it.
+    /// Notes that the write of a document was answered. Returns the document that waited for it.
     pub(crate) fn answered(&mut self, key: &DocumentKey) -> Option<Outgoing> {
         let known = self.known.get_mut(key)?;
         known.in_flight = false;
@@ -90,7 +95,7 @@ impl Keys {
     }
 
     fn forget_one(&mut self) {
-        if self.known.len() < self.most {
+        if self.known.len() < self.capacity {
             return;
         }
         // What is in flight is few, so the first that is not comes soon.
@@ -115,16 +120,16 @@ mod tests {
 
     #[test]
     fn the_newest_waits_for_the_one_in_flight() {
-        let mut keys = Keys::new(10);
-        assert_eq!(keys.offer(outgoing(0, 0, 5)), Turn::Now(outgoing(0, 0, 5)));
-        assert_eq!(keys.offer(outgoing(1, 0, 4)), Turn::Superseded(outgoing(1, 0, 4)));
-        assert_eq!(keys.offer(outgoing(1, 0, 6)), Turn::Waits);
-        assert_eq!(keys.offer(outgoing(2, 0, 8)), Turn::Superseded(outgoing(1, 0, 6)));
-        assert_eq!(keys.offer(outgoing(3, 0, 7)), Turn::Superseded(outgoing(3, 0, 7)));
+        let mut order = WriteOrder::with_capacity(10);
+        assert_eq!(order.offer(outgoing(0, 0, 5)), Admission::Now(outgoing(0, 0, 5)));
+        assert_eq!(order.offer(outgoing(1, 0, 4)), Admission::Superseded(outgoing(1, 0, 4)));
+        assert_eq!(order.offer(outgoing(1, 0, 6)), Admission::Waits);
+        assert_eq!(order.offer(outgoing(2, 0, 8)), Admission::Superseded(outgoing(1, 0, 6)));
+        assert_eq!(order.offer(outgoing(3, 0, 7)), Admission::Superseded(outgoing(3, 0, 7)));
         let key = outgoing(0, 0, 0).document.key;
-        assert_eq!(keys.answered(&key), Some(outgoing(2, 0, 8)));
-        assert_eq!(keys.offer(outgoing(2, 0, 8)), Turn::Now(outgoing(2, 0, 8)));
-        assert_eq!(keys.answered(&key), None);
+        assert_eq!(order.answered(&key), Some(outgoing(2, 0, 8)));
+        assert_eq!(order.offer(outgoing(2, 0, 8)), Admission::Now(outgoing(2, 0, 8)));
+        assert_eq!(order.answered(&key), None);
     }
 
     proptest! {
@@ -134,22 +139,22 @@ mod tests {
             steps in prop::collection::vec((0_u8..4, 0_i64..50, any::<bool>()), 1..300),
             most in 4_usize..8,
         ) {
-            let mut keys = Keys::new(most);
+            let mut order = WriteOrder::with_capacity(most);
             let mut in_flight: HashMap<u8, i64> = HashMap::new();
             let mut held: HashMap<u8, i64> = HashMap::new();
             for (id, event_time, answer) in steps {
-                let turn = if answer {
+                let admission = if answer {
                     in_flight.remove(&id);
-                    keys.answered(&outgoing(0, id, 0).document.key).map(|waiting| keys.offer(waiting))
+                    order.answered(&outgoing(0, id, 0).document.key).map(|waiting| order.offer(waiting))
                 } else {
-                    Some(keys.offer(outgoing(0, id, event_time)))
+                    Some(order.offer(outgoing(0, id, event_time)))
                 };
-                if let Some(Turn::Now(now)) = turn {
+                if let Some(Admission::Now(now)) = admission {
                     prop_assert!(in_flight.insert(id, now.event_time).is_none(), "two writes in flight");
                     let before = held.insert(id, now.event_time);
                     prop_assert!(before.is_none_or(|before| before <= now.event_time));
                 }
-                prop_assert!(keys.known.len() <= most && keys.order.len() == keys.known.len());
+                prop_assert!(order.known.len() <= most && order.order.len() == order.known.len());
             }
         }
     }

@@ -5,54 +5,57 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_paused_tenant_takes_no_token_and_writes_the_last_word_when_it_may() {
     let written: Script = Box::new(|_| (Duration::ZERO, Outcome::Written));
-    let mut room = Room::open(SECOND, Rate::new(1.0, 3).unwrap(), written);
-    room.pause();
+    let mut harness = Harness::open(SECOND, Rate::new(1.0, 3).unwrap(), written);
+    harness.pause();
     for time in 1..10 {
-        room.quote(0, time);
-        room.quote(1, time);
+        harness.quote(0, time);
+        harness.quote(1, time);
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!((room.budget.tokens(), room.status.snapshot().attempted), (3, 0));
-    assert_eq!((room.status.snapshot().dirty, room.status.snapshot().paused.as_deref()), (2, Some("a test")));
-    room.brake.set(None);
-    let (unflushed, attempts, status) = room.close(10 * SECOND).await;
+    assert_eq!((harness.budget.tokens(), harness.status.snapshot().counters.attempted), (3, 0));
+    assert_eq!(
+        (harness.status.snapshot().counters.dirty, harness.status.snapshot().paused.as_deref()),
+        (2, Some("a test"))
+    );
+    harness.pause.set(None);
+    let (unflushed, attempts, status) = harness.close(10 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     assert_eq!(attempts.iter().map(|attempt| attempt.event_time).collect::<Vec<_>>(), [9, 9]);
-    assert_eq!((status.snapshot().paused, status.snapshot().conflated), (None, 16));
+    assert_eq!((status.snapshot().paused, status.snapshot().counters.conflated), (None, 16));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_while_paused_writes_nothing_and_does_not_wait() {
-    let mut room = Room::open(SECOND, plenty(), Box::new(|_| (SECOND, Outcome::Written)));
-    room.quote(0, 1);
+    let mut harness = Harness::open(SECOND, plenty(), Box::new(|_| (SECOND, Outcome::Written)));
+    harness.quote(0, 1);
     tokio::time::sleep(SECOND / 10).await;
-    room.pause();
-    room.quote(1, 1);
+    harness.pause();
+    harness.quote(1, 1);
     tokio::time::sleep(SECOND / 10).await;
     let began = now();
-    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    let (unflushed, attempts, _) = harness.close(60 * SECOND).await;
     assert_eq!((unflushed, attempts.len()), (Unflushed { dirty: 1, in_flight: 0 }, 1));
     assert!(now() - began <= SECOND, "it waited longer than for the write that was under way");
 }
 
 #[tokio::test(start_paused = true)]
 async fn new_limits_count_from_now_on_and_bring_no_tokens() {
-    let mut room = Room::open(60 * SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
-    room.quote(0, 1);
+    let mut harness = Harness::open(60 * SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
+    harness.quote(0, 1);
     tokio::time::sleep(SECOND).await;
-    room.quote(0, 2);
+    harness.quote(0, 2);
     let began = now();
-    let plan = TenantPlan {
+    let spec = TenantSpec {
         per_symbol_min_interval: 3 * SECOND,
         rate: Some(Rate::new(0.5, 1).unwrap()),
         collection: "board".into(),
-        ..room.plan.clone()
+        ..harness.spec.clone()
     };
-    room.send(plan, None, None);
+    harness.send(spec, None, None);
     for slot in 1..4 {
-        room.quote(slot, 2);
+        harness.quote(slot, 2);
     }
-    let (unflushed, attempts, _) = room.close(60 * SECOND).await;
+    let (unflushed, attempts, _) = harness.close(60 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     let after: Vec<_> = attempts[1..].iter().map(|attempt| (attempt.at - began).as_secs()).collect();
     // One at once, the others as the new bucket fills; symbol 0 is due two seconds after the change, and in its turn.
@@ -63,14 +66,14 @@ async fn new_limits_count_from_now_on_and_bring_no_tokens() {
 async fn a_tenant_that_is_dismissed_writes_what_it_may_and_ends_whatever_the_host_does() {
     for (grace, expected) in [(10 * SECOND, Unflushed::default()), (SECOND, Unflushed { dirty: 3, in_flight: 0 })] {
         let script: Script = Box::new(|_| (Duration::ZERO, Outcome::Written));
-        let mut room = Room::open(SECOND, Rate::new(1.0, 1).unwrap(), script);
+        let mut harness = Harness::open(SECOND, Rate::new(1.0, 1).unwrap(), script);
         for slot in 0..5 {
-            room.quote(slot, 1);
+            harness.quote(slot, 1);
         }
         tokio::time::sleep(SECOND / 2).await;
-        room.send(room.plan.clone(), None, Some(now() + grace));
-        room.inbox.close();
-        assert_eq!(room.task.await.unwrap(), expected);
+        harness.send(harness.spec.clone(), None, Some(now() + grace));
+        harness.inbox.close();
+        assert_eq!(harness.task.await.unwrap(), expected);
     }
 }
 
@@ -92,28 +95,28 @@ proptest! {
                 let failed = sink_rng.u8(0..100) < 20;
                 (Duration::from_millis(sink_rng.u64(0..300)), if failed { retry() } else { Outcome::Written })
             });
-            let mut room = Room::open(SECOND / 4, Rate::new(per_second, burst).unwrap(), script);
+            let mut harness = Harness::open(SECOND / 4, Rate::new(per_second, burst).unwrap(), script);
             let (mut newest, mut paused_at, mut pauses) = (HashMap::new(), None, Vec::new());
             for (at, (slot, pause, flip)) in steps.iter().enumerate() {
                 if *flip {
                     match paused_at.take() {
                         None => {
-                            room.pause();
+                            harness.pause();
                             paused_at = Some(now());
                         }
                         Some(from) => {
-                            room.brake.set(None);
+                            harness.pause.set(None);
                             pauses.push((from, now()));
                         }
                     }
                 }
-                room.quote(*slot, at as i64);
+                harness.quote(*slot, at as i64);
                 newest.insert(format!("S{slot}"), at as i64);
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
             }
-            room.brake.set(None);
+            harness.pause.set(None);
             pauses.extend(paused_at.map(|from| (from, now())));
-            let (unflushed, attempts, _) = room.close(600 * SECOND).await;
+            let (unflushed, attempts, _) = harness.close(600 * SECOND).await;
             assert_eq!(unflushed, Unflushed::default());
             for (from, until) in pauses {
                 // What was handed over in the very instant of the pause may still leave in it.

@@ -1,0 +1,110 @@
+//! The numbers of a tenant. Status, heartbeat, metrics and `/api/state` all follow from the one table below.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use quotegate_document::FieldPath;
+use serde::Serialize;
+
+/// Whether a number only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CounterKind {
+    /// Counts from the start of the tenant.
+    Counter,
+    /// The value at this moment.
+    Gauge,
+}
+
+/// What one number of [`TenantCounters`] is called, and where it appears.
+#[derive(Debug)]
+pub struct CounterInfo {
+    /// Whether it only grows.
+    pub kind: CounterKind,
+    /// The name of its metric.
+    pub metric: &'static str,
+    /// What it counts, in one sentence.
+    pub help: &'static str,
+    /// Its field in the heartbeat document; `None`: not in there.
+    pub heartbeat: Option<FieldPath>,
+    /// Its value.
+    pub read: fn(&TenantCounters) -> u64,
+}
+
+macro_rules! tenant_counters {
+    ($(#[doc = $help:literal] $name:ident: $kind:ident $metric:literal $(in $heartbeat:ident)?;)*) => {
+        /// A tenant's numbers. Every quote comes to one end: `quotes` = `filtered` + `conflated` + `older` + `lost` +
+        /// `unmapped` + `settled` + the quotes that are dirty or in flight.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+        pub struct TenantCounters {
+            $(#[doc = $help] pub $name: u64,)*
+        }
+
+        /// The same numbers for many readers. Only the tenant's task writes them.
+        #[derive(Debug, Default)]
+        pub(super) struct AtomicCounters {
+            $($name: AtomicU64,)*
+        }
+
+        static TABLE: [CounterInfo; [$($metric),*].len()] = [$(CounterInfo {
+            kind: CounterKind::$kind,
+            metric: $metric,
+            help: $help.trim_ascii(),
+            heartbeat: tenant_counters!(@field $name $($heartbeat)?),
+            read: |counters| counters.$name,
+        },)*];
+
+        impl AtomicCounters {
+            pub(super) fn store(&self, counters: &TenantCounters) {
+                $(self.$name.store(counters.$name, Relaxed);)*
+            }
+
+            pub(super) fn load(&self) -> TenantCounters {
+                TenantCounters { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+    (@field $name:ident) => { None };
+    (@field $name:ident heartbeat) => { Some(FieldPath::literal(concat!("counters.", stringify!($name)))) };
+}
+
+tenant_counters! {
+    /// Quotes that arrived for the tenant.
+    quotes: Counter "quotegate_tenant_quotes_total" in heartbeat;
+    /// Quotes that made room for newer ones of their symbol.
+    conflated: Counter "quotegate_tenant_conflated_total" in heartbeat;
+    /// Quotes older than the latest of their symbol.
+    older: Counter "quotegate_tenant_older_total" in heartbeat;
+    /// Quotes that a filter refused.
+    filtered: Counter "quotegate_tenant_filtered_total" in heartbeat;
+    /// Quotes lost because a plugin failed or stopped the tenant.
+    lost: Counter "quotegate_tenant_lost_total" in heartbeat;
+    /// Quotes of which maps made no document.
+    unmapped: Counter "quotegate_tenant_unmapped_total" in heartbeat;
+    /// Quotes whose documents were written, refused or overtaken.
+    settled: Counter "quotegate_tenant_settled_total" in heartbeat;
+    /// Documents handed to the sink, retries included.
+    attempted: Counter "quotegate_tenant_writes_attempted_total" in heartbeat;
+    /// Documents that the sink confirmed.
+    written: Counter "quotegate_tenant_writes_total" in heartbeat;
+    /// Documents that the sink wants again later.
+    retried: Counter "quotegate_tenant_writes_retried_total" in heartbeat;
+    /// Documents that the sink refused for good.
+    refused: Counter "quotegate_tenant_writes_refused_total" in heartbeat;
+    /// Symbols whose latest quote is not written.
+    dirty: Gauge "quotegate_tenant_dirty" in heartbeat;
+    /// Symbols that may be written as soon as there is a token.
+    due: Gauge "quotegate_tenant_due";
+    /// Symbols with a write in flight.
+    in_flight: Gauge "quotegate_tenant_in_flight" in heartbeat;
+}
+
+impl TenantCounters {
+    /// What each number is called, in the order in which they appear everywhere.
+    pub fn table() -> &'static [CounterInfo] {
+        &TABLE
+    }
+
+    /// Documents that the sink has and has not answered.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.attempted - self.written - self.retried - self.refused
+    }
+}

@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+
+use quotegate_document::{Document, DocumentKey};
+use quotegate_market::{Quote, UnixNanos};
+use quotegate_pace::Resolution;
+use quotegate_sink::Outcome;
+
+/// The documents that are on their way to the sink, and those that failed and wait for the next attempt.
+///
+/// A symbol is in flight until every document of its quote has an outcome. Failed documents are kept: they are sent
+/// again, or a newer quote's documents with the same keys replace them.
+#[derive(Debug, Default)]
+pub(crate) struct InFlightWrites {
+    in_flight: HashMap<u32, InFlight>,
+    failed: HashMap<u32, Failed>,
+}
+
+/// A document, and the exchange time of the quote that it was made of.
+pub(crate) type TimedDocument = (Document, UnixNanos);
+
+#[derive(Debug)]
+struct InFlight {
+    quote: Quote,
+    uncounted: bool,
+    /// Documents among them that were made of older quotes.
+    older: Vec<(DocumentKey, UnixNanos)>,
+    unanswered: usize,
+    failed: Vec<TimedDocument>,
+    longest_delay: bool,
+}
+
+#[derive(Debug)]
+struct Failed {
+    quote: Quote,
+    uncounted: bool,
+    documents: Vec<TimedDocument>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttemptEnd {
+    pub(crate) resolution: Resolution,
+    /// The quote's end is not counted yet. A quote without own documents is counted already, as lost or unmapped.
+    pub(crate) uncounted: bool,
+}
+
+impl InFlightWrites {
+    /// The failed documents of this very quote, to be sent again unchanged, and whether the quote is uncounted.
+    pub(crate) fn take_failed(&mut self, slot: u32, quote: &Quote) -> Option<(Vec<TimedDocument>, bool)> {
+        let failed = self.failed.get(&slot)?;
+        if failed.quote != *quote {
+            return None;
+        }
+        let failed = self.failed.remove(&slot)?;
+        Some((failed.documents, failed.uncounted))
+    }
+
+    /// The documents of a new quote, and the failed ones of older quotes that it does not replace.
+    pub(crate) fn with_older(
+        &mut self,
+        slot: u32,
+        event_time: UnixNanos,
+        documents: Vec<Document>,
+    ) -> Vec<TimedDocument> {
+        let older = self.failed.remove(&slot).map_or_else(Vec::new, |failed| failed.documents);
+        let not_replaced = |(older, _): &TimedDocument| documents.iter().all(|newer| newer.key != older.key);
+        let older: Vec<_> = older.into_iter().filter(not_replaced).collect();
+        documents.into_iter().map(|document| (document, event_time)).chain(older).collect()
+    }
+
+    /// Notes that `documents`, made of `quote` or of older quotes of its symbol, are on their way.
+    pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: &[TimedDocument], uncounted: bool) {
+        let is_older = |(_, event_time): &&TimedDocument| *event_time != quote.event_time;
+        let older = documents.iter().filter(is_older).map(|(document, time)| (document.key.clone(), *time)).collect();
+        let unanswered = documents.len();
+        let attempt =
+            InFlight { quote: *quote, uncounted, older, unanswered, failed: Vec::new(), longest_delay: false };
+        self.in_flight.insert(slot, attempt);
+    }
+
+    /// When the quote arrived that a symbol has in flight.
+    pub(crate) fn received_time(&self, slot: u32) -> Option<UnixNanos> {
+        self.in_flight.get(&slot).map(|attempt| attempt.quote.received_time)
+    }
+
+    /// Notes the outcome of one document. The last one of the slot ends the attempt.
+    pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<AttemptEnd> {
+        let attempt = self.in_flight.get_mut(&slot)?;
+        if let Outcome::Retry { longest_delay, .. } = outcome {
+            attempt.longest_delay |= longest_delay;
+            let older = attempt.older.iter().find(|(key, _)| *key == document.key);
+            let event_time = older.map_or(attempt.quote.event_time, |(_, event_time)| *event_time);
+            attempt.failed.push((document, event_time));
+        }
+        self.end_one(slot)
+    }
+
+    /// Notes that a document is not written because a newer quote writes it. The last one of the slot ends the attempt.
+    pub(crate) fn superseded(&mut self, slot: u32) -> Option<AttemptEnd> {
+        self.end_one(slot)
+    }
+
+    fn end_one(&mut self, slot: u32) -> Option<AttemptEnd> {
+        let attempt = self.in_flight.get_mut(&slot)?;
+        attempt.unanswered -= 1;
+        if attempt.unanswered > 0 {
+            return None;
+        }
+        let InFlight { quote, uncounted, failed, longest_delay, .. } = self.in_flight.remove(&slot)?;
+        if failed.is_empty() {
+            return Some(AttemptEnd { resolution: Resolution::Settled, uncounted });
+        }
+        self.failed.insert(slot, Failed { quote, uncounted, documents: failed });
+        Some(AttemptEnd { resolution: Resolution::Retry { longest_delay }, uncounted })
+    }
+}

@@ -1,0 +1,219 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use quotegate_plugin::PluginChain;
+use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
+use tokio::sync::mpsc;
+
+use super::live_quotes::ChangeTracker;
+use super::write_order::Outgoing;
+use super::{TenantCore, TenantIo, TenantSpec, TenantUpdate, Unflushed};
+use crate::budget::{TenantBudget, now, sleep_until};
+use crate::clock::unix_now;
+use crate::inbox::Batch;
+use crate::latency::{Latencies, Latency};
+
+/// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the [`TenantCore`].
+pub struct TenantTask {
+    core: TenantCore,
+    io: TenantIo,
+    budget: TenantBudget,
+    batch: Batch,
+    changes: ChangeTracker,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    /// Cloned into every write. Unbounded, because what is in flight is bounded already.
+    answer_to: mpsc::UnboundedSender<Answer>,
+    /// The channel to the sink is full.
+    sink_full: bool,
+    /// Why nothing may be written, and the version of the pause flag that says so.
+    paused: Option<Arc<str>>,
+    pause_version: u64,
+    /// The tenant ends at this time at the latest, even if the host runs on.
+    leave_by: Option<Instant>,
+    /// When the plugins' numbers may be published next.
+    publish_plugins_at: Instant,
+}
+
+impl TenantTask {
+    /// The plugins' numbers are collected at most this often.
+    const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
+
+    /// A tenant without quotes. With a chain it must run on a thread that plugins may block.
+    pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
+        let budget = io.budget.tenant(&spec.id, spec.rate, io.wake.clone());
+        let (answer_to, answers) = mpsc::unbounded_channel();
+        let mut task = Self {
+            core: TenantCore::new(spec, chain, Rng::new()),
+            io,
+            budget,
+            batch: Batch::default(),
+            changes: ChangeTracker::default(),
+            answers,
+            answer_to,
+            sink_full: false,
+            paused: None,
+            pause_version: 0,
+            leave_by: None,
+            publish_plugins_at: now(),
+        };
+        // Before the status has readers.
+        task.check_pause();
+        task
+    }
+
+    /// Writes nothing before `at`: for a tenant that comes back and may have written its symbols a moment ago.
+    pub fn hold_until(mut self, at: Instant) -> Self {
+        self.core.hold_until(at);
+        self
+    }
+
+    /// Runs until the inbox is closed and everything is written, or until the deadline.
+    pub async fn run(mut self) -> Unflushed {
+        let unflushed = self.run_to_the_end().await;
+        self.publish(true);
+        self.io.status.set_ended();
+        unflushed
+    }
+
+    async fn run_to_the_end(&mut self) -> Unflushed {
+        loop {
+            self.check_pause();
+            self.take_updates();
+            self.take_quotes();
+            self.take_answers();
+            self.write_what_is_allowed();
+            self.publish(false);
+            let finished = self.io.inbox.is_finished();
+            if finished && self.core.is_settled() {
+                return self.core.unflushed();
+            }
+            let of_host = *self.io.deadline.borrow_and_update();
+            let deadline = [of_host, self.leave_by].into_iter().flatten().min();
+            let gives_up = self.paused.is_some() && self.core.unanswered() == 0 && finished;
+            if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
+                return self.core.unflushed();
+            }
+            self.wait(deadline, of_host.is_none()).await;
+        }
+    }
+
+    async fn wait(&mut self, deadline: Option<Instant>, host_may_end: bool) {
+        let next_due = self.core.next_due_at().filter(|_| !self.sink_full && self.paused.is_none());
+        let plugins_changed = self.core.plugins_changed();
+        let (mut came, mut has_room, mut requested) = (None, false, false);
+        tokio::select! {
+            () = self.io.wake.notified() => {}
+            answer = self.answers.recv() => came = answer,
+            // The permit is released at once: a token may take long to come, and others can use the place.
+            _ = self.io.writes.reserve(), if self.sink_full => has_room = true,
+            () = self.io.status.live_quotes().requested() => requested = true,
+            () = sleep_until(next_due) => {}
+            () = sleep_until(Some(self.publish_plugins_at)), if plugins_changed => {}
+            () = sleep_until(deadline) => {}
+            _ = self.io.deadline.changed(), if host_may_end => {}
+        }
+        self.sink_full &= !has_room;
+        if requested {
+            let (latest, symbols) = self.core.latest();
+            self.changes.publish(self.io.status.live_quotes(), latest, symbols, now());
+        }
+        if let Some(answer) = came {
+            self.take_answer(answer);
+        }
+    }
+
+    fn check_pause(&mut self) {
+        let version = self.io.pause.version();
+        if version != self.pause_version {
+            self.pause_version = version;
+            self.paused = self.io.pause.reason();
+            self.io.status.set_paused(self.paused.clone());
+        }
+    }
+
+    fn take_updates(&mut self) {
+        while let Ok(TenantUpdate { spec, chain, leave_by, applied }) = self.io.updates.try_recv() {
+            if spec.rate != self.core.spec().rate {
+                self.budget.set_rate(spec.rate);
+            }
+            if chain.is_some() {
+                self.publish_plugins_at = now();
+            }
+            self.core.update(spec, chain, now());
+            self.leave_by = leave_by.or(self.leave_by);
+            // The sender may have stopped waiting.
+            let _ = applied.send(());
+        }
+    }
+
+    fn take_quotes(&mut self) {
+        if !self.io.inbox.take(&mut self.batch) {
+            return;
+        }
+        let now = now();
+        self.core.take_batch(&mut self.batch, now, None);
+        self.changes.note(&self.batch.quotes.symbol, now);
+        if let Some((symbol, received_time)) = self.core.last_quote() {
+            self.io.status.set_last_quote(symbol, received_time);
+        }
+    }
+
+    fn take_answers(&mut self) {
+        while let Ok(answer) = self.answers.try_recv() {
+            self.take_answer(answer);
+        }
+    }
+
+    fn take_answer(&mut self, Answer { ticket: slot, document, outcome }: Answer) {
+        self.io.status.set_last_outcome(&outcome);
+        if outcome == Outcome::Written {
+            self.record_latency(slot, |latencies| &latencies.to_commit);
+        }
+        self.core.answer(slot, document, &outcome, now());
+    }
+
+    fn write_what_is_allowed(&mut self) {
+        if self.paused.is_some() {
+            self.budget.want(0);
+            // Tokens from before the pause are for those that may write.
+            while self.budget.take() {
+                self.budget.refund();
+            }
+            return;
+        }
+        self.budget.want(if self.sink_full { 0 } else { self.core.wants(now()) });
+        while self.budget.take() {
+            let Ok(permit) = self.io.writes.clone().try_reserve_owned() else {
+                self.sink_full = true;
+                self.budget.refund();
+                continue;
+            };
+            let Some(Outgoing { slot, document, .. }) = self.core.next_write(now(), self.budget.held()) else {
+                self.budget.refund();
+                continue;
+            };
+            let target = TenantDocument { tenant: self.core.spec().id.clone(), document };
+            permit.send(DocumentWrite { target, ticket: slot, answer_to: self.answer_to.clone() });
+            self.record_latency(slot, |latencies| &latencies.to_sink);
+        }
+    }
+
+    /// Records the time since the quote arrived that `slot` has in flight.
+    fn record_latency(&self, slot: u32, of: fn(&Latencies) -> &Latency) {
+        if let (Some(latencies), Some(received)) = (&self.io.latencies, self.core.received_time(slot)) {
+            of(latencies).record(received, unix_now());
+        }
+    }
+
+    fn publish(&mut self, at_once: bool) {
+        let now = now();
+        self.io.status.set_counters(&self.core.counters(now));
+        if self.core.plugins_changed() && (at_once || self.publish_plugins_at <= now) {
+            self.publish_plugins_at = now + Self::PUBLISH_PLUGINS_EVERY;
+            self.core.mark_plugins_read();
+            let plugins = self.core.plugins().map_or_else(Vec::new, PluginChain::snapshot);
+            self.io.status.set_plugins(plugins, self.core.stopped());
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The core alone, with everything that can happen to it in any order.
+
+use super::*;
+use crate::inbox::Batch;
+use quotegate_document::DocumentKey;
+use quotegate_sink::{RefusedCode, RetryReason};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Symbol, how far its exchange time lies back, and whether its spread is wide.
+    Quotes(Vec<(u32, i64, bool)>),
+    Wait(u64),
+    /// Write with this many tokens.
+    Tokens(usize),
+    /// Answer one of the documents in flight.
+    Answer(usize, Reply),
+    /// Another interval, and perhaps a fresh chain of the same plugins.
+    Update(u64, bool),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Reply {
+    Written,
+    Refused,
+    /// The write failed, or it arrived and its answer was lost.
+    Retry {
+        arrived: bool,
+    },
+}
+
+impl Reply {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Written => Outcome::Written,
+            Self::Refused => Outcome::Refused { code: RefusedCode::InvalidArgument, message: "no".into() },
+            Self::Retry { .. } => Outcome::retry(RetryReason::Unavailable),
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let quote = (0..SYMBOLS, prop_oneof![3 => Just(0_i64), 1 => 1_i64..50], prop::bool::weighted(0.2));
+    let reply = prop_oneof![
+        3 => Just(Reply::Written),
+        1 => Just(Reply::Refused),
+        2 => any::<bool>().prop_map(|arrived| Reply::Retry { arrived }),
+    ];
+    let step = prop_oneof![
+        4 => prop::collection::vec(quote, 1..8).prop_map(Step::Quotes),
+        3 => (0_u64..400).prop_map(Step::Wait),
+        4 => (1_usize..5).prop_map(Step::Tokens),
+        5 => (any::<usize>(), reply).prop_map(|(which, reply)| Step::Answer(which, reply)),
+        1 => (0_u64..500, prop::bool::weighted(0.2)).prop_map(|(interval, fresh)| Step::Update(interval, fresh)),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+const SYMBOLS: u32 = 7;
+
+/// A core, a sink that never answers by itself, and what must hold.
+struct Model {
+    core: TenantCore,
+    plugins: bool,
+    now: Instant,
+    began: Instant,
+    received: i64,
+    named: u32,
+    in_flight: Vec<Outgoing>,
+    /// The newest accepted quote of each symbol.
+    newest: HashMap<u32, i64>,
+    /// What the database holds, by the exchange time of its quote.
+    documents: HashMap<DocumentKey, i64>,
+    /// The last write of each document, unless the sink wants it again.
+    sent: HashMap<DocumentKey, i64>,
+    /// When each symbol was last written, and the shortest interval so far.
+    written_at: HashMap<u32, Instant>,
+    shortest: Duration,
+}
+
+impl Model {
+    fn new(plugins: bool, interval: Duration, seed: u64) -> Self {
+        let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+        let now = Instant::now();
+        Self {
+            core: TenantCore::new(spec, plugins.then(filter_and_map), fastrand::Rng::with_seed(seed)),
+            plugins,
+            now,
+            began: now,
+            received: 0,
+            named: 0,
+            in_flight: Vec::new(),
+            newest: HashMap::new(),
+            documents: HashMap::new(),
+            sent: HashMap::new(),
+            written_at: HashMap::new(),
+            shortest: interval,
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Quotes(quotes) => self.quotes(quotes),
+            Step::Wait(ms) => self.now += Duration::from_millis(*ms),
+            Step::Tokens(tokens) => self.write(*tokens),
+            Step::Answer(which, reply) if !self.in_flight.is_empty() => {
+                let outgoing = self.in_flight.swap_remove(which % self.in_flight.len());
+                self.answer(outgoing, *reply);
+            }
+            Step::Answer(..) => {}
+            Step::Update(interval, fresh) => {
+                let interval = Duration::from_millis(*interval);
+                self.shortest = self.shortest.min(interval);
+                let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+                let chain = fresh.then(|| self.plugins.then(filter_and_map));
+                self.core.update(spec, chain, self.now);
+            }
+        }
+        self.assert_every_quote_is_counted();
+    }
+
+    fn quotes(&mut self, quotes: &[(u32, i64, bool)]) {
+        let mut batch = Batch::default();
+        for (slot, back, wide) in quotes {
+            self.received += 1;
+            let time = i64::try_from((self.now - self.began).as_millis()).unwrap();
+            let quote = Quote { event_time: time - back, received_time: self.received, ..quote(*slot, *wide) };
+            batch.quotes.push(*slot, &quote);
+            let new = (self.named..=*slot).map(|slot| Symbol::new(&format!("S{slot}")).unwrap());
+            batch.new_symbols.extend(new);
+            self.named = self.named.max(slot + 1);
+        }
+        self.core.take_batch(&mut batch, self.now, None);
+        assert!(!self.plugins || batch.quotes.ask_price.iter().all(|price| *price < WIDE), "the filter let one pass");
+        for (slot, time) in batch.quotes.symbol.iter().zip(&batch.quotes.event_time) {
+            let newest = self.newest.entry(*slot).or_insert(*time);
+            *newest = (*newest).max(*time);
+        }
+    }
+
+    fn write(&mut self, tokens: usize) {
+        for more in (0..tokens).rev() {
+            let Some(outgoing) = self.core.next_write(self.now, more) else { return };
+            let Outgoing { slot, document, event_time } = &outgoing;
+            let same = self.in_flight.iter().any(|other| other.document.key == document.key);
+            assert!(!same, "two writes of {} are in flight", document.key);
+            if let Some(before) = self.written_at.insert(*slot, self.now) {
+                // Where documents wait for each other, the interval counts from when they were made.
+                assert!(self.plugins || self.now - before >= self.shortest, "two writes of a symbol are too close");
+            }
+            self.sent.insert(document.key.clone(), *event_time);
+            self.in_flight.push(outgoing);
+        }
+    }
+
+    fn answer(&mut self, outgoing: Outgoing, reply: Reply) {
+        let Outgoing { slot, document, event_time } = outgoing;
+        if let Reply::Written | Reply::Retry { arrived: true } = reply {
+            let held = self.documents.insert(document.key.clone(), event_time);
+            assert!(held.is_none_or(|held| held <= event_time), "{} went backwards", document.key);
+        }
+        if let Reply::Retry { .. } = reply {
+            self.sent.remove(&document.key);
+        }
+        self.core.answer(slot, document, &reply.outcome(), self.now);
+    }
+
+    fn assert_every_quote_is_counted(&mut self) {
+        let counters = self.core.counters(self.now);
+        let TenantCounters { conflated, older, filtered, lost, unmapped, settled, dirty, in_flight, .. } = counters;
+        // A symbol in flight may have a newer quote that waits.
+        let (latest, _) = self.core.latest();
+        let is_newer = |slot: &u32| {
+            let sent = self.core.received_time(*slot);
+            sent.is_some() && latest.latest(*slot).map(|quote| quote.received_time) != sent
+        };
+        let newer = (0..SYMBOLS).filter(is_newer).count() as u64;
+        let ended = conflated + older + filtered + lost + unmapped + settled;
+        assert_eq!(counters.quotes, ended + dirty + in_flight + newer, "{counters:?}");
+        assert_eq!(self.core.unanswered(), self.in_flight.len() as u64);
+    }
+
+    /// The quotes have stopped, and the sink takes everything.
+    fn drain(&mut self) {
+        for _ in 0..1000 {
+            self.write(10);
+            while let Some(outgoing) = self.in_flight.pop() {
+                self.answer(outgoing, Reply::Written);
+            }
+            self.assert_every_quote_is_counted();
+            if self.core.wants(self.now) == 0 {
+                match self.core.next_due_at() {
+                    Some(at) => self.now = self.now.max(at),
+                    None => break,
+                }
+            }
+        }
+        assert!(self.core.is_settled());
+        let mut expected = HashMap::new();
+        for (slot, time) in &self.newest {
+            let key = if self.plugins { tape(*slot).to_string() } else { format!("S{slot}") };
+            let newest = expected.entry(DocumentKey::new("live_quotes", key).unwrap()).or_insert(*time);
+            *newest = (*newest).max(*time);
+        }
+        assert_eq!(self.sent, expected, "the last word of each document");
+        let counters = self.core.counters(self.now);
+        let TenantCounters { conflated, older, filtered, lost, unmapped, settled, .. } = counters;
+        assert_eq!(counters.quotes, conflated + older + filtered + lost + unmapped + settled);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Invariants 2, 3 and 10, in any order of quotes, time, tokens, answers and updates; with plugins, symbols share
+    /// documents.
+    #[test]
+    fn the_last_word_is_written_nothing_goes_backwards_and_every_quote_is_counted(
+        steps in steps(),
+        plugins: bool,
+        interval_ms in 0_u64..500,
+        seed: u64,
+    ) {
+        let mut model = Model::new(plugins, Duration::from_millis(interval_ms), seed);
+        for step in &steps {
+            model.step(step);
+        }
+        model.drain();
+    }
+}
+
+#[test]
+fn a_stopped_tenant_counts_its_quotes_as_lost_until_it_gets_other_plugins() {
+    let now = Instant::now();
+    let mut core = TenantCore::new(spec(), Some(failing_map()), fastrand::Rng::with_seed(0));
+    let batch = |new: bool| {
+        let mut batch = Batch::default();
+        batch.quotes.push(0, &quote(0, false));
+        batch.new_symbols.extend(new.then(|| Symbol::new("S0").unwrap()));
+        batch
+    };
+    core.take_batch(&mut batch(true), now, None);
+    assert_eq!(core.next_write(now, 0), None);
+    assert!(core.stopped().is_some() && core.is_settled());
+    core.take_batch(&mut batch(false), now, None);
+    assert_eq!((core.wants(now), core.next_due_at(), core.counters(now).lost), (0, None, 2));
+    core.update(spec(), Some(None), now);
+    core.take_batch(&mut batch(false), now + SECOND, None);
+    assert!(core.stopped().is_none());
+    assert!(core.next_write(now + SECOND, 0).is_some());
+}
