@@ -14,7 +14,7 @@ use crate::inbox::Batch;
 use crate::latency::Latency;
 use crate::status::{Latencies, unix_now};
 
-/// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the [`TenantCore`].
+/// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the `TenantCore`.
 pub struct TenantTask {
     core: TenantCore,
     io: TenantIo,
