@@ -20,7 +20,7 @@ use tracing::{info, warn};
 /// A log line names at most this many tenants.
 const NAMED: usize = 20;
 
-/// Whether one tenant is paused, and why. Set by [`Pauses`], read by the tenant's task.
+/// Whether one tenant is paused, and why. Set by `Pauses`, read by the tenant's task.
 #[derive(Debug)]
 pub struct PauseFlag {
     /// Goes up with every change, so that readers see without a lock that there was none.
