@@ -5,8 +5,9 @@ mod reload;
 mod roster;
 pub(crate) mod source;
 
-pub(crate) use reload::simulated_tenants;
+pub(crate) use reload::newcomers;
 pub use reload::{Load, Reloads};
+pub(crate) use roster::Newcomer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

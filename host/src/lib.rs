@@ -20,7 +20,7 @@
 //! | heartbeat | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
 //! | ops | `ops`, [`latency`], [`liveness`] | health, metrics, state and the page over HTTP |
 //! | estimate | `estimate` | writes a day and their cost, from settings and a recording |
-//! | simulation | `simulation` | a recording played through the tenants in its own time |
+//! | simulation | [`simulation`], `simulate` | a recording played through the tenants in its own time |
 //! | recorded | `recorded` | the quotes of a recording at once, without their time |
 //! | kit | `quotegate-kit` | an author's desk: projects, builds, fixtures, measures |
 //! | config | `quotegate-config` | settings and where each came from |
@@ -43,6 +43,7 @@ pub mod plugins;
 mod precompile;
 mod recorded;
 pub mod router;
-mod simulation;
+mod simulate;
+pub mod simulation;
 pub mod status;
 pub mod tenant;

@@ -6,53 +6,53 @@
 
 mod tenant;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use quotegate_feed::{FeedStatus, Pace, QuoteReceiver, Replay};
+use quotegate_feed::QuoteReceiver;
 use quotegate_pace::{Lane, Pacer, Rate};
 use quotegate_plugin::{PluginChain, PluginSnapshot, StopTenant};
 use quotegate_quote::{Document, QuoteColumns, SymbolTable, TenantId, UnixNanos};
-use quotegate_recording::{Recording, RecordingProblem};
 use quotegate_sink::{document_json, time_text};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use self::tenant::SimTenant;
-use crate::host::source::Played;
 use crate::router::{Router, Wanted};
 use crate::tenant::{FilteredQuote, TenantSpec};
 
 /// One tenant of a simulation.
-pub(crate) struct SimTenantSpec {
-    pub(crate) spec: TenantSpec,
-    pub(crate) wanted: Wanted,
-    pub(crate) chain: Option<PluginChain>,
+pub struct SimTenantSpec {
+    /// Its settings.
+    pub spec: TenantSpec,
+    /// The symbols that it wants.
+    pub wanted: Wanted,
+    /// Its plugins, if it has any.
+    pub chain: Option<PluginChain>,
 }
 
 /// A document that would be written.
-pub(crate) struct WouldWrite<'a> {
-    pub(crate) tenant: &'a TenantId,
+pub struct WouldWrite<'a> {
+    /// The tenant whose document it is.
+    pub tenant: &'a TenantId,
     /// In the time of the recording.
-    pub(crate) at: UnixNanos,
-    pub(crate) document: &'a Document,
+    pub at: UnixNanos,
+    /// The document.
+    pub document: &'a Document,
 }
 
 impl WouldWrite<'_> {
     /// Its whole path in the database.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         format!("tenants/{}/{}", self.tenant, self.document.key)
     }
 
     /// As one JSON object, for a line.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         json!({ "would_write": self.path(), "at": time_text(self.at), "fields": document_json(self.document) })
     }
 }
 
 /// Sees what happens in a simulation. An error ends the simulation early.
-pub(crate) trait Observer {
+pub trait Observer {
     /// Whether [`Self::filtered`] is called.
     fn wants_verdicts(&self) -> bool {
         false
@@ -69,7 +69,7 @@ pub(crate) trait Observer {
 }
 
 /// Ignores everything.
-pub(crate) struct NullObserver;
+pub struct NullObserver;
 
 impl Observer for NullObserver {
     fn would_write(&mut self, _: &WouldWrite<'_>) -> anyhow::Result<()> {
@@ -79,61 +79,37 @@ impl Observer for NullObserver {
 
 /// What happened to one tenant.
 #[derive(Debug, Clone)]
-pub(crate) struct TenantReport {
-    pub(crate) tenant: TenantId,
+pub struct TenantReport {
+    /// Which tenant.
+    pub tenant: TenantId,
     /// Documents that would be written, apart from those at the very last moment of the recording and after it.
-    pub(crate) writes: u64,
+    pub writes: u64,
     /// Its plugins' numbers.
-    pub(crate) plugins: Vec<PluginSnapshot>,
+    pub plugins: Vec<PluginSnapshot>,
     /// What all of them executed, where the engine meters it.
-    pub(crate) fuel: Option<u64>,
+    pub fuel: Option<u64>,
     /// Why it was stopped at the end, if it was.
-    pub(crate) stopped: Option<StopTenant>,
+    pub stopped: Option<StopTenant>,
 }
 
 /// What happened in a simulation.
 #[derive(Debug, Clone)]
-pub(crate) struct SimulationReport {
+pub struct SimulationReport {
     /// From the first frame to the last.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// In the order of the specs.
-    pub(crate) tenants: Vec<TenantReport>,
+    pub tenants: Vec<TenantReport>,
 }
 
 impl SimulationReport {
     /// The numbers of all tenants' plugins.
-    pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginSnapshot> {
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginSnapshot> {
         self.tenants.iter().flat_map(|tenant| &tenant.plugins)
     }
 }
 
-/// Plays the whole recording, and then on until the last word of every symbol is written. This takes as long as its
-/// size and its plugins need, not as long as the recording lasted; `stop` ends it with what was played so far.
-pub(crate) async fn simulate(
-    tenants: Vec<SimTenantSpec>,
-    limit: Rate,
-    recording: Recording,
-    observer: &mut (dyn Observer + Send),
-    stop: CancellationToken,
-) -> anyhow::Result<SimulationReport> {
-    let path = recording.path().display().to_string();
-    let mut simulation = Simulation::new(tenants, limit, observer);
-    let mut times: Option<(UnixNanos, UnixNanos)> = None;
-    let frames = recording.map(|frame| {
-        let frame = frame?;
-        let first = times.map_or(frame.received_time, |(first, _)| first);
-        times = Some((first, frame.received_time));
-        Ok::<_, RecordingProblem>(Played(frame))
-    });
-    let replay = Replay { pace: Pace::Unpaced, status: Arc::new(FeedStatus::default()), stop };
-    replay.run(frames, &mut simulation).await?;
-    let (first, last) = times.with_context(|| format!("{path} has no frames"))?;
-    let tenants = simulation.finish(last)?;
-    Ok(SimulationReport { seconds: last.saturating_sub(first) as f64 / 1e9, tenants })
-}
-
 /// All tenants at one moment of the recording.
-pub(crate) struct Simulation<'a> {
+pub struct Simulation<'a> {
     /// The moment of the recording that corresponds to `began`.
     zero: Option<UnixNanos>,
     began: Instant,
@@ -151,7 +127,8 @@ pub(crate) struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    pub(crate) fn new(tenants: Vec<SimTenantSpec>, limit: Rate, observer: &'a mut (dyn Observer + Send)) -> Self {
+    /// All tenants before the first quote.
+    pub fn new(tenants: Vec<SimTenantSpec>, limit: Rate, observer: &'a mut (dyn Observer + Send)) -> Self {
         let now = Instant::now();
         let mut pacer = Pacer::new(limit, now);
         let mut router = Router::default();
@@ -170,7 +147,8 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantReport>> {
+    /// Plays on from `last`, the time of the last frame, until the last word of every symbol is written.
+    pub fn finish(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantReport>> {
         self.advance(last);
         let now = self.now;
         let written: Vec<u64> = self.tenants.iter_mut().map(|tenant| tenant.written_before(now)).collect();

@@ -34,7 +34,7 @@ pub use self::core::Unflushed;
 pub use counters::{CounterInfo, CounterKind, TenantCounters};
 pub use io::{TenantIo, TenantUpdate};
 pub use live_quotes::{LiveQuote, LiveQuoteChanges, LiveQuotes};
-pub(crate) use plugin_stage::FilteredQuote;
+pub use plugin_stage::FilteredQuote;
 pub use spec::TenantSpec;
 pub use status::{TenantSnapshot, TenantStatus};
 pub use task::TenantTask;

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
 use crate::estimate::{Estimate, LimitedBy, SHORTEST, TenantEstimate, Writes, estimate};
-use crate::host::simulated_tenants;
-use crate::simulation::{NullObserver, simulate};
+use crate::simulate::{simulate, simulated_tenants};
+use crate::simulation::NullObserver;
 
 /// What 100,000 document writes cost in a single US region, in dollars, and when that was looked up. Firestore's
 /// standard edition; multi-region locations were twice that.

@@ -10,8 +10,9 @@ use tracing::{info, warn};
 
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use crate::host::{Host, Reloads, plan, simulated_tenants};
-use crate::simulation::{Observer, WouldWrite, simulate};
+use crate::host::{Host, Reloads, plan};
+use crate::simulate::{simulate, simulated_tenants};
+use crate::simulation::{Observer, WouldWrite};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

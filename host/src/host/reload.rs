@@ -23,7 +23,6 @@ use crate::budget::now;
 use crate::heartbeat;
 use crate::plugins::Plugins;
 use crate::router::RouteChange;
-use crate::simulation::SimTenantSpec;
 
 /// Reads the settings again, from where they were read at the start.
 pub type Load = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;
@@ -272,7 +271,7 @@ async fn terms(
 }
 
 /// All tenants of these settings, in their order, with their plugins started.
-pub(super) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
+pub(crate) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
     let mut newcomers = Vec::with_capacity(settings.tenants.len());
     for tenant in &settings.tenants {
         let (terms, codes) = terms(plugins, tenant, &settings.sink).await?;
@@ -280,13 +279,4 @@ pub(super) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> an
         newcomers.push(Newcomer { terms, chain, hold_until: None });
     }
     Ok(newcomers)
-}
-
-/// The tenants of these settings for a simulation, and the limit of all of them together.
-pub(crate) async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {
-    let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
-    let newcomers = newcomers(&Arc::new(Plugins::new(settings)), settings).await?;
-    let tenant =
-        |Newcomer { terms, chain, .. }: Newcomer| SimTenantSpec { spec: terms.plan, wanted: terms.wanted, chain };
-    Ok((newcomers.into_iter().map(tenant).collect(), limit))
 }

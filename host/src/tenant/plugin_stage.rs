@@ -35,10 +35,13 @@ pub(super) enum Made {
 }
 
 /// A quote, and what a filter said of it.
-pub(crate) struct FilteredQuote<'a> {
-    pub(crate) symbol: &'a Symbol,
-    pub(crate) quote: &'a Quote,
-    pub(crate) verdict: Verdict<'a>,
+pub struct FilteredQuote<'a> {
+    /// Its symbol.
+    pub symbol: &'a Symbol,
+    /// The quote.
+    pub quote: &'a Quote,
+    /// What the filter said.
+    pub verdict: Verdict<'a>,
 }
 
 /// Sees every quote that a filter sees. Without a filter every quote is kept.

@@ -1,0 +1,50 @@
+//! Plays a recording through the tenants of the settings, see [`crate::simulation`].
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use quotegate_config::Settings;
+use quotegate_feed::{FeedStatus, Pace, Replay};
+use quotegate_pace::Rate;
+use quotegate_quote::UnixNanos;
+use quotegate_recording::{Recording, RecordingProblem};
+use tokio_util::sync::CancellationToken;
+
+use crate::host::source::Played;
+use crate::host::{Newcomer, newcomers, plan};
+use crate::plugins::Plugins;
+use crate::simulation::{Observer, SimTenantSpec, Simulation, SimulationReport};
+
+/// The tenants of these settings for a simulation, and the limit of all of them together.
+pub(crate) async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {
+    let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+    let newcomers = newcomers(&Arc::new(Plugins::new(settings)), settings).await?;
+    let tenant =
+        |Newcomer { terms, chain, .. }: Newcomer| SimTenantSpec { spec: terms.plan, wanted: terms.wanted, chain };
+    Ok((newcomers.into_iter().map(tenant).collect(), limit))
+}
+
+/// Plays the whole recording, and then on until the last word of every symbol is written. This takes as long as its
+/// size and its plugins need, not as long as the recording lasted; `stop` ends it with what was played so far.
+pub(crate) async fn simulate(
+    tenants: Vec<SimTenantSpec>,
+    limit: Rate,
+    recording: Recording,
+    observer: &mut (dyn Observer + Send),
+    stop: CancellationToken,
+) -> anyhow::Result<SimulationReport> {
+    let path = recording.path().display().to_string();
+    let mut simulation = Simulation::new(tenants, limit, observer);
+    let mut times: Option<(UnixNanos, UnixNanos)> = None;
+    let frames = recording.map(|frame| {
+        let frame = frame?;
+        let first = times.map_or(frame.received_time, |(first, _)| first);
+        times = Some((first, frame.received_time));
+        Ok::<_, RecordingProblem>(Played(frame))
+    });
+    let replay = Replay { pace: Pace::Unpaced, status: Arc::new(FeedStatus::default()), stop };
+    replay.run(frames, &mut simulation).await?;
+    let (first, last) = times.with_context(|| format!("{path} has no frames"))?;
+    let tenants = simulation.finish(last)?;
+    Ok(SimulationReport { seconds: last.saturating_sub(first) as f64 / 1e9, tenants })
+}
