@@ -8,9 +8,9 @@
 //!
 //! | part | owns |
 //! |---|---|
-//! | [`TenantCore`] | every decision; no IO, no clock |
+//! | `TenantCore` | every decision; no IO, no clock |
 //! | [`TenantTask`] | drives the core with an inbox, a budget and a sink, as fast as they come |
-//! | [`crate::simulation`] | drives the same core in the time of a recording |
+//! | `simulation` | drives the same core in the time of a recording |
 //! | [`TenantStatus`] | what others can read while the task runs |
 //!
 //! Knows nothing of the websocket or of other tenants.
@@ -30,8 +30,9 @@ mod tests;
 mod write_order;
 
 pub(crate) use self::core::TenantCore;
+pub use self::core::Unflushed;
 pub use counters::{CounterInfo, CounterKind, TenantCounters};
-pub use io::{TenantIo, TenantUpdate, Unflushed};
+pub use io::{TenantIo, TenantUpdate};
 pub use live_quotes::{LiveQuote, LiveQuoteChanges, LiveQuotes};
 pub use plugin_stage::FilteredQuote;
 pub use spec::TenantSpec;

@@ -8,11 +8,11 @@ use quotegate_pace::{Accepted, LatestTable, Resolution};
 use quotegate_plugin::{PluginChain, StopTenant};
 use quotegate_sink::Outcome;
 
+use super::TenantSpec;
 use super::counters::TenantCounters;
 use super::in_flight::{AttemptEnd, InFlightWrites, TimedDocument};
 use super::plugin_stage::{FilterObserver, Made, PluginStage};
 use super::write_order::{Admission, Outgoing, WriteOrder};
-use super::{TenantSpec, Unflushed};
 use crate::inbox::Batch;
 
 /// A tenant as a state machine: quotes and outcomes go in, the next document to write comes out.
@@ -36,6 +36,15 @@ pub(crate) struct TenantCore {
     counters: TenantCounters,
     last_quote: Option<(u32, UnixNanos)>,
     rng: Rng,
+}
+
+/// Symbols whose newest quote did not reach the sink before the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unflushed {
+    /// Not sent.
+    pub dirty: usize,
+    /// Sent, no outcome yet.
+    pub in_flight: usize,
 }
 
 impl TenantCore {

@@ -114,3 +114,44 @@ impl InFlightWrites {
         Some(AttemptEnd { resolution: Resolution::Retry { longest_delay }, uncounted })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quotegate_sink::RetryReason;
+
+    fn document(id: &'static str) -> Document {
+        Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() }
+    }
+
+    fn quote(event_time: UnixNanos) -> Quote {
+        Quote { event_time, ..Quote::default() }
+    }
+
+    #[test]
+    fn failed_documents_are_sent_again_unless_a_newer_quote_replaces_them() {
+        let mut writes = InFlightWrites::default();
+        let failed = Outcome::retry(RetryReason::Unavailable);
+        writes.start(0, &quote(1), &[(document("a"), 1), (document("b"), 1), (document("c"), 1)], true);
+        assert_eq!(writes.answer(0, document("a"), &failed), None);
+        assert_eq!(writes.answer(0, document("b"), &Outcome::Written), None);
+        let retry = AttemptEnd { resolution: Resolution::Retry { longest_delay: false }, uncounted: true };
+        assert_eq!(writes.answer(0, document("c"), &failed), Some(retry));
+
+        assert_eq!(writes.take_failed(0, &quote(2)), None, "another quote");
+        let again = writes.take_failed(0, &quote(1)).unwrap();
+        assert_eq!(again, (vec![(document("a"), 1), (document("c"), 1)], true));
+        writes.start(0, &quote(1), &again.0, again.1);
+        writes.answer(0, document("a"), &failed);
+        writes.answer(0, document("c"), &failed);
+
+        let both = writes.with_older(0, 2, vec![document("c"), document("d")]);
+        assert_eq!(both, [(document("c"), 2), (document("d"), 2), (document("a"), 1)]);
+        writes.start(0, &quote(2), &both, true);
+        writes.superseded(0);
+        writes.answer(0, document("d"), &Outcome::Written);
+        assert_eq!(writes.answer(0, document("a"), &failed), Some(retry));
+        // A document of an older quote keeps that quote's time, however often it fails.
+        assert_eq!(writes.take_failed(0, &quote(2)), Some((vec![(document("a"), 1)], true)));
+    }
+}

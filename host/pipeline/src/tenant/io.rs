@@ -48,12 +48,3 @@ pub struct TenantUpdate {
     /// Notified when the change is in effect.
     pub applied: oneshot::Sender<()>,
 }
-
-/// Symbols whose newest quote did not reach the sink before the deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Unflushed {
-    /// Not sent.
-    pub dirty: usize,
-    /// Sent, no outcome yet.
-    pub in_flight: usize,
-}

@@ -14,7 +14,7 @@ use crate::clock::unix_now;
 use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
 
-/// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the [`TenantCore`].
+/// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the `TenantCore`.
 pub struct TenantTask {
     core: TenantCore,
     io: TenantIo,
