@@ -4,7 +4,7 @@ use crate::harness;
 
 use harness::{Running, Sim, eventually, quotegate};
 use quotegate_quote::{Quote, conditions};
-use quotegate_test_support::{Emulator, SHARED_EMULATOR};
+use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};
 
 /// A quote whose exchange time has nanoseconds that Firestore cannot keep.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use harness::{Running, Sim, quotegate};
 use quotegate_quote::Quote;
-use quotegate_test_support::{Emulator, SHARED_EMULATOR};
+use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};
 
 const SYMBOLS: [&str; 30] = [
