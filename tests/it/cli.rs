@@ -1,12 +1,12 @@
 //! The verbs as a new user meets them.
 
-use crate::harness;
+
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::{Running, finish, quotegate};
+use crate::harness::{Running, finish, quotegate};
 
 #[test]
 fn the_demo_needs_nothing_and_ends_with_a_summary() {

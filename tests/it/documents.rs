@@ -1,8 +1,8 @@
 //! Quotes in, documents out: the real program between the simulator and Google's emulator.
 
-use crate::harness;
 
-use harness::{Running, Sim, eventually, quotegate};
+
+use crate::harness::{Running, Sim, eventually, quotegate};
 use quotegate_market::{Quote, conditions};
 use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};

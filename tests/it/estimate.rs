@@ -1,11 +1,11 @@
 //! `quotegate estimate`: exact numbers from settings and a small recording.
 
-use crate::harness;
+
 
 use std::path::Path;
 use std::process::Command;
 
-use harness::{finish, quotegate};
+use crate::harness::{finish, quotegate};
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
 //! `quotegate plugin bench`: what is the same on every machine, and what is said when there is nothing to measure. No test
 //! looks at times.
 
-use crate::harness;
+
 
 use std::path::{Path, PathBuf};
 
-use harness::{Finished, finish, guest, quotegate};
+use crate::harness::{Finished, finish, guest, quotegate};
 use serde_json::Value;
 use tempfile::TempDir;
 

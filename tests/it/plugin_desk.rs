@@ -1,11 +1,11 @@
 //! `quotegate plugin test`, `run` and `inspect`, as an author meets them.
 
-use crate::harness;
+
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use harness::{Finished, finish, guest, quotegate};
+use crate::harness::{Finished, finish, guest, quotegate};
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
 use serde_json::Value;
 

@@ -1,11 +1,11 @@
 //! `quotegate precompile`, and a host that starts with what it made.
 
-use crate::harness;
+
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-use harness::{Finished, House, Running, Sim, finish, guest, quotegate};
+use crate::harness::{Finished, House, Running, Sim, finish, guest, quotegate};
 
 const SETTINGS: &str = r#"
     [plugins]

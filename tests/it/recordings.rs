@@ -1,11 +1,11 @@
 //! The recording that is shipped: it is what the simulator tells, and it holds what plugins are to be tried on.
 
-use crate::harness;
+
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use harness::{finish, quotegate};
+use crate::harness::{finish, quotegate};
 use quotegate_market::{Quote, Symbol, conditions};
 use quotegate_recording::{Payload, Recording};
 use quotegate_sim::Scenario;

@@ -1,11 +1,11 @@
 //! Tenants, symbols and limits that change while the real program runs, on one connection throughout.
 
-use crate::harness;
+
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use harness::{Running, Sim, eventually, free_port, get, quotegate};
+use crate::harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
 use serde_json::{Value, json};

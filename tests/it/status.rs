@@ -1,6 +1,6 @@
 //! `quotegate status` and `quotegate top`, asking the real program.
 
-use crate::harness;
+
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::{Finished, House, Running, Sim, eventually, finish, free_port, guest, quotegate};
+use crate::harness::{Finished, House, Running, Sim, eventually, finish, free_port, guest, quotegate};
 use quotegate_market::Quote;
 use quotegate_sim::Fault;
 use quotegate_test_support::{Act, FakeFirestore};

@@ -1,13 +1,13 @@
 //! `wss`: the real program through real TLS, with a certificate that it trusts and with others that it must not.
 
-use crate::harness;
+
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use harness::{Running, Sim, finish, quotegate};
+use crate::harness::{Running, Sim, finish, quotegate};
 use quotegate_market::Quote;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;

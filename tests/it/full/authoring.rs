@@ -1,6 +1,6 @@
 //! The verbs that make a plugin, as its author meets them: `quotegate plugin new`, `build` and `watch`.
 
-use crate::harness;
+
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use harness::{Finished, finish, quotegate};
+use crate::harness::{Finished, finish, quotegate};
 
 /// For a compiler on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);

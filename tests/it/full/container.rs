@@ -1,6 +1,6 @@
 //! The image's files, run as Cloud Run would: another user, a read-only tree, little memory, one processor.
 
-use crate::harness;
+
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Finished, Running, Sim, eventually, free_port, get};
+use crate::harness::{Finished, Running, Sim, eventually, free_port, get};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip, skip};
 use serde_json::Value;

@@ -1,14 +1,14 @@
 //! Plugins in JavaScript and Python, built with the tools that their projects ask for, from npm and PyPI. `tests/run --all`
 //! installs these once and names the place in QUOTEGATE_TEST_GUESTS; without it these tests say so and do nothing.
 
-use crate::harness;
+
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Finished, finish, quotegate};
+use crate::harness::{Finished, finish, quotegate};
 use serde_json::Value;
 use tempfile::TempDir;
 

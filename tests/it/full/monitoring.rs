@@ -1,12 +1,12 @@
 //! config/prometheus and config/grafana against what the real program serves.
 
-use crate::harness;
+
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use harness::{Running, Sim, eventually, free_port, get, quotegate};
+use crate::harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_market::Quote;
 use serde_json::{Value, json};
 

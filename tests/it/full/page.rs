@@ -1,6 +1,6 @@
 //! The page, in a real Chromium, of the real program.
 
-use crate::harness;
+
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::{Browser, House, Running, Screen, Sim, eventually, get, guest};
+use crate::harness::{Browser, House, Running, Screen, Sim, eventually, get, guest};
 use quotegate_market::Quote;
 use quotegate_test_support::{Act, FakeFirestore};
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
 //! Each fault is seen in every place where somebody may look: probes, metrics, state, `status`, `top`, page, heartbeat.
 
-use crate::harness;
+
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::{Browser, House, Running, Screen, Sim, eventually, finish, get, guest, quotegate};
+use crate::harness::{Browser, House, Running, Screen, Sim, eventually, finish, get, guest, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::Value;
