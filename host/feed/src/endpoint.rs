@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::Encoding;
 use crate::error::SettingsProblem;
-use crate::settings::{Calendar, Encoding};
+use crate::settings::Calendar;
 
 /// One of Alpaca's real-time quote feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

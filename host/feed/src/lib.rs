@@ -43,12 +43,11 @@ pub use decode::{Decoder, MAX_AHEAD, Skipped};
 pub use endpoint::{FeedName, UnknownFeed};
 pub use error::{FeedError, SettingsProblem};
 pub use frame::{FrameTap, Payload, RecordedFrame};
+pub use quotegate_quote::{AuthBy, Encoding};
 pub use reader::QuoteReceiver;
 pub use replay::{Pace, Replay};
 pub use run::Feed;
-pub use settings::{
-    AuthBy, Calendar, Clock, Credentials, Encoding, FeedSettings, MAX_CHUNK, RetryPauses, system_clock,
-};
+pub use settings::{Calendar, Clock, Credentials, FeedSettings, MAX_CHUNK, RetryPauses, system_clock};
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 pub use subscription::Subscription;
 pub use tls::Trust;

@@ -3,10 +3,10 @@ use std::time::Instant;
 
 use quotegate_quote::{Document, Quote, QuoteColumns, Symbol, TenantId};
 
+use crate::OnError;
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
-use crate::limits::OnError;
 use crate::link::{Link, PluginSpec};
 
 /// A tenant's plugins in order. Filters all have a say; maps are asked until one answers.

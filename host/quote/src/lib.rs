@@ -14,12 +14,14 @@ mod document;
 mod symbol;
 mod table;
 mod tenant;
+mod wire;
 
 pub use columns::{Exchange, Quote, QuoteColumns, conditions};
-pub use document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value, check_id};
+pub use document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value, WriteMode, check_id};
 pub use symbol::{Symbol, SymbolProblem};
 pub use table::{SymbolId, SymbolTable};
-pub use tenant::TenantId;
+pub use tenant::{OnError, TenantId};
+pub use wire::{AuthBy, Encoding};
 
 /// Nanoseconds since 1970-01-01 00:00 UTC: the unit of every wall-clock time in this program.
 /// Firestore keeps microseconds of it.
