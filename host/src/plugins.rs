@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use quotegate_config::{OnError, PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
+use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
 use quotegate_kit::plugin_limits;
 use quotegate_plugin::{
     Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginProblem, PluginSpec, PreparedPlugin,
@@ -143,11 +143,7 @@ impl Plugins {
                 plugin: self.prepare(tenant, plugin, code, *hash)?,
                 config: plugin.config.clone(),
                 limits: plugin_limits(&plugin.limits),
-                on_error: match plugin.on_error {
-                    OnError::Drop => quotegate_plugin::OnError::Drop,
-                    OnError::Pass => quotegate_plugin::OnError::Pass,
-                    OnError::StopTenant => quotegate_plugin::OnError::StopTenant,
-                },
+                on_error: plugin.on_error,
                 chain: plugin.chain,
                 collections: Collections::new(&recipe.collection, &plugin.collections)
                     .map_err(|problem| trouble(tenant, plugin, &problem))?,

@@ -84,7 +84,7 @@ impl Setup {
         let (tenant, collection) = (text("tenant", TENANT), text("collection", COLLECTION));
         let tenant = TenantId::new(&tenant)
             .map_err(|reason| problems.push(format!("tenant = {tenant:?}: This cannot be a tenant's id: {reason}.")));
-        let setup = PluginSetup::read(&table).map_err(|found| problems.extend(found));
+        let setup = PluginSetup::from_json(&table).map_err(|found| problems.extend(found));
         let (Ok(tenant), Ok(setup)) = (tenant, setup) else { return Err(problems) };
         match Collections::new(&collection, &setup.collections) {
             Err(reason) => {

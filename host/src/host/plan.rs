@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::{
-    AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
-    TenantSettings, WriteMode,
+    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
 use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription, Trust};
 use quotegate_pace::{Backoff, Rate};
@@ -38,10 +37,7 @@ pub(crate) fn feed(
     let credentials = quotegate_feed::Credentials {
         key_id: credentials.key_id.expose_secret().to_owned(),
         secret_key: credentials.secret_key.clone(),
-        by: match settings.auth_by {
-            AuthBy::Message => quotegate_feed::AuthBy::Message,
-            AuthBy::Headers => quotegate_feed::AuthBy::Headers,
-        },
+        by: settings.auth_by,
     };
     connection(settings, url, credentials, calendar(settings.calendar, name))
 }
@@ -68,10 +64,7 @@ fn connection(
             Some(file) => Trust::public_and(file)?,
             None => usual.trust.clone(),
         },
-        encoding: match settings.encoding {
-            Encoding::Json => quotegate_feed::Encoding::Json,
-            Encoding::MessagePack => quotegate_feed::Encoding::MessagePack,
-        },
+        encoding: settings.encoding,
         pauses: RetryPauses::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
         ping_interval: settings.ping_interval,
         pong_timeout: settings.pong_timeout,
@@ -100,10 +93,7 @@ pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings
             SimSymbols::Count(count) => Universe::Count(*count),
             SimSymbols::List(symbols) => Universe::List(symbols.clone()),
         },
-        rate: match settings.rate {
-            SimRate::PerSecond(rate) => quotegate_sim::Rate::PerSecond(rate),
-            SimRate::Max => quotegate_sim::Rate::Max,
-        },
+        rate: settings.rate.map_or(quotegate_sim::Rate::Max, quotegate_sim::Rate::PerSecond),
         seed: settings.seed,
         ..SimSettings::default()
     }
@@ -120,10 +110,7 @@ pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sin
         emulator_host: settings.emulator_host.clone(),
         credentials_file: settings.credentials_file.clone(),
         request_timeout: settings.request_timeout,
-        mode: match settings.mode {
-            WriteMode::Merge => quotegate_sink::WriteMode::Merge,
-            WriteMode::Replace => quotegate_sink::WriteMode::Replace,
-        },
+        mode: settings.mode,
     };
     let sink = Arc::new(FirestoreSink::connect(firestore).await?);
     Ok((sink.clone(), Some(sink)))

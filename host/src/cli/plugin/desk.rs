@@ -4,13 +4,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use quotegate_config::LogFormat;
 use quotegate_kit::Target;
 use quotegate_plugin::{EngineProblem, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
 
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::cli::Failure;
-use crate::log::{self, LogFormat};
+use crate::log;
 use crate::plugins::user_cache_folder;
 
 /// A component that is smaller compiles before anyone wonders.

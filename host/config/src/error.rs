@@ -2,12 +2,12 @@ use std::fmt;
 use std::path::Path;
 
 use crate::Origin;
-use crate::form::Refusal;
 use crate::key::KeyPath;
+use crate::kind::ValueError;
 
 /// One thing that is wrong, where, and what to do about it. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingError {
     key: Option<String>,
     value: Option<String>,
     origin: Origin,
@@ -15,19 +15,21 @@ pub struct Problem {
     remedy: String,
 }
 
-/// Every problem that was found, in the order of the layers; never empty.
+/// Everything that is wrong with the settings, in the order of the layers; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct SettingsError(Vec<SettingError>);
 
-impl Problem {
+impl SettingError {
     pub(crate) fn new(origin: Origin, sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { key: None, value: None, origin, sentence: sentence.into(), remedy: remedy.into() }
     }
 
-    /// A value that its form refused.
-    pub(crate) fn refused(path: &KeyPath, origin: Origin, refusal: Refusal) -> Self {
-        let problem = Self::new(origin, refusal.sentence, refusal.remedy).of(path);
-        Self { value: refusal.shown, ..problem }
+    /// A value that is not valid.
+    pub(crate) fn invalid(path: &KeyPath, origin: Origin, error: ValueError) -> Self {
+        let sentence = error.sentence_with_key();
+        // The value of a key inside a table is in the sentence.
+        let value = error.shown.filter(|_| error.key.is_empty());
+        Self { value, ..Self::new(origin, sentence, error.remedy).of(path) }
     }
 
     pub(crate) fn of(self, path: &KeyPath) -> Self {
@@ -38,7 +40,7 @@ impl Problem {
         Self { value: Some(shown.into()), ..self }
     }
 
-    /// The key, dotted as in the file; `None` for a problem with a whole file or folder.
+    /// The key, dotted as in the file; `None` if a whole file or folder is wrong.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
@@ -48,7 +50,7 @@ impl Problem {
         self.value.as_deref()
     }
 
-    /// The file or folder that could not be used at all, if that is the problem.
+    /// The file or folder that could not be used at all, if that is the error.
     pub(crate) fn unusable_path(&self) -> Option<&Path> {
         match &self.origin {
             Origin::File { path, .. } | Origin::Path(path) if self.key.is_none() => Some(path),
@@ -72,7 +74,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.origin)?;
         match (&self.key, &self.value) {
@@ -87,28 +89,28 @@ impl fmt::Display for Problem {
     }
 }
 
-impl Problems {
-    /// `None` if there is nothing to complain about.
-    pub(crate) fn from_list(problems: Vec<Problem>) -> Option<Self> {
-        (!problems.is_empty()).then_some(Self(problems))
+impl SettingsError {
+    /// `None` if there is no error.
+    pub(crate) fn from_list(errors: Vec<SettingError>) -> Option<Self> {
+        (!errors.is_empty()).then_some(Self(errors))
     }
 
-    /// Settings that could not be read although nothing was noted: a defect of this crate, said rather than hidden.
+    /// Settings that could not be read although no error was reported, which is a bug in this crate.
     pub(crate) fn unexplained() -> Self {
-        Self(vec![Problem::new(Origin::Default, "The settings cannot be read.", "Report this as a defect.")])
+        Self(vec![SettingError::new(Origin::Default, "The settings cannot be read.", "Please report this as a bug.")])
     }
 
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+    /// Each error.
+    pub fn iter(&self) -> impl Iterator<Item = &SettingError> {
         self.0.iter()
     }
 }
 
-impl fmt::Display for Problems {
-    /// One paragraph a problem, then how many there are.
+impl fmt::Display for SettingsError {
+    /// One paragraph per error, then how many there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.0 {
-            writeln!(f, "{problem}")?;
+        for error in &self.0 {
+            writeln!(f, "{error}")?;
         }
         match self.0.len() {
             1 => f.write_str("1 problem in the settings"),
@@ -117,12 +119,12 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for SettingsError {}
 
 /// The name closest to `typed`, if it is close enough to be what was meant.
 pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Jaro-Winkler rewards a common beginning, which a typing mistake seldom touches; 0.8 lets two swapped letters
-    // and a missing unit pass, not another word.
+    // Jaro-Winkler rewards a common prefix, which a typo seldom touches. 0.8 accepts two swapped letters and a missing
+    // unit, but not another word.
     let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));
     let best = scored.max_by(|left, right| left.0.total_cmp(&right.0))?;
     (best.0 >= 0.8).then_some(best.1)
