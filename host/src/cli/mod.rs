@@ -6,8 +6,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // printing is what this room is for
 
 mod check;
+mod completions;
 mod demo;
 mod estimate;
+mod man;
 mod plugin;
 mod precompile;
 mod progress;
@@ -72,6 +74,10 @@ enum Verb {
     Status(status::StatusArgs),
     /// Watch a running host in the terminal
     Top(top::TopArgs),
+    /// Print a script that completes quotegate's commands in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write man pages
+    Man(man::ManArgs),
 }
 
 /// How a verb went wrong, as far as the exit code goes.
@@ -117,6 +123,8 @@ pub fn main() -> ExitCode {
             Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,
+            Verb::Completions(args) => completions::run(&args),
+            Verb::Man(args) => man::run(&args),
         }
     });
     // Nothing may outlive its verb, not even a blocked look-up of a host name.
