@@ -10,7 +10,7 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | [`FeedName`] | names the feeds: address, encoding, calendar |
+//! | [`feed_url`], [`feed_calendar`] | what follows from a [`FeedName`] |
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
 //! | [`Decoder`] | frames to [`quotegate_quote::QuoteColumns`], JSON and MessagePack |
@@ -40,10 +40,10 @@ mod watchdog;
 
 pub use control::Control;
 pub use decode::{Decoder, MAX_AHEAD, Skipped};
-pub use endpoint::{FeedName, UnknownFeed};
+pub use endpoint::{HOST, feed_calendar, feed_url};
 pub use error::{FeedError, SettingsProblem};
 pub use frame::{FrameTap, Payload, RecordedFrame};
-pub use quotegate_quote::{AuthBy, Encoding};
+pub use quotegate_quote::{AuthBy, Encoding, FeedName};
 pub use reader::QuoteReceiver;
 pub use replay::{Pace, Replay};
 pub use run::Feed;

@@ -90,7 +90,7 @@ impl RetryPauses {
 /// Everything that the `alpaca` source needs to know.
 #[derive(Debug, Clone)]
 pub struct FeedSettings {
-    /// Where to connect, see [`crate::FeedName::url`].
+    /// Where to connect, see [`crate::feed_url`].
     pub url: String,
     /// Whom a `wss` address is believed.
     pub trust: Trust,

@@ -8,7 +8,7 @@ use anyhow::Context;
 use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
-use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Subscription, Trust};
+use quotegate_feed::{FeedName, FeedSettings, HOST, RetryPauses, Subscription, Trust, feed_calendar, feed_url};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
@@ -32,14 +32,13 @@ pub(crate) fn feed(
     settings: &quotegate_config::FeedSettings,
     credentials: &Credentials,
 ) -> anyhow::Result<FeedSettings> {
-    let name: FeedName = settings.name.parse()?;
-    let url = settings.url.clone().unwrap_or_else(|| name.url(FeedName::HOST));
+    let url = settings.url.clone().unwrap_or_else(|| feed_url(settings.name, HOST));
     let credentials = quotegate_feed::Credentials {
         key_id: credentials.key_id.expose_secret().to_owned(),
         secret_key: credentials.secret_key.clone(),
         by: settings.auth_by,
     };
-    connection(settings, url, credentials, calendar(settings.calendar, name))
+    connection(settings, url, credentials, calendar(settings.calendar, settings.name))
 }
 
 /// How to connect to the embedded simulator, which takes any key and is never closed.
@@ -80,7 +79,7 @@ fn connection(
 
 fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
     match choice {
-        Calendar::Auto => name.calendar(),
+        Calendar::Auto => feed_calendar(name),
         Calendar::UsEquities => quotegate_feed::Calendar::UsEquities { extended_hours: false },
         Calendar::Always => quotegate_feed::Calendar::Always,
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quotegate_quote::{AuthBy, Encoding};
+use quotegate_quote::{AuthBy, Encoding, FeedName};
 
 use super::source::check_readable;
 use super::{SymbolChoice, TenantSettings};
@@ -20,20 +20,16 @@ pub enum Calendar {
     Always,
 }
 
-/// Word and value are the same.
-const FEED_NAMES: &[(&str, &str)] = &[
-    ("iex", "iex"),
-    ("sip", "sip"),
-    ("delayed_sip", "delayed_sip"),
-    ("boats", "boats"),
-    ("overnight", "overnight"),
-    ("test", "test"),
-    ("crypto-us", "crypto-us"),
-    ("crypto-us-1", "crypto-us-1"),
-    ("crypto-eu-1", "crypto-eu-1"),
-    ("indicative", "indicative"),
-    ("opra", "opra"),
-];
+const FEED_NAMES: &[(&str, FeedName)] = &{
+    const FEEDS: [FeedName; FeedName::ALL.len()] = FeedName::ALL;
+    let mut words = [("", FeedName::Iex); FEEDS.len()];
+    let mut index = 0;
+    while index < FEEDS.len() {
+        words[index] = (FEEDS[index].as_str(), FEEDS[index]);
+        index += 1;
+    }
+    words
+};
 const ENCODINGS: &[(&str, Encoding)] = &[("json", Encoding::Json), ("msgpack", Encoding::MessagePack)];
 const AUTH_BY: &[(&str, AuthBy)] = &[("message", AuthBy::Message), ("headers", AuthBy::Headers)];
 const CALENDARS: &[(&str, Calendar)] =
@@ -46,7 +42,7 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct FeedSettings from Reader {
         /// The Alpaca feed.
-        name: &'static str = "name" ["ALPACA_DATA_FEED"], Choice(FEED_NAMES), default "iex";
+        name: FeedName = "name" ["ALPACA_DATA_FEED"], Choice(FEED_NAMES), default FeedName::Iex;
         /// A websocket URL to connect to, instead of the feed's own.
         url: Option<String> = "url", URL, example "\"ws://127.0.0.1:8181/v2/iex\"";
         /// A PEM file with CA certificates to trust for wss in addition to the public ones, for example those of a proxy
@@ -102,10 +98,10 @@ impl FeedSettings {
         if let Some(file) = &self.ca_file {
             check_readable(file, &["feed", "ca_file"], from);
         }
-        if matches!(self.name, "opra" | "indicative") && self.encoding == Encoding::Json {
+        if self.name.required_encoding().is_some_and(|required| required != self.encoding) {
             from.conflict(
                 ["encoding", "name"],
-                format!("The feed {:?} carries options, which Alpaca sends only as MessagePack.", self.name),
+                format!("The feed {:?} carries options, which Alpaca sends only as MessagePack.", self.name.as_str()),
                 "Set feed.encoding = \"msgpack\".",
             );
         }
