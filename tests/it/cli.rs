@@ -1,7 +1,5 @@
 //! The verbs as a new user meets them.
 
-
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};

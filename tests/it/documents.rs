@@ -1,7 +1,5 @@
 //! Quotes in, documents out: the real program between the simulator and Google's emulator.
 
-
-
 use crate::harness::{Running, Sim, eventually, quotegate};
 use quotegate_market::{Quote, conditions};
 use quotegate_test_support::SHARED_EMULATOR;

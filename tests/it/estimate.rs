@@ -1,7 +1,5 @@
 //! `quotegate estimate`: exact numbers from settings and a small recording.
 
-
-
 use std::path::Path;
 use std::process::Command;
 

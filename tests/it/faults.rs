@@ -1,8 +1,6 @@
 //! Every fault of the simulator, seen from the real program.
 
-
-
-use crate::harness::{Running, Sim, finish, quotegate};
+use crate::harness::{self, Running, Sim, finish, quotegate};
 use quotegate_sim::{Fault, Rate, SimSettings};
 
 fn sim(fault: Option<Fault>) -> Sim {

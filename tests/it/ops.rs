@@ -1,13 +1,11 @@
 //! What operators see over HTTP, of the real program.
 
-
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{House, Running, Sim, eventually, free_port, get, guest, quotegate, request};
+use crate::harness::{self, House, Running, Sim, eventually, free_port, get, guest, quotegate, request};
 use quotegate_market::Quote;
 use quotegate_sim::{Rate, SimSettings};
 use serde_json::Value;

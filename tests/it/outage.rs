@@ -1,7 +1,5 @@
 //! The sink goes away and comes back: nothing newer is lost, nothing older wins (invariants 2 and 3).
 
-
-
 use crate::harness::{Running, Sim, eventually, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};

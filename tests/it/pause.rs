@@ -1,7 +1,5 @@
 //! The kill switch: the real program, the document in Google's emulator, and everything that tells of it.
 
-
-
 use crate::harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};

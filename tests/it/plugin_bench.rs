@@ -1,8 +1,6 @@
 //! `quotegate plugin bench`: what is the same on every machine, and what is said when there is nothing to measure. No test
 //! looks at times.
 
-
-
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Finished, finish, guest, quotegate};

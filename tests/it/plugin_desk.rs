@@ -1,7 +1,5 @@
 //! `quotegate plugin test`, `run` and `inspect`, as an author meets them.
 
-
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

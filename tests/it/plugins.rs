@@ -1,12 +1,10 @@
 //! Tenants with plugins: the real program, the standard plugins, hostile ones, and changes while it runs.
 
-
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{Running, Sim, eventually, finish, quotegate};
+use crate::harness::{self, Running, Sim, eventually, finish, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
 use serde_json::{Value, json};

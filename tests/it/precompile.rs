@@ -1,7 +1,5 @@
 //! `quotegate precompile`, and a host that starts with what it made.
 
-
-
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 

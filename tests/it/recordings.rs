@@ -1,7 +1,5 @@
 //! The recording that is shipped: it is what the simulator tells, and it holds what plugins are to be tried on.
 
-
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

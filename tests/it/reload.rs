@@ -1,7 +1,5 @@
 //! Tenants, symbols and limits that change while the real program runs, on one connection throughout.
 
-
-
 use std::path::PathBuf;
 use std::time::Instant;
 

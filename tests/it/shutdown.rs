@@ -1,10 +1,8 @@
 //! Invariant 7 with the real program: SIGTERM in the middle of a burst.
 
-
-
 use std::collections::HashMap;
 
-use crate::harness::{Running, Sim, quotegate};
+use crate::harness::{self, Running, Sim, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};

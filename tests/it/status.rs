@@ -1,7 +1,5 @@
 //! `quotegate status` and `quotegate top`, asking the real program.
 
-
-
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

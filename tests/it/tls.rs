@@ -1,7 +1,5 @@
 //! `wss`: the real program through real TLS, with a certificate that it trusts and with others that it must not.
 
-
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;

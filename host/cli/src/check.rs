@@ -6,8 +6,8 @@ use quotegate_config::{Source, render};
 
 use super::Failure;
 use super::settings::SettingsArgs;
+use quotegate_loader::PluginLoader;
 use quotegate_runtime::host::plan;
-use quotegate_runtime::plugins::Plugins;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,7 +15,7 @@ Examples:
   quotegate check --config config/quotegate.toml
   TENANT_ID=acme quotegate check --set sink.kind=dry-run
 
-Plugins are compiled, started and asked whether they accept their configuration.
+PluginLoader are compiled, started and asked whether they accept their configuration.
 
 Exit codes: 0 the settings are good, 2 they are not; every problem is printed, not just the first.")]
 pub(super) struct CheckArgs {
@@ -32,7 +32,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     {
         problems.push(problem.to_string());
     }
-    let plugins = Arc::new(Plugins::new(&loaded.settings));
+    let plugins = Arc::new(PluginLoader::new(&loaded.settings));
     for tenant in &loaded.settings.tenants {
         if let Err(problem) = plugins.try_out(tenant).await {
             problems.push(problem.to_string());

@@ -7,8 +7,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod check;
+mod completions;
 mod demo;
 mod estimate;
+mod man;
 #[cfg(feature = "authoring")]
 mod plugin;
 mod precompile;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use quotegate_feed::SettingsProblem;
 
-use quotegate_runtime::plugins::PluginTrouble;
+use quotegate_loader::PluginLoadError;
 
 /// Keeps one Alpaca market-data websocket and writes each tenant's latest quotes to Firestore.
 #[derive(Debug, Parser)]
@@ -76,6 +78,10 @@ enum Verb {
     Status(status::StatusArgs),
     /// Watch a running host in the terminal
     Top(top::TopArgs),
+    /// Print a script that completes quotegate's commands in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write man pages
+    Man(man::ManArgs),
 }
 
 /// How a verb went wrong, as far as the exit code goes.
@@ -90,7 +96,7 @@ enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         // A plugin that does not start is a matter of settings, and so is what the feed will not have.
-        if error.is::<PluginTrouble>() || error.is::<SettingsProblem>() {
+        if error.is::<PluginLoadError>() || error.is::<SettingsProblem>() {
             Self::Usage(error.context("quotegate"))
         } else {
             Self::Running(error)
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
             Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,
+            Verb::Completions(args) => completions::run(&args),
+            Verb::Man(args) => man::run(&args),
         }
     });
     // Nothing may outlive its verb, not even a blocked look-up of a host name.

@@ -6,7 +6,7 @@ use quotegate_config::{Settings, Sources};
 
 use super::Failure;
 use super::settings::setting;
-use quotegate_runtime::precompile::precompile;
+use quotegate_loader::precompile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

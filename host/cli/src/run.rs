@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use quotegate_config::{ReplaySettings, Settings, Source, Speed};
+use quotegate_config::{ReplaySettings, Settings, Source};
 use quotegate_recording::Recording;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -61,7 +61,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 /// The recording of a dry run that nobody watches as it goes.
 fn as_fast_as_it_goes(settings: &Settings) -> Option<&ReplaySettings> {
     match &settings.source {
-        Source::Replay(replay) if replay.speed == Speed::Max && plan::is_dry_run(settings) => Some(replay),
+        Source::Replay(replay) if replay.speed.is_none() && plan::is_dry_run(settings) => Some(replay),
         _ => None,
     }
 }

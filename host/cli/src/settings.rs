@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quotegate_config::{Loaded, LogFormat, Override, Settings, Sources};
+use quotegate_config::{Loaded, Override, Settings, Sources};
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::Failure;
@@ -32,7 +32,7 @@ impl SettingsArgs {
     /// The same, with `extra` settings of the verb's own flags on top.
     pub(super) fn load_with(&self, extra: Vec<Override>) -> Result<Loaded, Failure> {
         let sources = self.sources(extra)?;
-        Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))
+        Settings::load(&sources).map_err(|error| Failure::Usage(error.into()))
     }
 
     /// Where the settings come from.
@@ -62,10 +62,5 @@ pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> O
 
 /// Starts logging as the settings say.
 pub(super) fn start_log(settings: &Settings) -> Result<WorkerGuard, Failure> {
-    let format = match settings.log.format {
-        LogFormat::Auto => log::LogFormat::Auto,
-        LogFormat::Json => log::LogFormat::Json,
-        LogFormat::Pretty => log::LogFormat::Pretty,
-    };
-    log::start(format, &settings.log.level).map_err(Failure::Usage)
+    log::start(settings.log.format, &settings.log.level).map_err(Failure::Usage)
 }

@@ -57,7 +57,7 @@ pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
             "quotegate: a scenario has no huge frames; leave out --fault or --scenario"
         )));
     }
-    let _log = log::start(log::LogFormat::Auto, "info").map_err(Failure::Usage)?;
+    let _log = log::start(quotegate_config::LogFormat::Auto, "info").map_err(Failure::Usage)?;
     let stop = signals::stop_on_signal()?;
     let settings = SimSettings {
         universe: args.symbols,

@@ -1,38 +1,41 @@
-//! The settings: defaults ← TOML file ← tenant files ← environment ← flags, checked as a whole, with where each
-//! value came from.
+//! The settings: defaults ← TOML file ← tenant files ← environment ← flags, checked as a whole, with the origin of each
+//! value.
 //!
-//! Two steps. The raw layers (`layer`) hold what somebody wrote, each value with its place; what is wrong with a value
-//! on its own is found there, even if a later layer overrides it. Then [`Settings`] are read from the merged layers
-//! (`reader`, `settings`): typed, immutable, the only thing that goes inside the program. Nothing stops at the first
-//! problem: [`Problems`] has them all.
+//! Two steps. The raw layers (`layer`) hold what somebody wrote, each value with its origin; a value that is wrong on its
+//! own is reported there, even if a later layer overrides it. Then [`Settings`] are read from the merged layers (`reader`,
+//! `settings`): typed, immutable, the only thing that the rest of the program sees. Nothing stops at the first error:
+//! [`SettingsError`] has them all.
 //!
-//! A setting is added in one place, as a field of a struct in `settings` with its `from.read(key(…))`: the file, the
-//! environment, `quotegate check` and `config/quotegate.toml` follow from that line.
+//! A setting is added in one place, as a field in a `settings!` block (`declare`). The file, the environment, `quotegate
+//! check`, `config/quotegate.toml`, and the JSON Schemas follow from that field.
 //!
-//! Knows nothing of the other rooms; reads no environment and no clock, only the files that it is told of.
+//! Knows nothing of the crates that use the settings. Reads no environment and no clock, only the files that it is given.
 
-mod catalogue;
-mod document;
-mod form;
+mod declare;
+mod documentation;
+mod error;
+mod json_schema;
 mod key;
+mod kind;
 mod layer;
 mod load;
 mod origin;
-mod problem;
 mod reader;
 mod report;
+mod schema;
 mod settings;
 mod sources;
 
-pub use document::documented_settings;
+pub use documentation::documented_settings;
+pub use error::{SettingError, SettingsError};
+pub use json_schema::{settings_schema, tenant_schema};
 pub use load::Loaded;
 pub use origin::Origin;
-pub use problem::{Problem, Problems};
 pub use report::{Row, render};
 pub use settings::{
-    AuthBy, Calendar, Credentials, Encoding, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, OnError,
-    OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRoomSettings, PluginSettings, PluginSetup,
-    ReplaySettings, RunSettings, Settings, SimRate, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, Speed,
-    StandardPlugin, SymbolChoice, TenantSettings, WriteMode, WriteRate,
+    Calendar, Credentials, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, OpsSettings, PaceSettings,
+    PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings, PluginSetup, ReplaySettings, RunSettings,
+    Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin, SymbolChoice, TenantSettings,
+    WriteRate,
 };
 pub use sources::{Override, Sources};

@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::catalogue::Catalogue;
 use crate::key::TENANTS;
 use crate::layer::{Layer, Merged, environment_layer, file_layer, flag_layer, tenant_files_layer};
 use crate::reader::Reader;
-use crate::{Origin, Problem, Problems, Row, Settings, Sources};
+use crate::schema::Schema;
+use crate::{Origin, Row, SettingError, Settings, SettingsError, Sources};
 
-/// Settings without a problem, and where each came from.
+/// Settings without an error, and where each came from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// What goes inside.
@@ -24,56 +24,56 @@ impl Loaded {
 }
 
 impl Settings {
-    /// Reads every source, checks everything, and gives all of the settings or all of the problems. Touches the named
+    /// Reads every source, checks everything, and gives all of the settings or all of the errors. Touches the named
     /// files and no others, and no network.
     ///
     /// # Errors
     ///
-    /// Every problem there is: see [`Problems`].
-    pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
-        let mut problems = Vec::new();
-        let merged = match Merged::new(layers(sources, &mut problems)) {
+    /// Everything that is wrong: see [`SettingsError`].
+    pub fn load(sources: &Sources) -> Result<Loaded, SettingsError> {
+        let mut errors = Vec::new();
+        let merged = match Merged::new(layers(sources, &mut errors)) {
             Ok(merged) => merged,
             // No layer's provider fails, so this would be an error of figment's own.
             Err(error) => {
                 let sentence = format!("The layers do not merge: {}.", error.kind);
-                problems.push(Problem::new(Origin::Default, sentence, "Report this as a defect."));
+                errors.push(SettingError::new(Origin::Default, sentence, "Please report this as a bug."));
                 Merged::default()
             }
         };
-        let mut refused: BTreeSet<String> = problems.iter().filter_map(Problem::key).map(str::to_owned).collect();
-        let unusable: Vec<&Path> = problems.iter().filter_map(Problem::unusable_path).collect();
+        let mut invalid: BTreeSet<String> = errors.iter().filter_map(SettingError::key).map(str::to_owned).collect();
+        let unusable: Vec<&Path> = errors.iter().filter_map(SettingError::unusable_path).collect();
         if !unusable.is_empty() {
-            refused.insert(TENANTS.to_owned());
+            invalid.insert(TENANTS.to_owned());
         }
         let has_main_file = !unusable.iter().any(|path| Some(*path) == sources.file.as_deref());
 
-        let mut reader = Reader::new(&merged, refused);
+        let mut reader = Reader::new(&merged, invalid);
         let settings = Settings::read(&mut reader);
-        let (rows, found) = reader.into_rows_and_problems();
-        // Without the main file, what is missing is missing for that reason.
+        let (rows, found) = reader.into_rows_and_errors();
+        // Without the main file, settings are missing for that reason.
         if has_main_file {
-            problems.extend(found);
+            errors.extend(found);
         }
-        match (settings, Problems::from_list(problems)) {
+        match (settings, SettingsError::from_list(errors)) {
             (Some(settings), None) => Ok(Loaded { settings, rows }),
-            (_, Some(problems)) => Err(problems),
-            (None, None) => Err(Problems::unexplained()),
+            (_, Some(errors)) => Err(errors),
+            (None, None) => Err(SettingsError::unexplained()),
         }
     }
 }
 
 /// The layers in the order of precedence, the weakest first.
-fn layers(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<Layer> {
-    let catalogue = Catalogue::new();
+fn layers(sources: &Sources, errors: &mut Vec<SettingError>) -> Vec<Layer> {
+    let schema = Schema::new();
     let mut layers = Vec::new();
     if let Some(file) = &sources.file {
-        let main = file_layer(file, &catalogue, problems);
-        let tenants = tenant_files_layer(file, &main, &catalogue, problems);
+        let main = file_layer(file, &schema, errors);
+        let tenants = tenant_files_layer(file, &main, &schema, errors);
         layers.extend([main, tenants]);
     }
     let ids: Vec<String> = layers.iter().flat_map(|layer| layer.tenants().keys().cloned()).collect();
-    layers.push(environment_layer(&sources.environment, &ids, &catalogue, problems));
-    layers.push(flag_layer(&sources.overrides, &catalogue, problems));
+    layers.push(environment_layer(&sources.environment, &ids, &schema, errors));
+    layers.push(flag_layer(&sources.overrides, &schema, errors));
     layers
 }

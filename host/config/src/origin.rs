@@ -6,11 +6,11 @@ use std::path::PathBuf;
 pub enum Origin {
     /// Nobody set it.
     Default,
-    /// Nobody set it, and other settings decided between two defaults.
+    /// Nobody set it, and other settings decided the default.
     DefaultBecause(&'static str),
-    /// A place in a TOML file.
+    /// A position in a TOML file.
     File {
-        /// The file, as it was named.
+        /// The path as it was given.
         path: PathBuf,
         /// From 1.
         line: usize,
@@ -23,7 +23,7 @@ pub enum Origin {
     Variable(String),
     /// A command-line flag, with its dashes.
     Flag(String),
-    /// A tenant has no value of its own and takes the one of `[tenant_defaults]`, which comes from there.
+    /// The tenant does not set it, so it is the value of `[tenant_defaults]`, which comes from there.
     Inherited(Box<Origin>),
 }
 

@@ -7,7 +7,7 @@ pub struct Row {
     pub key: String,
     /// The value as TOML; `set` or `unset` for a secret, `none` for an optional setting that nobody set.
     pub value: String,
-    /// Where it comes from.
+    /// Where the value comes from.
     pub origin: Origin,
 }
 

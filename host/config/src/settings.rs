@@ -1,6 +1,5 @@
 //! What the rest of the program sees: checked, immutable, with units in the types.
 
-mod credentials;
 mod feed;
 mod ops;
 mod plugin;
@@ -9,13 +8,13 @@ mod sink;
 mod source;
 mod tenant;
 
-pub use credentials::Credentials;
-pub use feed::{AuthBy, Calendar, Encoding, FeedSettings};
+pub use feed::{Calendar, FeedSettings};
 pub use ops::OpsSettings;
-pub use plugin::{OnError, PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
-pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRoomSettings, RunSettings};
-pub use sink::{PaceSettings, SinkKind, SinkSettings, WriteMode};
-pub use source::{ReplaySettings, SimRate, SimSettings, SimSymbols, Source, Speed};
+pub(crate) use plugin::STANDARD_PLUGINS;
+pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
+pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings};
+pub use sink::{PaceSettings, SinkKind, SinkSettings};
+pub use source::{Credentials, ReplaySettings, SimSettings, SimSymbols, Source};
 pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
 
 use crate::reader::Reader;
@@ -27,16 +26,16 @@ pub struct Settings {
     pub source: Source,
     /// The connection to a live feed and its watchdogs.
     pub feed: FeedSettings,
-    /// The limit of all tenants together.
+    /// The write limit that all tenants share.
     pub pace: PaceSettings,
     /// Where documents go.
     pub sink: SinkSettings,
     /// The heartbeat documents.
     pub heartbeat: HeartbeatSettings,
-    /// What operators look at, over HTTP.
+    /// The HTTP server for operators.
     pub ops: OpsSettings,
     /// What all plugins share.
-    pub plugins: PluginRoomSettings,
+    pub plugins: PluginRuntimeSettings,
     /// The process.
     pub run: RunSettings,
     /// Its log.
@@ -46,23 +45,34 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads everything, in the order of the documentation. `None` only beside a noted problem.
+    /// Reads everything, in the order of the documentation. `None` only beside a reported error.
     pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.section(["feed"]);
+        from.section(["feed"], "The source of quotes, and the connection to Alpaca.");
         let source = source::SourceValues::read(from);
         let feed = FeedSettings::read(from);
-        let (sim, replay) = (SimSettings::read(from), source::ReplayValues::read(from));
-        let pace = PaceSettings::read(from);
-        let sink = SinkSettings::read(from);
-        let heartbeat = HeartbeatSettings::read(from);
-        let ops = OpsSettings::read(from);
-        let plugins = PluginRoomSettings::read(from);
-        let run = RunSettings::read(from);
-        let log = LogSettings::read(from);
+        feed.check(from);
+        let sim = SimSettings::read(from.section(["feed", "sim"], "The simulator, for feed.source = \"sim\"."));
+        let replay = source::ReplayValues::read(
+            from.section(["feed", "replay"], "The recording to play, for feed.source = \"replay\"."),
+        );
+        let pace = PaceSettings::read(
+            from.section(["pace"], "The limit of quote writes that all tenants share. Heartbeats do not count."),
+        );
+        let mut sink = SinkSettings::read(from.section(["sink"], "Where documents are written."));
+        sink.resolve(from);
+        let heartbeat = HeartbeatSettings::read(
+            from.section(["heartbeat"], "The heartbeat documents, one per tenant, at tenants/{id}/ops/market_ingest."),
+        );
+        let ops = OpsSettings::read(
+            from.section(["ops"], "The HTTP server for operators: health, metrics, state, web page."),
+        );
+        let plugins = PluginRuntimeSettings::read(from.section(["plugins"], "What the plugins of all tenants share."));
+        let run = RunSettings::read(from.section(["run"], "The process: shutdown, reloading, pausing."));
+        let log = LogSettings::read(from.section(["log"], "The log, which goes to standard error."));
         let tenants = tenant::read_all(from);
 
         feed.check_plan(&tenants, from);
-        let source = source.settle(sim, replay, &feed, &sink, from)?;
+        let source = source.resolve(sim, replay, &feed, &sink, from)?;
         Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants })
     }
 }

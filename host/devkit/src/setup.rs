@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use quotegate_config::PluginSetup;
 use quotegate_document::TenantId;
+use quotegate_loader::plugin_limits;
 use quotegate_plugin::{Collections, PluginLimits};
 use serde_json::{Map, Value};
 
@@ -84,14 +85,14 @@ impl Setup {
         let (tenant, collection) = (text("tenant", TENANT), text("collection", COLLECTION));
         let tenant = TenantId::new(&tenant)
             .map_err(|reason| problems.push(format!("tenant = {tenant:?}: This cannot be a tenant's id: {reason}.")));
-        let setup = PluginSetup::read(&table).map_err(|found| problems.extend(found));
+        let setup = PluginSetup::from_json(&table).map_err(|found| problems.extend(found));
         let (Ok(tenant), Ok(setup)) = (tenant, setup) else { return Err(problems) };
         match Collections::new(&collection, &setup.collections) {
             Err(reason) => {
                 problems.push(format!("collection = {collection:?}: This cannot be a collection: {reason}."));
             }
             Ok(collections) if problems.is_empty() => {
-                let (config, limits) = (setup.config, (&setup.limits).into());
+                let (config, limits) = (setup.config, plugin_limits(&setup.limits));
                 return Ok(Self { tenant, collection, collections, config, limits, keys });
             }
             Ok(_) => {}

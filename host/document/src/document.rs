@@ -158,6 +158,16 @@ pub struct Document {
     pub fields: Vec<Field>,
 }
 
+/// What a write does to a document that already exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WriteMode {
+    /// Keeps the fields that the write does not name.
+    #[default]
+    Merge,
+    /// Removes them.
+    Replace,
+}
+
 /// Why Firestore would refuse a collection id, document id or field path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdProblem {

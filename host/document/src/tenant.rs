@@ -20,6 +20,18 @@ impl TenantId {
     }
 }
 
+/// What happens to a tenant's quotes when one of its plugins fails or is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// They are dropped: a filter keeps none of them, a map writes nothing for them. Nothing unfiltered is ever written.
+    #[default]
+    Drop,
+    /// They are passed on as if the plugin were not in the chain: unfiltered, or in the host's own shape.
+    Pass,
+    /// The tenant stops until someone repairs the plugin.
+    StopTenant,
+}
+
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

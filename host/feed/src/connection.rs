@@ -16,10 +16,11 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
+use crate::AuthBy;
 use crate::error::FeedError;
 use crate::frame::Payload;
 use crate::reader::FrameReader;
-use crate::settings::{AuthBy, Clock, FeedSettings};
+use crate::settings::{Clock, FeedSettings};
 use crate::status::RetryCause;
 use crate::tls::is_untrusted;
 

@@ -65,12 +65,4 @@ pub enum SettingsProblem {
     /// No TLS can be spoken.
     #[error("TLS cannot be used: {0}")]
     Tls(String),
-    /// A feed that speaks one encoding only.
-    #[error("the {feed} feed speaks {demands} only: set the feed's encoding to {demands}")]
-    Encoding {
-        /// The feed.
-        feed: crate::FeedName,
-        /// What it speaks.
-        demands: crate::Encoding,
-    },
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::AuthBy;
 use crate::connection::{Connection, End};
 use crate::control::{Control, Verdict};
 use crate::reader::FrameReader;
 use crate::request;
-use crate::settings::{AuthBy, FeedSettings};
+use crate::settings::FeedSettings;
 use crate::status::{FeedStatus, RetryCause};
 
 /// Waits for the welcome, gives the key, waits for the answer; each within the step's time.

@@ -10,7 +10,7 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | [`FeedName`] | names the feeds: address, encoding, calendar |
+//! | [`feed_url`], [`feed_calendar`] | what follows from a [`FeedName`] |
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
 //! | [`Decoder`] | frames to [`quotegate_market::QuoteColumns`], JSON and MessagePack |
@@ -40,13 +40,12 @@ mod watchdog;
 
 pub use control::Control;
 pub use decode::{Decoder, MAX_AHEAD, Skipped};
-pub use endpoint::{FeedName, UnknownFeed};
+pub use endpoint::{HOST, feed_calendar, feed_url};
 pub use error::{FeedError, SettingsProblem};
 pub use frame::{FrameTap, Payload, RecordedFrame};
+pub use quotegate_market::{AuthBy, Encoding, FeedName};
 pub use replay::{Pace, Replay};
 pub use run::Feed;
-pub use settings::{
-    AuthBy, Calendar, Clock, Credentials, Encoding, FeedSettings, MAX_CHUNK, RetryPauses, system_clock,
-};
+pub use settings::{Calendar, Clock, Credentials, FeedSettings, MAX_CHUNK, RetryPauses, system_clock};
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 pub use tls::Trust;

@@ -4,7 +4,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::settings::{Credentials, Encoding};
+use crate::Encoding;
+use crate::settings::Credentials;
 use crate::subscription::{Action, Request};
 
 /// The `auth` message. Holds the secret: never log it.

@@ -1,10 +1,10 @@
 //! Settings whose values are already checked.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quotegate_market::UnixNanos;
+use quotegate_market::{AuthBy, Encoding};
 use quotegate_pace::Backoff;
 use secrecy::SecretString;
 
@@ -23,34 +23,6 @@ pub fn system_clock() -> Clock {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         UnixNanos::try_from(since.as_nanos()).unwrap_or(UnixNanos::MAX)
     })
-}
-
-/// How messages are written on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Text frames, about 128 bytes a quote.
-    Json,
-    /// Binary frames, about 74 bytes a quote.
-    MessagePack,
-}
-
-impl Encoding {
-    /// The media type that asks for it at the upgrade.
-    pub(crate) const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::MessagePack => "application/msgpack",
-        }
-    }
-}
-
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "json",
-            Self::MessagePack => "msgpack",
-        })
-    }
 }
 
 /// The times at which a silent feed is a broken one.
@@ -76,15 +48,6 @@ impl Calendar {
             Self::Never => false,
         }
     }
-}
-
-/// How the key travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthBy {
-    /// An `auth` message after the welcome, as Alpaca's own clients do.
-    Message,
-    /// Headers of the upgrade request.
-    Headers,
 }
 
 /// A key pair. The secret cannot be printed.
@@ -128,7 +91,7 @@ impl RetryPauses {
 /// Everything that the `alpaca` source needs to know.
 #[derive(Debug, Clone)]
 pub struct FeedSettings {
-    /// Where to connect, see [`crate::FeedName::url`].
+    /// Where to connect, see [`crate::feed_url`].
     pub url: String,
     /// Whom a `wss` address is believed.
     pub trust: Trust,

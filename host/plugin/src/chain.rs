@@ -4,10 +4,10 @@ use std::time::Instant;
 use quotegate_document::{Document, TenantId};
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 
+use crate::OnError;
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
-use crate::limits::OnError;
 use crate::link::{Link, PluginSpec};
 
 /// A tenant's plugins in order. Filters all have a say; maps are asked until one answers.

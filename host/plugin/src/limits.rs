@@ -50,15 +50,3 @@ impl Default for PluginLimits {
         }
     }
 }
-
-/// What becomes of a tenant's quotes when its plugin fails or is in quarantine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// They are lost: a filter keeps none of them, a map writes nothing for them. Nothing unfiltered is ever written.
-    #[default]
-    Drop,
-    /// They go on as though the plugin were not in the chain: unfiltered, or in the host's own shape.
-    Pass,
-    /// The tenant stops until someone repairs it. The chain says so; the tenant room acts.
-    StopTenant,
-}

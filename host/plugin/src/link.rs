@@ -4,13 +4,14 @@ use fastrand::Rng;
 use quotegate_document::{Document, TenantId};
 use quotegate_market::{QuoteColumns, Symbol};
 
+use crate::OnError;
 use crate::bindings::RawDocument;
 use crate::counters::{Counters, PluginSnapshot, PluginState};
 use crate::documents::{Collections, KnownPaths, check};
 use crate::failure::PluginFailure;
 use crate::health::{Health, HealthRecord};
 use crate::instance::{MapRow, PluginInstance};
-use crate::limits::{OnError, PluginLimits};
+use crate::limits::PluginLimits;
 use crate::log_rate::escape;
 use crate::prepare::PreparedPlugin;
 use crate::share::TimeShare;

@@ -27,9 +27,9 @@ use tracing::{error, info, warn};
 
 use crate::heartbeat;
 use crate::pause::{Look, Pauses};
-use crate::plugins::Plugins;
 use crate::pulses::{Beating, Pulses};
 use crate::status::{HostStatus, Snapshot};
+use quotegate_loader::PluginLoader;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
 use quotegate_pipeline::latency::Latencies;
@@ -46,7 +46,7 @@ pub struct Host {
     /// Shared with the reloader while there is one.
     roster: Arc<tokio::sync::Mutex<Roster>>,
     threads: Arc<PluginThreads>,
-    plugins: Arc<Plugins>,
+    plugins: Arc<PluginLoader>,
     reloader: Option<(JoinHandle<()>, CancellationToken)>,
     /// Tells the tenants until when they may flush.
     deadline: watch::Sender<Option<std::time::Instant>>,
@@ -84,7 +84,7 @@ impl Host {
         let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
         let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
-        let plugins = Arc::new(Plugins::new(settings));
+        let plugins = Arc::new(PluginLoader::new(settings));
         let newcomers = reload::newcomers(&plugins, settings).await?;
         let threads = Arc::new(plan::threads(settings)?);
 

@@ -20,8 +20,6 @@ pub mod host;
 pub mod liveness;
 pub mod log;
 mod pause;
-pub mod plugins;
-pub mod precompile;
 pub mod pulses;
 pub mod recorded;
 pub mod simulation;

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 
 use jiff::Timestamp;
+use quotegate_config::LogFormat;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -21,17 +22,6 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-
-/// What log lines look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Pretty on a terminal, JSON elsewhere.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Pretty,
-}
 
 /// Starts logging. `filter` is `info` or `quotegate_feed=debug,info`, as in `RUST_LOG`. Lines that are still on their
 /// way are written when the guard is dropped.

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::source::Played;
 use crate::host::{Newcomer, newcomers, plan};
-use crate::plugins::Plugins;
+use quotegate_loader::PluginLoader;
 
 /// The tenants of these settings for a simulation, and the limit of all of them together.
 pub async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {
     let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
-    let newcomers = newcomers(&Arc::new(Plugins::new(settings)), settings).await?;
+    let newcomers = newcomers(&Arc::new(PluginLoader::new(settings)), settings).await?;
     let tenant =
         |Newcomer { terms, chain, .. }: Newcomer| SimTenantSpec { spec: terms.plan, wanted: terms.wanted, chain };
     Ok((newcomers.into_iter().map(tenant).collect(), limit))

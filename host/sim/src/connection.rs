@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::{SinkExt, StreamExt};
 use jiff::Timestamp;
-use quotegate_market::{Quote, Symbol};
+use quotegate_market::{Encoding, Quote, Symbol};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
@@ -19,7 +19,7 @@ use crate::handle::{Push, Shared};
 use crate::market::Market;
 use crate::protocol::{self, Request, Session, error};
 use crate::story::Story;
-use crate::wire::{Encoding, FrameBuilder};
+use crate::wire::{self, FrameBuilder};
 use crate::{Fault, Rate};
 
 /// How often quotes that have come due leave.
@@ -178,7 +178,7 @@ impl Connection {
     }
 
     async fn hear(&mut self, message: &Message) -> Step {
-        let message = self.client.encoding.read(message);
+        let message = wire::read(self.client.encoding, message);
         match protocol::read(message.as_ref()) {
             Request::Authenticate(key, secret) => self.authenticate(&key, &secret).await,
             _ if !self.session.authenticated => self.say(&error(401, "not authenticated")).await,
@@ -254,7 +254,7 @@ impl Connection {
     }
 
     async fn say(&mut self, message: &Value) -> Step {
-        let message = self.client.encoding.control(message);
+        let message = wire::control(self.client.encoding, message);
         self.send(message).await
     }
 

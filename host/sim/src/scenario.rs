@@ -3,11 +3,11 @@ use std::iter::Peekable;
 use std::str::FromStr;
 
 use fastrand::Rng;
-use quotegate_market::{Quote, Symbol};
+use quotegate_market::{Encoding, Quote, Symbol};
 
 use crate::listing::LISTINGS;
 use crate::opening_bell::{BEGINS, BELL, OpeningBell};
-use crate::wire::{Encoding, FrameBuilder};
+use crate::wire::FrameBuilder;
 
 /// A story that the market tells, with its own stocks and its own times: the same seed tells it the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

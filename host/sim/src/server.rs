@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use quotegate_market::Encoding;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -15,7 +16,6 @@ use tracing::info;
 
 use crate::connection::{Client, Connection};
 use crate::handle::Shared;
-use crate::wire::Encoding;
 use crate::{Fault, SimHandle, SimSettings};
 
 /// A listening simulator.

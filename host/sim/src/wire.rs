@@ -3,16 +3,9 @@
 use std::io::Write;
 
 use jiff::Timestamp;
-use quotegate_market::{Quote, Symbol, conditions};
+use quotegate_market::{Encoding, Quote, Symbol, conditions};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
-
-/// What a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Json,
-    MessagePack,
-}
 
 /// Quotes on their way into one frame.
 #[derive(Debug)]
@@ -22,25 +15,23 @@ pub(crate) struct FrameBuilder {
     count: usize,
 }
 
-impl Encoding {
-    /// A control message: an array with one object.
-    pub(crate) fn control(self, message: &Value) -> Message {
-        let frame = Value::Array(vec![message.clone()]);
-        match self {
-            Self::Json => Message::text(frame.to_string()),
-            // Maps keep no order in JSON values, and clients want `T` first; in the alphabet capitals come first.
-            Self::MessagePack => Message::binary(rmp_serde::to_vec(&frame).unwrap_or_default()),
-        }
+/// A control message: an array with one object.
+pub(crate) fn control(encoding: Encoding, message: &Value) -> Message {
+    let frame = Value::Array(vec![message.clone()]);
+    match encoding {
+        Encoding::Json => Message::text(frame.to_string()),
+        // Maps keep no order in JSON values, and clients want `T` first; in the alphabet capitals come first.
+        Encoding::MessagePack => Message::binary(rmp_serde::to_vec(&frame).unwrap_or_default()),
     }
+}
 
-    /// What a client said, if it makes sense at all.
-    pub(crate) fn read(self, message: &Message) -> Option<Value> {
-        match (self, message) {
-            (_, Message::Text(text)) => serde_json::from_str(text).ok(),
-            (Self::MessagePack, Message::Binary(bytes)) => rmp_serde::from_slice(bytes).ok(),
-            (_, Message::Binary(bytes)) => serde_json::from_slice(bytes).ok(),
-            _ => None,
-        }
+/// What a client said, if it makes sense at all.
+pub(crate) fn read(encoding: Encoding, message: &Message) -> Option<Value> {
+    match (encoding, message) {
+        (_, Message::Text(text)) => serde_json::from_str(text).ok(),
+        (Encoding::MessagePack, Message::Binary(bytes)) => rmp_serde::from_slice(bytes).ok(),
+        (_, Message::Binary(bytes)) => serde_json::from_slice(bytes).ok(),
+        _ => None,
     }
 }
 

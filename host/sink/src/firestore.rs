@@ -18,16 +18,6 @@ use tracing::{debug, debug_span, warn};
 
 use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, Written};
 
-/// What a write does to a document that is already there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WriteMode {
-    /// Leaves the fields alone that the write does not name.
-    #[default]
-    Merge,
-    /// Removes them.
-    Replace,
-}
-
 /// Writes to a Firestore database through `BatchWrite`: not atomic, each document by itself, so one bad document costs
 /// only itself.
 pub struct FirestoreSink {

@@ -25,10 +25,11 @@ mod write;
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json, time_text};
 pub use firestore::{
-    ConnectProblem, Control, ControlProblem, FirestoreSettings, FirestoreSink, WriteMode, install_crypto_provider,
+    ConnectProblem, Control, ControlProblem, FirestoreSettings, FirestoreSink, install_crypto_provider,
 };
 pub use gate::Ramp;
 pub use heartbeats::{Heartbeats, Round};
 pub use outcome::{Outcome, RefusedCode, RetryReason};
+pub use quotegate_document::WriteMode;
 pub use status::{SinkSnapshot, SinkStatus};
 pub use write::{Answer, DocumentWrite, Sink, TenantDocument, Written};

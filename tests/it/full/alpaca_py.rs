@@ -1,11 +1,9 @@
 //! Alpaca's own Python client, unchanged, against `quotegate sim`: the judge of our protocol.
 
-
-
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Running, quotegate};
+use crate::harness::{self, Running, quotegate};
 
 /// The client's Python, which `tests/run --all` installs. Elsewhere the test says that it was skipped.
 fn python() -> Option<PathBuf> {

@@ -1,7 +1,5 @@
 //! The verbs that make a plugin, as its author meets them: `quotegate plugin new`, `build` and `watch`.
 
-
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;

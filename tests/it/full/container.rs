@@ -1,7 +1,5 @@
 //! The image's files, run as Cloud Run would: another user, a read-only tree, little memory, one processor.
 
-
-
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! Plugins in JavaScript and Python, built with the tools that their projects ask for, from npm and PyPI. `tests/run --all`
 //! installs these once and names the place in QUOTEGATE_TEST_GUESTS; without it these tests say so and do nothing.
 
-
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! config/prometheus and config/grafana against what the real program serves.
 
-
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,7 +1,5 @@
 //! The page, in a real Chromium, of the real program.
 
-
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;

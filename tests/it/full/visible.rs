@@ -1,7 +1,5 @@
 //! Each fault is seen in every place where somebody may look: probes, metrics, state, `status`, `top`, page, heartbeat.
 
-
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Browser, House, Running, Screen, Sim, eventually, finish, get, guest, quotegate};

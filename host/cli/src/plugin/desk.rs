@@ -4,14 +4,15 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use quotegate_config::LogFormat;
 use quotegate_devkit::Target;
 use quotegate_plugin::{EngineProblem, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
 
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::Failure;
-use quotegate_runtime::log::{self, LogFormat};
-use quotegate_runtime::plugins::user_cache_folder;
+use quotegate_loader::user_cache_folder;
+use quotegate_runtime::log;
 
 /// A component that is smaller compiles before anyone wonders.
 const WORTH_A_LINE: usize = 1 << 20;

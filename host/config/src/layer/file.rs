@@ -6,17 +6,17 @@ use std::path::Path;
 use figment::value::{Dict, Empty, Tag, Value};
 use toml_edit::{Document, Item, TableLike, TomlError};
 
-use super::{Known, Layer};
-use crate::catalogue::Catalogue;
-use crate::form::shown;
+use super::Layer;
 use crate::key::{KeyPath, TENANTS};
-use crate::{Origin, Problem};
+use crate::kind::shown;
+use crate::schema::Schema;
+use crate::{Origin, SettingError};
 
-/// What the main file says; nothing if it cannot be read at all, which is noted.
-pub(crate) fn file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Layer {
+/// The settings in the main file; none if it cannot be read, which is reported.
+pub(crate) fn file_layer(path: &Path, schema: &Schema, errors: &mut Vec<SettingError>) -> Layer {
     let mut layer = Layer::default();
-    if let Some(file) = TomlFile::open(path, problems) {
-        let mut walk = Walk { file: &file, catalogue, layer: &mut layer, problems };
+    if let Some(file) = TomlFile::open(path, errors) {
+        let mut walk = Walk { file: &file, schema, layer: &mut layer, errors };
         walk.table(&KeyPath::default(), file.document.as_table());
     }
     layer
@@ -26,52 +26,52 @@ pub(crate) fn file_layer(path: &Path, catalogue: &Catalogue, problems: &mut Vec<
 pub(super) struct TenantFile<'a> {
     file: TomlFile<'a>,
     pub(super) id: String,
-    /// Where the id is.
+    /// Where its id comes from.
     pub(super) origin: Origin,
 }
 
 impl<'a> TenantFile<'a> {
-    /// The file and its tenant's id: the file's name without `.toml`, unless the key `id` gives another.
-    pub(super) fn open(path: &'a Path, problems: &mut Vec<Problem>) -> Option<Self> {
-        let file = TomlFile::open(path, problems)?;
+    /// Opens the file. The tenant's id is the file's name without `.toml`, unless the key `id` sets another one.
+    pub(super) fn open(path: &'a Path, errors: &mut Vec<SettingError>) -> Option<Self> {
+        let file = TomlFile::open(path, errors)?;
         let Some((_, item)) = file.document.as_table().get_key_value("id") else {
             let origin = Origin::Path(path.to_owned());
             let Some(id) = path.file_stem().and_then(OsStr::to_str).map(str::to_owned) else {
-                let sentence = "The file's name is not UTF-8, so it cannot be a tenant's id.";
-                problems.push(Problem::new(origin, sentence, "Rename the file, or give it the key id."));
+                let sentence = "The file's name is not UTF-8, so it cannot be a tenant's ID.";
+                errors.push(SettingError::new(origin, sentence, "Rename the file, or set the key id in it."));
                 return None;
             };
             return Some(Self { file, id, origin });
         };
         let origin = file.origin(item.span());
         let Some(id) = item.as_str().map(str::to_owned) else {
-            let problem = Problem::new(origin, "A tenant's id is a text.", "Put it in quotes.");
-            problems.push(problem.of(&KeyPath::new(["id"])).with_value(shown(&raw_value(item))));
+            let error = SettingError::new(origin, "A tenant's ID must be a string.", "Put it in quotes.");
+            errors.push(error.of(&KeyPath::new(["id"])).with_value(shown(&raw_value(item))));
             return None;
         };
         Some(Self { file, id, origin })
     }
 
-    /// Adds what it says, which is `[tenants.<id>]` without that line, to `layer`.
-    pub(super) fn read_into(self, layer: &mut Layer, catalogue: &Catalogue, problems: &mut Vec<Problem>) {
-        layer.add_tenant(&self.id, self.origin, problems);
-        let mut walk = Walk { file: &self.file, catalogue, layer, problems };
+    /// Adds the tenant's settings to `layer`.
+    pub(super) fn read_into(self, layer: &mut Layer, schema: &Schema, errors: &mut Vec<SettingError>) {
+        layer.add_tenant(&self.id, self.origin, errors);
+        let mut walk = Walk { file: &self.file, schema, layer, errors };
         walk.tenant_file(&KeyPath::new([TENANTS, &self.id]));
     }
 }
 
-/// The problem of a file or folder that cannot be opened.
-pub(crate) fn unreadable(path: &Path, what: &str, error: &std::io::Error) -> Problem {
+/// The error for a file or folder that cannot be opened.
+pub(crate) fn unreadable(path: &Path, what: &str, error: &std::io::Error) -> SettingError {
     use std::io::ErrorKind;
     let (sentence, remedy) = match error.kind() {
-        ErrorKind::NotFound => (format!("There is no such {what}."), "Check the path, or leave it out."),
+        ErrorKind::NotFound => (format!("There is no such {what}."), "Check the path."),
         ErrorKind::PermissionDenied => {
-            (format!("The {what} may not be read by this user."), "Change its permissions or its owner.")
+            (format!("This user does not have permission to read the {what}."), "Change its permissions or its owner.")
         }
         ErrorKind::InvalidData => (format!("The {what} is not UTF-8 text."), "Save it as UTF-8."),
-        _ => (format!("The {what} cannot be read: {error}."), "Check that the path names the right thing."),
+        _ => (format!("The {what} cannot be read: {error}."), "Check the path."),
     };
-    Problem::new(Origin::Path(path.to_owned()), sentence, remedy)
+    SettingError::new(Origin::Path(path.to_owned()), sentence, remedy)
 }
 
 struct TomlFile<'a> {
@@ -81,13 +81,13 @@ struct TomlFile<'a> {
 }
 
 impl<'a> TomlFile<'a> {
-    fn open(path: &'a Path, problems: &mut Vec<Problem>) -> Option<Self> {
-        let text = fs::read_to_string(path).map_err(|error| problems.push(unreadable(path, "file", &error))).ok()?;
+    fn open(path: &'a Path, errors: &mut Vec<SettingError>) -> Option<Self> {
+        let text = fs::read_to_string(path).map_err(|error| errors.push(unreadable(path, "file", &error))).ok()?;
         let lines = Lines::of(&text);
         match Document::parse(text.clone()) {
             Ok(document) => Some(Self { path, document, lines }),
             Err(error) => {
-                problems.push(broken(path, &text, &lines, &error));
+                errors.push(broken(path, &text, &lines, &error));
                 None
             }
         }
@@ -102,9 +102,9 @@ impl<'a> TomlFile<'a> {
 
 struct Walk<'a> {
     file: &'a TomlFile<'a>,
-    catalogue: &'a Catalogue,
+    schema: &'a Schema,
     layer: &'a mut Layer,
-    problems: &'a mut Vec<Problem>,
+    errors: &'a mut Vec<SettingError>,
 }
 
 impl Walk<'_> {
@@ -114,7 +114,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The whole file is one tenant, and `id` at its top no setting.
+    /// The whole file is one tenant. Its key `id` is not a setting.
     fn tenant_file(&mut self, tenant: &KeyPath) {
         let table = self.file.document.as_table();
         for (name, item) in table.iter().filter(|(name, _)| *name != "id") {
@@ -124,24 +124,25 @@ impl Walk<'_> {
 
     fn entry(&mut self, path: &KeyPath, table: &dyn TableLike, item: &Item) {
         let key_span = table.get_key_value(path.last()).and_then(|(key, _)| key.span());
-        if self.catalogue.find(path).is_some() {
+        if self.schema.find(path).is_some() {
             self.value(path, item, key_span);
-        } else if self.catalogue.is_section(path) {
+        } else if self.schema.is_section(path) {
             self.section(path, item, key_span);
         } else {
-            self.problems.push(self.catalogue.unknown(path, self.file.origin(key_span)));
+            self.errors.push(self.schema.unknown(path, self.file.origin(key_span)));
         }
     }
 
     fn section(&mut self, path: &KeyPath, item: &Item, key_span: Option<Range<usize>>) {
         let origin = self.file.origin(item.span().or(key_span));
         let Some(table) = item.as_table_like() else {
-            let remedy = format!("Write a line [{path}], and its keys below.");
-            self.problems.push(Problem::new(origin, "This is a section, not a value.", remedy).of(path));
+            let remedy = format!("Write [{path}] on its own line, and its keys below it.");
+            self.errors
+                .push(SettingError::new(origin, "This is a section, so it cannot have a value.", remedy).of(path));
             return;
         };
         if let (Some(id), 2) = (path.tenant(), path.names().len()) {
-            self.layer.add_tenant(id, origin, self.problems);
+            self.layer.add_tenant(id, origin, self.errors);
         }
         self.table(path, table);
     }
@@ -152,8 +153,7 @@ impl Walk<'_> {
             self.layer.place_element(path, index, origin);
         }
         let origin = self.file.origin(item.span().or(key_span));
-        let known = Known { catalogue: self.catalogue, origin: &origin };
-        self.layer.set(&known, path, raw_value(item), self.problems);
+        self.layer.set(self.schema, &origin, path, raw_value(item), self.errors);
     }
 }
 
@@ -167,7 +167,7 @@ fn element_spans(item: &Item) -> Vec<Option<Range<usize>>> {
 }
 
 /// A TOML value as figment holds it. The parser bounds the depth.
-pub(crate) fn raw_value(item: &Item) -> Value {
+fn raw_value(item: &Item) -> Value {
     match item {
         Item::None => Value::Empty(Tag::Default, Empty::None),
         Item::Value(value) => raw_of(value),
@@ -176,8 +176,8 @@ pub(crate) fn raw_value(item: &Item) -> Value {
     }
 }
 
-/// The value that a text is in TOML, if it is one.
-pub(crate) fn raw_from_text(text: &str) -> Option<Value> {
+/// The value that a text is in TOML, if it is valid.
+pub(crate) fn raw_from_toml(text: &str) -> Option<Value> {
     let value: toml_edit::Value = text.trim().parse().ok()?;
     Some(raw_of(&value))
 }
@@ -199,25 +199,25 @@ fn raw_table(table: &dyn TableLike) -> Value {
     Value::from(dict)
 }
 
-/// The problem of a text that is not TOML, with the line it is in.
-fn broken(path: &Path, text: &str, lines: &Lines, error: &TomlError) -> Problem {
+/// The error for a text that is not TOML, with the line that is wrong.
+fn broken(path: &Path, text: &str, lines: &Lines, error: &TomlError) -> SettingError {
     let (line, column) = lines.place(text, error.span().map_or(0, |span| span.start));
     let origin = Origin::File { path: path.to_owned(), line, column };
     let source = text.lines().nth(line - 1).unwrap_or_default();
-    let mut sentence = format!("This is not TOML: {}.", error.message().replace('\n', " "));
-    // The parser names the second place only.
+    let mut sentence = format!("This is not valid TOML: {}.", error.message().replace('\n', " "));
+    // The parser only names the second definition.
     if error.message().contains("duplicate")
-        && let Some(first) = earlier_twin(text, line)
+        && let Some(first) = earlier_definition(text, line)
     {
-        sentence.push_str(&format!("\nIts first place is {}:{first}.", path.display()));
+        sentence.push_str(&format!("\nThe first definition is at {}:{first}.", path.display()));
     }
     sentence.push('\n');
     sentence.push_str(&excerpt(text, source, line, column));
-    Problem::new(origin, sentence, "Mend the line; https://toml.io shows how TOML is written.")
+    SettingError::new(origin, sentence, "Fix this line. The syntax of TOML is at https://toml.io.")
 }
 
-/// The line that names the same table or key before `line`, for what is defined twice.
-fn earlier_twin(text: &str, line: usize) -> Option<usize> {
+/// The line before `line` that defines the same table or key.
+fn earlier_definition(text: &str, line: usize) -> Option<usize> {
     let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
     let wanted = name(text.lines().nth(line - 1)?);
     let earlier: Vec<(usize, String)> = text.lines().take(line - 1).map(name).enumerate().collect();
@@ -226,10 +226,10 @@ fn earlier_twin(text: &str, line: usize) -> Option<usize> {
     found.map(|(index, _)| index + 1)
 }
 
-/// The line with a mark below the place; not of a file that may hold a secret, any line of which may be part of it.
+/// The line with a mark below the error; not in a file that may contain a secret, because any line may be part of it.
 fn excerpt(text: &str, source: &str, line: usize, column: usize) -> String {
-    if may_hold_a_secret(text) {
-        return format!("{line} | (not shown, since this file may hold a secret)");
+    if may_contain_a_secret(text) {
+        return format!("{line} | (not shown, because this file may contain a secret)");
     }
     let shown: String = source.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let margin = " ".repeat(line.to_string().len());
@@ -237,13 +237,13 @@ fn excerpt(text: &str, source: &str, line: usize, column: usize) -> String {
     format!("{line} | {shown}{mark}")
 }
 
-/// A broken file cannot be asked which of its values are secret, so a word outside comments decides.
-fn may_hold_a_secret(text: &str) -> bool {
+/// It is unknown which values of a broken file are secret, so a word outside comments decides.
+fn may_contain_a_secret(text: &str) -> bool {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines.map(str::to_ascii_lowercase).any(|line| line.contains("secret") || line.contains("key"))
 }
 
-/// Where lines begin.
+/// Where each line begins.
 struct Lines(Vec<usize>);
 
 impl Lines {

@@ -1,29 +1,30 @@
 use toml_edit::Key;
 
-use super::{Known, Layer};
-use crate::catalogue::Catalogue;
+use super::Layer;
 use crate::key::KeyPath;
-use crate::{Origin, Override, Problem};
+use crate::schema::Schema;
+use crate::{Origin, Override, SettingError};
 
-/// What the command line says; a later flag wins over an earlier one.
-pub(crate) fn flag_layer(overrides: &[Override], catalogue: &Catalogue, problems: &mut Vec<Problem>) -> Layer {
+/// The settings on the command line. A later flag wins over an earlier one.
+pub(crate) fn flag_layer(overrides: &[Override], schema: &Schema, errors: &mut Vec<SettingError>) -> Layer {
     let mut layer = Layer::default();
     for given in overrides {
         let origin = Origin::Flag(given.flag.clone());
         let Ok(names) = Key::parse(&given.key) else {
             let remedy = "Write it as section.key, for example sink.batch_size.";
-            problems.push(Problem::new(origin, "This flag names no key.", remedy));
+            errors.push(SettingError::new(origin, "This is not a key.", remedy));
             continue;
         };
         let path = KeyPath::new(names.iter().map(Key::get));
-        let Some(entry) = catalogue.find(&path) else {
-            problems.push(catalogue.unknown(&path, origin));
+        let Some(entry) = schema.find(&path) else {
+            errors.push(schema.unknown(&path, origin));
             continue;
         };
         if let Some(id) = path.tenant() {
-            layer.add_tenant(id, origin.clone(), problems);
+            layer.add_tenant(id, origin.clone(), errors);
         }
-        layer.set(&Known { catalogue, origin: &origin }, &path, entry.form.lift(&given.value), problems);
+        let value = entry.declaration.kind.raw_from_text(&given.value);
+        layer.set(schema, &origin, &path, value, errors);
     }
     layer
 }

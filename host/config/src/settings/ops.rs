@@ -2,49 +2,44 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use secrecy::SecretString;
 
-use crate::form::{PathText, Secret, Text, Whole, ZeroIsOff, rule};
-use crate::key::key;
+use crate::declare::settings;
+use crate::kind::{Integer, IpAddress, Secret, ZeroIsOff};
 use crate::reader::Reader;
 
-/// What operators look at, `[ops]`.
+/// The HTTP server for operators, `[ops]`.
 #[derive(Debug, Clone)]
 pub struct OpsSettings {
-    /// The port; `None`: nothing is served.
+    /// The port; `None`: there is no server.
     pub port: Option<u16>,
-    /// Nobody chose the port, so a host that finds it taken can do without.
+    /// The port is the default, so a host that finds it taken runs without a server.
     pub port_is_default: bool,
     /// The address to listen on.
     pub address: IpAddr,
-    /// What visitors must bring; probes need not.
+    /// What clients must send; health checks need not.
     pub token: Option<SecretString>,
 }
 
-const ADDRESS: Text = Text { expects: "an IP address such as \"0.0.0.0\"", rule: rule::ip_address };
-/// The variable with which Cloud Run says where it probes.
-const PORT: &str = "PORT";
+settings! {
+    /// `[ops]` as it is written.
+    struct OpsValues from Reader {
+        /// The port to listen on.
+        port: Option<u16> = "port" ["PORT"],
+            ZeroIsOff { kind: Integer { min: 1_u16, max: u16::MAX }, meaning: "for no server" }, default Some(8700);
+        /// The address to listen on. Unless this is set, the server listens on all addresses if the port comes from the
+        /// environment variable PORT, and otherwise only on 127.0.0.1.
+        address: Option<IpAddr> = "address", IpAddress, example "\"0.0.0.0\"";
+        /// Clients must send this in the header `Authorization: Bearer`, except for health checks.
+        token: Option<SecretString> = "token", Secret, secret;
+    }
+}
 
 impl OpsSettings {
     pub(super) fn read(from: &mut Reader<'_>) -> Self {
-        from.section(["ops"]);
-        let port = key(
-            "port",
-            "Where the page, health, metrics and state are served over HTTP.",
-            ZeroIsOff { form: Whole { min: 1_u16, max: u16::MAX }, meaning: "nowhere" },
-        );
-        let address = key(
-            "address",
-            "The address to listen on; else all of them where the environment has PORT, and the loopback elsewhere.",
-            ADDRESS,
-        );
-        let token = key("token", "Visitors must send Authorization: Bearer with this; probes need not.", Secret);
-        let token_file = key("token_file", "File that holds the token, instead of token.", PathText);
+        let OpsValues { port, address, token } = OpsValues::read(from);
+        // Cloud Run sets PORT, and probes from outside.
+        let is_container = from.comes_from_variable("port", "PORT");
+        let usual = if is_container { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let port_is_default = !from.is_set("port");
-        let port = from.read(port.named(&[PORT]), Some(8700));
-        let address = from.read_optional(address, "\"0.0.0.0\"").and_then(|text| text.parse().ok());
-        let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let usual = if from.comes_from_variable("port", PORT) { everywhere } else { loopback };
-        let token = from.secret(token, token_file);
-        Self { port, port_is_default, address: address.unwrap_or(usual), token }
+        Self { port, port_is_default, address: address.unwrap_or(IpAddr::V4(usual)), token }
     }
 }

@@ -2,13 +2,14 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use quotegate_market::Symbol;
+use secrecy::SecretString;
 
-use super::credentials::MaybeCredentials;
-use super::{Credentials, FeedSettings, SinkKind, SinkSettings};
-use crate::form::{Choice, CountOrSymbols, Number, OrMax, PathText, Whole};
-use crate::key::{KeyPath, key};
+use super::{FeedSettings, SinkKind, SinkSettings};
+use crate::declare::settings;
+use crate::key::KeyPath;
+use crate::kind::{Choice, CountOrSymbols, FilePath, Integer, Number, OrMax, Secret};
 use crate::reader::Reader;
-use crate::{Origin, Problem};
+use crate::{Origin, SettingError};
 
 /// Where quotes come from.
 #[derive(Debug, Clone)]
@@ -21,33 +22,35 @@ pub enum Source {
     Replay(ReplaySettings),
 }
 
-/// The simulator, `[feed.sim]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SimSettings {
-    /// What it quotes.
-    pub symbols: SimSymbols,
-    /// How fast.
-    pub rate: SimRate,
-    /// The same seed gives the same quotes.
-    pub seed: u64,
+/// An Alpaca API key. Neither half can be printed.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The key's id.
+    pub key_id: SecretString,
+    /// The key's secret.
+    pub secret_key: SecretString,
+}
+
+settings! {
+    /// The simulator, `[feed.sim]`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct SimSettings from Reader {
+        /// The symbols to simulate: a number of made-up symbols, or a list.
+        symbols: SimSymbols = "symbols", CountOrSymbols(Integer { min: 1, max: 20_000 }), default SimSymbols::Count(10);
+        /// Quotes per second over all symbols. "max" is as fast as possible.
+        rate: Option<f64> = "rate", OrMax(Number { min: 0.001, max: 100_000_000.0 }), default Some(100.0);
+        /// The seed of the random numbers. The same seed gives the same quotes.
+        seed: u64 = "seed", Integer { min: 0, max: u64::from(u32::MAX) }, default 1;
+    }
 }
 
 /// What the simulator quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SimSymbols {
-    /// So many made-up names.
+    /// This many made-up symbols.
     Count(u32),
-    /// These.
+    /// These symbols.
     List(Vec<Symbol>),
-}
-
-/// How fast the simulator quotes, over all symbols.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SimRate {
-    /// Quotes a second, above 0.
-    PerSecond(f64),
-    /// As fast as it goes.
-    Max,
 }
 
 /// A recording to play, `[feed.replay]`.
@@ -55,74 +58,30 @@ pub enum SimRate {
 pub struct ReplaySettings {
     /// The recording; could be opened when the settings were checked.
     pub file: PathBuf,
-    /// How fast it plays.
-    pub speed: Speed,
+    /// How many times faster than it was recorded, above 0; `None`: as fast as possible.
+    pub speed: Option<f64>,
 }
 
-/// How fast a recording plays.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
-    /// So many times its own pace, above 0; 1 is its own pace.
-    Times(f64),
-    /// As fast as it goes.
-    Max,
-}
-
-impl SimSettings {
-    pub(super) fn read(from: &mut Reader<'_>) -> Self {
-        from.section(["feed", "sim"]);
-        let symbols = key(
-            "symbols",
-            "What the simulator quotes: a number of made-up symbols, or a list of names.",
-            CountOrSymbols(Whole { min: 1, max: 20_000 }),
-        );
-        let rate = key(
-            "rate",
-            "Quotes a second over all symbols, or \"max\" for as fast as it goes.",
-            OrMax(Number { min: 0.001, max: 100_000_000.0 }),
-        );
-        let seed = key("seed", "The same seed gives the same quotes.", Whole { min: 0, max: u64::from(u32::MAX) });
-        Self {
-            symbols: match from.read(symbols, Ok(10)) {
-                Ok(count) => SimSymbols::Count(count),
-                Err(symbols) => SimSymbols::List(symbols),
-            },
-            rate: from.read(rate, Some(100.0)).map_or(SimRate::Max, SimRate::PerSecond),
-            seed: from.read(seed, 1),
-        }
+settings! {
+    /// A recording that may not have a file.
+    pub(super) struct ReplayValues from Reader {
+        /// The recording, a file that `quotegate record` has written.
+        file: Option<PathBuf> = "file", FilePath, example "\"recordings/monday.jsonl.zst\"";
+        /// The speed of the replay, as a multiple of the recording's own. "max" is as fast as possible.
+        speed: Option<f64> = "speed", OrMax(Number { min: 0.001, max: 1_000_000.0 }), default Some(1.0);
     }
-}
-
-/// A recording that may not have a file.
-pub(super) struct ReplayValues {
-    file: Option<PathBuf>,
-    speed: Speed,
 }
 
 impl ReplayValues {
-    pub(super) fn read(from: &mut Reader<'_>) -> Self {
-        from.section(["feed", "replay"]);
-        let file = key("file", "The recording that feed.source = \"replay\" plays.", PathText);
-        let speed = key(
-            "speed",
-            "So many times the recording's own pace, or \"max\" for as fast as it goes.",
-            OrMax(Number { min: 0.001, max: 1_000_000.0 }),
-        );
-        Self {
-            file: from.read_optional(file, "\"recordings/monday.jsonl.zst\""),
-            speed: from.read(speed, Some(1.0)).map_or(Speed::Max, Speed::Times),
-        }
-    }
-
-    fn settle(self, from: &mut Reader<'_>) -> Option<ReplaySettings> {
+    fn resolve(self, from: &mut Reader<'_>) -> Option<ReplaySettings> {
         let path = ["feed", "replay", "file"];
         let Some(file) = self.file else {
-            if from.is_doubtful(&["feed.replay.file"]) {
+            if from.has_error(&["feed.replay.file"]) {
                 return None;
             }
-            from.problem(
+            from.error_at(
                 &path,
-                "feed.source is \"replay\", and no recording is named.",
+                "feed.source is \"replay\", but no recording is set.",
                 "Set feed.replay.file to a file that `quotegate record` has written.",
             );
             return None;
@@ -131,9 +90,9 @@ impl ReplayValues {
     }
 }
 
-/// Notes a problem unless `file` can be opened: better now than when the host has half started.
+/// Reports an error unless `file` can be opened: better now than when half of the host has started.
 pub(super) fn check_readable(file: &std::path::Path, path: &[&str], from: &mut Reader<'_>) -> bool {
-    // Opening a pipe would wait for whoever writes it.
+    // Opening a pipe would wait for its writer.
     let opened =
         fs::metadata(file).and_then(|found| if found.is_file() { File::open(file)?.metadata() } else { Ok(found) });
     let reason = match opened {
@@ -141,42 +100,37 @@ pub(super) fn check_readable(file: &std::path::Path, path: &[&str], from: &mut R
         Ok(_) => return true,
         Err(error) => error.to_string(),
     };
-    from.problem(path, format!("The file cannot be read: {reason}."), "Check the path and its permissions.");
+    from.error_at(path, format!("The file cannot be read: {reason}."), "Check the path and its permissions.");
     false
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum SourceKind {
+pub(super) enum SourceKind {
     Alpaca,
     Sim,
     Replay,
 }
 
-/// The choice of a source before it is known whether it can be had.
-pub(super) struct SourceValues {
-    kind: SourceKind,
-    is_chosen: bool,
-    credentials: MaybeCredentials,
+const KINDS: &[(&str, SourceKind)] =
+    &[("alpaca", SourceKind::Alpaca), ("sim", SourceKind::Sim), ("replay", SourceKind::Replay)];
+
+settings! {
+    /// The source as it is written, before it is known whether it can be used.
+    pub(super) struct SourceValues from Reader {
+        /// Where quotes come from: Alpaca, the built-in simulator, or a recording. Unless this is set, a dry run without
+        /// credentials simulates quotes.
+        kind: SourceKind = "source", Choice(KINDS), default SourceKind::Alpaca;
+        /// The ID of the Alpaca API key.
+        key_id: Option<SecretString> = "key_id" ["ALPACA_KEY_ID", "ALPACA_API_KEY", "APCA_API_KEY_ID"], Secret, secret;
+        /// The secret of the Alpaca API key. Better kept out of this file.
+        secret_key: Option<SecretString> = "secret_key" ["ALPACA_SECRET_KEY", "APCA_API_SECRET_KEY"], Secret, secret;
+    }
 }
 
 impl SourceValues {
-    pub(super) fn read(from: &mut Reader<'_>) -> Self {
-        const KINDS: &[(&str, SourceKind)] =
-            &[("alpaca", SourceKind::Alpaca), ("sim", SourceKind::Sim), ("replay", SourceKind::Replay)];
-        let source = key(
-            "source",
-            "Where quotes come from: Alpaca, the simulator inside, or a recording. Without credentials a dry run \
-             simulates, unless this is set.",
-            Choice(KINDS),
-        );
-        let kind = from.read(source, SourceKind::Alpaca);
-        let is_chosen = from.is_set("source");
-        Self { kind, is_chosen, credentials: MaybeCredentials::read(from) }
-    }
-
-    /// Decides. A dry run without credentials simulates, so that a first try needs no account; but not when somebody
-    /// asked for Alpaca, named a URL, or gave half of the credentials, which is a mistake to hear of.
-    pub(super) fn settle(
+    /// Decides. A dry run without credentials simulates, so that a first try needs no account. It does not if somebody asked
+    /// for Alpaca, set a URL, or gave half of the credentials, which is a mistake to report.
+    pub(super) fn resolve(
         self,
         sim: SimSettings,
         replay: ReplayValues,
@@ -184,35 +138,35 @@ impl SourceValues {
         sink: &SinkSettings,
         from: &mut Reader<'_>,
     ) -> Option<Source> {
-        let may_simulate = !self.is_chosen && feed.url.is_none() && self.credentials.are_missing();
+        let has_no_credentials = self.key_id.is_none() && self.secret_key.is_none();
+        let is_chosen = from.is_set_at(&KeyPath::new(["feed", "source"]));
+        let may_simulate = !is_chosen && feed.url.is_none() && has_no_credentials;
         match self.kind {
             SourceKind::Sim => Some(Source::Sim(sim)),
-            SourceKind::Replay => replay.settle(from).map(Source::Replay),
+            SourceKind::Replay => replay.resolve(from).map(Source::Replay),
             SourceKind::Alpaca if may_simulate && sink.kind == SinkKind::DryRun => {
-                let reason = Origin::DefaultBecause("no credentials and a dry run");
-                from.amend(&KeyPath::new(["feed", "source"]), "\"sim\"", reason);
+                let reason = Origin::DefaultBecause("dry run without credentials");
+                from.replace_row(&KeyPath::new(["feed", "source"]), "\"sim\"", reason);
                 Some(Source::Sim(sim))
             }
-            SourceKind::Alpaca => self.credentials.settle(from).map(Source::Alpaca),
+            SourceKind::Alpaca => self.credentials(from).map(Source::Alpaca),
         }
     }
-}
 
-impl MaybeCredentials {
-    fn settle(self, from: &mut Reader<'_>) -> Option<Credentials> {
-        // Whether credentials are needed at all, or were given and could not be used.
+    fn credentials(self, from: &mut Reader<'_>) -> Option<Credentials> {
+        // The keys that decide whether credentials are needed, and those that could not be used.
         let decisive =
             ["feed.source", "sink.kind", "feed.key_id", "feed.key_id_file", "feed.secret_key", "feed.secret_key_file"];
-        let (name, complaint) = match (self.key_id, self.secret_key) {
+        let (name, sentence) = match (self.key_id, self.secret_key) {
             (Some(key_id), Some(secret_key)) => return Some(Credentials { key_id, secret_key }),
-            _ if from.is_doubtful(&decisive) => return None,
-            (None, Some(_)) => ("key_id", "The id of the Alpaca API key is missing; its secret is there."),
-            (Some(_), None) => ("secret_key", "The secret of the Alpaca API key is missing; its id is there."),
+            _ if from.has_error(&decisive) => return None,
+            (None, Some(_)) => ("key_id", "The secret of the Alpaca API key is set, but not its ID."),
+            (Some(_), None) => ("secret_key", "The ID of the Alpaca API key is set, but not its secret."),
             (None, None) => ("key_id", "There are no credentials for Alpaca."),
         };
         let remedy = "Set ALPACA_KEY_ID and ALPACA_SECRET_KEY (or ALPACA_KEY_ID_FILE and ALPACA_SECRET_KEY_FILE). \
-                      Without an account, feed.source = \"sim\" simulates quotes.";
-        from.problem_without_place(Problem::new(Origin::Default, complaint, remedy).of(&KeyPath::new(["feed", name])));
+                      Without an account, use feed.source = \"sim\" to simulate quotes.";
+        from.error(SettingError::new(Origin::Default, sentence, remedy).of(&KeyPath::new(["feed", name])));
         None
     }
 }

@@ -1,19 +1,29 @@
-//! Every kind of bad input, and what a person reads then: `tests/golden/*.txt`.
+//! Every kind of bad input, and the error that a person reads: `tests/golden/*.txt`.
 
 use crate::support;
 
+use std::fs;
+use std::path::PathBuf;
+
+use toml_edit::DocumentMut;
+
 use support::{Case, golden};
 
-macro_rules! complaints {
+macro_rules! bad_inputs {
     ($($name:ident: $case:expr;)*) => {
         $(#[test]
         fn $name() {
-            golden(stringify!($name), &$case.complaint());
+            golden(stringify!($name), &$case.error());
         })*
+
+        /// Every case again, by name.
+        fn cases() -> Vec<(&'static str, Case)> {
+            vec![$((stringify!($name), $case)),*]
+        }
     };
 }
 
-complaints! {
+bad_inputs! {
     broken_toml: Case::new().file("[sink]\nbatch_size = 1OO\n");
     broken_toml_with_a_secret: Case::new().file("[feed]\nsecret_key = \"hush\n");
     a_table_twice: Case::new().file("[tenants.acme]\nburst = 1\n\n[tenants.acme]\nburst = 2\n");
@@ -49,23 +59,23 @@ complaints! {
         .env("FLUSH_INTERVAL_MS", "-1")
         .env("HEARTBEAT_INTERVAL_S", "NaN")
         .env("STOP_AFTER_SECONDS", "1e400");
-    symbols_of_odd_characters: Case::new().file(
+    symbols_with_invalid_characters: Case::new().file(
         "[tenants.acme]\nsymbols = [\n  \"SPY\",\n  \"A APL\", # a blank\n  \"ÄPFEL\",\n  \"\",\n  7,\n]\n",
     );
     symbols_in_the_environment: Case::new().env("MONITORED_SYMBOLS", "SPY,AA$PL");
-    a_star_among_names: Case::new().file("[tenant_defaults]\nsymbols = [\"SPY\", \"*\"]\n");
+    a_star_among_symbols: Case::new().file("[tenant_defaults]\nsymbols = [\"SPY\", \"*\"]\n");
     no_symbols: Case::new().file("[tenant_defaults]\nsymbols = []\n");
-    tenant_ids_that_are_none: Case::empty().env("DRY_RUN", "1").env("TENANT_ID", "a/b").file("[tenants.\"__x__\"]\n[tenants.\"..\"]\n");
-    plugins_of_many_faults: Case::new().file(
+    tenant_ids_that_are_not_valid: Case::empty().env("DRY_RUN", "1").env("TENANT_ID", "a/b").file("[tenants.\"__x__\"]\n[tenants.\"..\"]\n");
+    plugins_with_many_errors: Case::new().file(
         "[[tenants.acme.plugins]]\nstandard = \"quotefilter\"\non_eror = \"drop\"\n\n\
          [[tenants.acme.plugins]]\npath = \"map.wasm\"\nsha256 = \"abc\"\ncollections = [\"a/b\"]\nconfig = { since = 1979-05-27 }\n\
          [tenants.acme.plugins.limits]\nmemory_mib = 0\n\n\
          [[tenants.acme.plugins]]\n",
     );
-    plugins_of_one_name: Case::new().file(
+    plugins_with_the_same_name: Case::new().file(
         "[tenants.acme]\nplugins = [{ standard = \"field-map\" }, { standard = \"field-map\" }]\n",
     );
-    plugins_that_are_no_list: Case::new().file("[tenants.acme.plugins]\nstandard = \"field-map\"\n");
+    plugins_that_are_not_a_list: Case::new().file("[tenants.acme.plugins]\nstandard = \"field-map\"\n");
     no_tenant: Case::empty().env("DRY_RUN", "1");
     a_tenant_in_two_places: Case::new()
         .file("[tenants.acme]\nburst = 1\n")
@@ -77,7 +87,7 @@ complaints! {
         .beside("tenants/a.toml", "id = 5\n")
         .beside("tenants/b.toml", "burts = 5\n")
         .beside("tenants/c.toml", "burst = \n");
-    a_broken_tenant_file_hides_nothing_else: Case::empty().file("").beside("tenants/a.toml", "burst = \n");
+    a_broken_tenant_file_hides_no_other_error: Case::empty().file("").beside("tenants/a.toml", "burst = \n");
     a_collection_with_a_slash: Case::new().env("FIRESTORE_LIVE_QUOTES_COLLECTION", "a/b");
     aliases_that_differ: Case::new()
         .env("FIRESTORE_TENANT_ID", "globex")
@@ -88,7 +98,7 @@ complaints! {
         .env("ALPACA_KEY_ID", "hush")
         .env("APCA_API_KEY_ID", "hush hush")
         .env("ALPACA_SECRET_KEY", "hush");
-    dry_run_neither_yes_nor_no: Case::empty().env("TENANT_ID", "acme").env("DRY_RUN", "maybe");
+    dry_run_neither_true_nor_false: Case::empty().env("TENANT_ID", "acme").env("DRY_RUN", "maybe");
     no_credentials: Case::empty().env("TENANT_ID", "acme");
     no_credentials_for_a_chosen_source: Case::new().env("QUOTEGATE_FEED__SOURCE", "alpaca");
     half_of_the_credentials: Case::new().env("ALPACA_KEY_ID", "hush");
@@ -105,30 +115,58 @@ complaints! {
     a_secret_of_the_wrong_kind: Case::new().file("[feed]\nkey_id = 12345\nsecret_key = [\"hush\"]\n");
     feed_names_and_urls: Case::new().file("[feed]\nname = \"sipp\"\nurl = \"https://user:hush@example.com\"\nencoding = \"xml\"\n");
     options_in_json: Case::new().file("[feed]\nname = \"opra\"\nencoding = \"json\"\n");
-    waits_the_wrong_way_round: Case::new()
+    backoff_bounds_that_are_swapped: Case::new()
         .env("RECONNECT_BACKOFF_BASE_S", "90")
         .file("[sink]\nretry_base_ms = 2000\nretry_max_s = 1\n");
-    a_replay_of_nothing: Case::new().file("[feed]\nsource = \"replay\"\n[feed.replay]\nspeed = 0\n");
+    a_replay_without_a_file: Case::new().file("[feed]\nsource = \"replay\"\n[feed.replay]\nspeed = 0\n");
     a_replay_that_cannot_be_read: Case::new().file("[feed]\nsource = \"replay\"\nreplay.file = \"no/such/recording.jsonl\"\n");
     credentials_that_cannot_be_read: Case::empty()
         .env("TENANT_ID", "acme")
         .env("QUOTEGATE_FEED__SOURCE", "sim")
         .env("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json");
     an_emulator_with_a_scheme: Case::new().env("FIRESTORE_EMULATOR_HOST", "http://localhost:8080");
-    more_symbols_than_the_plan: Case::new()
+    more_symbols_than_the_plan_allows: Case::new()
         .file("[feed]\nmax_symbols = 2\n[tenants.a]\nsymbols = [\"A\", \"B\"]\n[tenants.b]\nsymbols = [\"B\", \"C\"]\n");
-    every_symbol_with_a_plan: Case::new().env("MONITORED_SYMBOLS", "*").env("QUOTEGATE_FEED__MAX_SYMBOLS", "30");
-    a_log_level_misspelt: Case::new().file("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n");
+    every_symbol_with_a_limit: Case::new().env("MONITORED_SYMBOLS", "*").env("QUOTEGATE_FEED__MAX_SYMBOLS", "30");
+    a_misspelled_log_level: Case::new().file("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n");
     simulator_and_speed: Case::new().file("[feed.sim]\nsymbols = 0\nrate = \"fast\"\nseed = -1\n[feed.replay]\nspeed = \"slow\"\n");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_no_text_is_named() {
+fn a_variable_that_is_not_utf8() {
     use std::os::unix::ffi::OsStringExt;
     let mut case = Case::new();
     case.sources.environment.push(("GLOBAL_BURST".into(), std::ffi::OsString::from_vec(vec![0xff])));
-    // Nobody asked for this one, so nobody is bothered.
+    // This one is not a setting, so it is ignored.
     case.sources.environment.push(("LS_COLORS".into(), std::ffi::OsString::from_vec(vec![0xff])));
-    golden("a_variable_that_is_no_text_is_named", &case.complaint());
+    golden("a_variable_that_is_not_utf8", &case.error());
+}
+
+/// Cases whose files the JSON Schemas accept, and what the schemas cannot see.
+const RIGHT_SHAPE: &[(&str, &str)] = &[
+    ("a_file_instead_of_the_tenants_folder", "the file is empty; the folder beside it is wrong"),
+    ("a_replay_that_cannot_be_read", "whether a file exists"),
+    ("a_tenant_in_two_places", "what other files define"),
+    ("backoff_bounds_that_are_swapped", "how the values of two keys compare"),
+    ("more_symbols_than_the_plan_allows", "how many different symbols the tenants have in total"),
+    ("options_in_json", "that the feed restricts the encoding"),
+    ("plugins_with_the_same_name", "names that plugins get from their code"),
+];
+
+#[test]
+fn the_schema_rejects_every_file_that_is_bad_by_shape() {
+    let is_toml = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.parse::<DocumentMut>().is_ok());
+    let mut accepted = Vec::new();
+    for (name, case) in cases() {
+        let files = case.sources.files();
+        // A file that is not TOML has no shape.
+        if !files.is_empty() && files.iter().all(is_toml) && case.schema_errors().is_empty() {
+            accepted.push(name);
+        }
+    }
+    let mut exempt: Vec<_> = RIGHT_SHAPE.iter().map(|(name, _)| *name).collect();
+    exempt.sort_unstable();
+    accepted.sort_unstable();
+    assert_eq!(accepted, exempt);
 }

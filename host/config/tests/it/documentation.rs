@@ -1,11 +1,11 @@
-//! `config/quotegate.toml` documents what is.
+//! `config/quotegate.toml` and the JSON Schemas are what the declarations say.
 
 use crate::support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use quotegate_config::{documented_settings, render};
+use quotegate_config::{documented_settings, render, settings_schema, tenant_schema};
 use support::{Case, same_as_file};
 
 /// Section and key of every commented-out setting, with its text.
@@ -26,8 +26,11 @@ fn documented() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn the_file_is_what_the_declarations_say() {
-    same_as_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/quotegate.toml"), &documented_settings());
+fn the_files_are_what_the_declarations_say() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    same_as_file(&config.join("quotegate.toml"), &documented_settings());
+    same_as_file(&config.join("quotegate.schema.json"), &settings_schema());
+    same_as_file(&config.join("tenant.schema.json"), &tenant_schema());
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn the_file_loads_as_it_is_and_with_every_default_written_out() {
         let active = is_setting(line) && !is_example && !line.starts_with("# source");
         text.push_str(if active { &line[2..] } else { line });
         text.push('\n');
-        is_example = line.ends_with("for example:");
+        is_example = line.ends_with("Example:");
     }
     let written_out = case().file(text).load();
     let values = |rows: &[quotegate_config::Row]| {
@@ -74,4 +77,20 @@ fn the_file_loads_as_it_is_and_with_every_default_written_out() {
     };
     assert_eq!(values(written_out.report()), values(plain.report()));
     assert!(render(written_out.report()).contains("quotegate.toml:"));
+}
+
+#[test]
+fn the_schema_accepts_every_spelling_that_the_loader_accepts() {
+    let plugin = "standard = \"field-map\"\nname = \"a-1\"\nchain = true\non_error = \"pass\"\ncollections = [\"a.b\"]\n\
+                  config = { at = [1, \"x\"] }\nlimits = { share_of_time = 1, calls_per_instance = 5 }\n";
+    Case::empty()
+        .file(format!(
+            "feed.url = \"ws://[::1]:80/?x#y\"\nfeed.source = \"sim\"\nfeed.sim = {{ symbols = [\"a\", \"BRK.B\"], rate = \"max\" }}\n\
+             feed.replay.speed = 0.5\nsink.kind = \"dry-run\"\nsink.emulator_host = \"[::1]:8080\"\nops.address = \"::1\"\n\
+             ops.token = \" x \"\nlog.level = \"Info, quotegate_feed=DEBUG\"\nrun.instance = \"ä\"\nrun.stop_after_s = 0.0\n\
+             [tenant_defaults]\nsymbols = \"spy, btc/usd\"\nwrites_per_second = 0\n\
+             [tenants.\"a b\"]\nsymbols = [\"*\"]\ncollection = \"__x\"\n[[tenants.\"a b\".plugins]]\n{plugin}"
+        ))
+        .beside("tenants/x.toml", format!("id = \"y.z\"\nsymbols = [\"spy\"]\n[[plugins]]\n{plugin}"))
+        .load();
 }

@@ -1,4 +1,4 @@
-//! Every variable of the old job, and the ways of writing its values.
+//! Every variable of the old job, and the spellings of its values.
 
 use crate::support;
 
@@ -30,7 +30,7 @@ const OLD_NAMES: &[(&str, &str, &str, &str)] = &[
     ("APCA_API_SECRET_KEY", "x", "feed.secret_key", "set"),
 ];
 
-/// A dry run whose source is set, so that half of the credentials is no problem here.
+/// A dry run whose source is set, so that half of the credentials is enough.
 fn base() -> Case {
     Case::empty()
         .env("TENANT_ID", "acme")
@@ -59,7 +59,7 @@ fn every_secret_has_a_name_for_a_file() {
 }
 
 #[test]
-fn either_name_gives_a_tenant() {
+fn either_variable_adds_a_tenant() {
     for name in ["TENANT_ID", "FIRESTORE_TENANT_ID"] {
         let loaded = Case::empty().env(name, " acme ").env("DRY_RUN", "1").load();
         assert_eq!(loaded.settings.tenants[0].id.as_str(), "acme");
@@ -68,7 +68,7 @@ fn either_name_gives_a_tenant() {
 }
 
 #[test]
-fn without_a_tenant_in_the_environment_the_symbols_are_everybodys() {
+fn without_a_tenant_in_the_environment_the_symbols_are_defaults() {
     let case = Case::empty().env("DRY_RUN", "1").env("MONITORED_SYMBOLS", "QQQ");
     let loaded = case.file("[tenants.a]\n[tenants.b]\nsymbols = [\"SPY\"]\n").load();
     assert_eq!(
@@ -79,7 +79,7 @@ fn without_a_tenant_in_the_environment_the_symbols_are_everybodys() {
 }
 
 #[test]
-fn yes_and_no_have_many_words_and_an_empty_variable_is_none() {
+fn booleans_have_many_spellings_and_an_empty_variable_is_ignored() {
     let kind = |value: &str| row(&base().env("DRY_RUN", value).load(), "sink.kind");
     for yes in ["1", "true", "Yes", "ON", " 1 "] {
         assert_eq!(kind(yes), "\"dry-run\" (environment variable DRY_RUN)");
@@ -93,7 +93,7 @@ fn yes_and_no_have_many_words_and_an_empty_variable_is_none() {
 }
 
 #[test]
-fn aliases_that_agree_are_no_problem() {
+fn aliases_with_the_same_value_are_accepted() {
     let case = base().env("MONITORED_SYMBOLS", "SPY,QQQ").env("ALPACA_SYMBOLS", "spy qqq");
     assert!(row(&case.load(), "tenants.acme.symbols").ends_with("(environment variable MONITORED_SYMBOLS)"));
 }
@@ -106,12 +106,12 @@ fn a_variable_of_this_program_can_set_one_tenant() {
 }
 
 #[test]
-fn variables_of_others_are_none_of_our_business() {
+fn variables_of_other_programs_are_ignored() {
     base().env("PATH", "/bin").env("HOME", "").env("ALPACA", "x").load();
 }
 
 #[test]
-fn the_links_that_kubernetes_sets_are_no_settings() {
+fn kubernetes_service_links_are_not_settings() {
     let mut case = Case::new();
     for name in ["QUOTEGATE_SERVICE_HOST", "QUOTEGATE_SERVICE_PORT", "QUOTEGATE_PORT", "QUOTEGATE_PORT_80_TCP_ADDR"] {
         case = case.env(name, "10.0.0.7");

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use support::{Case, golden, row};
 
 #[test]
-fn without_any_source_the_defaults_of_the_old_job_hold() {
+fn the_defaults_are_those_of_the_old_job() {
     let loaded = Case::new().load();
     golden("report_of_defaults", &render(loaded.report()));
     let tenant = &loaded.settings.tenants[0];
@@ -36,7 +36,7 @@ fn each_layer_wins_over_the_one_before() {
 }
 
 #[test]
-fn a_tenant_inherits_what_it_does_not_say() {
+fn a_tenant_inherits_what_it_does_not_set() {
     let case = Case::new()
         .env("PER_SYMBOL_MIN_INTERVAL_MS", "250")
         .file("[tenant_defaults]\nwrites_per_second = 5\ncollection = \"q\"\n[tenants.acme]\nburst = 7\n")
@@ -58,7 +58,7 @@ fn a_tenant_file_can_give_its_own_id() {
 }
 
 #[test]
-fn hidden_files_and_other_kinds_are_no_tenants() {
+fn hidden_files_and_other_file_types_are_not_tenants() {
     let case = Case::new().file("").beside("tenants/.a.toml", "x").beside("tenants/a.toml~", "x");
     assert_eq!(case.load().settings.tenants.len(), 1);
 }
@@ -70,7 +70,7 @@ fn an_empty_section_is_a_tenant() {
 }
 
 #[test]
-fn a_flag_can_set_a_tenant_that_nobody_has_named() {
+fn a_flag_can_add_a_tenant() {
     let loaded = Case::empty().flag("sink.kind", "dry-run").flag("tenants.\"a.b\".symbols", "qqq spy").load();
     assert_eq!(loaded.settings.tenants[0].id.as_str(), "a.b");
     assert_eq!(row(&loaded, "tenants.\"a.b\".symbols"), r#"["QQQ", "SPY"] (flag --symbols)"#);
@@ -79,7 +79,7 @@ fn a_flag_can_set_a_tenant_that_nobody_has_named() {
 #[test]
 fn a_dry_run_without_credentials_simulates_unless_something_asks_for_alpaca() {
     let simulated = Case::new().load();
-    assert_eq!(row(&simulated, "feed.source"), "\"sim\" (default: no credentials and a dry run)");
+    assert_eq!(row(&simulated, "feed.source"), "\"sim\" (default: dry run without credentials)");
     let asks = [
         Case::new().env("QUOTEGATE_FEED__SOURCE", "alpaca"),
         Case::new().env("QUOTEGATE_FEED__URL", "ws://127.0.0.1:1"),
@@ -87,7 +87,7 @@ fn a_dry_run_without_credentials_simulates_unless_something_asks_for_alpaca() {
         Case::new().env("DRY_RUN", "0").env("TENANT_ID", "acme"),
     ];
     for case in asks {
-        assert!(case.complaint().contains("ALPACA_KEY_ID"));
+        assert!(case.error().contains("ALPACA_KEY_ID"));
     }
 }
 
@@ -119,15 +119,15 @@ fn a_secret_can_be_in_a_file_and_the_later_layer_wins() {
 }
 
 #[test]
-fn an_emulator_without_a_project_gets_one_that_exists_nowhere_else() {
+fn an_emulator_without_a_project_uses_one_that_exists_only_in_emulators() {
     let case = Case::new().env("FIRESTORE_EMULATOR_HOST", "127.0.0.1:8080");
-    assert_eq!(row(&case.load(), "sink.project_id"), "\"demo-quotegate\" (default: an emulator)");
+    assert_eq!(row(&case.load(), "sink.project_id"), "\"demo-quotegate\" (default: emulator)");
     let case = case.env("FIRESTORE_PROJECT_ID", "p");
     assert_eq!(case.load().settings.sink.project_id.as_deref(), Some("p"));
 }
 
 #[test]
-fn what_a_later_layer_hides_is_checked_all_the_same() {
+fn overridden_values_are_checked_too() {
     let case = Case::new().file("[sink]\nbatch_size = 0\n").env("QUOTEGATE_SINK__BATCH_SIZE", "5");
-    assert!(case.complaint().contains("config/quotegate.toml:2:14: sink.batch_size = 0"));
+    assert!(case.error().contains("config/quotegate.toml:2:14: sink.batch_size = 0"));
 }

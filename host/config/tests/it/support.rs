@@ -1,10 +1,12 @@
 //! A folder with settings files, an environment and flags, so that a case is a few lines.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its own part, and a test may fail")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use quotegate_config::{Loaded, Override, Problems, Settings, Sources};
+use quotegate_config::{Loaded, Override, Settings, SettingsError, Sources};
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 pub(crate) struct Case {
@@ -18,7 +20,7 @@ impl Case {
         Self { folder: tempfile::tempdir().unwrap(), sources: Sources::default() }
     }
 
-    /// The least that loads: one tenant and a dry run.
+    /// The minimum that loads: one tenant and a dry run.
     pub(crate) fn new() -> Self {
         Self::empty().env("TENANT_ID", "acme").env("DRY_RUN", "1")
     }
@@ -35,7 +37,7 @@ impl Case {
         self
     }
 
-    /// Writes a file below the folder.
+    /// Writes another file in the folder.
     pub(crate) fn beside(self, name: &str, text: impl AsRef<[u8]>) -> Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -54,22 +56,33 @@ impl Case {
         self
     }
 
-    pub(crate) fn try_load(&self) -> Result<Loaded, Problems> {
+    pub(crate) fn try_load(&self) -> Result<Loaded, SettingsError> {
         Settings::load(&self.sources)
     }
 
     pub(crate) fn load(&self) -> Loaded {
         match self.try_load() {
-            Ok(loaded) => loaded,
-            Err(problems) => panic!("{problems}"),
+            Ok(loaded) => {
+                assert_eq!(self.schema_errors(), [] as [String; 0], "the schema rejects what the loader accepts");
+                loaded
+            }
+            Err(error) => panic!("{error}"),
         }
     }
 
-    /// What a person sees when the settings are bad, with the folder called `config`.
-    pub(crate) fn complaint(&self) -> String {
+    /// What an editor says of the files that are TOML, by their JSON Schemas.
+    pub(crate) fn schema_errors(&self) -> Vec<String> {
+        let schema = |file: &PathBuf| if Some(file) == self.sources.file.as_ref() { &*SETTINGS } else { &*TENANT };
+        let files = self.sources.files();
+        let found = files.iter().filter_map(|file| schema(file).error(&fs::read_to_string(file).ok()?));
+        found.map(|error| self.tidy(&error)).collect()
+    }
+
+    /// What a person sees if the settings are not valid, with the folder called `config`.
+    pub(crate) fn error(&self) -> String {
         match self.try_load() {
-            Ok(_) => panic!("these settings should be refused"),
-            Err(problems) => self.tidy(&problems.to_string()),
+            Ok(_) => panic!("these settings should be rejected"),
+            Err(error) => self.tidy(&error.to_string()),
         }
     }
 
@@ -84,6 +97,57 @@ pub(crate) fn row(loaded: &Loaded, key: &str) -> String {
     format!("{} ({})", row.value, row.origin)
 }
 
+static SETTINGS: LazyLock<Schema> = LazyLock::new(|| Schema::new(&quotegate_config::settings_schema()));
+static TENANT: LazyLock<Schema> = LazyLock::new(|| Schema::new(&quotegate_config::tenant_schema()));
+
+/// A compiled JSON Schema.
+struct Schema {
+    schemas: boon::Schemas,
+    index: boon::SchemaIndex,
+}
+
+impl Schema {
+    fn new(text: &str) -> Self {
+        let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+        compiler.add_resource("schema.json", serde_json::from_str(text).unwrap()).unwrap();
+        let index = compiler.compile("schema.json", &mut schemas).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { schemas, index }
+    }
+
+    /// What is wrong with a text, if it is TOML at all.
+    fn error(&self, toml: &str) -> Option<String> {
+        let document: toml_edit::DocumentMut = toml.parse().ok()?;
+        let value = json_of_table(document.as_table());
+        self.schemas.validate(&value, self.index).err().map(|error| error.to_string())
+    }
+}
+
+fn json_of_table(table: &dyn toml_edit::TableLike) -> Json {
+    table.iter().map(|(name, item)| (name.to_owned(), json_of_item(item))).collect()
+}
+
+fn json_of_item(item: &toml_edit::Item) -> Json {
+    match item {
+        toml_edit::Item::None => Json::Null,
+        toml_edit::Item::Value(value) => json_of_value(value),
+        toml_edit::Item::Table(table) => json_of_table(table),
+        toml_edit::Item::ArrayOfTables(tables) => tables.iter().map(|table| json_of_table(table)).collect(),
+    }
+}
+
+/// As editors do it: a date is a string, and NaN is null.
+fn json_of_value(value: &toml_edit::Value) -> Json {
+    match value {
+        toml_edit::Value::String(text) => json!(text.value()),
+        toml_edit::Value::Integer(number) => json!(number.value()),
+        toml_edit::Value::Float(number) => json!(number.value()),
+        toml_edit::Value::Boolean(flag) => json!(flag.value()),
+        toml_edit::Value::Datetime(date) => json!(date.to_string()),
+        toml_edit::Value::Array(array) => array.iter().map(json_of_value).collect(),
+        toml_edit::Value::InlineTable(table) => json_of_table(table),
+    }
+}
+
 /// Compares with `tests/golden/{name}.txt`; with UPDATE_GOLDEN=1 in the environment, writes it.
 pub(crate) fn golden(name: &str, text: &str) {
     same_as_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.txt")), text);
@@ -95,5 +159,9 @@ pub(crate) fn same_as_file(path: &Path, text: &str) {
         fs::write(path, &text).unwrap();
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
-    assert!(text == expected, "{} differs (UPDATE_GOLDEN=1 rewrites it); now it is:\n{text}", path.display());
+    let path = path.display();
+    assert!(
+        text == expected,
+        "{path} differs; `UPDATE_GOLDEN=1 cargo test -p quotegate-config` rewrites it. Now it is:\n{text}"
+    );
 }

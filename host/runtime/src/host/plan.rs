@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::{
-    AuthBy, Calendar, Credentials, Encoding, Settings, SimRate, SimSymbols, SinkKind, SinkSettings, SymbolChoice,
-    TenantSettings, WriteMode,
+    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
-use quotegate_feed::{FeedName, FeedSettings, RetryPauses, Trust};
-use quotegate_market::Subscription;
+use quotegate_feed::{FeedSettings, HOST, RetryPauses, Trust, feed_calendar, feed_url};
+use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
@@ -30,17 +29,13 @@ pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 
 /// How to connect to Alpaca.
 pub fn feed(settings: &quotegate_config::FeedSettings, credentials: &Credentials) -> anyhow::Result<FeedSettings> {
-    let name: FeedName = settings.name.parse()?;
-    let url = settings.url.clone().unwrap_or_else(|| name.url(FeedName::HOST));
+    let url = settings.url.clone().unwrap_or_else(|| feed_url(settings.name, HOST));
     let credentials = quotegate_feed::Credentials {
         key_id: credentials.key_id.expose_secret().to_owned(),
         secret_key: credentials.secret_key.clone(),
-        by: match settings.auth_by {
-            AuthBy::Message => quotegate_feed::AuthBy::Message,
-            AuthBy::Headers => quotegate_feed::AuthBy::Headers,
-        },
+        by: settings.auth_by,
     };
-    connection(settings, url, credentials, calendar(settings.calendar, name))
+    connection(settings, url, credentials, calendar(settings.calendar, settings.name))
 }
 
 /// How to connect to the embedded simulator, which takes any key and is never closed.
@@ -65,10 +60,7 @@ fn connection(
             Some(file) => Trust::public_and(file)?,
             None => usual.trust.clone(),
         },
-        encoding: match settings.encoding {
-            Encoding::Json => quotegate_feed::Encoding::Json,
-            Encoding::MessagePack => quotegate_feed::Encoding::MessagePack,
-        },
+        encoding: settings.encoding,
         pauses: RetryPauses::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
         ping_interval: settings.ping_interval,
         pong_timeout: settings.pong_timeout,
@@ -84,7 +76,7 @@ fn connection(
 
 fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
     match choice {
-        Calendar::Auto => name.calendar(),
+        Calendar::Auto => feed_calendar(name),
         Calendar::UsEquities => quotegate_feed::Calendar::UsEquities { extended_hours: false },
         Calendar::Always => quotegate_feed::Calendar::Always,
     }
@@ -97,10 +89,7 @@ pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings
             SimSymbols::Count(count) => Universe::Count(*count),
             SimSymbols::List(symbols) => Universe::List(symbols.clone()),
         },
-        rate: match settings.rate {
-            SimRate::PerSecond(rate) => quotegate_sim::Rate::PerSecond(rate),
-            SimRate::Max => quotegate_sim::Rate::Max,
-        },
+        rate: settings.rate.map_or(quotegate_sim::Rate::Max, quotegate_sim::Rate::PerSecond),
         seed: settings.seed,
         ..SimSettings::default()
     }
@@ -117,10 +106,7 @@ pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sin
         emulator_host: settings.emulator_host.clone(),
         credentials_file: settings.credentials_file.clone(),
         request_timeout: settings.request_timeout,
-        mode: match settings.mode {
-            WriteMode::Merge => quotegate_sink::WriteMode::Merge,
-            WriteMode::Replace => quotegate_sink::WriteMode::Replace,
-        },
+        mode: settings.mode,
     };
     let sink = Arc::new(FirestoreSink::connect(firestore).await?);
     Ok((sink.clone(), Some(sink)))

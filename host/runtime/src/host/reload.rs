@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::plan;
 use super::roster::{Alteration, Newcomer, Roster, Terms};
 use crate::heartbeat;
-use crate::plugins::Plugins;
+use quotegate_loader::PluginLoader;
 use quotegate_pipeline::budget::now;
 use quotegate_pipeline::router::RouteChange;
 
@@ -42,7 +42,7 @@ pub struct Reloads {
 /// The task that reloads.
 pub(super) struct Reloader {
     pub(super) reloads: Reloads,
-    pub(super) plugins: Arc<Plugins>,
+    pub(super) plugins: Arc<PluginLoader>,
     pub(super) roster: Arc<Mutex<Roster>>,
     /// As they were at the start: they do not change while the host runs.
     pub(super) sink: SinkSettings,
@@ -261,7 +261,7 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
 
 /// What a tenant is to be, and the code of its plugins.
 async fn terms(
-    plugins: &Plugins,
+    plugins: &PluginLoader,
     tenant: &TenantSettings,
     sink: &SinkSettings,
 ) -> anyhow::Result<(Terms, Vec<Arc<[u8]>>)> {
@@ -271,7 +271,7 @@ async fn terms(
 }
 
 /// All tenants of these settings, in their order, with their plugins started.
-pub(crate) async fn newcomers(plugins: &Arc<Plugins>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
+pub(crate) async fn newcomers(plugins: &Arc<PluginLoader>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
     let mut newcomers = Vec::with_capacity(settings.tenants.len());
     for tenant in &settings.tenants {
         let (terms, codes) = terms(plugins, tenant, &settings.sink).await?;

@@ -18,8 +18,8 @@ use tracing::{info, warn};
 
 use crate::heartbeat;
 use crate::pause::Pauses;
-use crate::plugins::Recipe;
 use crate::status::HostStatus;
+use quotegate_loader::ChainSpec;
 use quotegate_pipeline::budget::{Budget, now};
 use quotegate_pipeline::inbox::Inbox;
 use quotegate_pipeline::latency::Latencies;
@@ -71,7 +71,7 @@ pub(super) struct Member {
 pub(crate) struct Terms {
     pub(crate) plan: TenantSpec,
     pub(crate) wanted: Wanted,
-    pub(crate) recipe: Recipe,
+    pub(crate) recipe: ChainSpec,
 }
 
 /// A tenant that is ready to come in.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
-use quotegate_config::{Settings, Source, Speed};
+use quotegate_config::{Settings, Source};
 use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Pace, Payload, Replay, system_clock};
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
@@ -50,10 +50,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
         }
         Source::Replay(replay) => {
             let recording = Recording::open(&replay.file)?;
-            let pace = match replay.speed {
-                Speed::Times(times) => Pace::Times(times),
-                Speed::Max => Pace::Unpaced,
-            };
+            let pace = replay.speed.map_or(Pace::Unpaced, Pace::Times);
             Ok(PreparedSource::Replay(Box::new(recording), pace))
         }
     }

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{Connection, FULL_FRAME, Over, Step, WARM_UP};
 use crate::story::Story;
+use crate::wire;
 use crate::{Fault, Rate, Scenario};
 
 impl Connection {
@@ -120,7 +121,7 @@ impl Connection {
             json!({"T": "s", "S": "SPY", "sc": "H", "sm": "Trading Halt", "t": "2021-02-22T19:15:00Z"}),
             json!({}),
         ] {
-            self.send(self.client.encoding.control(&message)).await?;
+            self.send(wire::control(self.client.encoding, &message)).await?;
         }
         let Some(symbol) = self.chosen.first().and_then(|at| self.market.symbols().nth(*at)).cloned() else {
             return Ok(());
@@ -133,7 +134,7 @@ impl Connection {
                 "c": conditions, "r": 17, "n": {"x": []}, "t": time,
             });
             self.shared.counters.quotes.fetch_add(1, Relaxed);
-            self.send(self.client.encoding.control(&quote)).await?;
+            self.send(wire::control(self.client.encoding, &quote)).await?;
         }
         Ok(())
     }

@@ -1,0 +1,159 @@
+use std::fmt;
+use std::path::Path;
+
+use crate::Origin;
+use crate::key::KeyPath;
+use crate::kind::ValueError;
+
+/// One thing that is wrong, where, and what to do about it. Never holds the value of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    key: Option<String>,
+    value: Option<String>,
+    origin: Origin,
+    sentence: String,
+    remedy: String,
+}
+
+/// Everything that is wrong with the settings, in the order of the layers; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(Vec<SettingError>);
+
+impl SettingError {
+    pub(crate) fn new(origin: Origin, sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { key: None, value: None, origin, sentence: sentence.into(), remedy: remedy.into() }
+    }
+
+    /// A value that is not valid.
+    pub(crate) fn invalid(path: &KeyPath, origin: Origin, error: ValueError) -> Self {
+        let sentence = error.sentence_with_key();
+        // The value of a key inside a table is in the sentence.
+        let value = error.shown.filter(|_| error.key.is_empty());
+        Self { value, ..Self::new(origin, sentence, error.remedy).of(path) }
+    }
+
+    pub(crate) fn of(self, path: &KeyPath) -> Self {
+        Self { key: Some(path.to_string()), ..self }
+    }
+
+    pub(crate) fn with_value(self, shown: impl Into<String>) -> Self {
+        Self { value: Some(shown.into()), ..self }
+    }
+
+    /// The key, dotted as in the file; `None` if a whole file or folder is wrong.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The value as it was written, shortened; `None` for secrets and where there is none.
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+
+    /// The file or folder that could not be used at all, if that is the error.
+    pub(crate) fn unusable_path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File { path, .. } | Origin::Path(path) if self.key.is_none() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Where it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What is wrong.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.origin)?;
+        match (&self.key, &self.value) {
+            (Some(key), Some(value)) => writeln!(f, ": {key} = {value}")?,
+            (Some(key), None) => writeln!(f, ": {key}")?,
+            (None, _) => writeln!(f)?,
+        }
+        for line in self.sentence.lines().chain(self.remedy.lines()) {
+            writeln!(f, "    {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl SettingsError {
+    /// `None` if there is no error.
+    pub(crate) fn from_list(errors: Vec<SettingError>) -> Option<Self> {
+        (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// Settings that could not be read although no error was reported, which is a bug in this crate.
+    pub(crate) fn unexplained() -> Self {
+        Self(vec![SettingError::new(Origin::Default, "The settings cannot be read.", "Please report this as a bug.")])
+    }
+
+    /// Each error.
+    pub fn iter(&self) -> impl Iterator<Item = &SettingError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for SettingsError {
+    /// One paragraph per error, then how many there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.0 {
+            writeln!(f, "{error}")?;
+        }
+        match self.0.len() {
+            1 => f.write_str("1 problem in the settings"),
+            count => write!(f, "{count} problems in the settings"),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// The name closest to `typed`, if it is close enough to be what was meant.
+pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Jaro-Winkler rewards a common prefix, which a typo seldom touches. 0.8 accepts two swapped letters and a missing
+    // unit, but not another word.
+    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(typed, name), name));
+    let best = scored.max_by(|left, right| left.0.total_cmp(&right.0))?;
+    (best.0 >= 0.8).then_some(best.1)
+}
+
+/// `text` in quotes, escaped, cut after 60 characters: a value in a message.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_near_miss_gets_a_suggestion() {
+        assert_eq!(nearest("batchsize", ["batch_size", "mode"]), Some("batch_size"));
+        assert_eq!(nearest("bacth_size", ["batch_size", "mode"]), Some("batch_size"));
+        assert_eq!(nearest("volume", ["batch_size", "mode"]), None);
+        assert_eq!(nearest("anything", []), None);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters() {
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
+        assert!(quoted(&"ä".repeat(100)).ends_with("ä\"…"));
+    }
+}

@@ -1,0 +1,110 @@
+use std::fmt;
+
+/// One of Alpaca's real-time quote feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FeedName {
+    /// IEX only: free, real time.
+    Iex,
+    /// The consolidated tapes: paid.
+    Sip,
+    /// The consolidated tapes, fifteen minutes late.
+    DelayedSip,
+    /// Blue Ocean ATS: overnight trading.
+    Boats,
+    /// Alpaca's derived overnight feed.
+    Overnight,
+    /// One made-up symbol, `FAKEPACA`, at all hours.
+    Test,
+    /// Crypto on Alpaca US.
+    CryptoUs,
+    /// Crypto on Kraken US.
+    CryptoUs1,
+    /// Crypto on Kraken EU.
+    CryptoEu1,
+    /// Options, indicative prices.
+    Indicative,
+    /// Options, the consolidated tape.
+    Opra,
+}
+
+impl FeedName {
+    /// Every feed, in the order in which people are told of them.
+    pub const ALL: [Self; 11] = [
+        Self::Iex,
+        Self::Sip,
+        Self::DelayedSip,
+        Self::Boats,
+        Self::Overnight,
+        Self::Test,
+        Self::CryptoUs,
+        Self::CryptoUs1,
+        Self::CryptoEu1,
+        Self::Indicative,
+        Self::Opra,
+    ];
+
+    /// The name as settings write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iex => "iex",
+            Self::Sip => "sip",
+            Self::DelayedSip => "delayed_sip",
+            Self::Boats => "boats",
+            Self::Overnight => "overnight",
+            Self::Test => "test",
+            Self::CryptoUs => "crypto-us",
+            Self::CryptoUs1 => "crypto-us-1",
+            Self::CryptoEu1 => "crypto-eu-1",
+            Self::Indicative => "indicative",
+            Self::Opra => "opra",
+        }
+    }
+
+    /// The only encoding that Alpaca offers for the feed; `None` if both are offered.
+    pub fn required_encoding(self) -> Option<Encoding> {
+        matches!(self, Self::Indicative | Self::Opra).then_some(Encoding::MessagePack)
+    }
+}
+
+impl fmt::Display for FeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How Alpaca's messages are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Text frames, about 128 bytes per quote.
+    Json,
+    /// Binary frames, about 74 bytes per quote.
+    MessagePack,
+}
+
+impl Encoding {
+    /// The media type that asks for it when the websocket is opened.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::MessagePack => "application/msgpack",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::MessagePack => "msgpack",
+        })
+    }
+}
+
+/// How a client of Alpaca's stream authenticates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthBy {
+    /// With an `auth` message after the welcome, as Alpaca's own clients do.
+    Message,
+    /// With headers of the request that opens the websocket.
+    Headers,
+}
