@@ -7,7 +7,7 @@ use quotegate_config::{Source, render};
 use super::Failure;
 use super::settings::SettingsArgs;
 use quotegate_loader::PluginLoader;
-use quotegate_runtime::host::plan;
+use quotegate_runtime::host::wiring;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +28,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     print!("{}", render(loaded.report()));
     let mut problems = Vec::new();
     if let Source::Alpaca(credentials) = &loaded.settings.source
-        && let Err(problem) = plan::feed(&loaded.settings.feed, credentials)
+        && let Err(problem) = wiring::feed(&loaded.settings.feed, credentials)
     {
         problems.push(problem.to_string());
     }

@@ -30,7 +30,7 @@ mod top;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quotegate_feed::SettingsProblem;
+use quotegate_feed::FeedSettingsError;
 
 use quotegate_loader::PluginLoadError;
 
@@ -96,7 +96,7 @@ enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         // A plugin that does not start is a matter of settings, and so is what the feed will not have.
-        if error.is::<PluginLoadError>() || error.is::<SettingsProblem>() {
+        if error.is::<PluginLoadError>() || error.is::<FeedSettingsError>() {
             Self::Usage(error.context("quotegate"))
         } else {
             Self::Running(error)

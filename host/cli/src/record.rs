@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use quotegate_runtime::host::{plan, source};
+use quotegate_runtime::host::{source, wiring};
 use quotegate_runtime::pulses::Pulses;
 
 /// Frames on their way to the file. At 64 quotes a frame this is some 25 MB: a disk may pause for seconds.
@@ -61,7 +61,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
         let _ = ended.send(write_all(writer, received));
     });
     // Nobody changes it while it records.
-    let (_wanted, subscription) = watch::channel(Arc::new(plan::subscription(settings)));
+    let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
     let mut running = source.start(subscription, Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
     let mut end = end;
     let mut source_end = None;

@@ -12,7 +12,7 @@ use super::served::ServedHost;
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
 use quotegate_pipeline::simulation::{Observer, WouldWrite};
-use quotegate_runtime::host::{Reloads, plan};
+use quotegate_runtime::host::{Reloads, wiring};
 use quotegate_runtime::simulation::{simulate, simulated_tenants};
 
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 /// The recording of a dry run that nobody watches as it goes.
 fn as_fast_as_it_goes(settings: &Settings) -> Option<&ReplaySettings> {
     match &settings.source {
-        Source::Replay(replay) if replay.speed.is_none() && plan::is_dry_run(settings) => Some(replay),
+        Source::Replay(replay) if replay.speed.is_none() && wiring::is_dry_run(settings) => Some(replay),
         _ => None,
     }
 }

@@ -13,11 +13,11 @@ mod time;
 use std::time::Duration;
 
 use quotegate_plugin::{
-    EngineProblem, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits, PluginProblem,
+    EngineError, EngineSettings, PluginEngine, PluginError, PluginFailure, PluginInstance, PluginLimits,
     PreparedPlugin, Sha256Hash,
 };
 
-pub use budget::{Allowance, BudgetProblem, Measure};
+pub use budget::{Allowance, BudgetError, Measure};
 pub use course::Course;
 pub use report::{BenchReport, Compile, Cost, Documents, Fuel, Kept, Start};
 
@@ -33,10 +33,10 @@ const BUDGET_BATCH: usize = 64;
 
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchProblem {
+pub enum BenchError {
     /// No engine on this machine.
     #[error(transparent)]
-    Engine(#[from] EngineProblem),
+    Engine(#[from] EngineError),
     /// No folder for compiled code.
     #[error(
         "The compiled code cannot be kept for a moment: {0}. Make room in the folder for temporary files (TMPDIR)."
@@ -44,7 +44,7 @@ pub enum BenchProblem {
     Folder(std::io::Error),
     /// The host does not accept the component.
     #[error("It is not accepted. {0}")]
-    Plugin(#[from] PluginProblem),
+    Plugin(#[from] PluginError),
     /// It trapped, was stopped, or refused its configuration.
     #[error("It {what}: {}.", failure.to_string().trim_end_matches('.'))]
     Failed {
@@ -62,7 +62,7 @@ pub enum BenchProblem {
 /// it takes to compile the component, for `metered` too where it has not been before; `step` hears what comes next.
 ///
 /// # Errors
-/// [`BenchProblem`]; a plugin that fails once has no costs.
+/// [`BenchError`]; a plugin that fails once has no costs.
 pub fn bench(
     metered: &PluginEngine,
     name: &str,
@@ -70,11 +70,11 @@ pub fn bench(
     setup: &Setup,
     course: &Course,
     step: &mut dyn FnMut(&str),
-) -> Result<BenchReport, BenchProblem> {
+) -> Result<BenchReport, BenchError> {
     if course.quotes().is_empty() {
-        return Err(BenchProblem::NoQuotes);
+        return Err(BenchError::NoQuotes);
     }
-    let cache = tempfile::tempdir().map_err(BenchProblem::Folder)?;
+    let cache = tempfile::tempdir().map_err(BenchError::Folder)?;
     let engine = PluginEngine::new(&EngineSettings {
         instances: 8,
         memory_bytes: setup.limits.memory_bytes.max(EngineSettings::default().memory_bytes),
@@ -125,20 +125,17 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn start(&self) -> Result<PluginInstance, BenchProblem> {
+    fn start(&self) -> Result<PluginInstance, BenchError> {
         let Setup { tenant, config, limits, .. } = self.setup;
         PluginInstance::start(self.plugin, tenant, config, limits)
-            .map_err(|failure| BenchProblem::Failed { what: "does not start".to_owned(), failure })
+            .map_err(|failure| BenchError::Failed { what: "does not start".to_owned(), failure })
     }
 }
 
 /// Names what was being done when a plugin failed.
-fn failed(part: &str, quotes: usize) -> impl Fn(PluginFailure) -> BenchProblem {
+fn failed(part: &str, quotes: usize) -> impl Fn(PluginFailure) -> BenchError {
     let plural = if quotes == 1 { "" } else { "s" };
-    move |failure| BenchProblem::Failed {
-        what: format!("failed to {part} {quotes} quote{plural} in one call"),
-        failure,
-    }
+    move |failure| BenchError::Failed { what: format!("failed to {part} {quotes} quote{plural} in one call"), failure }
 }
 
 /// Metered code is slower, and that is not the plugin's fault: it was held to its real limits when it was timed.

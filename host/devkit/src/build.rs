@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use quotegate_plugin::{PluginEngine, PluginProblem, PreparedPlugin, Sha256Hash};
+use quotegate_plugin::{PluginEngine, PluginError, PreparedPlugin, Sha256Hash};
 
 use crate::project::{Kind, Language, Project};
 
@@ -44,7 +44,7 @@ pub struct Built {
 
 /// Why there is no component.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildProblem {
+pub enum BuildError {
     /// A tool is not there.
     #[error("{what} is missing. Install it: {command}")]
     Missing {
@@ -74,7 +74,7 @@ pub enum BuildProblem {
     },
     /// The host would not take it.
     #[error("It was built, but the host would not accept it. {0}")]
-    Refused(Box<PluginProblem>),
+    Refused(Box<PluginError>),
     /// It is not what `plugin.toml` says.
     #[error("plugin.toml says kind = {:?}, but what was built is a {found}. Change one of them.", kind.name())]
     Kind {
@@ -89,8 +89,8 @@ pub enum BuildProblem {
 /// is there already is replaced only by one that the host accepts.
 ///
 /// # Errors
-/// [`BuildProblem`].
-pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Result<Built, BuildProblem> {
+/// [`BuildError`].
+pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Result<Built, BuildError> {
     let bytes = match project.language {
         Language::Rust => rust::build(project, say),
         Language::JavaScript => javascript::build(project, say),
@@ -100,17 +100,17 @@ pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Res
         say(Said::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
     }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
-        .map_err(|problem| BuildProblem::Refused(Box::new(problem)))?;
+        .map_err(|problem| BuildError::Refused(Box::new(problem)))?;
     let (found, name) = match (plugin.filters(), plugin.maps()) {
         (true, true) => (Kind::Both, "filter and a map"),
         (true, false) => (Kind::Filter, "filter"),
         _ => (Kind::Map, "map"),
     };
     if found != project.kind {
-        return Err(BuildProblem::Kind { kind: project.kind, found: name });
+        return Err(BuildError::Kind { kind: project.kind, found: name });
     }
     let component = project.component();
-    replace(&component, &bytes).map_err(|reason| BuildProblem::File { path: component.clone(), reason })?;
+    replace(&component, &bytes).map_err(|reason| BuildError::File { path: component.clone(), reason })?;
     Ok(Built { component, bytes: bytes.len(), sha256: plugin.sha256() })
 }
 

@@ -35,7 +35,7 @@ const TAKEN: [&str; 53] = [
 
 /// Why there is no new project.
 #[derive(Debug, thiserror::Error)]
-pub enum CreateProblem {
+pub enum CreateError {
     /// The name would not do everywhere.
     #[error(
         "{name:?} cannot be a plugin's name. Use small letters, digits and -, at most 64, a letter first: my-filter."
@@ -69,21 +69,21 @@ pub enum CreateProblem {
 /// Makes a project in this folder, which must be empty or missing. Answers what was written, by path inside the folder.
 ///
 /// # Errors
-/// [`CreateProblem`]. What is there already is never overwritten.
-pub fn create(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<String>, CreateProblem> {
+/// [`CreateError`]. What is there already is never overwritten.
+pub fn create(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<String>, CreateError> {
     if !is_name(name) {
-        return Err(CreateProblem::Name { name: name.to_owned() });
+        return Err(CreateError::Name { name: name.to_owned() });
     }
     if language == Language::Rust && TAKEN.contains(&name) {
-        return Err(CreateProblem::Taken { name: name.to_owned() });
+        return Err(CreateError::Taken { name: name.to_owned() });
     }
     if occupied(folder) {
-        return Err(CreateProblem::Exists { folder: folder.to_owned() });
+        return Err(CreateError::Exists { folder: folder.to_owned() });
     }
     let files = files(name, language, kind);
     for (path, text) in &files {
         let path = folder.join(path);
-        write_new(&path, text).map_err(|reason| CreateProblem::File { path, reason })?;
+        write_new(&path, text).map_err(|reason| CreateError::File { path, reason })?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }

@@ -27,15 +27,15 @@ mod trial;
 mod watch;
 
 pub use bench::{
-    Allowance, BenchProblem, BenchReport, BudgetProblem, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
+    Allowance, BenchError, BenchReport, BudgetError, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
     bench,
 };
-pub use build::{BuildProblem, Built, Said, Say, build, first_command};
-pub use create::{CreateProblem, create};
-pub use fixture::{Fixture, FixtureProblem, time_text};
+pub use build::{BuildError, Built, Said, Say, build, first_command};
+pub use create::{CreateError, create};
+pub use fixture::{Fixture, FixtureError, time_text};
 pub use inspect::{Accepted, Inspection, Started, inspect};
-pub use project::{Kind, Language, Project, ProjectProblem, is_name};
-pub use setup::{Setup, SetupProblem};
+pub use project::{Kind, Language, Project, ProjectError, is_name};
+pub use setup::{Setup, SetupError};
 pub use target::Target;
 pub use trial::{FixtureReport, junit, try_fixture};
 pub use watch::Sources;

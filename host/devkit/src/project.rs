@@ -90,7 +90,7 @@ pub struct Project {
 
 /// Why a folder is no project.
 #[derive(Debug, thiserror::Error)]
-pub enum ProjectProblem {
+pub enum ProjectError {
     /// No `plugin.toml`, or none that can be read.
     #[error(
         "{} cannot be read: {reason}. A plugin's folder has such a file; `quotegate plugin new NAME` makes one.",
@@ -127,15 +127,15 @@ impl Project {
     /// Reads the folder's `plugin.toml`.
     ///
     /// # Errors
-    /// [`ProjectProblem`], all of what is wrong with the file at once.
-    pub fn open(folder: &Path) -> Result<Self, ProjectProblem> {
+    /// [`ProjectError`], all of what is wrong with the file at once.
+    pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let path = folder.join(Self::FILE);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|reason| ProjectProblem::Unreadable { path: path.clone(), reason })?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|reason| ProjectError::Unreadable { path: path.clone(), reason })?;
         let document: toml_edit::DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-            ProjectProblem::Toml { path: path.clone(), reason: error.to_string() }
+            ProjectError::Toml { path: path.clone(), reason: error.to_string() }
         })?;
-        let keys = |problems| ProjectProblem::Keys { path: path.clone(), problems };
+        let keys = |problems| ProjectError::Keys { path: path.clone(), problems };
         let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|problem| keys(vec![problem]))?;
         let mut problems = Vec::new();
         let name = name(&mut table).map_err(|problem| problems.push(problem));
@@ -202,7 +202,7 @@ fn choice<T: Copy, const N: usize>(
 mod tests {
     use super::*;
 
-    fn open(text: &str) -> Result<Project, ProjectProblem> {
+    fn open(text: &str) -> Result<Project, ProjectError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(Project::FILE), text).unwrap();
         Project::open(folder.path())

@@ -32,7 +32,7 @@ pub struct Setup {
 /// Why a file holds no setup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:\n  {}", path.display(), problems.join("\n  "))]
-pub struct SetupProblem {
+pub struct SetupError {
     /// The file.
     pub path: PathBuf,
     /// Each with key and remedy.
@@ -52,8 +52,8 @@ impl Setup {
     ///
     /// # Errors
     /// As [`Setup::read`], and when the file cannot be read or is not TOML.
-    pub fn open(path: &Path) -> Result<Self, SetupProblem> {
-        let problem = |problems| SetupProblem { path: path.to_owned(), problems };
+    pub fn open(path: &Path) -> Result<Self, SetupError> {
+        let problem = |problems| SetupError { path: path.to_owned(), problems };
         let text =
             std::fs::read_to_string(path).map_err(|reason| problem(vec![format!("It cannot be read: {reason}.")]))?;
         let mut document: toml_edit::DocumentMut =

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::project::{Project, ProjectProblem};
+use crate::project::{Project, ProjectError};
 use crate::setup::Setup;
 
 /// A component, and what is known of it from where it lies.
@@ -20,7 +20,7 @@ impl Target {
     ///
     /// # Errors
     /// When a folder is no project, or the `plugin.toml` beside a component is none.
-    pub fn find(path: &Path) -> Result<Self, ProjectProblem> {
+    pub fn find(path: &Path) -> Result<Self, ProjectError> {
         if path.is_dir() {
             let project = Project::open(path)?;
             return Ok(Self { component: project.component(), name: project.name.clone(), project: Some(project) });

@@ -44,29 +44,29 @@ impl FieldPath {
     pub const MAX_LEN: usize = 1500;
 
     /// Checks and keeps `path`.
-    pub fn new(path: impl Into<Cow<'static, str>>) -> Result<Self, IdProblem> {
+    pub fn new(path: impl Into<Cow<'static, str>>) -> Result<Self, IdError> {
         let path = path.into();
         if path.is_empty() {
-            return Err(IdProblem::Empty);
+            return Err(IdError::Empty);
         }
         if path.len() > Self::MAX_LEN {
-            return Err(IdProblem::TooLong);
+            return Err(IdError::TooLong);
         }
         let mut depth = 0;
         for name in path.split('.') {
             depth += 1;
             let mut bytes = name.bytes();
-            let first = bytes.next().ok_or(IdProblem::Empty)?;
+            let first = bytes.next().ok_or(IdError::Empty)?;
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
             if first.is_ascii_digit() || !plain(first) || !bytes.all(plain) {
-                return Err(IdProblem::FieldName);
+                return Err(IdError::FieldName);
             }
             if is_reserved(name) {
-                return Err(IdProblem::Reserved);
+                return Err(IdError::Reserved);
             }
         }
         if depth > Self::MAX_DEPTH {
-            return Err(IdProblem::TooDeep);
+            return Err(IdError::TooDeep);
         }
         Ok(Self(path))
     }
@@ -125,7 +125,7 @@ pub struct DocumentKey {
 
 impl DocumentKey {
     /// Checks both parts.
-    pub fn new(collection: impl Into<Cow<'static, str>>, id: impl Into<String>) -> Result<Self, IdProblem> {
+    pub fn new(collection: impl Into<Cow<'static, str>>, id: impl Into<String>) -> Result<Self, IdError> {
         let (collection, id) = (collection.into(), id.into());
         check_id(&collection)?;
         check_id(&id)?;
@@ -170,7 +170,7 @@ pub enum WriteMode {
 
 /// Why Firestore would refuse a collection id, document id or field path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum IdProblem {
+pub enum IdError {
     /// Nothing there.
     #[error("it is empty")]
     Empty,
@@ -199,14 +199,14 @@ pub enum IdProblem {
 
 /// Checks a collection or document id by Firestore's rules: not empty, at most 1,500 bytes, no `/`, not `.` or `..`,
 /// not `__…__`; and no control characters, which only ever come from mistakes.
-pub fn check_id(id: &str) -> Result<(), IdProblem> {
+pub fn check_id(id: &str) -> Result<(), IdError> {
     match id {
-        "" => Err(IdProblem::Empty),
-        "." | ".." => Err(IdProblem::Dots),
-        _ if id.len() > 1500 => Err(IdProblem::TooLong),
-        _ if id.contains('/') => Err(IdProblem::Slash),
-        _ if id.chars().any(char::is_control) => Err(IdProblem::Control),
-        _ if is_reserved(id) => Err(IdProblem::Reserved),
+        "" => Err(IdError::Empty),
+        "." | ".." => Err(IdError::Dots),
+        _ if id.len() > 1500 => Err(IdError::TooLong),
+        _ if id.contains('/') => Err(IdError::Slash),
+        _ if id.chars().any(char::is_control) => Err(IdError::Control),
+        _ if is_reserved(id) => Err(IdError::Reserved),
         _ => Ok(()),
     }
 }
@@ -222,19 +222,19 @@ mod tests {
     #[test]
     fn ids_that_leave_their_place_are_refused() {
         let cases = [
-            ("", IdProblem::Empty),
-            (".", IdProblem::Dots),
-            ("..", IdProblem::Dots),
-            ("../other", IdProblem::Slash),
-            ("a/b", IdProblem::Slash),
-            ("__x__", IdProblem::Reserved),
-            ("____", IdProblem::Reserved),
-            ("a\nb", IdProblem::Control),
+            ("", IdError::Empty),
+            (".", IdError::Dots),
+            ("..", IdError::Dots),
+            ("../other", IdError::Slash),
+            ("a/b", IdError::Slash),
+            ("__x__", IdError::Reserved),
+            ("____", IdError::Reserved),
+            ("a\nb", IdError::Control),
         ];
         for (id, problem) in cases {
             assert_eq!(check_id(id), Err(problem), "{id:?}");
         }
-        assert_eq!(check_id(&"x".repeat(1501)), Err(IdProblem::TooLong));
+        assert_eq!(check_id(&"x".repeat(1501)), Err(IdError::TooLong));
         assert_eq!(check_id("BRK.B"), Ok(()));
     }
 
@@ -242,13 +242,13 @@ mod tests {
     fn field_paths_nest_by_dots_and_need_no_quotes() {
         assert_eq!(FieldPath::new("a.b_1.C").unwrap().names().collect::<Vec<_>>(), ["a", "b_1", "C"]);
         for (path, problem) in [
-            ("a..b", IdProblem::Empty),
-            ("1a", IdProblem::FieldName),
-            ("a b", IdProblem::FieldName),
-            ("a.__b__", IdProblem::Reserved),
+            ("a..b", IdError::Empty),
+            ("1a", IdError::FieldName),
+            ("a b", IdError::FieldName),
+            ("a.__b__", IdError::Reserved),
         ] {
             assert_eq!(FieldPath::new(path), Err(problem), "{path:?}");
         }
-        assert_eq!(FieldPath::new(vec!["a"; 21].join(".")), Err(IdProblem::TooDeep));
+        assert_eq!(FieldPath::new(vec!["a"; 21].join(".")), Err(IdError::TooDeep));
     }
 }

@@ -10,7 +10,7 @@
 mod document;
 mod tenant;
 
-pub use document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value, WriteMode, check_id};
+pub use document::{Document, DocumentKey, Field, FieldPath, IdError, Value, WriteMode, check_id};
 pub use tenant::{OnError, TenantId};
 
 /// Nanoseconds since 1970-01-01 00:00 UTC: the unit of every wall-clock time in this program.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{IdProblem, check_id};
+use crate::{IdError, check_id};
 
 /// The id of a tenant, and so of its Firestore document `tenants/{id}`. A legal Firestore id. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,7 +9,7 @@ pub struct TenantId(Arc<str>);
 
 impl TenantId {
     /// Checks and keeps `id`.
-    pub fn new(id: &str) -> Result<Self, IdProblem> {
+    pub fn new(id: &str) -> Result<Self, IdError> {
         check_id(id)?;
         Ok(Self(id.into()))
     }

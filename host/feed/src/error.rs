@@ -39,7 +39,7 @@ pub enum FeedError {
 
 /// Why two settings or names of the feed make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsProblem {
+pub enum FeedSettingsError {
     /// A chunk of nothing, or more than 500.
     #[error("a subscribe chunk of {0} symbols is not possible: choose 1 to {max}", max = crate::settings::MAX_CHUNK)]
     Chunk(usize),
@@ -52,7 +52,7 @@ pub enum SettingsProblem {
         /// Which of them.
         name: &'static str,
         /// What is wrong.
-        problem: quotegate_pace::BackoffProblem,
+        problem: quotegate_pace::BackoffError,
     },
     /// A file that should hold authorities' certificates.
     #[error("feed.ca_file: {file}: {problem}: give a PEM file with the certificates to trust")]

@@ -14,7 +14,7 @@
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
 //! | [`Decoder`] | frames to [`quotegate_market::QuoteColumns`], JSON and MessagePack |
-//! | [`Trust`] | whom a `wss` address is believed |
+//! | [`RootCerts`] | whom a `wss` address is believed |
 //! | [`FeedStatus`] | state and counters, for heartbeat and operations |
 
 // In a test, a panic is the message.
@@ -41,11 +41,11 @@ mod watchdog;
 pub use control::Control;
 pub use decode::{Decoder, MAX_AHEAD, Skipped};
 pub use endpoint::{HOST, feed_calendar, feed_url};
-pub use error::{FeedError, SettingsProblem};
+pub use error::{FeedError, FeedSettingsError};
 pub use frame::{FrameTap, Payload, RecordedFrame};
 pub use quotegate_market::{AuthBy, Encoding, FeedName};
-pub use replay::{Pace, Replay};
+pub use replay::{Replay, ReplaySpeed};
 pub use run::Feed;
 pub use settings::{Calendar, Clock, Credentials, FeedSettings, MAX_CHUNK, RetryPauses, system_clock};
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
-pub use tls::Trust;
+pub use tls::RootCerts;

@@ -13,8 +13,8 @@ use crate::status::{ConnectionState, FeedStatus};
 
 /// How fast a recording is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// So many times as fast as it was recorded, above zero; 1 is its own pace.
+pub enum ReplaySpeed {
+    /// So many times as fast as it was recorded, above zero; 1 is its own speed.
     Times(f64),
     /// As fast as it goes.
     Unpaced,
@@ -23,7 +23,7 @@ pub enum Pace {
 /// The `replay` source and all that it touches.
 pub struct Replay {
     /// How fast.
-    pub pace: Pace,
+    pub speed: ReplaySpeed,
     /// Written here, read by others.
     pub status: Arc<FeedStatus>,
     /// Ends the replay early.
@@ -56,7 +56,7 @@ impl Replay {
                 self.status.enter(ConnectionState::Replaying, last);
                 (Instant::now(), last)
             });
-            if !self.wait(&mut reader, receiver, due(self.pace, start, recorded_start, last)).await {
+            if !self.wait(&mut reader, receiver, due(self.speed, start, recorded_start, last)).await {
                 break;
             }
             reader.take(frame.payload(), last);
@@ -86,8 +86,8 @@ impl Replay {
     }
 }
 
-fn due(pace: Pace, start: Instant, recorded_start: UnixNanos, recorded: UnixNanos) -> Option<Instant> {
-    let Pace::Times(times) = pace else { return None };
+fn due(speed: ReplaySpeed, start: Instant, recorded_start: UnixNanos, recorded: UnixNanos) -> Option<Instant> {
+    let ReplaySpeed::Times(times) = speed else { return None };
     // A speed that makes no time at all of it waits for nothing.
     let wait = |since: Duration| Duration::try_from_secs_f64(since.as_secs_f64() / times).ok();
     // A clock that was set back while recording must not stop the replay.
@@ -115,8 +115,8 @@ mod tests {
         Ok((second * SECOND, r#"[{"T":"q","S":"SPY","bp":1,"ap":2,"t":"1970-01-01T00:00:00Z"}]"#.to_owned()))
     }
 
-    async fn play(pace: Pace, frames: Vec<Result<(i64, String), String>>) -> (Result<(), String>, Arrivals) {
-        let replay = Replay { pace, status: Arc::default(), stop: CancellationToken::new() };
+    async fn play(speed: ReplaySpeed, frames: Vec<Result<(i64, String), String>>) -> (Result<(), String>, Arrivals) {
+        let replay = Replay { speed, status: Arc::default(), stop: CancellationToken::new() };
         let mut arrivals = Arrivals(Instant::now(), Vec::new());
         let outcome = replay.run(frames, &mut arrivals).await;
         (outcome, arrivals)
@@ -124,8 +124,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn frames_keep_their_distances_divided_by_the_speed() {
-        for (pace, seconds) in [(Pace::Times(1.0), 10), (Pace::Times(10.0), 1)] {
-            let (outcome, arrivals) = play(pace, vec![frame(100), frame(110)]).await;
+        for (speed, seconds) in [(ReplaySpeed::Times(1.0), 10), (ReplaySpeed::Times(10.0), 1)] {
+            let (outcome, arrivals) = play(speed, vec![frame(100), frame(110)]).await;
             let whole: Vec<_> = arrivals.1.into_iter().map(|(after, times)| (after.as_secs(), times)).collect();
             assert_eq!((outcome, whole), (Ok(()), vec![(0, vec![100 * SECOND]), (seconds, vec![110 * SECOND])]));
         }
@@ -133,13 +133,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unpaced_takes_no_time_and_keeps_the_recorded_times() {
-        let (_, arrivals) = play(Pace::Unpaced, vec![frame(100), frame(9000), frame(50)]).await;
+        let (_, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(100), frame(9000), frame(50)]).await;
         assert_eq!(arrivals.1, [(Duration::ZERO, vec![100 * SECOND, 9000 * SECOND, 50 * SECOND])]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_recording_that_breaks_off_delivers_what_came_before() {
-        let (outcome, arrivals) = play(Pace::Unpaced, vec![frame(1), Err("cut".to_owned()), frame(2)]).await;
+        let (outcome, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(1), Err("cut".to_owned()), frame(2)]).await;
         assert_eq!((outcome, arrivals.1.len()), (Err("cut".to_owned()), 1));
     }
 
@@ -147,7 +147,7 @@ mod tests {
     async fn stop_ends_a_wait_between_two_frames() {
         let stop = CancellationToken::new();
         let status = Arc::new(FeedStatus::default());
-        let replay = Replay { pace: Pace::Times(1.0), status: Arc::clone(&status), stop: stop.clone() };
+        let replay = Replay { speed: ReplaySpeed::Times(1.0), status: Arc::clone(&status), stop: stop.clone() };
         let mut arrivals = Arrivals(Instant::now(), Vec::new());
         let player = replay.run(vec![frame(0), frame(1_000_000)], &mut arrivals);
         let (outcome, ()) = tokio::join!(player, async {

@@ -8,8 +8,8 @@ use quotegate_market::{AuthBy, Encoding};
 use quotegate_pace::Backoff;
 use secrecy::SecretString;
 
-use crate::error::SettingsProblem;
-use crate::tls::Trust;
+use crate::error::FeedSettingsError;
+use crate::tls::RootCerts;
 
 /// Most symbols of one subscribe message: larger ones misbehave (alpaca-trade-api-csharp issues 724 and 763).
 pub const MAX_CHUNK: usize = 500;
@@ -75,9 +75,9 @@ pub struct RetryPauses {
 impl RetryPauses {
     /// `base` and `max` for the ordinary pauses. The other two start at 5 and 30 s at least, for those causes go away in
     /// no less.
-    pub fn new(base: Duration, max: Duration) -> Result<Self, SettingsProblem> {
+    pub fn new(base: Duration, max: Duration) -> Result<Self, FeedSettingsError> {
         let backoff = |name, base: Duration, max: Duration| {
-            Backoff::new(base, max).map_err(|problem| SettingsProblem::Backoff { name, problem })
+            Backoff::new(base, max).map_err(|problem| FeedSettingsError::Backoff { name, problem })
         };
         let (held, limited) = (Duration::from_secs(5), Duration::from_secs(30));
         Ok(Self {
@@ -94,7 +94,7 @@ pub struct FeedSettings {
     /// Where to connect, see [`crate::feed_url`].
     pub url: String,
     /// Whom a `wss` address is believed.
-    pub trust: Trust,
+    pub trust: RootCerts,
     /// What to speak there.
     pub encoding: Encoding,
     /// Who we are.
@@ -124,10 +124,10 @@ pub struct FeedSettings {
 
 impl FeedSettings {
     /// The defaults, which suit Alpaca's live service.
-    pub fn new(url: String, credentials: Credentials) -> Result<Self, SettingsProblem> {
+    pub fn new(url: String, credentials: Credentials) -> Result<Self, FeedSettingsError> {
         Ok(Self {
             url,
-            trust: Trust::public()?,
+            trust: RootCerts::public()?,
             encoding: Encoding::MessagePack,
             credentials,
             pauses: RetryPauses::new(Duration::from_secs(1), Duration::from_secs(60))?,
@@ -145,9 +145,9 @@ impl FeedSettings {
     }
 
     /// Finds the first value that would loop, hang or be refused.
-    pub fn check(&self) -> Result<(), SettingsProblem> {
+    pub fn check(&self) -> Result<(), FeedSettingsError> {
         if self.subscribe_chunk == 0 || self.subscribe_chunk > MAX_CHUNK {
-            return Err(SettingsProblem::Chunk(self.subscribe_chunk));
+            return Err(FeedSettingsError::Chunk(self.subscribe_chunk));
         }
         let times = [
             ("the ping interval", self.ping_interval),
@@ -156,7 +156,7 @@ impl FeedSettings {
             ("the stale time", self.stale_after.unwrap_or(Duration::MAX)),
         ];
         match times.into_iter().find(|(_, time)| time.is_zero()) {
-            Some((name, _)) => Err(SettingsProblem::Zero(name)),
+            Some((name, _)) => Err(FeedSettingsError::Zero(name)),
             None => Ok(()),
         }
     }
@@ -181,10 +181,10 @@ mod tests {
     fn values_that_would_loop_or_be_refused_are_found() {
         assert_eq!(settings().check(), Ok(()));
         let chunk = |subscribe_chunk| FeedSettings { subscribe_chunk, ..settings() }.check();
-        assert_eq!(chunk(0), Err(SettingsProblem::Chunk(0)));
-        assert_eq!(chunk(501), Err(SettingsProblem::Chunk(501)));
+        assert_eq!(chunk(0), Err(FeedSettingsError::Chunk(0)));
+        assert_eq!(chunk(501), Err(FeedSettingsError::Chunk(501)));
         let zero = FeedSettings { ping_interval: Duration::ZERO, ..settings() };
-        assert_eq!(zero.check(), Err(SettingsProblem::Zero("the ping interval")));
+        assert_eq!(zero.check(), Err(FeedSettingsError::Zero("the ping interval")));
     }
 
     #[test]

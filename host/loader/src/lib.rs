@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
 use quotegate_document::TenantId;
 use quotegate_plugin::{
-    Collections, EngineProblem, EngineSettings, PluginChain, PluginEngine, PluginLimits, PluginProblem, PluginSpec,
-    PreparedPlugin, Sha256Hash, StartProblem,
+    Collections, EngineError, EngineSettings, PluginChain, PluginEngine, PluginError, PluginLimits, PluginSpec,
+    PreparedPlugin, Sha256Hash, StartError,
 };
 
 /// Why a tenant's plugins cannot be used. Names the tenant, the plugin and the file, and says what to do.
@@ -43,7 +43,7 @@ pub enum PluginLoadError {
         /// Its file, or that it comes with the host.
         place: String,
         /// Why.
-        problem: Box<PluginProblem>,
+        problem: Box<PluginError>,
     },
     /// Its limits or collections make no sense to the plugin room.
     #[error("tenants.{tenant}.plugins: {plugin}: {reason}.")]
@@ -57,10 +57,10 @@ pub enum PluginLoadError {
     },
     /// A plugin refuses its configuration, or fails at its start.
     #[error(transparent)]
-    Start(#[from] StartProblem),
+    Start(#[from] StartError),
     /// There is no engine.
     #[error(transparent)]
-    Engine(#[from] EngineProblem),
+    Engine(#[from] EngineError),
     /// The starting thread has panicked.
     #[error("the plugins of tenant {0} could not be started: a thread has panicked")]
     Panic(TenantId),
@@ -176,7 +176,7 @@ impl PluginLoader {
         };
         let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);
         if let Some(pinned) = pin.filter(|pinned| *pinned != hash) {
-            return Err(problem(PluginProblem::Pin { pinned, found: hash }));
+            return Err(problem(PluginError::Pin { pinned, found: hash }));
         }
         let key = (plugin.name.clone(), hash);
         // Held while it compiles: another tenant that wants the same waits for it instead of compiling it too.
@@ -295,7 +295,7 @@ pub fn user_cache_folder() -> Option<PathBuf> {
 mod tests {
     use std::time::Duration;
 
-    use quotegate_plugin::{DocumentProblem, PluginFailure};
+    use quotegate_plugin::{DocumentError, PluginFailure};
 
     use super::*;
 
@@ -323,8 +323,8 @@ mod tests {
             PluginFailure::Time { limit: Duration::from_millis(50) }.to_string(),
             PluginFailure::Memory.to_string(),
             PluginFailure::HostBytes.to_string(),
-            DocumentProblem::TooMany(9).to_string(),
-            DocumentProblem::TooLarge(9).to_string(),
+            DocumentError::TooMany(9).to_string(),
+            DocumentError::TooLarge(9).to_string(),
         ];
         for sentence in sentences {
             let keys: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();

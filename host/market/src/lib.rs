@@ -20,7 +20,7 @@ mod wire;
 pub use columns::{Exchange, Quote, QuoteColumns, conditions};
 pub use receiver::QuoteReceiver;
 pub use subscription::Subscription;
-pub use symbol::{Symbol, SymbolProblem};
+pub use symbol::{Symbol, SymbolError};
 pub use table::{SymbolId, SymbolTable};
 pub use wire::{AuthBy, Encoding, FeedName};
 

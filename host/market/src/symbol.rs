@@ -9,7 +9,7 @@ pub struct Symbol(Arc<str>);
 
 /// Why a text is not a [`Symbol`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SymbolProblem {
+pub enum SymbolError {
     /// No characters at all.
     #[error("a symbol cannot be empty")]
     Empty,
@@ -26,16 +26,16 @@ impl Symbol {
     pub const MAX_LEN: usize = 32;
 
     /// Checks and keeps `name`; the case is kept as it is.
-    pub fn new(name: &str) -> Result<Self, SymbolProblem> {
+    pub fn new(name: &str) -> Result<Self, SymbolError> {
         if name.is_empty() {
-            return Err(SymbolProblem::Empty);
+            return Err(SymbolError::Empty);
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_');
         if let Some(c) = name.chars().find(|c| !allowed(*c)) {
-            return Err(SymbolProblem::Character(c));
+            return Err(SymbolError::Character(c));
         }
         if name.len() > Self::MAX_LEN {
-            return Err(SymbolProblem::TooLong);
+            return Err(SymbolError::TooLong);
         }
         Ok(Self(name.into()))
     }
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn what_no_exchange_uses_is_refused_by_name() {
-        assert_eq!(Symbol::new("SP Y"), Err(SymbolProblem::Character(' ')));
-        assert_eq!(Symbol::new("ÄPFEL"), Err(SymbolProblem::Character('Ä')));
-        assert_eq!(Symbol::new(""), Err(SymbolProblem::Empty));
-        assert_eq!(Symbol::new(&"A".repeat(33)), Err(SymbolProblem::TooLong));
+        assert_eq!(Symbol::new("SP Y"), Err(SymbolError::Character(' ')));
+        assert_eq!(Symbol::new("ÄPFEL"), Err(SymbolError::Character('Ä')));
+        assert_eq!(Symbol::new(""), Err(SymbolError::Empty));
+        assert_eq!(Symbol::new(&"A".repeat(33)), Err(SymbolError::TooLong));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Backoff {
 
 /// Why two durations make no [`Backoff`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BackoffProblem {
+pub enum BackoffError {
     /// A base of zero would retry without a pause.
     #[error("the base delay must be above zero")]
     ZeroBase,
@@ -31,12 +31,12 @@ pub enum BackoffProblem {
 
 impl Backoff {
     /// Checks the two ends. The first delay is at most `base`.
-    pub fn new(base: Duration, max: Duration) -> Result<Self, BackoffProblem> {
+    pub fn new(base: Duration, max: Duration) -> Result<Self, BackoffError> {
         if base.is_zero() {
-            return Err(BackoffProblem::ZeroBase);
+            return Err(BackoffError::ZeroBase);
         }
         if max < base {
-            return Err(BackoffProblem::MaxBelowBase { base, max });
+            return Err(BackoffError::MaxBelowBase { base, max });
         }
         Ok(Self { base, max, attempts: 0 })
     }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn ends_that_make_no_sense_are_refused() {
-        assert_eq!(Backoff::new(Duration::ZERO, seconds(1)), Err(BackoffProblem::ZeroBase));
+        assert_eq!(Backoff::new(Duration::ZERO, seconds(1)), Err(BackoffError::ZeroBase));
         assert!(Backoff::new(seconds(2), seconds(1)).is_err());
     }
 

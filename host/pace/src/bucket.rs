@@ -9,7 +9,7 @@ pub struct Rate {
 
 /// Why two numbers make no [`Rate`].
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum RateProblem {
+pub enum RateError {
     /// Nothing would ever be written; also NaN and infinity.
     #[error("a rate must be a number above zero, not {0}")]
     PerSecond(f64),
@@ -20,13 +20,13 @@ pub enum RateProblem {
 
 impl Rate {
     /// Checks both numbers.
-    pub fn new(per_second: f64, burst: u32) -> Result<Self, RateProblem> {
+    pub fn new(per_second: f64, burst: u32) -> Result<Self, RateError> {
         // Below one a century the interval overflows what an Instant can carry.
         if !per_second.is_finite() || per_second < 1e-9 {
-            return Err(RateProblem::PerSecond(per_second));
+            return Err(RateError::PerSecond(per_second));
         }
         if burst == 0 {
-            return Err(RateProblem::Burst);
+            return Err(RateError::Burst);
         }
         Ok(Self { per_second, burst })
     }
@@ -121,7 +121,7 @@ mod tests {
         for per_second in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Rate::new(per_second, 1).is_err());
         }
-        assert_eq!(Rate::new(1.0, 0), Err(RateProblem::Burst));
+        assert_eq!(Rate::new(1.0, 0), Err(RateError::Burst));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod bucket;
 mod latest;
 mod pacer;
 
-pub use backoff::{Backoff, BackoffProblem};
-pub use bucket::{Rate, RateProblem, TokenBucket};
+pub use backoff::{Backoff, BackoffError};
+pub use bucket::{Rate, RateError, TokenBucket};
 pub use latest::{Accepted, LatestTable, Resolution};
 pub use pacer::{Lane, Pacer};

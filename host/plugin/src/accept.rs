@@ -6,7 +6,7 @@ use crate::prepare::{PreparedPlugin, Sha256Hash};
 
 /// Why a component is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PluginProblem {
+pub enum PluginError {
     /// Another file than the one pinned.
     #[error(
         "Its SHA-256 is {found}, but the settings pin {pinned}. Put the right file in place, or pin the new hash after a review."
@@ -96,20 +96,20 @@ pub(crate) struct Offer {
 }
 
 /// What can be said before compiling.
-pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginProblem> {
+pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginError> {
     if bytes.len() > PreparedPlugin::MAX_BYTES {
-        return Err(PluginProblem::TooLarge { bytes: bytes.len() });
+        return Err(PluginError::TooLarge { bytes: bytes.len() });
     }
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(PluginProblem::CoreModule),
-        [0, b'a', b's', b'm', ..] => Err(PluginProblem::UnknownBinary),
-        _ => Err(PluginProblem::NotWasm),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(PluginError::CoreModule),
+        [0, b'a', b's', b'm', ..] => Err(PluginError::UnknownBinary),
+        _ => Err(PluginError::NotWasm),
     }
 }
 
 /// Compares imports and exports with what the host offers, by name.
-pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result<Offer, PluginProblem> {
+pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result<Offer, PluginError> {
     let kind = component.component_type();
     let imports: Vec<&str> = kind.imports(engine).map(|(name, _)| name).collect();
     let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
@@ -118,16 +118,16 @@ pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result
         imports.iter().filter(|name| !matches!(base(name), HOST | TYPES)).map(|&name| name.to_owned()).collect();
     if !foreign.is_empty() {
         let remedy = remedy(&foreign);
-        return Err(PluginProblem::Imports { imports: foreign, remedy });
+        return Err(PluginError::Imports { imports: foreign, remedy });
     }
     let version = version(imports.iter().chain(&exports))?;
     let exported = |interface: &str| exports.iter().any(|name| base(name) == interface);
     let (filters, maps) = (exported(FILTER), exported(MAPPING));
     if !filters && !maps {
-        return Err(PluginProblem::NothingToDo);
+        return Err(PluginError::NothingToDo);
     }
     if !exported(LIFECYCLE) {
-        return Err(PluginProblem::NoLifecycle);
+        return Err(PluginError::NoLifecycle);
     }
     Ok(Offer { version, filters, maps })
 }
@@ -137,16 +137,16 @@ fn base(name: &str) -> &str {
 }
 
 /// The one version that all names of the package carry.
-fn version<'a>(names: impl Iterator<Item = &'a &'a str>) -> Result<&'static Version, PluginProblem> {
+fn version<'a>(names: impl Iterator<Item = &'a &'a str>) -> Result<&'static Version, PluginError> {
     let mut found: Vec<&str> =
         names.filter(|name| name.starts_with("quotegate:plugin/")).filter_map(|name| name.split('@').nth(1)).collect();
     found.sort_unstable();
     found.dedup();
     let served = |number: &&str| VERSIONS.iter().find(|version| version.number == *number);
     match found.as_slice() {
-        [] => Err(PluginProblem::NothingToDo),
-        [one] => served(one).ok_or_else(|| PluginProblem::Version { found: (*one).to_owned() }),
-        several => Err(PluginProblem::Version { found: several.join(" and ") }),
+        [] => Err(PluginError::NothingToDo),
+        [one] => served(one).ok_or_else(|| PluginError::Version { found: (*one).to_owned() }),
+        several => Err(PluginError::Version { found: several.join(" and ") }),
     }
 }
 
@@ -164,10 +164,10 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_named_before_it_is_compiled() {
-        assert_eq!(check_bytes(b""), Err(PluginProblem::NotWasm));
-        assert_eq!(check_bytes(b"(component)"), Err(PluginProblem::NotWasm));
-        assert_eq!(check_bytes(b"\0asm\x01\0\0\0"), Err(PluginProblem::CoreModule));
-        assert_eq!(check_bytes(b"\0asm\x63\0\0\0"), Err(PluginProblem::UnknownBinary));
+        assert_eq!(check_bytes(b""), Err(PluginError::NotWasm));
+        assert_eq!(check_bytes(b"(component)"), Err(PluginError::NotWasm));
+        assert_eq!(check_bytes(b"\0asm\x01\0\0\0"), Err(PluginError::CoreModule));
+        assert_eq!(check_bytes(b"\0asm\x63\0\0\0"), Err(PluginError::UnknownBinary));
         assert_eq!(check_bytes(b"\0asm\x0d\0\x01\0"), Ok(()));
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn names_that_disagree_about_the_version_are_refused() {
         let names = ["quotegate:plugin/host@0.1.0", "quotegate:plugin/filter@9.0.0"];
         let Err(problem) = version(names.iter()) else { panic!("accepted") };
-        assert_eq!(problem, PluginProblem::Version { found: "0.1.0 and 9.0.0".into() });
+        assert_eq!(problem, PluginError::Version { found: "0.1.0 and 9.0.0".into() });
         assert!(version(["quotegate:plugin/host@0.1.0"].iter()).is_ok());
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
-use crate::engine::EngineProblem;
+use crate::engine::EngineError;
 use crate::prepare::Sha256Hash;
 
 /// Compiled code on disk, one file a plugin and kind of engine.
@@ -35,8 +35,8 @@ const MAX_FILE: u64 = 1 << 30;
 impl CodeCache {
     /// `None` if the folder is not there and cannot be made: then every start compiles, as without a cache.
     /// `portable`: the kind of code that was compiled ahead of time for engines like this one.
-    pub(crate) fn open(folder: &Path, engine: &Engine, portable: String) -> Result<Option<Self>, EngineProblem> {
-        let problem = |reason: String| EngineProblem::Cache { folder: folder.into(), reason };
+    pub(crate) fn open(folder: &Path, engine: &Engine, portable: String) -> Result<Option<Self>, EngineError> {
+        let problem = |reason: String| EngineError::Cache { folder: folder.into(), reason };
         match create_folder(folder) {
             Ok(()) => {}
             Err(error) if cannot_write(&error) => {

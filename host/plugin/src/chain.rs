@@ -23,7 +23,7 @@ pub struct PluginChain {
 /// Why a chain does not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("The plugin {plugin} of tenant {tenant} does not start: {failure}.")]
-pub struct StartProblem {
+pub struct StartError {
     /// Whose chain.
     pub tenant: TenantId,
     /// Which plugin.
@@ -122,11 +122,11 @@ const MAP_BATCH: usize = 64;
 
 impl PluginChain {
     /// Starts every plugin. A chain that is to replace another is started beside it, and takes over only if this works.
-    pub fn start(tenant: TenantId, specs: Vec<PluginSpec>) -> Result<Self, StartProblem> {
+    pub fn start(tenant: TenantId, specs: Vec<PluginSpec>) -> Result<Self, StartError> {
         let now = Instant::now();
         let start = |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
-            Link::start(&tenant, spec, now).map_err(|failure| StartProblem { tenant: tenant.clone(), plugin, failure })
+            Link::start(&tenant, spec, now).map_err(|failure| StartError { tenant: tenant.clone(), plugin, failure })
         };
         let links = specs.into_iter().map(start).collect::<Result<_, _>>()?;
         Ok(Self { tenant, links })

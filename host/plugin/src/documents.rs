@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, Value};
 use quotegate_market::Symbol;
 
 use crate::bindings::RawDocument;
@@ -12,24 +12,24 @@ pub struct Collections(Vec<String>);
 
 impl Collections {
     /// Checks the names. There is at least one.
-    pub fn new(first: &str, others: &[String]) -> Result<Self, IdProblem> {
+    pub fn new(first: &str, others: &[String]) -> Result<Self, IdError> {
         let names: Vec<String> = std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect();
         names.iter().try_for_each(|name| quotegate_document::check_id(name))?;
         Ok(Self(names))
     }
 
-    fn choose(&self, named: Option<String>) -> Result<String, DocumentProblem> {
+    fn choose(&self, named: Option<String>) -> Result<String, DocumentError> {
         match named {
             None => Ok(self.0[0].clone()),
             Some(name) if self.0.contains(&name) => Ok(name),
-            Some(name) => Err(DocumentProblem::Collection(name)),
+            Some(name) => Err(DocumentError::Collection(name)),
         }
     }
 }
 
 /// Why a document is refused. Firestore would refuse it, or the tenant's settings do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum DocumentProblem {
+pub enum DocumentError {
     /// More than `documents_per_quote`.
     #[error("it made {0} documents of one quote; make fewer, or raise `limits.documents_per_quote`")]
     TooMany(usize),
@@ -47,7 +47,7 @@ pub enum DocumentProblem {
         /// As given.
         id: String,
         /// What Firestore has against it.
-        problem: IdProblem,
+        problem: IdError,
     },
     /// Not a legal field path.
     #[error("its field path {path:?} is not legal: {problem}")]
@@ -55,7 +55,7 @@ pub enum DocumentProblem {
         /// As given.
         path: String,
         /// What Firestore has against it.
-        problem: IdProblem,
+        problem: IdError,
     },
     /// Twice, or within another.
     #[error("its field path {0:?} is given twice or lies within another field")]
@@ -85,9 +85,9 @@ pub(crate) fn check(
     allowed: &Collections,
     limits: &PluginLimits,
     known: &mut KnownPaths,
-) -> Result<Vec<Document>, DocumentProblem> {
+) -> Result<Vec<Document>, DocumentError> {
     if raw.len() > limits.documents_per_quote {
-        return Err(DocumentProblem::TooMany(raw.len()));
+        return Err(DocumentError::TooMany(raw.len()));
     }
     let mut total = 0;
     let mut documents: Vec<Document> = Vec::with_capacity(raw.len());
@@ -96,10 +96,10 @@ pub(crate) fn check(
         let bytes = size(&document);
         total += bytes;
         if bytes > DOCUMENT_BYTES || total > limits.document_bytes_per_quote {
-            return Err(DocumentProblem::TooLarge(total));
+            return Err(DocumentError::TooLarge(total));
         }
         if documents.iter().any(|other| other.key == document.key) {
-            return Err(DocumentProblem::Twice(document.key.to_string()));
+            return Err(DocumentError::Twice(document.key.to_string()));
         }
         documents.push(document);
     }
@@ -111,16 +111,16 @@ fn check_one(
     symbol: &Symbol,
     allowed: &Collections,
     known: &mut KnownPaths,
-) -> Result<Document, DocumentProblem> {
+) -> Result<Document, DocumentError> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
     let key =
-        DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentProblem::Id { id: shorten(id), problem })?;
+        DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentError::Id { id: shorten(id), problem })?;
     let mut fields = Vec::with_capacity(raw.fields.len());
     let mut all_known = raw.fields.len() == known.0.len();
     for (at, (path, value)) in raw.fields.into_iter().enumerate() {
         if !is_finite(&value) {
-            return Err(DocumentProblem::NotFinite(shorten(path)));
+            return Err(DocumentError::NotFinite(shorten(path)));
         }
         let path = match known.0.get(at) {
             Some(known) => FieldPath::like(known, path),
@@ -139,18 +139,18 @@ fn check_one(
     Ok(Document { key, fields })
 }
 
-fn check_path(path: String) -> Result<FieldPath, DocumentProblem> {
+fn check_path(path: String) -> Result<FieldPath, DocumentError> {
     match FieldPath::new(path.clone()) {
         Ok(path) => Ok(path),
-        Err(problem) => Err(DocumentProblem::Path { path: shorten(path), problem }),
+        Err(problem) => Err(DocumentError::Path { path: shorten(path), problem }),
     }
 }
 
 /// Looks every beginning of every path up among the paths. (Neighbours in sorted order are not enough: `a-b` may not
 /// stand between `a` and `a.b` today, but only because of which characters a name has.)
-fn check_overlap(fields: &[Field]) -> Result<(), DocumentProblem> {
+fn check_overlap(fields: &[Field]) -> Result<(), DocumentError> {
     let mut paths = HashSet::with_capacity(fields.len());
-    let overlap = |path: &str| Err(DocumentProblem::Overlap(path.to_owned()));
+    let overlap = |path: &str| Err(DocumentError::Overlap(path.to_owned()));
     for field in fields {
         if !paths.insert(field.path.as_str()) {
             return overlap(field.path.as_str());
@@ -204,7 +204,7 @@ mod tests {
         RawDocument { collection: collection.map(Into::into), id: id.map(Into::into), fields }
     }
 
-    fn checked(documents: Vec<RawDocument>) -> Result<Vec<Document>, DocumentProblem> {
+    fn checked(documents: Vec<RawDocument>) -> Result<Vec<Document>, DocumentError> {
         let allowed = Collections::new("live_quotes", &["mids".into()]).unwrap();
         let known = &mut KnownPaths::default();
         check(documents, &Symbol::new("BTC/USD").unwrap(), &allowed, &PluginLimits::default(), known)
@@ -241,11 +241,11 @@ mod tests {
     fn nothing_leaves_the_tenant() {
         for id in ["../x", "..", ".", "a/b", "__x__", "", "a\0b"] {
             let problem = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
-            assert!(matches!(problem, DocumentProblem::Id { .. }), "{id:?}: {problem}");
+            assert!(matches!(problem, DocumentError::Id { .. }), "{id:?}: {problem}");
         }
         for collection in ["../other", "other", "", "live_quotes/x/y"] {
             let problem = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
-            assert_eq!(problem, DocumentProblem::Collection(collection.into()));
+            assert_eq!(problem, DocumentError::Collection(collection.into()));
         }
     }
 
@@ -253,14 +253,14 @@ mod tests {
     fn what_firestore_refuses_is_refused_here() {
         let null = Value::Null;
         let refused = |fields: &[(&str, Value)]| checked(vec![raw(None, None, fields)]).unwrap_err();
-        assert_eq!(refused(&[("a", null.clone()), ("a", null.clone())]), DocumentProblem::Overlap("a".into()));
-        assert_eq!(refused(&[("a.b.c", null.clone()), ("a", null.clone())]), DocumentProblem::Overlap("a.b.c".into()));
-        assert_eq!(refused(&[("a", Value::Doubles(vec![1.0, f64::NAN]))]), DocumentProblem::NotFinite("a".into()));
-        assert!(matches!(refused(&[("a..b", null)]), DocumentProblem::Path { .. }));
-        assert!(matches!(refused(&[("a", Value::Bytes(vec![0; 1 << 20]))]), DocumentProblem::TooLarge(_)));
+        assert_eq!(refused(&[("a", null.clone()), ("a", null.clone())]), DocumentError::Overlap("a".into()));
+        assert_eq!(refused(&[("a.b.c", null.clone()), ("a", null.clone())]), DocumentError::Overlap("a.b.c".into()));
+        assert_eq!(refused(&[("a", Value::Doubles(vec![1.0, f64::NAN]))]), DocumentError::NotFinite("a".into()));
+        assert!(matches!(refused(&[("a..b", null)]), DocumentError::Path { .. }));
+        assert!(matches!(refused(&[("a", Value::Bytes(vec![0; 1 << 20]))]), DocumentError::TooLarge(_)));
         let twice = vec![raw(None, Some("x"), &[]), raw(None, Some("x"), &[])];
-        assert!(matches!(checked(twice), Err(DocumentProblem::Twice(_))));
+        assert!(matches!(checked(twice), Err(DocumentError::Twice(_))));
         let many = (0..9).map(|n| raw(None, Some(&n.to_string()), &[])).collect();
-        assert_eq!(checked(many), Err(DocumentProblem::TooMany(9)));
+        assert_eq!(checked(many), Err(DocumentError::TooMany(9)));
     }
 }

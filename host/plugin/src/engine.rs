@@ -33,7 +33,7 @@ impl Default for EngineSettings {
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineProblem {
+pub enum EngineError {
     /// wasmtime refused the settings or the machine.
     #[error(
         "The WebAssembly engine does not start with {allocator} memory: {reason}. Give fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
@@ -74,7 +74,7 @@ pub(crate) struct EngineInner {
 
 impl PluginEngine {
     /// Probes the address space, makes the engine and starts its clock.
-    pub fn new(settings: &EngineSettings) -> Result<Self, EngineProblem> {
+    pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
         config.consume_fuel(settings.metering);
@@ -84,11 +84,11 @@ impl PluginEngine {
         }
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
         let engine =
-            Engine::new(&config).map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
+            Engine::new(&config).map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
         let portable = allocator.portable_kind(settings.memory_bytes);
         let open = |folder| CodeCache::open(folder, &engine, portable);
         let cache = settings.cache.as_deref().map(open).transpose()?.flatten();
-        let ticker = Ticker::start(&engine).map_err(EngineProblem::Ticker)?;
+        let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
         let metering = settings.metering;
         Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })

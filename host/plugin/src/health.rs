@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use quotegate_pace::{Backoff, BackoffProblem};
+use quotegate_pace::{Backoff, BackoffError};
 
 /// How a plugin of a tenant is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const CALM: Duration = Duration::from_secs(60);
 
 impl HealthRecord {
     /// The first quarantine lasts between half of `first` and `first`, each further one up to twice as long, until `longest`.
-    pub(crate) fn new(first: Duration, longest: Duration) -> Result<Self, BackoffProblem> {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Result<Self, BackoffError> {
         let backoff = Backoff::new(first, longest)?;
         Ok(Self { state: Health::Ready, failures: 0, last_failure: None, backoff })
     }

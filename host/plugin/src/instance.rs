@@ -6,7 +6,7 @@ use quotegate_market::{Quote, QuoteColumns, Symbol};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
-use crate::documents::{Collections, DocumentProblem, KnownPaths, check};
+use crate::documents::{Collections, DocumentError, KnownPaths, check};
 use crate::failure::PluginFailure;
 use crate::limits::PluginLimits;
 use crate::log_rate::escape;
@@ -122,7 +122,7 @@ impl PluginInstance {
         &mut self,
         quotes: &[(Symbol, Quote)],
         collections: &Collections,
-    ) -> Result<Vec<Result<Vec<Document>, DocumentProblem>>, PluginFailure> {
+    ) -> Result<Vec<Result<Vec<Document>, DocumentError>>, PluginFailure> {
         let rows: Vec<_> = quotes.iter().map(|(symbol, quote)| MapRow { symbol, quote, earlier: &[] }).collect();
         let lists = self.map(&rows)?.into_iter().zip(quotes);
         let check = |(list, (symbol, _)): (_, &(Symbol, _))| {

@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::{Config, Engine};
 
-use crate::accept::{PluginProblem, check_bytes};
+use crate::accept::{PluginError, check_bytes};
 use crate::address_space::AllocatorChoice;
 use crate::cache::{create_folder, file_path, keep, target_any_server};
-use crate::engine::{EngineProblem, base_config};
+use crate::engine::{EngineError, base_config};
 use crate::prepare::Sha256Hash;
 
 /// Compiles components when an image is built, so that a host that starts in it needs no compiler.
@@ -22,10 +22,10 @@ pub struct Precompiler {
 
 /// Why a component was not compiled ahead of time.
 #[derive(Debug, thiserror::Error)]
-pub enum PrecompileProblem {
+pub enum PrecompileError {
     /// The host would not take it either.
     #[error(transparent)]
-    Component(#[from] PluginProblem),
+    Component(#[from] PluginError),
     /// The folder does not take the file.
     #[error("{} cannot be written: {reason}.", path.display())]
     Write {
@@ -38,12 +38,12 @@ pub enum PrecompileProblem {
 
 impl Precompiler {
     /// Makes the folder if it is not there. `memory_bytes` is that of the host's [`crate::EngineSettings`].
-    pub fn new(folder: &Path, memory_bytes: usize) -> Result<Self, EngineProblem> {
+    pub fn new(folder: &Path, memory_bytes: usize) -> Result<Self, EngineError> {
         create_folder(folder)
-            .map_err(|error| EngineProblem::Cache { folder: folder.into(), reason: error.to_string() })?;
+            .map_err(|error| EngineError::Cache { folder: folder.into(), reason: error.to_string() })?;
         let engine = |allocator: AllocatorChoice| {
             let engine = portable_config(allocator, memory_bytes).and_then(|config| Engine::new(&config));
-            let engine = engine.map_err(|error| EngineProblem::Engine { allocator, reason: format!("{error:#}") })?;
+            let engine = engine.map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
             Ok((allocator.portable_kind(memory_bytes), engine))
         };
         let engines = AllocatorChoice::ALL.into_iter().map(engine).collect::<Result<_, _>>()?;
@@ -51,16 +51,16 @@ impl Precompiler {
     }
 
     /// Compiles one component and keeps the code. Gives the size of what a host will load.
-    pub fn add(&self, component: &[u8]) -> Result<usize, PrecompileProblem> {
+    pub fn add(&self, component: &[u8]) -> Result<usize, PrecompileError> {
         check_bytes(component)?;
         let sha256 = Sha256Hash::of(component);
         let mut largest = 0;
         for (kind, engine) in &self.engines {
             let code = engine
                 .precompile_component(component)
-                .map_err(|error| PluginProblem::Invalid { reason: format!("{error:#}") })?;
+                .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
             let path = file_path(&self.folder, &sha256, kind);
-            keep(&path, &sha256, kind, &code).map_err(|reason| PrecompileProblem::Write { path, reason })?;
+            keep(&path, &sha256, kind, &code).map_err(|reason| PrecompileError::Write { path, reason })?;
             largest = largest.max(code.len());
         }
         Ok(largest)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use crate::accept::{Offer, PluginProblem, check_bytes, check_interfaces};
+use crate::accept::{Offer, PluginError, check_bytes, check_interfaces};
 use crate::bindings::Interface;
 use crate::engine::PluginEngine;
 
@@ -74,22 +74,17 @@ impl PreparedPlugin {
     ///
     /// Takes seconds for a component with a language runtime inside that is not in the cache: call it where a thread
     /// may block, or use [`PreparedPlugin::load`]. `name` is what people call the plugin, in logs and metrics.
-    pub fn new(
-        engine: &PluginEngine,
-        name: &str,
-        bytes: &[u8],
-        pin: Option<Sha256Hash>,
-    ) -> Result<Self, PluginProblem> {
+    pub fn new(engine: &PluginEngine, name: &str, bytes: &[u8], pin: Option<Sha256Hash>) -> Result<Self, PluginError> {
         let sha256 = Sha256Hash::of(bytes);
         if let Some(pinned) = pin.filter(|pinned| *pinned != sha256) {
-            return Err(PluginProblem::Pin { pinned, found: sha256 });
+            return Err(PluginError::Pin { pinned, found: sha256 });
         }
         check_bytes(bytes)?;
         let started = Instant::now();
         let (component, from_cache) = component(engine, name, &sha256, bytes)?;
         let offer = check_interfaces(&engine.inner.engine, &component)?;
         let interface = (offer.version.prepare)(&engine.inner.engine, &component)
-            .map_err(|error| PluginProblem::Shape { reason: format!("{error:#}") })?;
+            .map_err(|error| PluginError::Shape { reason: format!("{error:#}") })?;
         let took = started.elapsed();
         tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "the plugin is ready to start");
         let (name, engine) = (name.to_owned(), engine.clone());
@@ -102,10 +97,10 @@ impl PreparedPlugin {
         name: &str,
         bytes: Vec<u8>,
         pin: Option<Sha256Hash>,
-    ) -> Result<Self, PluginProblem> {
+    ) -> Result<Self, PluginError> {
         let (engine, name) = (engine.clone(), name.to_owned());
         let prepared = tokio::task::spawn_blocking(move || Self::new(&engine, &name, &bytes, pin)).await;
-        prepared.unwrap_or_else(|error| Err(PluginProblem::Invalid { reason: format!("compiling it failed: {error}") }))
+        prepared.unwrap_or_else(|error| Err(PluginError::Invalid { reason: format!("compiling it failed: {error}") }))
     }
 
     /// What people call it.
@@ -155,14 +150,14 @@ fn component(
     name: &str,
     sha256: &Sha256Hash,
     bytes: &[u8],
-) -> Result<(Component, bool), PluginProblem> {
+) -> Result<(Component, bool), PluginError> {
     let cache = engine.inner.cache.as_ref();
     if let Some(component) = cache.and_then(|cache| cache.load(&engine.inner.engine, sha256)) {
         return Ok((component, true));
     }
     tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
     let component = Component::from_binary(&engine.inner.engine, bytes)
-        .map_err(|error| PluginProblem::Invalid { reason: format!("{error:#}") })?;
+        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
     // Only what will be accepted is worth a file.
     if let Some(cache) = cache.filter(|_| check_interfaces(&engine.inner.engine, &component).is_ok()) {
         cache.store(sha256, &component);

@@ -11,13 +11,13 @@
 //!
 //! Knows nothing of what is in the frames.
 
+mod error;
 mod line;
-mod problem;
 mod reader;
 mod writer;
 
+pub use error::RecordingError;
 pub use line::Header;
-pub use problem::RecordingProblem;
 pub use reader::Recording;
 pub use writer::RecordingWriter;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::line::{self, Header, VERSION};
 use crate::writer::is_compressed;
-use crate::{RecordedFrame, RecordingProblem};
+use crate::{RecordedFrame, RecordingError};
 
 /// A recording that is being read: an iterator of its frames, which ends after the first error.
 pub struct Recording {
@@ -18,15 +18,15 @@ pub struct Recording {
 
 impl Recording {
     /// Opens the file and reads its header.
-    pub fn open(path: &Path) -> Result<Self, RecordingProblem> {
-        let problem = |problem| RecordingProblem::Open { path: path.to_owned(), problem };
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let problem = |problem| RecordingError::Open { path: path.to_owned(), problem };
         let file = File::open(path).map_err(problem)?;
         let mut lines: Box<dyn BufRead + Send> = if is_compressed(path) {
             Box::new(BufReader::new(zstd::Decoder::new(file).map_err(problem)?))
         } else {
             Box::new(BufReader::new(file))
         };
-        let not_a_recording = || RecordingProblem::NotARecording { path: path.to_owned() };
+        let not_a_recording = || RecordingError::NotARecording { path: path.to_owned() };
         let mut buffer = Vec::new();
         // Whatever stands where the header should: a file of another kind must not be read whole to find that out.
         let mut first = std::io::Read::take(&mut lines, 64 * 1024);
@@ -36,7 +36,7 @@ impl Recording {
         }
         let version: Version = serde_json::from_slice(&buffer).map_err(|_| not_a_recording())?;
         if version.quotegate_recording != VERSION {
-            return Err(RecordingProblem::Version { path: path.to_owned(), version: version.quotegate_recording });
+            return Err(RecordingError::Version { path: path.to_owned(), version: version.quotegate_recording });
         }
         let header = serde_json::from_slice(&buffer).map_err(|_| not_a_recording())?;
         Ok(Self { path: path.to_owned(), header, lines, buffer, line: 1, ended: false })
@@ -52,16 +52,16 @@ impl Recording {
         &self.path
     }
 
-    fn read_frame(&mut self) -> Result<Option<RecordedFrame>, RecordingProblem> {
+    fn read_frame(&mut self) -> Result<Option<RecordedFrame>, RecordingError> {
         self.buffer.clear();
         self.line += 1;
         let (path, line) = (self.path.clone(), self.line);
-        let cut_off = |path| RecordingProblem::CutOff { path, line, good: line - 2 };
+        let cut_off = |path| RecordingError::CutOff { path, line, good: line - 2 };
         match self.lines.read_until(b'\n', &mut self.buffer) {
             Ok(0) => return Ok(None),
             Ok(_) => {}
             Err(problem) if problem.kind() == ErrorKind::UnexpectedEof => return Err(cut_off(path)),
-            Err(problem) => return Err(RecordingProblem::Read { path, line, problem }),
+            Err(problem) => return Err(RecordingError::Read { path, line, problem }),
         }
         if self.buffer.last() != Some(&b'\n') {
             return Err(cut_off(path));
@@ -69,7 +69,7 @@ impl Recording {
         let text = std::str::from_utf8(&self.buffer).map_err(|error| error.to_string());
         match text.and_then(line::read) {
             Ok(frame) => Ok(Some(frame)),
-            Err(problem) => Err(RecordingProblem::Line { path, line, problem }),
+            Err(problem) => Err(RecordingError::Line { path, line, problem }),
         }
     }
 }
@@ -80,7 +80,7 @@ struct Version {
 }
 
 impl Iterator for Recording {
-    type Item = Result<RecordedFrame, RecordingProblem>;
+    type Item = Result<RecordedFrame, RecordingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {

@@ -3,7 +3,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::line::{self, Header};
-use crate::{RecordedFrame, RecordingProblem};
+use crate::{RecordedFrame, RecordingError};
 
 /// Uncompressed bytes after which everything is pushed to the operating system, so that a crash loses little.
 const FLUSH_BYTES: usize = 64 * 1024;
@@ -28,8 +28,8 @@ enum Output {
 
 impl RecordingWriter {
     /// Makes the file, over one that is there, and writes the header. Compressed if the name ends in `.zst`.
-    pub fn create(path: &Path, header: &Header) -> Result<Self, RecordingProblem> {
-        let problem = |problem| RecordingProblem::Create { path: path.to_owned(), problem };
+    pub fn create(path: &Path, header: &Header) -> Result<Self, RecordingError> {
+        let problem = |problem| RecordingError::Create { path: path.to_owned(), problem };
         let file = BufWriter::new(File::create(path).map_err(problem)?);
         let file = if is_compressed(path) {
             Output::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(problem)?)
@@ -47,12 +47,12 @@ impl RecordingWriter {
     }
 
     /// Adds a frame.
-    pub fn write(&mut self, frame: &RecordedFrame) -> Result<(), RecordingProblem> {
+    pub fn write(&mut self, frame: &RecordedFrame) -> Result<(), RecordingError> {
         self.try_write(frame).map_err(|problem| self.problem(problem))
     }
 
     /// Writes what is still on its way, down to the disk.
-    pub fn finish(self) -> Result<(), RecordingProblem> {
+    pub fn finish(self) -> Result<(), RecordingError> {
         let Self { path, file, .. } = self;
         let finish = || {
             let file = match file {
@@ -61,7 +61,7 @@ impl RecordingWriter {
             };
             file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
         };
-        finish().map_err(|problem| RecordingProblem::Write { path, problem })
+        finish().map_err(|problem| RecordingError::Write { path, problem })
     }
 
     fn try_write(&mut self, frame: &RecordedFrame) -> io::Result<()> {
@@ -77,8 +77,8 @@ impl RecordingWriter {
         Ok(())
     }
 
-    fn problem(&self, problem: io::Error) -> RecordingProblem {
-        RecordingProblem::Write { path: self.path.clone(), problem }
+    fn problem(&self, problem: io::Error) -> RecordingError {
+        RecordingError::Write { path: self.path.clone(), problem }
     }
 }
 

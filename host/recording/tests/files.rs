@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use quotegate_recording::{Header, Payload, RecordedFrame, Recording, RecordingProblem, RecordingWriter};
+use quotegate_recording::{Header, Payload, RecordedFrame, Recording, RecordingError, RecordingWriter};
 
 fn frame() -> impl Strategy<Value = RecordedFrame> {
     let text = prop_oneof![
@@ -69,7 +69,7 @@ proptest! {
                 match &read[good..] {
                     // Between two lines a cut does not show; compressed, it always does.
                     [] => prop_assert!(path.extension().unwrap() != "zst" && whole[length - 1] == b'\n'),
-                    [Err(RecordingProblem::CutOff { good: told, .. })] => prop_assert_eq!(*told, good as u64),
+                    [Err(RecordingError::CutOff { good: told, .. })] => prop_assert_eq!(*told, good as u64),
                     other => prop_assert!(false, "{:?}", other),
                 }
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, TenantId, UnixNanos, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, TenantId, UnixNanos, Value};
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_sink::{Heartbeats, Round, TenantDocument};
 use tokio_util::sync::CancellationToken;
@@ -148,7 +148,7 @@ fn document(
     snapshot: &Snapshot,
     tenant: &TenantSnapshot,
     (health, reason): (Health, Option<String>),
-) -> Result<Document, IdProblem> {
+) -> Result<Document, IdError> {
     let text = |text: &str| Value::Text(text.to_owned().into());
     let optional_text = |value: Option<&str>| value.map_or(Value::Null, text);
     let optional_time = |time: Option<UnixNanos>| time.map_or(Value::Null, Value::Timestamp);
@@ -181,7 +181,7 @@ fn document(
 }
 
 /// What one plugin does, below `plugins.<name>`, with `_` for each `-` of a name.
-fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(), IdProblem> {
+fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(), IdError> {
     let whole = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
     let base = format!("plugins.{}", plugin.name.replace('-', "_"));
     let mut field = |name: &str, value| {

@@ -1,9 +1,9 @@
 //! Puts the rooms together, and takes them apart again in order.
 
-pub mod plan;
 mod reload;
 mod roster;
 pub mod source;
+pub mod wiring;
 
 pub(crate) use reload::newcomers;
 pub use reload::{Load, Reloads};
@@ -80,19 +80,19 @@ impl Host {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
         let sink_status = Arc::new(SinkStatus::default());
-        let (sink, firestore) = plan::sink(&settings.sink).await?;
-        let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+        let (sink, firestore) = wiring::sink(&settings.sink).await?;
+        let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
         let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
         let plugins = Arc::new(PluginLoader::new(settings));
         let newcomers = reload::newcomers(&plugins, settings).await?;
-        let threads = Arc::new(plan::threads(settings)?);
+        let threads = Arc::new(wiring::threads(settings)?);
 
-        let instance = settings.run.instance.clone().unwrap_or_else(plan::instance);
+        let instance = settings.run.instance.clone().unwrap_or_else(wiring::instance);
         let pauses = Arc::new(Pauses::new(&instance, settings));
         let control = pause_watch(&pauses, firestore, settings.run.control_interval).await;
 
-        let (writes, received) = mpsc::channel(plan::sink_room(&settings.sink));
+        let (writes, received) = mpsc::channel(wiring::sink_room(&settings.sink));
         let (deadline, deadline_seen) = watch::channel(None);
         let latencies = Arc::new(Latencies::default());
         let feed_status = Arc::new(FeedStatus::default());
@@ -102,7 +102,7 @@ impl Host {
             budget: budget.clone(),
             tenants: Mutex::default(),
             beating: tokio::sync::Mutex::default(),
-            dry_run: plan::is_dry_run(settings),
+            dry_run: wiring::is_dry_run(settings),
             instance,
             started: unix_now(),
             heartbeats: AtomicU64::new(0),
@@ -129,12 +129,12 @@ impl Host {
         let stop_ticking = CancellationToken::new();
         tokio::spawn(pulses.clone().beat(Beating::House, stop_ticking.clone()));
         threads.spawn(pulses.clone().beat(Beating::Tenants, stop_ticking.clone())).detach();
-        let heartbeats = plan::heartbeats(sink.clone(), &settings.sink);
+        let heartbeats = wiring::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
         let (limits, limits_seen) = watch::channel(limit);
-        let batcher = Batcher::new(sink, plan::batcher(settings, limit), sink_status).limited_by(limits_seen);
+        let batcher = Batcher::new(sink, wiring::batcher(settings, limit), sink_status).limited_by(limits_seen);
         let mut router = Router::default();
-        let (wanted, subscription) = watch::channel(Arc::new(plan::subscription(settings)));
+        let (wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
         let mut roster = Roster::new(House {
             status: status.clone(),
             budget: budget.clone(),

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
-use quotegate_sink::{Control, ControlProblem, FirestoreSink};
+use quotegate_sink::{Control, ControlError, FirestoreSink};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -140,7 +140,7 @@ impl Inner {
 /// How the document is read, and what was wrong with it the last time.
 pub(crate) struct Look {
     sink: Arc<FirestoreSink>,
-    problem: Option<ControlProblem>,
+    problem: Option<ControlError>,
 }
 
 impl Look {
@@ -149,10 +149,10 @@ impl Look {
     }
 
     /// Logs what has changed about the document, not each failure.
-    fn tell(&mut self, problem: Option<&ControlProblem>) {
+    fn tell(&mut self, problem: Option<&ControlError>) {
         let told = match (&self.problem, problem) {
             (None, None) => true,
-            (Some(ControlProblem::Malformed { .. }), Some(new)) => self.problem.as_ref() == Some(new),
+            (Some(ControlError::Malformed { .. }), Some(new)) => self.problem.as_ref() == Some(new),
             // The words of a server that cannot be reached differ from try to try.
             (Some(old), Some(new)) => discriminant(old) == discriminant(new),
             _ => false,
@@ -242,7 +242,7 @@ mod tests {
         let mut look = Look::new(Arc::new(FirestoreSink::connect(nowhere).await.unwrap()));
         for _ in 0..2 {
             pauses.look(&mut look).await;
-            assert!(matches!(look.problem, Some(ControlProblem::Unreadable(_))), "{:?}", look.problem);
+            assert!(matches!(look.problem, Some(ControlError::Unreadable(_))), "{:?}", look.problem);
             assert_eq!(held(&flags), [true, false]);
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use quotegate_feed::{FeedStatus, Pace, Replay};
+use quotegate_feed::{FeedStatus, Replay, ReplaySpeed};
 use quotegate_market::{QuoteColumns, QuoteReceiver, Symbol, SymbolTable};
-use quotegate_recording::{Recording, RecordingProblem};
+use quotegate_recording::{Recording, RecordingError};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::source::Played;
@@ -19,10 +19,10 @@ pub struct Recorded {
 }
 
 /// Decodes a recording as a replay does, and stops after so many quotes.
-pub async fn quotes(recording: Recording, most: usize) -> Result<Recorded, RecordingProblem> {
+pub async fn quotes(recording: Recording, most: usize) -> Result<Recorded, RecordingError> {
     let stop = CancellationToken::new();
     let mut until_full = UntilFull { recorded: Recorded::default(), most, stop: stop.clone() };
-    let replay = Replay { pace: Pace::Unpaced, status: Arc::new(FeedStatus::default()), stop };
+    let replay = Replay { speed: ReplaySpeed::Unpaced, status: Arc::new(FeedStatus::default()), stop };
     replay.run(recording.map(|frame| frame.map(Played)), &mut until_full).await?;
     until_full.recorded.quotes.truncate(most);
     Ok(until_full.recorded)

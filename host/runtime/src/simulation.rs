@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::Settings;
-use quotegate_feed::{FeedStatus, Pace, Replay};
+use quotegate_feed::{FeedStatus, Replay, ReplaySpeed};
 use quotegate_market::UnixNanos;
 use quotegate_pace::Rate;
 use quotegate_pipeline::simulation::{Observer, SimTenantSpec, Simulation, SimulationReport};
-use quotegate_recording::{Recording, RecordingProblem};
+use quotegate_recording::{Recording, RecordingError};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::source::Played;
-use crate::host::{Newcomer, newcomers, plan};
+use crate::host::{Newcomer, newcomers, wiring};
 use quotegate_loader::PluginLoader;
 
 /// The tenants of these settings for a simulation, and the limit of all of them together.
 pub async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {
-    let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+    let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
     let newcomers = newcomers(&Arc::new(PluginLoader::new(settings)), settings).await?;
     let tenant =
         |Newcomer { terms, chain, .. }: Newcomer| SimTenantSpec { spec: terms.plan, wanted: terms.wanted, chain };
@@ -40,9 +40,9 @@ pub async fn simulate(
         let frame = frame?;
         let first = times.map_or(frame.received_time, |(first, _)| first);
         times = Some((first, frame.received_time));
-        Ok::<_, RecordingProblem>(Played(frame))
+        Ok::<_, RecordingError>(Played(frame))
     });
-    let replay = Replay { pace: Pace::Unpaced, status: Arc::new(FeedStatus::default()), stop };
+    let replay = Replay { speed: ReplaySpeed::Unpaced, status: Arc::new(FeedStatus::default()), stop };
     replay.run(frames, &mut simulation).await?;
     let (first, last) = times.with_context(|| format!("{path} has no frames"))?;
     let tenants = simulation.finish(last)?;

@@ -30,4 +30,4 @@ pub use fault::{Fault, UnknownFault};
 pub use handle::SimHandle;
 pub use scenario::{Scenario, ScenarioFrame, ScenarioFrames, UnknownScenario};
 pub use server::Simulator;
-pub use settings::{Rate, SimSettings, Universe, UniverseProblem, UnknownRate};
+pub use settings::{Rate, SimSettings, Universe, UniverseError, UnknownRate};

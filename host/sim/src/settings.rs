@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quotegate_market::{Symbol, SymbolProblem};
+use quotegate_market::{Symbol, SymbolError};
 
 use crate::{Fault, Scenario};
 
@@ -66,7 +66,7 @@ pub enum Universe {
 
 /// Why a text names no [`Universe`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UniverseProblem {
+pub enum UniverseError {
     /// Too few or too many.
     #[error("{0} symbols are not possible: choose 1 to {max}", max = Universe::MAX)]
     Count(u32),
@@ -76,7 +76,7 @@ pub enum UniverseProblem {
         /// The name.
         name: String,
         /// What is wrong with it.
-        problem: SymbolProblem,
+        problem: SymbolError,
     },
 }
 
@@ -113,19 +113,18 @@ fn name(at: u32) -> String {
 }
 
 impl FromStr for Universe {
-    type Err = UniverseProblem;
+    type Err = UniverseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(count) = text.trim().parse() {
             return if (1..=Self::MAX).contains(&count) {
                 Ok(Self::Count(count))
             } else {
-                Err(UniverseProblem::Count(count))
+                Err(UniverseError::Count(count))
             };
         }
-        let symbol = |name: &str| {
-            Symbol::new(name).map_err(|problem| UniverseProblem::Symbol { name: name.to_owned(), problem })
-        };
+        let symbol =
+            |name: &str| Symbol::new(name).map_err(|problem| UniverseError::Symbol { name: name.to_owned(), problem });
         text.split(',').map(|name| symbol(name.trim())).collect::<Result<_, _>>().map(Self::List)
     }
 }
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!("7".parse(), Ok(Universe::Count(7)));
         let list = ["SPY", "BTC/USD"].map(|name| Symbol::new(name).unwrap());
         assert_eq!("SPY, BTC/USD".parse(), Ok(Universe::List(list.to_vec())));
-        assert_eq!("0".parse::<Universe>(), Err(UniverseProblem::Count(0)));
+        assert_eq!("0".parse::<Universe>(), Err(UniverseError::Count(0)));
         assert!("S PY".parse::<Universe>().is_err());
         assert_eq!("max".parse(), Ok(Rate::Max));
         assert!("-1".parse::<Rate>().is_err() && "NaN".parse::<Rate>().is_err());

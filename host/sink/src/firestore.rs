@@ -4,8 +4,8 @@ mod connect;
 mod control;
 mod encode;
 
-pub use connect::{ConnectProblem, FirestoreSettings, install_crypto_provider};
-pub use control::{Control, ControlProblem};
+pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
+pub use control::{Control, ControlError};
 
 use std::time::Duration;
 
@@ -29,17 +29,17 @@ pub struct FirestoreSink {
 impl FirestoreSink {
     /// Finds project and credentials, and connects. A database that cannot be reached now is no error: every write tries
     /// again.
-    pub async fn connect(settings: FirestoreSettings) -> Result<Self, ConnectProblem> {
+    pub async fn connect(settings: FirestoreSettings) -> Result<Self, ConnectError> {
         let sink = Self { settings, writer: OnceCell::new() };
         match sink.writer().await {
             Ok(_) => {}
-            Err(problem @ ConnectProblem::Unreachable(_)) => warn!(event_type = "firestore_unreachable", "{problem}"),
+            Err(problem @ ConnectError::Unreachable(_)) => warn!(event_type = "firestore_unreachable", "{problem}"),
             Err(problem) => return Err(problem),
         }
         Ok(sink)
     }
 
-    async fn writer(&self) -> Result<&FirestoreSimpleBatchWriter, ConnectProblem> {
+    async fn writer(&self) -> Result<&FirestoreSimpleBatchWriter, ConnectError> {
         self.writer
             .get_or_try_init(|| async {
                 let db = connect::connect(&self.settings).await?;

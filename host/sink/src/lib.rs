@@ -24,9 +24,7 @@ mod write;
 
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json, time_text};
-pub use firestore::{
-    ConnectProblem, Control, ControlProblem, FirestoreSettings, FirestoreSink, install_crypto_provider,
-};
+pub use firestore::{ConnectError, Control, ControlError, FirestoreSettings, FirestoreSink, install_crypto_provider};
 pub use gate::Ramp;
 pub use heartbeats::{Heartbeats, Round};
 pub use outcome::{Outcome, RefusedCode, RetryReason};

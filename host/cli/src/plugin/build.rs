@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_devkit::{BuildProblem, Built, Project, Said, build};
+use quotegate_devkit::{BuildError, Built, Project, Said, build};
 
 use super::desk;
 use crate::Failure;
@@ -42,7 +42,7 @@ pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
         })
     });
     let built = built.await.map_err(|_| Failure::Running(anyhow!("the thread that built has panicked")))?;
-    built.map_err(|problem: BuildProblem| Failure::Running(problem.into()))
+    built.map_err(|problem: BuildError| Failure::Running(problem.into()))
 }
 
 pub(super) fn print(built: &Built) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use quotegate_config::LogFormat;
 use quotegate_devkit::Target;
-use quotegate_plugin::{EngineProblem, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
+use quotegate_plugin::{EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
 
 use tracing_appender::non_blocking::WorkerGuard;
 
@@ -42,7 +42,7 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
         ..EngineSettings::default()
     };
     match PluginEngine::new(&settings) {
-        Err(EngineProblem::Cache { folder, reason }) => {
+        Err(EngineError::Cache { folder, reason }) => {
             let folder = folder.display();
             eprintln!("compiled plugins are not kept, since {folder} cannot be used: {reason}");
             PluginEngine::new(&EngineSettings { cache: None, ..settings })

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use quotegate_devkit::{CreateProblem, Kind, Language, create, first_command};
+use quotegate_devkit::{CreateError, Kind, Language, create, first_command};
 
 use super::desk::Paint;
 use crate::Failure;
@@ -38,8 +38,8 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
     let kind = Kind::ALL.into_iter().find(|one| one.name() == args.kind).unwrap_or(Kind::Filter);
     let folder = if args.parent == Path::new(".") { PathBuf::from(&args.name) } else { args.parent.join(&args.name) };
     let files = create(&folder, &args.name, language, kind).map_err(|problem| match problem {
-        CreateProblem::Name { .. } | CreateProblem::Taken { .. } => Failure::Usage(problem.into()),
-        CreateProblem::Exists { .. } | CreateProblem::File { .. } => Failure::Running(problem.into()),
+        CreateError::Name { .. } | CreateError::Taken { .. } => Failure::Usage(problem.into()),
+        CreateError::Exists { .. } | CreateError::File { .. } => Failure::Running(problem.into()),
     })?;
     let (carried, own): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.starts_with("quotegate/"));
     println!("{}: a plugin ({}, {})", folder.display(), kind.name(), language.name());

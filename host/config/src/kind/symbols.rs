@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use figment::value::Value;
-use quotegate_market::{Symbol, SymbolProblem};
+use quotegate_market::{Symbol, SymbolError};
 use serde_json::{Value as Json, json};
 
 use super::number::raw_number;
@@ -129,7 +129,7 @@ fn symbol(element: &Value) -> Result<Symbol, ValueError> {
     };
     Symbol::new(&name.to_ascii_uppercase()).map_err(|problem| {
         let sentence = match problem {
-            SymbolProblem::Character(wrong) => {
+            SymbolError::Character(wrong) => {
                 let position = name.chars().take_while(|c| c.to_ascii_uppercase() != wrong).count() + 1;
                 format!("Character {position} of this symbol is {wrong:?}; letters, digits and . / - _ are allowed.")
             }

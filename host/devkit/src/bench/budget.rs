@@ -35,7 +35,7 @@ pub struct Allowance {
 
 /// A budget that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BudgetProblem {
+pub enum BudgetError {
     /// Not `name=number`.
     #[error("{0:?} is no budget: write NAME=NUMBER, as fuel=300 or memory=2MiB")]
     Shape(String),
@@ -56,13 +56,13 @@ pub enum BudgetProblem {
 }
 
 impl FromStr for Allowance {
-    type Err = BudgetProblem;
+    type Err = BudgetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let shape = || BudgetProblem::Shape(text.to_owned());
+        let shape = || BudgetError::Shape(text.to_owned());
         let (name, number) = text.split_once('=').ok_or_else(shape)?;
         let named = NAMED.iter().find(|(known, _)| *known == name.trim());
-        let (_, measure) = *named.ok_or_else(|| BudgetProblem::Unknown(name.trim().to_owned()))?;
+        let (_, measure) = *named.ok_or_else(|| BudgetError::Unknown(name.trim().to_owned()))?;
         let most = match measure {
             Measure::Memory | Measure::Size => bytes(number.trim()),
             _ => number.trim().parse().ok(),
@@ -77,9 +77,9 @@ impl Allowance {
     ///
     /// # Errors
     /// When the plugin has no such part.
-    pub fn check(&self, report: &BenchReport) -> Result<Option<String>, BudgetProblem> {
+    pub fn check(&self, report: &BenchReport) -> Result<Option<String>, BudgetError> {
         let Self { measure, most } = *self;
-        let missing = |part| BudgetProblem::NoSuchPart { measure, part };
+        let missing = |part| BudgetError::NoSuchPart { measure, part };
         Ok(match measure {
             Measure::Fuel if report.kept.is_some() => self.fuel("filter", &report.filter).ok_or(missing("filter"))?,
             Measure::Fuel | Measure::MapFuel => {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(most("size=2KiB"), Ok((Measure::Size, 2048.0)));
         assert_eq!(most("start-fuel=7"), Ok((Measure::StartFuel, 7.0)));
         for bad in ["", "fuel", "fuel=", "fuel=-1", "fuel=NaN", "fuel=inf", "fuel=1KiB", "size=1 GB"] {
-            assert_eq!(most(bad), Err(BudgetProblem::Shape(bad.to_owned())), "{bad:?}");
+            assert_eq!(most(bad), Err(BudgetError::Shape(bad.to_owned())), "{bad:?}");
         }
         let problem = most("time=5").unwrap_err().to_string();
         assert!(problem.contains("fuel, map-fuel, start-fuel, memory, size"), "{problem}");

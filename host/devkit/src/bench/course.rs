@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{PluginInstance, PreparedPlugin};
 
-use super::{BenchProblem, failed};
+use super::{BenchError, failed};
 
 /// Quotes that go round as often as it takes: on every lap the times are later by one lap, so that a plugin that looks at
 /// them sees time go forward.
@@ -99,7 +99,7 @@ impl<'a> Kept<'a> {
         &mut self,
         instance: &mut PluginInstance,
         rows: usize,
-    ) -> Result<Option<Vec<(Symbol, Quote)>>, BenchProblem> {
+    ) -> Result<Option<Vec<(Symbol, Quote)>>, BenchError> {
         let mut give_up_at = self.runner.laps() + 2;
         while self.waiting.len() < rows {
             if self.runner.laps() >= give_up_at {

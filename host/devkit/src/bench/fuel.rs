@@ -2,7 +2,7 @@ use quotegate_plugin::PluginInstance;
 
 use super::course::Kept;
 use super::report::{Documents, Fuel, Kept as KeptCount};
-use super::{BenchProblem, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
+use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
 /// Quotes that are enough to know the fuel of one; the same for everybody, so that numbers can be compared.
 const FILTERED: usize = 8192;
@@ -18,7 +18,7 @@ pub(super) struct Counted {
     pub(super) memory_bytes: usize,
 }
 
-pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchProblem> {
+pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchError> {
     let fresh = subject.start()?;
     let mut counted = Counted {
         start: used(&fresh),
@@ -38,7 +38,7 @@ pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchProblem> {
 }
 
 /// One lap, or as much of it as is enough; the last call may be a small one.
-fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchProblem> {
+fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
     let before = used(&instance);
     let mut runner = subject.course.runner();
@@ -56,7 +56,7 @@ fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result
     Ok(())
 }
 
-fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchProblem> {
+fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
     let mut kept = Kept::new(subject.course, subject.plugin);
     let (mut fuel, mut mapped) = (0, 0);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use quotegate_document::Document;
-use quotegate_plugin::DocumentProblem;
+use quotegate_plugin::DocumentError;
 use serde::{Serialize, Serializer};
 
 /// What a plugin costs, for people to print and programs to read.
@@ -82,7 +82,7 @@ pub struct Documents {
 }
 
 impl Documents {
-    pub(super) fn add(&mut self, answer: Result<&Vec<Document>, &DocumentProblem>) {
+    pub(super) fn add(&mut self, answer: Result<&Vec<Document>, &DocumentError>) {
         self.quotes += 1;
         match answer {
             Ok(documents) => self.documents += documents.len(),

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::course::Kept;
-use super::{BenchProblem, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
+use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
 /// Rounds of one measurement, and the fewest for a plugin so slow that they take longer than [`ENOUGH`].
 const MOST_ROUNDS: usize = 101;
@@ -12,7 +12,7 @@ const FILTERED: usize = 1024;
 const MAPPED: usize = 128;
 
 /// Nanoseconds of instantiate and configure.
-pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchProblem> {
+pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchError> {
     drop(subject.start()?);
     rounds(|| {
         let started = Instant::now();
@@ -24,12 +24,12 @@ pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchProblem> {
 }
 
 /// Nanoseconds a quote for each of the batch sizes; none without a filter.
-pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchProblem> {
+pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
     let sizes = FILTER_BATCHES.iter().filter(|_| subject.plugin.filters());
     sizes.map(|quotes| filter_at(subject, *quotes)).collect()
 }
 
-fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchProblem> {
+fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
     let mut instance = subject.start()?;
     let mut runner = subject.course.runner();
     let names = subject.course.names();
@@ -45,13 +45,13 @@ fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchProblem> 
 }
 
 /// Nanoseconds a quote for each of the batch sizes; none without a map, or where the plugin's own filter keeps nothing.
-pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchProblem> {
+pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
     let sizes = MAP_BATCHES.iter().filter(|_| subject.plugin.maps());
     let times = sizes.map(|quotes| map_at(subject, *quotes)).collect::<Result<Option<_>, _>>()?;
     Ok(times.unwrap_or_default())
 }
 
-fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchProblem> {
+fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchError> {
     let mut instance = subject.start()?;
     let mut kept = Kept::new(subject.course, subject.plugin);
     if kept.batch(&mut instance, 1)?.is_none() {
@@ -73,7 +73,7 @@ fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchProb
 }
 
 /// The median of rounds; the first is for warming up.
-fn rounds(mut round: impl FnMut() -> Result<f64, BenchProblem>) -> Result<f64, BenchProblem> {
+fn rounds(mut round: impl FnMut() -> Result<f64, BenchError>) -> Result<f64, BenchError> {
     round()?;
     let began = Instant::now();
     let mut times = Vec::with_capacity(MOST_ROUNDS);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::guest::{self, read, stage, write};
-use super::{BuildProblem, Said, Say, tool};
+use super::{BuildError, Said, Say, tool};
 use crate::project::Project;
 
 /// What npm fills.
@@ -20,10 +20,10 @@ const PACKAGE: &str = "@bytecodealliance/componentize-js";
 const DRIVER: &str = include_str!("javascript.mjs");
 
 /// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
     let Some(package) = package(&project.folder) else {
         let what = format!("{PACKAGE}, which builds JavaScript plugins,");
-        return Err(BuildProblem::Missing { what, command: install(&project.folder) });
+        return Err(BuildError::Missing { what, command: install(&project.folder) });
     };
     let wit = guest::wit(project)?;
     let stage = stage()?;
@@ -75,10 +75,10 @@ fn installed() -> Option<PathBuf> {
 }
 
 /// Every module of the project, in its place. What links point to is copied.
-fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildProblem> {
+fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
     let file = |path: &Path| {
         let path = path.to_owned();
-        move |reason: io::Error| BuildProblem::File { path, reason }
+        move |reason: io::Error| BuildError::File { path, reason }
     };
     for entry in fs::read_dir(from).map_err(file(from))? {
         let path = entry.map_err(file(from))?.path();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::guest::{self, read, stage, write};
-use super::{BuildProblem, Said, Say, tool};
+use super::{BuildError, Said, Say, tool};
 use crate::project::Project;
 
 /// What pip and Python fill.
@@ -20,11 +20,11 @@ const TOOL: &str = "componentize-py";
 const ENTRY: &str = "quotegate_entry";
 
 /// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
     let venv = project.folder.join(".venv");
     let Some(program) = program(&venv) else {
         let what = format!("{TOOL}, which builds Python plugins,");
-        return Err(BuildProblem::Missing { what, command: install(&project.folder) });
+        return Err(BuildError::Missing { what, command: install(&project.folder) });
     };
     let wit = guest::wit(project)?;
     let stage = stage()?;

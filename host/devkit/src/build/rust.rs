@@ -14,7 +14,7 @@ use wit_component::ComponentEncoder;
 use self::compiler::Compiler;
 use self::paths::Paths;
 use super::tool::{self, find};
-use super::{BuildProblem, Said, Say};
+use super::{BuildError, Said, Say};
 use crate::project::Project;
 
 pub(super) const MADE: &[&str] = &["target"];
@@ -38,15 +38,15 @@ const PROFILE_KEYS: [&str; 8] = [
     "incremental=false",
 ];
 
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildProblem> {
+pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
     let folder = project.folder.canonicalize();
-    let folder = folder.map_err(|reason| BuildProblem::File { path: project.folder.clone(), reason })?;
+    let folder = folder.map_err(|reason| BuildError::File { path: project.folder.clone(), reason })?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         let missing = manifest.display();
-        return Err(BuildProblem::Source(format!("{missing} is not there, but plugin.toml says language = \"rust\".")));
+        return Err(BuildError::Source(format!("{missing} is not there, but plugin.toml says language = \"rust\".")));
     }
-    find("cargo").ok_or_else(|| BuildProblem::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
+    find("cargo").ok_or_else(|| BuildError::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
     let compiler = Compiler::find(&folder, say)?;
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
         say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
@@ -67,7 +67,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     let messages = tool::output_of(&mut command, CARGO, say)?;
 
     let module = module(&messages, &manifest).ok_or_else(|| no_module(&manifest))?;
-    let module = fs::read(&module).map_err(|reason| BuildProblem::File { path: module, reason })?;
+    let module = fs::read(&module).map_err(|reason| BuildError::File { path: module, reason })?;
     let component = component(&module)?;
     for left in paths.left_in(&component) {
         let left = left.display();
@@ -104,14 +104,14 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
     files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
 
-fn no_module(manifest: &Path) -> BuildProblem {
+fn no_module(manifest: &Path) -> BuildError {
     let remedy = "The library is no cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
-    BuildProblem::Source(format!("{}: {remedy}", manifest.display()))
+    BuildError::Source(format!("{}: {remedy}", manifest.display()))
 }
 
-fn component(module: &[u8]) -> Result<Vec<u8>, BuildProblem> {
+fn component(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).map_err(|reason| {
-        BuildProblem::Source(format!(
+        BuildError::Source(format!(
             "What was compiled is no plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
         ))
     })

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::{env, thread};
 
-use super::{BuildProblem, Said, Say};
+use super::{BuildError, Said, Say};
 
 /// Where PATH has this program.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
@@ -22,7 +22,7 @@ fn is_program(path: &std::path::Path) -> bool {
 
 /// Runs a tool to its end, and says each line that it prints as soon as it comes. `if_missing` is what it is, and the
 /// command that installs it.
-pub(super) fn run(command: &mut Command, if_missing: (&str, &str), say: &mut Say<'_>) -> Result<(), BuildProblem> {
+pub(super) fn run(command: &mut Command, if_missing: (&str, &str), say: &mut Say<'_>) -> Result<(), BuildError> {
     let status = stream(command, if_missing, |line| say(Said::Output(line.text())))?;
     ended_well(command, status)
 }
@@ -32,7 +32,7 @@ pub(super) fn output_of(
     command: &mut Command,
     if_missing: (&str, &str),
     say: &mut Say<'_>,
-) -> Result<String, BuildProblem> {
+) -> Result<String, BuildError> {
     let mut output = String::new();
     let status = stream(command, if_missing, |line| match line {
         Line::Output(text) => {
@@ -61,13 +61,11 @@ fn stream(
     command: &mut Command,
     if_missing: (&str, &str),
     mut take: impl FnMut(Line),
-) -> Result<ExitStatus, BuildProblem> {
+) -> Result<ExitStatus, BuildError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|reason| match reason.kind() {
-        ErrorKind::NotFound => {
-            BuildProblem::Missing { what: if_missing.0.to_owned(), command: if_missing.1.to_owned() }
-        }
-        _ => BuildProblem::File { path: command.get_program().into(), reason },
+        ErrorKind::NotFound => BuildError::Missing { what: if_missing.0.to_owned(), command: if_missing.1.to_owned() },
+        _ => BuildError::File { path: command.get_program().into(), reason },
     })?;
     let mut child = Ended(child);
     let (sender, lines) = mpsc::channel();
@@ -81,7 +79,7 @@ fn stream(
         }
         lines.into_iter().for_each(&mut take);
     });
-    child.0.wait().map_err(|reason| BuildProblem::File { path: command.get_program().into(), reason })
+    child.0.wait().map_err(|reason| BuildError::File { path: command.get_program().into(), reason })
 }
 
 /// A child that does not outlive whoever started it.
@@ -107,9 +105,9 @@ fn read(stream: impl Read, lines: &Sender<Line>, kind: fn(String) -> Line) {
     }
 }
 
-fn ended_well(command: &Command, status: ExitStatus) -> Result<(), BuildProblem> {
+fn ended_well(command: &Command, status: ExitStatus) -> Result<(), BuildError> {
     let name = |program: &OsStr| PathBuf::from(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
-    if status.success() { Ok(()) } else { Err(BuildProblem::Tool { tool: name(command.get_program()), status }) }
+    if status.success() { Ok(()) } else { Err(BuildError::Tool { tool: name(command.get_program()), status }) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdProblem, Value};
+use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, Value};
 use quotegate_market::{Quote, Symbol};
 
 /// The document of a quote that no map plugin shaped: what the tenants' web UIs have always read.
@@ -11,7 +11,7 @@ pub(crate) fn default_document(
     collection: Cow<'static, str>,
     symbol: &Symbol,
     quote: &Quote,
-) -> Result<Document, IdProblem> {
+) -> Result<Document, IdError> {
     let key = DocumentKey::new(collection, symbol.document_id())?;
     let (bid, ask) = (Value::from(quote.bid()), Value::from(quote.ask()));
     let event_time = Value::Timestamp(quote.event_time);

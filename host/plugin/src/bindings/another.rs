@@ -90,7 +90,7 @@ mod tests {
     use quotegate_market::{Quote, QuoteColumns, Symbol};
 
     use crate::{
-        Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginProblem, PluginSpec,
+        Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginError, PluginLimits, PluginSpec,
         PreparedPlugin,
     };
 
@@ -163,7 +163,7 @@ mod tests {
         let engine = PluginEngine::new(&EngineSettings { instances: 4, ..EngineSettings::default() }).unwrap();
         let unknown = wat::parse_str(NEXT.replace("0.2.0-test", "0.3.0")).unwrap();
         let problem = PreparedPlugin::new(&engine, "unknown", &unknown, None).unwrap_err();
-        assert_eq!(problem, PluginProblem::Version { found: "0.3.0".into() });
+        assert_eq!(problem, PluginError::Version { found: "0.3.0".into() });
         assert!(problem.to_string().contains("this host serves 0.1.0, 0.2.0-test"), "{problem}");
     }
 }

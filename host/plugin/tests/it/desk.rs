@@ -5,7 +5,7 @@ use crate::support;
 use quotegate_document::Value;
 use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{
-    Collections, DocumentProblem, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits,
+    Collections, DocumentError, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits,
     PreparedPlugin,
 };
 use support::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
@@ -76,7 +76,7 @@ fn documents_come_checked_and_one_that_is_wrong_costs_only_its_quote() {
     assert_eq!(documents[0].fields[0].value, Value::Double(1.5));
     let forbidden = Collections::new("live_quotes", &[]).unwrap();
     let answer = instance.documents(&quotes, &forbidden).unwrap();
-    assert_eq!(answer, [Err(DocumentProblem::Collection("mids".into()))]);
+    assert_eq!(answer, [Err(DocumentError::Collection("mids".into()))]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use quotegate_market::Quote;
 use quotegate_plugin::{
-    AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
-    PluginProblem, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
+    AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginError,
+    PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
 use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
@@ -129,8 +129,8 @@ fn what_is_not_a_plugin_is_refused_with_a_sentence() {
     let engine = engine();
     let prepare = |bytes: &[u8]| PreparedPlugin::new(&engine, "x", bytes, None).unwrap_err();
     let module = wat::parse_str("(module)").unwrap();
-    assert_eq!(prepare(&module), PluginProblem::CoreModule);
-    assert_eq!(prepare(&wat::parse_str("(component)").unwrap()), PluginProblem::NothingToDo);
+    assert_eq!(prepare(&module), PluginError::CoreModule);
+    assert_eq!(prepare(&wat::parse_str("(component)").unwrap()), PluginError::NothingToDo);
     let wasi = r#"(component (import "wasi:filesystem/types@0.2.0" (instance)))"#;
     let sentence = prepare(&wat::parse_str(wasi).unwrap()).to_string();
     assert!(
@@ -139,17 +139,14 @@ fn what_is_not_a_plugin_is_refused_with_a_sentence() {
         "{sentence}"
     );
     let newer = r#"(component (instance $i) (export "quotegate:plugin/filter@9.0.0" (instance $i)))"#;
-    assert_eq!(prepare(&wat::parse_str(newer).unwrap()), PluginProblem::Version { found: "9.0.0".into() });
+    assert_eq!(prepare(&wat::parse_str(newer).unwrap()), PluginError::Version { found: "9.0.0".into() });
     let wrong = r#"(component (instance $i) (export "quotegate:plugin/filter@0.1.0" (instance $i)) (export "quotegate:plugin/lifecycle@0.1.0" (instance $i)))"#;
-    assert!(matches!(prepare(&wat::parse_str(wrong).unwrap()), PluginProblem::Shape { .. }));
+    assert!(matches!(prepare(&wat::parse_str(wrong).unwrap()), PluginError::Shape { .. }));
     let good = guest(Parts::default());
     let pin = Some(Sha256Hash::of(b"another"));
-    assert!(matches!(PreparedPlugin::new(&engine, "x", &good, pin), Err(PluginProblem::Pin { .. })));
+    assert!(matches!(PreparedPlugin::new(&engine, "x", &good, pin), Err(PluginError::Pin { .. })));
     for length in (8..good.len()).step_by(97) {
-        assert!(
-            matches!(prepare(&good[..length]), PluginProblem::Invalid { .. } | PluginProblem::NothingToDo),
-            "{length}"
-        );
+        assert!(matches!(prepare(&good[..length]), PluginError::Invalid { .. } | PluginError::NothingToDo), "{length}");
     }
 }
 

@@ -14,7 +14,7 @@ use quotegate_document::TenantId;
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
-    StartProblem,
+    StartError,
 };
 
 /// The standard plugins, as they stand in the repository.
@@ -74,7 +74,7 @@ pub fn spec(engine: &PluginEngine, bytes: &[u8]) -> PluginSpec {
     }
 }
 
-pub fn start(engine: &PluginEngine, parts: Parts<'_>) -> Result<PluginChain, StartProblem> {
+pub fn start(engine: &PluginEngine, parts: Parts<'_>) -> Result<PluginChain, StartError> {
     PluginChain::start(tenant(), vec![spec(engine, &guest(parts))])
 }
 

@@ -17,8 +17,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::plan;
 use super::roster::{Alteration, Newcomer, Roster, Terms};
+use super::wiring;
 use crate::heartbeat;
 use quotegate_loader::PluginLoader;
 use quotegate_pipeline::budget::now;
@@ -143,7 +143,7 @@ impl Reloader {
     /// Reads, checks, compiles and starts whatever is new, beside what runs.
     async fn prepare(&self, loaded: Loaded) -> anyhow::Result<Prepared> {
         let settings = &loaded.settings;
-        let limit = plan::rate(settings.pace.writes_per_second, settings.pace.burst)?;
+        let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
         let running: BTreeMap<TenantId, Terms> = {
             let roster = self.roster.lock().await;
             roster.members.iter().map(|(id, member)| (id.clone(), member.terms.clone())).collect()
@@ -204,7 +204,7 @@ impl Reloader {
             let house = &roster.house;
             house.routes.send(routes);
             // After the routes: quotes that are asked for must find their way.
-            let subscription = plan::subscription(settings);
+            let subscription = wiring::subscription(settings);
             house.wanted.send_if_modified(|held| {
                 let differs = **held != subscription;
                 if differs {
@@ -266,7 +266,7 @@ async fn terms(
     sink: &SinkSettings,
 ) -> anyhow::Result<(Terms, Vec<Arc<[u8]>>)> {
     let (recipe, codes) = plugins.recipe(tenant).await?;
-    let terms = Terms { plan: plan::tenant(tenant, sink)?, wanted: plan::wanted(&tenant.symbols), recipe };
+    let terms = Terms { plan: wiring::tenant(tenant, sink)?, wanted: wiring::wanted(&tenant.symbols), recipe };
     Ok((terms, codes))
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source};
-use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Pace, Payload, Replay, system_clock};
+use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, system_clock};
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
 use quotegate_sim::Simulator;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::plan;
+use super::wiring;
 use crate::pulses::{Beating, Pulses};
 
 /// A source that can be started: everything that can be wrong with it has been looked at.
@@ -22,7 +22,7 @@ pub enum PreparedSource {
     /// Alpaca, or the embedded simulator in its place.
     Live(Box<Live>),
     /// A recording.
-    Replay(Box<Recording>, Pace),
+    Replay(Box<Recording>, ReplaySpeed),
 }
 
 /// A websocket, and what is known of it before it is opened.
@@ -36,22 +36,22 @@ pub struct Live {
 pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
     match &settings.source {
         Source::Alpaca(credentials) => {
-            let settings = plan::feed(&settings.feed, credentials)?;
+            let settings = wiring::feed(&settings.feed, credentials)?;
             Ok(PreparedSource::Live(Box::new(Live { settings, simulator: None, tap: None })))
         }
         Source::Sim(sim) => {
-            let simulator = Simulator::bind(plan::LOOPBACK, plan::simulator(sim))
+            let simulator = Simulator::bind(wiring::LOOPBACK, wiring::simulator(sim))
                 .await
                 .context("the embedded simulator cannot listen on a loopback port")?;
             let url = format!("ws://{}/v2/{}", simulator.local_addr(), "iex");
             info!(event_type = "sim_started", url, "quotes are simulated: the embedded simulator serves {url}");
-            let settings = plan::simulated_feed(&settings.feed, url)?;
+            let settings = wiring::simulated_feed(&settings.feed, url)?;
             Ok(PreparedSource::Live(Box::new(Live { settings, simulator: Some(simulator), tap: None })))
         }
         Source::Replay(replay) => {
             let recording = Recording::open(&replay.file)?;
-            let pace = replay.speed.map_or(Pace::Unpaced, Pace::Times);
-            Ok(PreparedSource::Replay(Box::new(recording), pace))
+            let speed = replay.speed.map_or(ReplaySpeed::Unpaced, ReplaySpeed::Times);
+            Ok(PreparedSource::Replay(Box::new(recording), speed))
         }
     }
 }
@@ -104,7 +104,7 @@ impl PreparedSource {
                     simulator_task = simulator.map(|simulator| tokio::spawn(simulator.run(stop_simulator.clone())));
                     Work::Live(Box::new(LiveWork { settings, subscription, tap }))
                 }
-                Self::Replay(recording, pace) => Work::Replay(recording, pace),
+                Self::Replay(recording, speed) => Work::Replay(recording, speed),
             };
             move || {
                 let ends = CancellationToken::new();
@@ -133,7 +133,7 @@ struct LiveWork {
 
 enum Work {
     Live(Box<LiveWork>),
-    Replay(Box<Recording>, Pace),
+    Replay(Box<Recording>, ReplaySpeed),
 }
 
 impl Work {
@@ -148,9 +148,9 @@ impl Work {
                 let LiveWork { settings, subscription, tap } = *live;
                 Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;
             }
-            Self::Replay(recording, pace) => {
+            Self::Replay(recording, speed) => {
                 let frames = recording.map(|frame| frame.map(Played));
-                Replay { pace, status, stop }.run(frames, receiver).await?;
+                Replay { speed, status, stop }.run(frames, receiver).await?;
             }
         }
         Ok(())

@@ -33,7 +33,7 @@ pub struct FirestoreSettings {
 
 /// Why there is no way to the database.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectProblem {
+pub enum ConnectError {
     /// Neither set nor in the credentials.
     #[error("no Google Cloud project: set FIRESTORE_PROJECT_ID (sink.project_id), or use credentials that name one")]
     NoProject,
@@ -62,7 +62,7 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb, ConnectProblem> {
+pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb, ConnectError> {
     install_crypto_provider();
     let named = match (&settings.project_id, &settings.credentials_file) {
         (Some(project), _) => Some(project.clone()),
@@ -71,7 +71,7 @@ pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb,
     };
     let project = match named {
         Some(project) => project,
-        None => GoogleEnvironment::detect_google_project_id().await.ok_or(ConnectProblem::NoProject)?,
+        None => GoogleEnvironment::detect_google_project_id().await.ok_or(ConnectError::NoProject)?,
     };
     let options = FirestoreDbOptions::new(project)
         .with_database_id(settings.database_id.clone())
@@ -90,16 +90,16 @@ pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb,
 
 /// Building a client looks for credentials and opens the connection; nothing else in it can fail.
 #[allow(clippy::needless_pass_by_value)] // what `map_err` wants
-fn problem(error: FirestoreError) -> ConnectProblem {
+fn problem(error: FirestoreError) -> ConnectError {
     match &error {
         FirestoreError::SystemError(system) if system.public.code.starts_with("GrpcStatus") => {
-            ConnectProblem::Unreachable(system.message.clone())
+            ConnectError::Unreachable(system.message.clone())
         }
-        _ => ConnectProblem::NoCredentials(error.to_string()),
+        _ => ConnectError::NoCredentials(error.to_string()),
     }
 }
 
-async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<FirestoreDb, ConnectProblem> {
+async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<FirestoreDb, ConnectError> {
     let kind = text_of(&read_credentials(&path)?, "type").unwrap_or_default();
     if kind != "service_account" {
         let problem = format!(
@@ -107,11 +107,11 @@ async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<Firesto
              GOOGLE_APPLICATION_CREDENTIALS={} instead of sink.credentials_file",
             path.display()
         );
-        return Err(ConnectProblem::CredentialsFile { path, problem });
+        return Err(ConnectError::CredentialsFile { path, problem });
     }
     FirestoreDb::with_options_service_account_key_file(options, path.clone())
         .await
-        .map_err(|error| ConnectProblem::CredentialsFile { path, problem: error.to_string() })
+        .map_err(|error| ConnectError::CredentialsFile { path, problem: error.to_string() })
 }
 
 /// True when Google's libraries will find this very file by themselves.
@@ -119,8 +119,8 @@ fn is_application_default(path: &Path) -> bool {
     std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some_and(|default| default == path)
 }
 
-fn read_credentials(path: &Path) -> Result<Value, ConnectProblem> {
-    let problem = |problem: String| ConnectProblem::CredentialsFile { path: path.to_owned(), problem };
+fn read_credentials(path: &Path) -> Result<Value, ConnectError> {
+    let problem = |problem: String| ConnectError::CredentialsFile { path: path.to_owned(), problem };
     let bytes = std::fs::read(path).map_err(|error| problem(format!("it cannot be read: {error}")))?;
     // The parser's words could quote the file, and the file is a secret.
     serde_json::from_slice(&bytes).map_err(|error| problem(format!("it is not JSON (line {})", error.line())))

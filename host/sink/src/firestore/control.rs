@@ -26,7 +26,7 @@ pub struct Control {
 
 /// Why it is not known what the document orders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlProblem {
+pub enum ControlError {
     /// It cannot be read just now.
     #[error("ops/ingest_control cannot be read: {0}")]
     Unreadable(String),
@@ -42,8 +42,8 @@ pub enum ControlProblem {
 
 impl FirestoreSink {
     /// Reads the document: one document read, also where there is none.
-    pub async fn control(&self) -> Result<Control, ControlProblem> {
-        let unreadable = |problem: &dyn std::fmt::Display| ControlProblem::Unreadable(problem.to_string());
+    pub async fn control(&self) -> Result<Control, ControlError> {
+        let unreadable = |problem: &dyn std::fmt::Display| ControlError::Unreadable(problem.to_string());
         let read = async {
             let writer = self.writer().await.map_err(|problem| unreadable(&problem))?;
             match writer.db.fluent().select().by_id_in(PLACE.0).one(PLACE.1).await {
@@ -62,24 +62,24 @@ impl FirestoreSink {
 }
 
 impl Control {
-    fn read(document: &FirestoreDocument) -> Result<Self, ControlProblem> {
+    fn read(document: &FirestoreDocument) -> Result<Self, ControlError> {
         let fields = &document.fields;
         let paused = fields.get("paused").map_or(Ok(false), |value| truth(value, "paused"))?;
         Ok(Self { paused, hosts: truths(fields, "hosts")?, tenants: truths(fields, "tenants")? })
     }
 }
 
-fn truth(value: &Value, field: &str) -> Result<bool, ControlProblem> {
+fn truth(value: &Value, field: &str) -> Result<bool, ControlError> {
     match value.value_type {
         Some(ValueType::BooleanValue(value)) => Ok(value),
-        _ => Err(ControlProblem::Malformed { field: field.to_owned(), expects: "true or false" }),
+        _ => Err(ControlError::Malformed { field: field.to_owned(), expects: "true or false" }),
     }
 }
 
-fn truths(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, ControlProblem> {
+fn truths(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, ControlError> {
     let Some(value) = fields.get(name) else { return Ok(BTreeMap::new()) };
     let Some(ValueType::MapValue(map)) = &value.value_type else {
-        return Err(ControlProblem::Malformed { field: name.to_owned(), expects: "a map of names to true or false" });
+        return Err(ControlError::Malformed { field: name.to_owned(), expects: "a map of names to true or false" });
     };
     let entry = |(id, value): (&String, &Value)| Ok((id.clone(), truth(value, &format!("{name}.{id}"))?));
     map.fields.iter().map(entry).collect()
@@ -103,7 +103,7 @@ mod tests {
         Value { value_type: Some(ValueType::MapValue(MapValue { fields })) }
     }
 
-    fn read(fields: &[(&str, Value)]) -> Result<Control, ControlProblem> {
+    fn read(fields: &[(&str, Value)]) -> Result<Control, ControlError> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         Control::read(&FirestoreDocument { fields, ..FirestoreDocument::default() })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::tool::{find, output_of};
-use super::super::{BuildProblem, Said, Say};
+use super::super::{BuildError, Said, Say};
 use super::TARGET;
 
 /// Debian's compiler, whose package with the standard library's source needs no rustup.
@@ -24,7 +24,7 @@ pub(super) struct Compiler {
 
 impl Compiler {
     /// The toolchain of the project's folder if it has the target, else Debian's compiler.
-    pub(super) fn find(folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildProblem> {
+    pub(super) fn find(folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildError> {
         let program = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let wanted = ["--print", "sysroot", "--print", "host-tuple", "--print", "target-libdir", "--target", TARGET];
         let mut command = Command::new(program);
@@ -50,7 +50,7 @@ impl Compiler {
                 } else {
                     format!("rustup target add {TARGET} (rustup is at https://rustup.rs; it is missing here, too)")
                 };
-                Err(BuildProblem::Missing { what: format!("Rust's target {TARGET}"), command: rustup })
+                Err(BuildError::Missing { what: format!("Rust's target {TARGET}"), command: rustup })
             }
         }
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::super::tool::output_of;
-use super::super::{BuildProblem, Say};
+use super::super::{BuildError, Say};
 use super::compiler::Compiler;
 use super::{CARGO, TARGET};
 
@@ -25,11 +25,11 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Asks `cargo metadata`, which fetches what is missing too.
-    pub(super) fn read(mut metadata: Command, folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildProblem> {
+    pub(super) fn read(mut metadata: Command, folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildError> {
         metadata.args(["--format-version", "1", "--filter-platform", TARGET]);
         let told = output_of(&mut metadata, CARGO, say)?;
         let told: Value = serde_json::from_str(&told)
-            .map_err(|problem| BuildProblem::Source(format!("cargo metadata: This is no JSON: {problem}.")))?;
+            .map_err(|problem| BuildError::Source(format!("cargo metadata: This is no JSON: {problem}.")))?;
         Ok(Self::of(&told, folder))
     }
 

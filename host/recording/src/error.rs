@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 /// Why a recording cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordingProblem {
+pub enum RecordingError {
     /// The file cannot be opened.
     #[error("the recording {path} cannot be opened: {problem}")]
     Open {

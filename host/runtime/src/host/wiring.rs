@@ -8,7 +8,7 @@ use anyhow::Context;
 use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
-use quotegate_feed::{FeedSettings, HOST, RetryPauses, Trust, feed_calendar, feed_url};
+use quotegate_feed::{FeedSettings, HOST, RetryPauses, RootCerts, feed_calendar, feed_url};
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
@@ -57,7 +57,7 @@ fn connection(
     let usual = FeedSettings::new(url, credentials)?;
     let feed = FeedSettings {
         trust: match &settings.ca_file {
-            Some(file) => Trust::public_and(file)?,
+            Some(file) => RootCerts::public_and(file)?,
             None => usual.trust.clone(),
         },
         encoding: settings.encoding,
