@@ -357,9 +357,9 @@ fn controls_come_out_in_both_encodings_beside_quotes() {
     pack(&frame, &mut packed);
     for payload in [Payload::Text(&frame.to_string()), Payload::Binary(&packed)] {
         let mut decoder = decoded(payload);
-        let error = Control::Error { code: 406, message: "connection limit exceeded".into() };
-        let subscription = Control::Subscription(vec!["A".into(), "*".into()]);
-        assert_eq!(decoder.take_controls(), [Control::Connected, error, subscription]);
+        let error = ControlMessage::Error { code: 406, message: "connection limit exceeded".into() };
+        let subscription = ControlMessage::Subscription(vec!["A".into(), "*".into()]);
+        assert_eq!(decoder.take_control_messages(), [ControlMessage::Connected, error, subscription]);
         assert_eq!((decoder.quotes().len(), decoder.take_skipped().malformed), (1, 1));
     }
 }
@@ -378,7 +378,7 @@ fn msgpack_timestamps_and_narrow_floats_are_read() {
 #[test]
 fn json_in_a_binary_frame_is_json() {
     let frame = br#"[{"T":"success","msg":"connected"}]"#;
-    assert_eq!(decoded(Payload::Binary(frame)).take_controls(), [Control::Connected]);
+    assert_eq!(decoded(Payload::Binary(frame)).take_control_messages(), [ControlMessage::Connected]);
 }
 
 #[test]
@@ -386,6 +386,6 @@ fn what_is_no_list_of_messages_is_malformed() {
     for text in ["", "null", "{}", r#"{"T":"success","msg":"connected"}"#, "[1]", "[{},]", "[] []", "[[{}]]"] {
         let mut decoder = decoded(Payload::Text(text));
         assert!(decoder.take_skipped().malformed > 0, "{text:?}");
-        assert_eq!(decoder.take_controls(), [], "{text:?}");
+        assert_eq!(decoder.take_control_messages(), [], "{text:?}");
     }
 }

@@ -110,7 +110,7 @@ async fn codes_that_pass_lead_to_a_new_connection() {
 async fn a_connection_held_elsewhere_is_told_apart_and_taken_over_when_free() {
     let server = Server::start().await;
     let mut held = settings(&server);
-    held.pauses.held_elsewhere = pause(200);
+    held.backoff.held_elsewhere = pause(200);
     let mut host = Host::start(held, &["SPY"]);
     for _ in 0..2 {
         let mut peer = server.accept().await;
@@ -170,7 +170,7 @@ async fn control_frames_do_not_hide_stale_data() {
     let server = Server::start().await;
     let host = Host::start(FeedSettings { stale_after: Some(SHORT), ..settings(&server) }, &["SPY"]);
     let mut peer = server.session(&["SPY"]).await;
-    let controls = [
+    let control_messages = [
         r#"[{"T":"subscription","quotes":["SPY"]}]"#,
         r#"[{"T":"error","code":403,"msg":"x"}]"#,
         r#"[{"T":"heartbeat"}]"#,
@@ -179,7 +179,7 @@ async fn control_frames_do_not_hide_stale_data() {
         r#"[{"T":"q"}]"#,
     ];
     let flood = async {
-        for control in controls.iter().cycle() {
+        for control in control_messages.iter().cycle() {
             if !peer.try_send(control).await {
                 return;
             }
@@ -228,7 +228,7 @@ async fn acknowledgements_alone_do_not_reset_the_backoff() {
 async fn stop_interrupts_a_pause() {
     let server = Server::start().await;
     let mut patient = settings(&server);
-    patient.pauses.rate_limited = pause(3_600_000);
+    patient.backoff.rate_limited = pause(3_600_000);
     let host = Host::start(patient, &["SPY"]);
     server.refuse("429 Too Many Requests").await;
     let waiting = ConnectionState::Waiting(RetryCause::RateLimited);

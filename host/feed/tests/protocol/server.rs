@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use quotegate_feed::{
     AuthBy, Calendar, Credentials, Encoding, Feed, FeedError, FeedSettings, FeedSnapshot, FeedStatus, FrameTap,
-    RetryPauses, system_clock,
+    ReconnectBackoff, system_clock,
 };
 use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 use quotegate_pace::Backoff;
@@ -191,13 +191,13 @@ pub(crate) fn pause(milliseconds: u64) -> Backoff {
     Backoff::new(base, base * 4).unwrap()
 }
 
-/// JSON, short pauses, no watchdog that could bite.
+/// JSON, short backoff, no watchdog that could bite.
 pub(crate) fn settings(server: &Server) -> FeedSettings {
     let credentials = Credentials { key_id: "key".into(), secret_key: "secret".to_owned().into(), by: AuthBy::Message };
-    let pauses = RetryPauses { ordinary: pause(1), held_elsewhere: pause(1), rate_limited: pause(1) };
+    let backoff = ReconnectBackoff { ordinary: pause(1), held_elsewhere: pause(1), rate_limited: pause(1) };
     FeedSettings {
         encoding: Encoding::Json,
-        pauses,
+        backoff,
         stale_after: None,
         close_timeout: Duration::from_millis(50),
         calendar: Calendar::Always,
