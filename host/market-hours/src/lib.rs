@@ -1,8 +1,8 @@
-//! The US stock exchanges' calendar: which session a moment is in.
+//! The calendar of the US stock exchanges: the trading session at any time.
 //!
-//! Own arithmetic on integers rather than a date library, because the same code also runs inside plugins, where every
-//! byte counts; the tests hold it against one. Rules as published by the New York Stock Exchange; days on which the
-//! exchanges closed for a storm or a funeral are not rules and not here.
+//! Uses its own integer arithmetic instead of a date library, because the same code also runs inside plugins, where
+//! every byte counts; the tests compare it with a library. The rules are those published by the New York Stock Exchange.
+//! Unscheduled closings, for a storm or a funeral, are not included.
 //!
 //! Knows nothing of clocks, quotes or symbols.
 
@@ -14,7 +14,7 @@ mod date;
 pub use calendar::{TradingDay, trading_day};
 pub use date::{Date, NewYorkTime, new_york};
 
-/// What the exchanges are doing.
+/// A trading session. Times are in New York.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Session {
     /// Nights, weekends, holidays.
@@ -23,16 +23,16 @@ pub enum Session {
     Pre,
     /// 9:30 to 16:00, or to 13:00 on early closes.
     Regular,
-    /// The four hours after that.
+    /// The four hours after the regular session.
     Post,
 }
 
 const PRE: u16 = 4 * 60;
 const OPEN: u16 = 9 * 60 + 30;
-/// How long after-hours trading goes on.
+/// The length of after-hours trading.
 const AFTER_HOURS: u16 = 4 * 60;
 
-/// The session at a moment, in nanoseconds since 1970-01-01 UTC.
+/// The session at a time in nanoseconds since 1970-01-01 UTC.
 pub fn session_at(unix_nanos: i64) -> Session {
     let time = new_york(unix_nanos);
     let TradingDay::Open { close } = trading_day(time.date) else { return Session::Closed };
@@ -45,8 +45,7 @@ pub fn session_at(unix_nanos: i64) -> Session {
     }
 }
 
-/// True while quotes of US stocks are to be expected: in the regular session, and before and after it if
-/// `extended_hours`.
+/// True if US stocks are trading: in the regular session, and with `extended_hours` also before and after it.
 pub fn us_equities_open(unix_nanos: i64, extended_hours: bool) -> bool {
     match session_at(unix_nanos) {
         Session::Closed => false,

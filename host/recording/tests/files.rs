@@ -77,9 +77,9 @@ proptest! {
     }
 }
 
-fn problem(path: &Path) -> String {
+fn error_text(path: &Path) -> String {
     match Recording::open(path) {
-        Err(problem) => problem.to_string(),
+        Err(error_text) => error_text.to_string(),
         Ok(mut recording) => recording.find_map(Result::err).unwrap().to_string(),
     }
 }
@@ -87,13 +87,13 @@ fn problem(path: &Path) -> String {
 #[test]
 fn what_is_no_recording_is_told_apart() {
     let (folder, [path, compressed]) = files();
-    assert!(problem(&path).contains("cannot be opened"));
+    assert!(error_text(&path).contains("cannot be opened"));
     std::fs::write(&path, "hello\n").unwrap();
-    assert!(problem(&path).contains("is not a recording"));
+    assert!(error_text(&path).contains("is not a recording"));
     std::fs::write(&compressed, "hello\n").unwrap();
-    assert!(problem(&compressed).contains("is not a recording"));
+    assert!(error_text(&compressed).contains("is not a recording"));
     std::fs::write(&path, "{\"quotegate_recording\":2}\n").unwrap();
-    assert!(problem(&path).contains("use a newer quotegate"));
+    assert!(error_text(&path).contains("use a newer quotegate"));
     let missing = folder.path().join("no/such/folder.jsonl");
     let created = RecordingWriter::create(&missing, &Header::new("iex", "json"));
     assert!(created.err().unwrap().to_string().contains("cannot be created"));
@@ -106,7 +106,7 @@ fn a_line_that_is_no_frame_is_named() {
     let mut text = std::fs::read_to_string(&path).unwrap();
     text.push_str("{\"at\":1}\n");
     std::fs::write(&path, text).unwrap();
-    assert!(problem(&path).starts_with("line 2 of the recording"));
+    assert!(error_text(&path).starts_with("line 2 of the recording"));
 }
 
 /// The file as a crash would leave it: nothing that `finish` or a destructor does has happened.
