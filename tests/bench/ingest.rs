@@ -135,7 +135,7 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let status = Arc::new(TenantStatus::default());
-        let (mut router, _deadline) = house(&status, &stop, chain);
+        let (mut router, _deadline) = start_tenant(&status, &stop, chain);
         let (_subscription, subscribed) = watch::channel(Arc::new(router.subscription()));
         let measure = async {
             // Past the handshake and the first growth of every buffer.
@@ -167,7 +167,7 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
 }
 
 /// A tenant that wants everything, its writes answered at once.
-fn house(
+fn start_tenant(
     status: &Arc<TenantStatus>,
     stop: &CancellationToken,
     chain: Option<PluginChain>,

@@ -211,7 +211,7 @@ impl ConnectionLoop<'_> {
                 self.report_missing(&refused, "the plan allows fewer symbols: remove some, or upgrade the plan");
             }
             ErrorAction::Ignore => {
-                warn!(event_type = "alpaca_error", code, message, "ignoring an error message from the server")
+                warn!(event_type = "alpaca_error", code, message, "ignoring an error message from the server");
             }
         }
         Ok(())

@@ -96,7 +96,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_missing_list_in_an_acknowledgement_is_an_empty_one() {
+    fn a_missing_list_in_an_acknowledgement_is_empty() {
         let ack = json!({"T": "subscription", "trades": ["SPY"]});
         assert_eq!(ControlMessage::from_value(&ack), Some(ControlMessage::Subscription(Vec::new())));
         let ack = json!({"T": "subscription", "quotes": ["SPY", "*"]});
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_message_without_its_point_is_none() {
+    fn an_incomplete_control_message_is_none() {
         for value in [
             json!({"T": "error", "msg": "x"}),
             json!({"T": "error", "code": 70000}),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_that_only_a_person_can_mend_is_fatal() {
+    fn error_codes_that_a_retry_cannot_fix_are_fatal() {
         let fatal: Vec<_> =
             (400..=600).filter(|&code| matches!(ErrorAction::for_code(code), ErrorAction::Fatal(_))).collect();
         assert_eq!(fatal, [402, 408, 409, 410, 411, 412, 413]);

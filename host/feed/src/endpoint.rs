@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_those_of_the_documentation() {
+    fn paths_match_the_documentation() {
         let path = |feed| feed_url(feed, "wss://host/").replace("wss://host", "");
         assert_eq!(path(FeedName::Iex), "/v2/iex");
         assert_eq!(path(FeedName::DelayedSip), "/v2/delayed_sip");

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_keep_their_distances_divided_by_the_speed() {
+    async fn gaps_between_frames_are_divided_by_the_speed() {
         for (speed, seconds) in [(ReplaySpeed::Times(1.0), 10), (ReplaySpeed::Times(10.0), 1)] {
             let (outcome, arrivals) = play(speed, vec![frame(100), frame(110)]).await;
             let whole: Vec<_> = arrivals.1.into_iter().map(|(after, times)| (after.as_secs(), times)).collect();
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unpaced_takes_no_time_and_keeps_the_recorded_times() {
+    async fn an_unpaced_replay_takes_no_time_and_keeps_the_recorded_times() {
         let (_, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(100), frame(9000), frame(50)]).await;
         assert_eq!(arrivals.1, [(Duration::ZERO, vec![100 * SECOND, 9000 * SECOND, 50 * SECOND])]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_recording_that_breaks_off_delivers_what_came_before() {
+    async fn a_broken_recording_delivers_the_frames_before_the_error() {
         let (outcome, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(1), Err("cut".to_owned()), frame(2)]).await;
         assert_eq!((outcome, arrivals.1.len()), (Err("cut".to_owned()), 1));
     }

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_would_loop_or_be_refused_are_found() {
+    fn invalid_values_are_rejected() {
         assert_eq!(settings().check(), Ok(()));
         let chunk = |subscribe_chunk| FeedSettings { subscribe_chunk, ..settings() }.check();
         assert_eq!(chunk(0), Err(FeedSettingsError::Chunk(0)));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_pauses_start_slow_even_where_the_ordinary_ones_are_fast() {
+    fn slow_delays_start_slow_even_if_the_ordinary_ones_are_fast() {
         let backoff = ReconnectBackoff::new(Duration::from_millis(1), Duration::from_millis(2)).unwrap();
         assert_eq!(backoff.held_elsewhere.cap(), Duration::from_secs(5));
         assert_eq!(backoff.rate_limited.cap(), Duration::from_secs(30));

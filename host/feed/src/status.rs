@@ -327,7 +327,7 @@ mod tests {
     use quotegate_market::Quote;
 
     #[test]
-    fn a_frame_is_counted_with_its_own_quotes_only() {
+    fn a_frame_is_counted_with_only_its_own_quotes() {
         let status = FeedStatus::default();
         assert_eq!(status.snapshot().last_lag, None);
         let mut quotes = QuoteColumns::default();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn since_moves_only_with_the_state() {
+    fn since_changes_only_with_the_state() {
         let status = FeedStatus::default();
         status.enter(ConnectionState::Connecting, 5);
         status.enter(ConnectionState::Connecting, 9);

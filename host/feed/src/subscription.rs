@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_the_wildcard_asks_before_it_lets_go() {
+    fn leaving_the_wildcard_subscribes_before_it_unsubscribes() {
         let mut subscriber = Subscriber::new(500);
         let mut server = Server::new(&[], 100);
         subscriber.want(&Subscription::All);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_keeps_the_old_set_and_is_not_asked_again_in_this_session() {
+    fn the_limit_keeps_the_old_set_and_is_not_tested_again_on_this_connection() {
         let mut subscriber = Subscriber::new(2);
         let mut server = Server::new(&[], 2);
         subscriber.want(&symbols(&["A", "B", "C", "D"]));
@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_change_with_any_bad_symbols_settles_on_the_good_ones(
+        fn any_change_with_malformed_symbols_settles_on_the_valid_ones(
             first in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
             second in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
             bad in proptest::collection::btree_set("[A-F]{1,2}", 0..6),

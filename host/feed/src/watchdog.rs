@@ -91,7 +91,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_ping_without_any_answer_is_death_and_with_one_is_not() {
+    fn an_unanswered_ping_means_a_dead_socket() {
         let start = Instant::now();
         let mut socket = SocketWatchdog::new(10 * SECOND, 5 * SECOND, start);
         assert_eq!(socket.check(start + 9 * SECOND), SocketCheck::Wait);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn pings_more_frequent_than_the_timeout_do_not_put_death_off() {
+    fn frequent_pings_do_not_delay_the_timeout() {
         let start = Instant::now();
         let mut socket = SocketWatchdog::new(SECOND, 3 * SECOND, start);
         let pulses: Vec<_> = (1..=4).map(|n| socket.check(start + n * SECOND)).collect();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_hours_restart_the_wait() {
+    fn quiet_hours_restart_the_timeout() {
         let start = Instant::now();
         let mut data = DataWatchdog::new(Some(60 * SECOND), start);
         assert!(!data.is_stale(false, start + 3600 * SECOND));

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn holidays_are_those_that_the_exchange_published() {
+    fn holidays_match_those_published_by_the_exchange() {
         for (year, expected) in HOLIDAYS {
             let holidays = weekdays(*year).filter(|date| trading_day(*date) == TradingDay::Holiday);
             assert_eq!(holidays.map(|date| (date.month, date.day)).collect::<Vec<_>>(), *expected, "{year}");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn early_closes_are_those_that_the_exchange_published() {
+    fn early_closes_match_those_published_by_the_exchange() {
         for (year, expected) in EARLY_CLOSES {
             let early = weekdays(*year).filter(|date| trading_day(*date) == TradingDay::Open { close: EARLY_CLOSE });
             assert_eq!(early.map(|date| (date.month, date.day)).collect::<Vec<_>>(), *expected, "{year}");

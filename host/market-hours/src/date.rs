@@ -102,13 +102,13 @@ mod tests {
         }
 
         #[test]
-        fn a_date_comes_back(days in -1_000_000_i64..1_000_000) {
+        fn a_date_round_trips(days in -1_000_000_i64..1_000_000) {
             prop_assert_eq!(Date::from_days(days).days(), days);
         }
     }
 
     #[test]
-    fn the_clock_jumps_at_two() {
+    fn the_clock_changes_at_two() {
         let at = |text: &str| {
             let moment: jiff::Timestamp = text.parse().unwrap();
             new_york(i64::try_from(moment.as_nanosecond()).unwrap()).minute

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_goes_through_its_sessions_in_winter_and_in_summer() {
+    fn a_day_has_its_sessions_in_winter_and_in_summer() {
         for day in ["2026-01-14", "2026-07-15"] {
             let sessions = [
                 ("03:59:59", Session::Closed),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_early_close_moves_the_evening_forward() {
+    fn an_early_close_moves_the_post_session() {
         let day_after_thanksgiving = "2026-11-27";
         for (time, session) in [("12:59", Session::Regular), ("13:00", Session::Post), ("17:00", Session::Closed)] {
             assert_eq!(session_at(at(&format!("{day_after_thanksgiving}T{time}:00"))), session, "{time}");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_hours_count_only_when_asked_for() {
+    fn extended_hours_are_open_only_on_request() {
         let morning = at("2026-01-14T08:00:00");
         assert!(us_equities_open(morning, true) && !us_equities_open(morning, false));
         assert!(!us_equities_open(at("2026-01-17T12:00:00"), true), "a Saturday");

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_comes_back_as_it_went_in() {
+    fn a_row_is_read_back_unchanged() {
         let quote = Quote { bid_price: 1.5, ask_price: 2.5, tape: b'C', event_time: 7, ..Quote::default() };
         let mut columns = QuoteColumns::with_capacity(2);
         columns.push(3, &Quote::default());

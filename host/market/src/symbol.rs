@@ -98,7 +98,7 @@ mod tests {
     use quotegate_document::check_id;
 
     #[test]
-    fn what_no_exchange_uses_is_refused_by_name() {
+    fn invalid_symbols_are_rejected_with_a_reason() {
         assert_eq!(Symbol::new("SP Y"), Err(SymbolError::Character(' ')));
         assert_eq!(Symbol::new("ÄPFEL"), Err(SymbolError::Character('Ä')));
         assert_eq!(Symbol::new(""), Err(SymbolError::Empty));
@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_symbol_has_a_legal_id_and_a_way_back(name in "[A-Za-z0-9./_-]{1,32}") {
+        fn every_symbol_round_trips_through_a_valid_document_id(name in "[A-Za-z0-9./_-]{1,32}") {
             let symbol = Symbol::new(&name).unwrap();
             let id = symbol.document_id();
             prop_assert_eq!(check_id(&id), Ok(()));

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_id_and_a_full_table_refuses_only_new_names() {
+    fn a_name_keeps_its_id_and_a_full_table_rejects_only_new_names() {
         let mut table = SymbolTable::with_capacity(300);
         let ids: Vec<_> = (0..300).map(|n| table.intern(format!("S{n}").as_bytes()).unwrap()).collect();
         for (n, id) in ids.iter().enumerate() {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_symbol_gets_no_id() {
+    fn an_invalid_name_gets_no_id() {
         assert_eq!(SymbolTable::default().intern(b"A B"), None);
         assert_eq!(SymbolTable::default().intern(&[0xff, 0xfe]), None);
     }

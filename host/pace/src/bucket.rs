@@ -154,7 +154,7 @@ mod tests {
         /// Invariant 1 while the rate changes: in any window at most the largest burst plus the tokens that each rate adds
         /// while it applies.
         #[test]
-        fn changing_rates_never_gives_more_than_allowed(
+        fn changing_rates_never_exceed_the_limits(
             rates in prop::collection::vec((0.1_f64..2000.0, 1_u32..30, 0_u64..2_000_000_000), 1..12),
             tries in prop::collection::vec((0_u64..300_000_000, 1_u32..40), 1..60),
         ) {
@@ -199,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn no_window_ever_gets_more_than_allowed(
+        fn no_window_exceeds_the_limit(
             per_second in 0.1_f64..5000.0,
             burst in 1_u32..50,
             steps in prop::collection::vec((0_u64..3_000_000_000, 1_u32..60), 1..60),

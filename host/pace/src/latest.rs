@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn another_interval_counts_for_what_waits_already() {
+    fn a_new_interval_applies_to_waiting_symbols() {
         let (mut table, mut rng, now) = table();
         for slot in 0..3 {
             table.accept(slot, &quote(1), now);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_held_waits_with_first_writes_only() {
+    fn a_held_table_delays_only_first_writes() {
         let (mut table, mut rng, now) = table();
         table.hold_until(now + 5 * SECOND);
         table.accept(0, &quote(1), now);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_symbol_leaves_while_a_write_of_it_is_in_flight() {
+    fn a_symbol_has_at_most_one_write_in_flight() {
         let (mut table, mut rng, now) = table();
         table.accept(0, &quote(1), now);
         table.take_due(now);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_quote_is_refused() {
+    fn an_older_quote_is_dropped() {
         let (mut table, _, now) = table();
         table.accept(0, &quote(5), now);
         assert_eq!(table.accept(0, &quote(4), now), Accepted::Older);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_due_leaves_first() {
+    fn the_longest_due_symbol_is_written_first() {
         let (mut table, mut rng, now) = table();
         for slot in 0..3 {
             table.accept(slot, &quote(1), now);

@@ -171,7 +171,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn never_more_than_allowed_the_last_word_is_written_never_backwards(scenario in scenario()) {
+    fn the_limits_hold_the_newest_quote_is_written_and_documents_never_go_backwards(scenario in scenario()) {
         let mut house = House::new(&scenario);
         let mut wall_clock = 0;
         for &(pause, tenant, symbol, back) in &scenario.quotes {
@@ -203,7 +203,7 @@ proptest! {
     }
     /// The same while limits and intervals change under way, as a reload changes them.
     #[test]
-    fn changes_of_limits_break_no_promise(
+    fn changing_limits_breaks_no_invariant(
         scenario in scenario(),
         changes in prop::collection::vec((0_usize..300, 0_usize..4, 1.0_f64..100.0, 1_u32..20, 1_u64..3000), 0..20),
     ) {

@@ -53,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn a_cut_gives_the_frames_before_it_and_then_says_so(frames in prop::collection::vec(frame(), 1..6)) {
+    fn a_truncated_file_gives_its_whole_frames_and_then_an_error(frames in prop::collection::vec(frame(), 1..6)) {
         let (_folder, paths) = files();
         for path in paths {
             write(&path, &frames);
@@ -85,7 +85,7 @@ fn error_text(path: &Path) -> String {
 }
 
 #[test]
-fn what_is_no_recording_is_told_apart() {
+fn files_that_are_not_recordings_are_rejected() {
     let (folder, [path, compressed]) = files();
     assert!(error_text(&path).contains("cannot be opened"));
     std::fs::write(&path, "hello\n").unwrap();
@@ -100,7 +100,7 @@ fn what_is_no_recording_is_told_apart() {
 }
 
 #[test]
-fn a_line_that_is_no_frame_is_named() {
+fn an_invalid_line_is_named_in_the_error() {
     let (_folder, [path, _]) = files();
     write(&path, &[]);
     let mut text = std::fs::read_to_string(&path).unwrap();

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_has_a_name_and_a_way_back() {
+    fn every_fault_round_trips_through_its_name() {
         let all = NAMED.map(|(_, fault)| fault).into_iter().chain([Fault::DropAfter(3)]);
         for fault in all {
             assert_eq!(fault.to_string().parse(), Ok(fault));

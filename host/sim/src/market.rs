@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_lock_cross_halt_and_are_mostly_ordinary() {
+    fn most_quotes_are_ordinary_and_some_are_locked_crossed_or_one_sided() {
         let quotes = quotes(7);
         let count = |fits: fn(&Quote) -> bool| quotes.iter().filter(|(_, quote)| fits(quote)).count();
         assert!(count(|q| q.bid_price == q.ask_price) > 0);

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_holds_the_whole_set() {
+    fn an_acknowledgement_has_all_subscriptions() {
         let mut state = ClientState::default();
         ask(&mut state, &json!({"action": "subscribe", "quotes": ["SPY"], "trades": ["AAPL"]}), None);
         let whole = ask(&mut state, &json!({"action": "subscribe", "quotes": ["AAPL"]}), None);

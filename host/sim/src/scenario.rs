@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_and_each_stocks_quotes_go_forward() {
+    fn arrival_times_and_each_stocks_quote_times_increase() {
         for seed in 0..20 {
             let mut last = std::collections::BTreeMap::new();
             let mut arrived = 0;

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_or_a_list_and_nothing_else() {
+    fn a_universe_is_a_number_or_a_list() {
         assert_eq!("7".parse(), Ok(Universe::Count(7)));
         let list = ["SPY", "BTC/USD"].map(|name| Symbol::new(name).unwrap());
         assert_eq!("SPY, BTC/USD".parse(), Ok(Universe::List(list.to_vec())));

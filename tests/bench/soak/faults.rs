@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::street::{KEEP_ALL, Metrics, Mood, Street, TRAP};
+use crate::testbed::{FirestoreMode, KEEP_ALL, Metrics, TRAP, Testbed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -49,27 +49,29 @@ impl Fault {
         Duration::from_secs(if self == Self::HostHeldUp { 3 } else { 20 })
     }
 
-    pub(crate) fn begin(self, street: &mut Street) {
+    pub(crate) fn begin(self, testbed: &mut Testbed) {
         match self {
-            Self::SimulatorKilled => street.kill_sim(),
-            Self::FirestoreUnavailable => street.set_mood(Mood::Unavailable),
-            Self::FeedSilent => street.start_sim(Some("silent")),
-            Self::FirestoreGone => street.end_firestore(),
-            Self::NonsenseFrames => street.start_sim(Some("garbage")),
-            Self::AnswersLost => street.set_mood(Mood::Silent),
-            Self::PluginTraps => street.set_filter(TRAP),
-            Self::DocumentsRefused => street.set_mood(Mood::Picky),
-            Self::HostHeldUp => street.host.signal("STOP"),
+            Self::SimulatorKilled => testbed.kill_sim(),
+            Self::FirestoreUnavailable => testbed.set_firestore_mode(FirestoreMode::Unavailable),
+            Self::FeedSilent => testbed.start_sim(Some("silent")),
+            Self::FirestoreGone => testbed.end_firestore(),
+            Self::NonsenseFrames => testbed.start_sim(Some("garbage")),
+            Self::AnswersLost => testbed.set_firestore_mode(FirestoreMode::Silent),
+            Self::PluginTraps => testbed.set_filter(TRAP),
+            Self::DocumentsRefused => testbed.set_firestore_mode(FirestoreMode::Picky),
+            Self::HostHeldUp => testbed.host.signal("STOP"),
         }
     }
 
-    pub(crate) fn end(self, street: &mut Street) {
+    pub(crate) fn end(self, testbed: &mut Testbed) {
         match self {
-            Self::SimulatorKilled | Self::FeedSilent | Self::NonsenseFrames => street.start_sim(None),
-            Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => street.set_mood(Mood::Well),
-            Self::FirestoreGone => street.start_firestore(),
-            Self::PluginTraps => street.set_filter(KEEP_ALL),
-            Self::HostHeldUp => street.host.signal("CONT"),
+            Self::SimulatorKilled | Self::FeedSilent | Self::NonsenseFrames => testbed.start_sim(None),
+            Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => {
+                testbed.set_firestore_mode(FirestoreMode::Well)
+            }
+            Self::FirestoreGone => testbed.start_firestore(),
+            Self::PluginTraps => testbed.set_filter(KEEP_ALL),
+            Self::HostHeldUp => testbed.host.signal("CONT"),
         }
     }
 

@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_json_does_not_call_a_number_is_refused() {
+    fn invalid_json_numbers_are_rejected() {
         for text in ["", "-", "01", "-01", "1.", ".5", "+1", "1e", "1e+", "1.e5", "NaN", "1e999", "--1"] {
             assert_eq!(whole(text.as_bytes()), None, "{text:?}");
         }

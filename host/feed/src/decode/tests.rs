@@ -251,7 +251,7 @@ fn assert_whole(quotes: &QuoteColumns) {
 
 proptest! {
     #[test]
-    fn json_means_what_a_plain_decoder_says(
+    fn json_decodes_like_the_reference_decoder(
         frame in proptest::collection::vec(members(), 0..5),
         space in "[ \\n\\t\\r]{0,2}",
         escape in proptest::bool::weighted(0.2),
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn msgpack_means_the_same(frame in proptest::collection::vec(members(), 0..5)) {
+    fn msgpack_decodes_like_the_reference_decoder(frame in proptest::collection::vec(members(), 0..5)) {
         let messages: Vec<Value> = frame.iter().map(|members| message(members)).collect();
         let (expected, skipped) = reference_frame(&messages);
         let mut decoder = decoded(Payload::Binary(&packed_frame(&frame)));
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_keeps_the_messages_before_it(frame in proptest::collection::vec(members(), 1..5), cut in any::<proptest::sample::Index>()) {
+    fn a_truncated_frame_keeps_the_messages_before_the_cut(frame in proptest::collection::vec(members(), 1..5), cut in any::<proptest::sample::Index>()) {
         let spelled: Vec<String> = frame.iter().map(|members| spell(members, "", false)).collect();
         let text = format!("[{}]", spelled.join(","));
         let cut = (1..cut.index(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(1);
@@ -296,7 +296,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_never_panics_and_never_leaves_half_a_row(
+    fn garbage_never_panics_and_never_leaves_a_partial_row(
         text in r#"[\[\]{}:,"TSqbxpasczt0-9.eE\\ nul+-]{0,80}|\PC{0,60}"#,
         bytes in proptest::collection::vec(any::<u8>(), 0..120),
         frame in proptest::collection::vec(members(), 1..3),
@@ -315,7 +315,7 @@ proptest! {
 }
 
 #[test]
-fn the_samples_of_the_documentation_are_read() {
+fn the_documented_samples_are_decoded() {
     // docs.alpaca.markets/docs/real-time-stock-pricing-data and its crypto and option sisters.
     let mut decoder = decoded(Payload::Text(
         r#"[{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"},
@@ -336,7 +336,7 @@ fn the_samples_of_the_documentation_are_read() {
 }
 
 #[test]
-fn a_quote_from_the_future_is_not_believed() {
+fn a_quote_from_the_future_is_skipped() {
     let quote = |time: &str| format!(r#"{{"T":"q","S":"A","t":"{time}"}}"#);
     // NOW is 2023-07-22T04:26:40Z.
     let text = format!("[{},{}]", quote("2023-07-22T04:27:40Z"), quote("2023-07-22T04:27:40.000000001Z"));
@@ -345,7 +345,7 @@ fn a_quote_from_the_future_is_not_believed() {
 }
 
 #[test]
-fn controls_come_out_in_both_encodings_beside_quotes() {
+fn control_messages_are_decoded_in_both_encodings_beside_quotes() {
     let frame = json!([
         {"T": "success", "msg": "connected"},
         {"msg": "connection limit exceeded", "code": 406, "T": "error"},
@@ -365,7 +365,7 @@ fn controls_come_out_in_both_encodings_beside_quotes() {
 }
 
 #[test]
-fn msgpack_timestamps_and_narrow_floats_are_read() {
+fn msgpack_timestamps_and_narrow_floats_are_decoded() {
     let mut frame = vec![0x91, 0x84, 0xa1, b'S', 0xa1, b'A', 0xa1, b't', 0xd7, 0xff];
     frame.extend((7_u64 << 34 | 1_600_000_000).to_be_bytes());
     frame.extend([0xa2, b'b', b'p', 0xca]);
@@ -382,7 +382,7 @@ fn json_in_a_binary_frame_is_json() {
 }
 
 #[test]
-fn what_is_no_list_of_messages_is_malformed() {
+fn anything_but_a_list_of_messages_is_malformed() {
     for text in ["", "null", "{}", r#"{"T":"success","msg":"connected"}"#, "[1]", "[{},]", "[] []", "[[{}]]"] {
         let mut decoder = decoded(Payload::Text(text));
         assert!(decoder.take_skipped().malformed > 0, "{text:?}");

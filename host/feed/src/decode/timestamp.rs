@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_off() {
+    fn an_offset_is_subtracted() {
         assert_eq!(parse("2023-04-06T07:54:21-04:00"), parse("2023-04-06T11:54:21Z"));
         assert_eq!(parse("1970-01-01T05:30:00+05:30"), Some(0));
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_times_are_rejected() {
         for text in [
             "",
             "Z",

@@ -61,7 +61,7 @@ async fn an_upgrade_is_refused_with_429() {
 }
 
 #[tokio::test]
-async fn a_slow_client_is_told_and_left() {
+async fn a_slow_client_gets_an_error_and_is_disconnected() {
     let sim = Sim::start(faulty("slow-client")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut client).await;
@@ -78,7 +78,7 @@ async fn an_internal_error_comes_after_good_quotes() {
 }
 
 #[tokio::test]
-async fn each_connection_ends_after_so_many_frames() {
+async fn each_connection_ends_after_the_configured_number_of_frames() {
     let sim = Sim::start(faulty("drop-after=3")).await;
     for _ in 0..2 {
         let mut client = sim.subscriber(&["SPY"]).await;
@@ -102,7 +102,7 @@ async fn a_silent_server_answers_pings_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_dead_server_neither_reads_nor_sends_and_the_next_connection_is_well() {
+async fn a_dead_connection_neither_reads_nor_sends_and_the_next_one_works() {
     let sim = Sim::start(faulty("no-pong")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut client).await;
@@ -122,7 +122,7 @@ async fn garbage_comes_between_good_quotes() {
 }
 
 #[tokio::test]
-async fn frames_are_cut_between_good_ones() {
+async fn truncated_frames_come_between_good_ones() {
     let sim = Sim::start(faulty("truncated-json")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     good_and_odd(&mut client, |frame| items(frame).is_none() && frame.starts_with(b"[{\"T\":\"q\"")).await;
@@ -144,7 +144,7 @@ async fn a_huge_frame_comes_between_ordinary_ones() {
 }
 
 #[tokio::test]
-async fn half_an_acknowledgement_can_be_completed_by_asking_again() {
+async fn a_partial_acknowledgement_is_completed_by_requesting_again() {
     let sim = Sim::start(SimSettings { fault: Some(Fault::MissingAck), ..quiet() }).await;
     let mut client = sim.client().await;
     let all = json!(["A", "B", "C", "D"]);

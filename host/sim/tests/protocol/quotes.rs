@@ -36,14 +36,14 @@ async fn timeless(settings: SimSettings, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_seed_decides_every_quote() {
+async fn the_seed_determines_every_quote() {
     let seeded = |seed| timeless(SimSettings { seed, ..busy() }, 500);
     assert_eq!(seeded(7).await, seeded(7).await);
     assert_ne!(seeded(7).await, seeded(8).await);
 }
 
 #[tokio::test]
-async fn times_rise_and_frames_are_as_full_as_asked_for() {
+async fn times_increase_and_frames_have_the_configured_size() {
     let sim = Sim::start(busy()).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     let mut last = String::new();
@@ -64,7 +64,7 @@ async fn times_rise_and_frames_are_as_full_as_asked_for() {
 }
 
 #[tokio::test]
-async fn quotes_flow_at_a_rate_too_and_end_with_the_subscription() {
+async fn quotes_are_sent_at_the_rate_and_stop_with_the_subscription() {
     let sim = Sim::start(SimSettings { rate: Rate::PerSecond(500.0), ..quiet() }).await;
     let mut client = sim.subscriber(&["AAPL"]).await;
     assert_eq!(client.items().await[0]["S"], "AAPL");
@@ -89,7 +89,7 @@ async fn fixed_frames_do_not_raise_the_rate() {
 }
 
 #[tokio::test]
-async fn exact_quotes_reach_those_who_want_them_as_documented() {
+async fn pushed_quotes_reach_subscribers_as_documented() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["FAKEPACA"]).await;
     sim.handle.send_quote(&symbol("OTHER"), &sample());
@@ -100,7 +100,7 @@ async fn exact_quotes_reach_those_who_want_them_as_documented() {
 }
 
 #[tokio::test]
-async fn a_quote_without_exchange_tape_and_condition_is_still_json() {
+async fn a_quote_without_exchange_tape_and_condition_is_valid_json() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["BTC/USD"]).await;
     let coin = Quote { bid_price: 0.35718, bid_size: 13445.46, event_time: 1_000_000_000, ..Quote::default() };
@@ -111,7 +111,7 @@ async fn a_quote_without_exchange_tape_and_condition_is_still_json() {
 }
 
 #[tokio::test]
-async fn message_pack_starts_with_the_type_and_has_its_own_kind_of_time() {
+async fn messagepack_starts_with_the_type_and_uses_the_timestamp_extension() {
     let sim = Sim::start(quiet()).await;
     let headers = [("Content-Type", "application/msgpack"), ("APCA-API-KEY-ID", "k"), ("APCA-API-SECRET-KEY", "s")];
     let mut client = sim.try_connect("/v2/iex", &headers).await.unwrap();
@@ -130,7 +130,7 @@ async fn message_pack_starts_with_the_type_and_has_its_own_kind_of_time() {
 }
 
 #[tokio::test]
-async fn raw_frames_and_the_end_reach_every_client() {
+async fn raw_frames_and_disconnects_reach_every_client() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.client().await;
     sim.handle.send_text("{broken");

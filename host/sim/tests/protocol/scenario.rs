@@ -20,7 +20,7 @@ async fn quotes(client: &mut Client, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_scenario_is_told_to_each_client_from_its_beginning_as_though_it_happened_now() {
+async fn each_client_gets_the_scenario_from_its_start_at_current_times() {
     let wanted: Vec<(String, f64, f64)> = Scenario::OpeningBell
         .frames(7)
         .flat_map(|frame| frame.quotes)
@@ -44,7 +44,7 @@ async fn a_scenario_is_told_to_each_client_from_its_beginning_as_though_it_happe
 }
 
 #[tokio::test]
-async fn only_what_is_subscribed_is_told() {
+async fn only_subscribed_symbols_are_sent() {
     let sim = Sim::start(told()).await;
     let mut client = sim.subscriber(&["SPY", "QQQ"]).await;
     let quotes = quotes(&mut client, 2).await;

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::client::{Sim, quiet};
 
 #[tokio::test]
-async fn every_change_is_acknowledged_with_the_whole_set() {
+async fn every_change_is_acknowledged_with_all_subscriptions() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.client().await;
     client.request(json!({"action": "subscribe", "quotes": ["SPY", "AAPL"], "bars": ["*"]})).await;
@@ -24,7 +24,7 @@ async fn every_change_is_acknowledged_with_the_whole_set() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_wrong_in_part_is_refused_as_a_whole() {
+async fn a_partly_invalid_request_is_rejected_entirely() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     let wrong = [
@@ -48,7 +48,7 @@ async fn a_request_that_is_wrong_in_part_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_set_over_the_limit_leaves_the_old_one() {
+async fn a_request_over_the_limit_changes_nothing() {
     let sim = Sim::start(SimSettings { symbol_limit: Some(2), ..quiet() }).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     for names in [&["AAPL", "MSFT"][..], &["*"]] {

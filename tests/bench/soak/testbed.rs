@@ -61,7 +61,7 @@ pub(crate) const TRAP: &str = "unreachable";
 /// How the Firestore behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Mood {
+pub(crate) enum FirestoreMode {
     Well,
     /// Every request fails (UNAVAILABLE).
     Unavailable,
@@ -77,7 +77,7 @@ const INVALID_ARGUMENT: i32 = 3;
 const UNAVAILABLE: i32 = 14;
 
 /// The host under test, with a simulator and a Firestore.
-pub(crate) struct Street {
+pub(crate) struct Testbed {
     pub(crate) host: Running,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) sim_port: u16,
@@ -86,11 +86,11 @@ pub(crate) struct Street {
     sim: Option<Sim>,
     firestore: Option<FakeFirestore>,
     firestore_port: u16,
-    mood: Arc<AtomicU8>,
+    mode: Arc<AtomicU8>,
     folder: TempDir,
 }
 
-impl Street {
+impl Testbed {
     pub(crate) fn start() -> Self {
         let (sim_port, ops_port, firestore_port) = (free_port(), free_port(), free_port());
         let folder = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ impl Street {
                 .env("FIRESTORE_PROJECT_ID", "demo-soak")
                 .env("FIRESTORE_EMULATOR_HOST", format!("127.0.0.1:{firestore_port}")),
         );
-        let mut street = Self {
+        let mut testbed = Self {
             host,
             ledger: Arc::default(),
             sim_port,
@@ -115,12 +115,12 @@ impl Street {
             sim: None,
             firestore: None,
             firestore_port,
-            mood: Arc::new(AtomicU8::new(Mood::Well as u8)),
+            mode: Arc::new(AtomicU8::new(FirestoreMode::Well as u8)),
             folder,
         };
-        street.start_firestore();
-        street.start_sim(None);
-        street
+        testbed.start_firestore();
+        testbed.start_sim(None);
+        testbed
     }
 
     /// Another simulator in the place of the last one, which is killed.
@@ -142,9 +142,9 @@ impl Street {
     /// Ends the Firestore that is there, with all connections, and starts one that knows what the last one wrote.
     pub(crate) fn start_firestore(&mut self) {
         self.end_firestore();
-        let (mood, ledger) = (self.mood.clone(), self.ledger.clone());
+        let (mode, ledger) = (self.mode.clone(), self.ledger.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], self.firestore_port));
-        let script = move |arrival: &Arrival| act(mood.load(Relaxed), arrival);
+        let script = move |arrival: &Arrival| act(mode.load(Relaxed), arrival);
         self.firestore = Some(self.runtime.block_on(FakeFirestore::start_on(address, ledger, script)));
     }
 
@@ -152,8 +152,8 @@ impl Street {
         self.firestore = None;
     }
 
-    pub(crate) fn set_mood(&self, mood: Mood) {
-        self.mood.store(mood as u8, Relaxed);
+    pub(crate) fn set_firestore_mode(&self, mode: FirestoreMode) {
+        self.mode.store(mode as u8, Relaxed);
     }
 
     /// Changes the plugin of the third tenant, while it runs.
@@ -206,13 +206,13 @@ impl Drop for Sim {
     }
 }
 
-fn act(mood: u8, arrival: &Arrival) -> Act {
-    const WELL: u8 = Mood::Well as u8;
-    const UNAVAILABLE_NOW: u8 = Mood::Unavailable as u8;
-    const SILENT: u8 = Mood::Silent as u8;
-    match mood {
+fn act(mode: u8, arrival: &Arrival) -> Act {
+    const WELL: u8 = FirestoreMode::Well as u8;
+    const UNAVAILABLE_NOW: u8 = FirestoreMode::Unavailable as u8;
+    const SILENT: u8 = FirestoreMode::Silent as u8;
+    match mode {
         WELL => Act::Write,
-        UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "nobody home"),
+        UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "unavailable"),
         SILENT => Act::LoseAnswer,
         _ if arrival.request % 10 == 1 => Act::Fail(ABORTED, "too many at once"),
         _ if arrival.request % 20 == 2 && arrival.path.contains("live_quotes") => {
