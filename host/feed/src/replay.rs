@@ -87,7 +87,7 @@ impl Replay {
 
 fn due(speed: ReplaySpeed, start: Instant, recorded_start: UnixNanos, recorded: UnixNanos) -> Option<Instant> {
     let ReplaySpeed::Times(times) = speed else { return None };
-    // A wait too long for a `Duration` is no wait.
+    // Do not wait if the delay is too long for a `Duration`.
     let wait = |since: Duration| Duration::try_from_secs_f64(since.as_secs_f64() / times).ok();
     // The clock may have been set back during the recording; that must not stop the replay.
     let since = Duration::from_nanos(u64::try_from(recorded.saturating_sub(recorded_start)).unwrap_or(0));

@@ -107,8 +107,8 @@ mod tests {
     fn frequent_pings_do_not_delay_the_timeout() {
         let start = Instant::now();
         let mut socket = SocketWatchdog::new(SECOND, 3 * SECOND, start);
-        let pulses: Vec<_> = (1..=4).map(|n| socket.check(start + n * SECOND)).collect();
-        assert_eq!(pulses, [SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Dead]);
+        let checks: Vec<_> = (1..=4).map(|n| socket.check(start + n * SECOND)).collect();
+        assert_eq!(checks, [SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Dead]);
     }
 
     #[test]

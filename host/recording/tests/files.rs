@@ -1,4 +1,4 @@
-//! Recordings through real files: what goes in comes out, and a damaged file never gives a wrong frame.
+//! Recordings in real files: frames are read back unchanged, and a damaged file never gives a wrong frame.
 
 #![allow(clippy::unwrap_used)]
 
@@ -49,7 +49,7 @@ proptest! {
 }
 
 proptest! {
-    // Few, because each is cut at every byte.
+    // Few frames, because the file is truncated at every byte.
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
@@ -67,7 +67,7 @@ proptest! {
                     prop_assert_eq!(read.as_ref().unwrap(), written);
                 }
                 match &read[good..] {
-                    // Between two lines a cut does not show; compressed, it always does.
+                    // A cut between two lines goes unnoticed, except in a compressed file.
                     [] => prop_assert!(path.extension().unwrap() != "zst" && whole[length - 1] == b'\n'),
                     [Err(RecordingError::CutOff { good: told, .. })] => prop_assert_eq!(*told, good as u64),
                     other => prop_assert!(false, "{:?}", other),
@@ -109,7 +109,7 @@ fn an_invalid_line_is_named_in_the_error() {
     assert!(error_text(&path).starts_with("line 2 of the recording"));
 }
 
-/// The file as a crash would leave it: nothing that `finish` or a destructor does has happened.
+/// The frames that a crash would leave: without `finish` and without destructors.
 fn crash(path: &Path, frames: &[RecordedFrame]) -> Vec<RecordedFrame> {
     let mut writer = RecordingWriter::create(path, &Header::new("iex", "json")).unwrap();
     for frame in frames {

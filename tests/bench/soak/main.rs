@@ -5,14 +5,14 @@
 //! cargo bench --bench soak -- --minutes 60
 //! ```
 //!
-//! Runs the real program beside a simulator that quotes 1,000 symbols 50,000 times a second and a Firestore that fails
-//! as told (`faults.rs`). Three tenants want every symbol: one filters, one maps, one has a plugin that is replaced by
-//! one that traps. Somebody watches the page all the time. Each minute a fault comes and goes, must have been noticed,
-//! and must be over by the end of the minute. In the end one last quote is sent of each symbol. It fails
+//! Runs the real program with a simulator that sends 50,000 quotes per second for 1,000 symbols, and a Firestore that
+//! fails on command (`faults.rs`). Three tenants want every symbol: one filters, one maps, and one has a plugin that is
+//! replaced by one that traps. A client watches the page the whole time. Each minute one fault begins and ends; the host
+//! must notice it and recover within the minute. At the end, one last quote per symbol is sent. The run fails
 //!
-//! - if a document of any tenant does not hold that quote, or was ever overwritten by an older one;
+//! - if any tenant's document does not contain that quote, or was ever overwritten by an older one;
 //! - if the counters do not add up, for any tenant: quotes in = filtered + conflated + older + lost + unmapped +
-//!   settled, writes attempted = written + retried + refused, and the Firestore has all that the host calls written;
+//!   settled, writes attempted = written + retried + refused, and Firestore has everything that the host counts as written;
 //! - if the second half of the run needed more memory than the first.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
@@ -57,7 +57,7 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut resident = Vec::new();
     for (minute, fault) in (1..=minutes).zip(Fault::ALL.into_iter().cycle()) {
-        let (most, speed) = one_minute(&mut testbed, fault);
+        let (most, speed) = run_one_minute(&mut testbed, fault);
         resident.push(most);
         let now = testbed.metrics();
         println!(
@@ -71,34 +71,34 @@ fn main() {
             testbed.ledger.reversed(),
         );
     }
-    let last = the_last_word(&mut testbed);
-    everything_adds_up(&last, &testbed);
-    memory_is_flat(&resident);
+    let last = send_last_quotes(&mut testbed);
+    assert_counters_add_up(&last, &testbed);
+    assert_memory_is_flat(&resident);
     testbed.host.signal("TERM");
     let ended = testbed.host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
-/// The fault comes, is noticed, goes, and all is well again. Gives the most memory that was resident, in kB, and the
-/// quotes that came in each second when all was well.
-fn one_minute(testbed: &mut Testbed, fault: Fault) -> (u64, f64) {
+/// Injects the fault and waits until the host has noticed it and recovered. Returns the peak resident memory in kB and
+/// the quotes per second after recovery.
+fn run_one_minute(testbed: &mut Testbed, fault: Fault) -> (u64, f64) {
     let began = Instant::now();
     let before = testbed.metrics();
     fault.begin(testbed);
-    std::thread::sleep(fault.lasts());
+    std::thread::sleep(fault.duration());
     fault.end(testbed);
-    if let Some(trace) = fault.trace(&before) {
+    if let Some(count_before) = fault.count(&before) {
         let what = format!("{} is noticed", fault.name());
-        testbed.wait(&what, || (fault.trace(&testbed.metrics())? > trace).then_some(()));
+        testbed.wait(&what, || (fault.count(&testbed.metrics())? > count_before).then_some(()));
     }
     let settled = |metrics: &Metrics| TENANTS.map(|tenant| metrics.of(tenant, "settled_total"));
-    let well_from = settled(&testbed.metrics());
+    let settled_before = settled(&testbed.metrics());
     testbed.wait(&format!("all is well after {}", fault.name()), || {
         get(testbed.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
         let now = testbed.metrics();
-        let ill = now.all("quotegate_plugin_tenants{plugin=\"filter\",state=\"quarantined\"}");
-        let writes = settled(&now).iter().zip(well_from).all(|(now, from)| *now > from + 100.0);
-        (ill == 0.0 && writes).then_some(())
+        let quarantined = now.all("quotegate_plugin_tenants{plugin=\"filter\",state=\"quarantined\"}");
+        let writes = settled(&now).iter().zip(settled_before).all(|(now, from)| *now > from + 100.0);
+        (quarantined == 0.0 && writes).then_some(())
     });
     let quotes = |testbed: &Testbed| testbed.metrics().get("quotegate_feed_quotes_total");
     let (well, first) = (Instant::now(), quotes(testbed));
@@ -110,8 +110,8 @@ fn one_minute(testbed: &mut Testbed, fault: Fault) -> (u64, f64) {
     (most, (quotes(testbed) - first) / well.elapsed().as_secs_f64())
 }
 
-/// Sends one last quote of each symbol and waits until all three documents of each hold it.
-fn the_last_word(testbed: &mut Testbed) -> Metrics {
+/// Sends one last quote per symbol and waits until all three documents of each contain it.
+fn send_last_quotes(testbed: &mut Testbed) -> Metrics {
     testbed.kill_sim();
     let stop = CancellationToken::new();
     let handle = quiet_simulator(testbed, stop.clone());
@@ -124,7 +124,7 @@ fn the_last_word(testbed: &mut Testbed) -> Metrics {
         .map(|(_, symbol)| symbol.to_owned())
         .collect();
     assert_eq!(symbols.len(), SYMBOLS as usize);
-    // Firestore keeps microseconds.
+    // Firestore stores microseconds.
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 * 1000;
     let quote = Quote { bid_price: 777.0, ask_price: 777.01, event_time: time, ..Quote::default() };
     for symbol in &symbols {
@@ -154,7 +154,7 @@ fn quiet_simulator(testbed: &Testbed, stop: CancellationToken) -> SimHandle {
     handle
 }
 
-fn everything_adds_up(last: &Metrics, testbed: &Testbed) {
+fn assert_counters_add_up(last: &Metrics, testbed: &Testbed) {
     let arrived = last.get("quotegate_feed_quotes_total");
     for tenant in TENANTS {
         let of = |name: &str| last.of(tenant, name);
@@ -172,27 +172,25 @@ fn everything_adds_up(last: &Metrics, testbed: &Testbed) {
     }
     let (told, kept) =
         (last.sum("writes_total") + last.get("quotegate_heartbeats_total"), testbed.ledger.writes() as f64);
-    println!(
-        "{told} documents and heartbeats confirmed; the Firestore has written {kept}, some of whose answers were lost"
-    );
+    println!("{told} documents and heartbeats confirmed; Firestore has written {kept}, because some answers were lost");
     assert!(told <= kept, "the host calls documents written that are not");
     assert_eq!(testbed.ledger.reversed(), 0, "documents went backwards");
     println!(
-        "asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, the last word is written"
+        "asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, every last quote is written"
     );
 }
 
-fn memory_is_flat(resident: &[u64]) {
+fn assert_memory_is_flat(resident: &[u64]) {
     let (first, second) = resident.split_at(resident.len() / 2);
     let most = |half: &[u64]| half.iter().max().copied().unwrap_or_default();
     println!("at most {} kB resident in the first half, {} kB in the second", most(first), most(second));
-    // Faults differ in what they need: both halves must have had each of them.
+    // Faults differ in memory use, so both halves must have had each of them.
     if resident.len() >= 2 * Fault::ALL.len() {
         assert!(most(second) as f64 <= 1.05 * most(first) as f64, "memory grows");
     }
 }
 
-/// Somebody whose browser is open all the time, and comes back when it loses the host.
+/// A client that keeps the page's event stream open and reconnects when it loses the host.
 fn watch_the_page(port: u16) {
     std::thread::spawn(move || {
         loop {

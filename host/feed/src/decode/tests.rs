@@ -1,4 +1,4 @@
-//! The decoder against a plain one written with `serde_json::Value`, and against garbage.
+//! Compares the decoder with a simple reference decoder, and tests it with garbage.
 
 use proptest::prelude::*;
 use quotegate_market::{Quote, QuoteColumns, conditions};
@@ -20,7 +20,7 @@ fn rows(decoder: &Decoder) -> Vec<(String, Quote)> {
     (0..quotes.len()).map(|row| (name(row), quotes.quote(row))).collect()
 }
 
-/// The documented meaning of a message, without a thought for speed. `Err` says how it is to be counted.
+/// A reference decoder, without regard to speed. `Err` says how the message must be counted.
 fn reference(message: &Value) -> Result<(String, Quote), Skipped> {
     let malformed = Skipped { malformed: 1, ..Skipped::default() };
     let number = |key: &str| match message.get(key) {
@@ -111,7 +111,7 @@ fn time_value() -> impl Strategy<Value = Value> {
     )
 }
 
-/// Anything, as the value of a key that we do not know, or of one that we know and that is wrong.
+/// Any value, for an unknown key or as an invalid value of a known one.
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -123,7 +123,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Members of a message in any order, some left out, now and then one that is wrong.
+/// Members of a message in any order, some missing, sometimes one invalid.
 fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let kind = prop_oneof![12 => Just("q"), 1 => Just("t"), 1 => Just("quote"), 1 => Just("")].prop_map(Value::from);
     let symbol = prop_oneof![8 => "[A-Z]{1,5}", 1 => "[A-Z]{3}/USD", 1 => "\\PC{0,40}"].prop_map(Value::from);
@@ -157,7 +157,7 @@ fn message(members: &[(String, Value)]) -> Value {
     Value::Object(members.iter().cloned().collect::<Map<_, _>>())
 }
 
-/// JSON with the members in their order, white space of `space` wherever it may stand, and keys escaped if so asked.
+/// JSON with the members in order, `space` wherever whitespace is allowed, and optionally escaped keys.
 fn spell(members: &[(String, Value)], space: &str, escape: bool) -> String {
     let spelled = members.iter().map(|(key, value)| {
         let key = if escape && key.len() == 1 && key.is_ascii() {
@@ -236,7 +236,7 @@ fn packed_frame(frame: &[Vec<(String, Value)>]) -> Vec<u8> {
     out
 }
 
-/// Bits, so that a zero and a negative zero differ.
+/// As bits, so that zero and negative zero differ.
 fn bits(rows: &[(String, Quote)]) -> Vec<(String, [u64; 4], Quote)> {
     let prices = |quote: &Quote| [quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size].map(f64::to_bits);
     rows.iter().map(|(name, quote)| (name.clone(), prices(quote), *quote)).collect()
@@ -316,7 +316,7 @@ proptest! {
 
 #[test]
 fn the_documented_samples_are_decoded() {
-    // docs.alpaca.markets/docs/real-time-stock-pricing-data and its crypto and option sisters.
+    // docs.alpaca.markets/docs/real-time-stock-pricing-data and its pages for crypto and options.
     let mut decoder = decoded(Payload::Text(
         r#"[{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"},
             {"T":"q","S":"BAT/USD","bp":0.35718,"bs":13445.46,"ap":0.3581,"as":13561.902,"t":"2023-03-12T10:29:43.111588173Z"},

@@ -1,4 +1,4 @@
-//! Sessions that go wrong, and what becomes of them.
+//! Connections that fail, and how the feed reacts.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use quotegate_feed::{AuthBy, ConnectionState, FeedError, FeedSettings, RetryCaus
 
 use crate::server::{Host, Server, pause, settings};
 
-/// Long enough for a busy machine to finish a handshake in, short enough to wait for.
+/// Long enough for a handshake on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_socket_that_does_not_answer_pings_is_dropped() {
     let server = Server::start().await;
     let silent = FeedSettings { ping_interval: SHORT, pong_timeout: SHORT, close_timeout: SHORT, ..settings(&server) };
     let host = Host::start(silent, &["SPY"]);
-    // Not read from any more, so no pong goes out; not dropped, so that TCP stays alive.
+    // Stop reading, so that no pong is sent, but keep the TCP connection open.
     let _mute = server.session(&["SPY"]).await;
     host.until("a retry", |snapshot| snapshot.retries.get("silent") == Some(&1)).await;
     server.session(&["SPY"]).await;
@@ -207,7 +207,7 @@ async fn the_delay_grows_until_a_quote_arrives() {
     peer.quote("SPY").await;
     host.quote().await;
     host.until("a fresh start", |snapshot| snapshot.attempts == 0).await;
-    // The healthy session goes stale in its turn, and the count starts at one again.
+    // The healthy connection goes stale too, and the count starts at one again.
     peer.goodbye().await;
     host.until("an attempt", |snapshot| snapshot.attempts == 1).await;
     host.end().await;

@@ -1,4 +1,4 @@
-//! Sessions that go well: handshakes, encodings, watchdogs that do not bite, ends.
+//! Healthy connections: handshakes, encodings, watchdogs that do not fire, shutdown.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,7 +42,7 @@ async fn header_authentication_accepts_any_frame_timing() {
         vec![format!("[{authenticated}]")],
         vec![format!("[{connected}]"), r#"[{"T":"error","code":403,"msg":"x"}]"#.into(), format!("[{authenticated}]")],
     ];
-    // More quotes than a batch, before their time: the next frame must be read all the same.
+    // More quotes than a batch before authentication: the next frame must still be read.
     let early = r#",{"T":"q","S":"SPY","t":"2023-04-06T11:54:21Z"}"#.repeat(1100);
     let timings = timings.into_iter().chain([vec![format!("[{connected}{early}]"), format!("[{authenticated}]")]]);
     for frames in timings {

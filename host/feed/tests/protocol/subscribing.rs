@@ -1,4 +1,4 @@
-//! Subscriptions: chunks, acknowledgements, changes, refusals.
+//! Subscriptions: chunks, acknowledgements, changes, rejections.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn a_change_while_disconnected_applies_to_the_next_connection() {
     let peer = server.session(&["AMD"]).await;
     host.wanted.send(symbols(&["SPY"])).unwrap();
     drop(peer);
-    // Whether the change met the old connection or not, the new one starts from what is wanted now.
+    // Whether or not the change reached the old connection, the new one starts from the current set.
     server.session(&["SPY"]).await;
     host.end().await;
 }

@@ -1,4 +1,4 @@
-//! Who may come in, and when.
+//! Authentication and connection limits.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is delivered, and how it is written.
+//! Which quotes are sent, and their encoding.
 
 use quotegate_market::{Quote, conditions};
 use quotegate_sim::{Rate, SimSettings};
@@ -22,7 +22,7 @@ fn sample() -> Quote {
     }
 }
 
-/// Quotes without their times, which are the only thing that a seed does not decide.
+/// Quotes without their times, the only part that the seed does not determine.
 async fn timeless(settings: SimSettings, count: usize) -> Vec<Value> {
     let sim = Sim::start(settings).await;
     let mut client = sim.subscriber(&["*"]).await;
@@ -52,7 +52,7 @@ async fn times_increase_and_frames_have_the_configured_size() {
         assert_eq!(items.len(), 5);
         for quote in items {
             assert_eq!((&quote["T"], &quote["S"]), (&json!("q"), &json!("SPY")));
-            // Zeros at the end are left out, so texts of nine digits are compared.
+            // Trailing zeros are left out, so pad to nine digits before comparing.
             let time = quote["t"].as_str().unwrap().trim_end_matches('Z');
             let (seconds, nanos) = time.split_once('.').unwrap_or((time, ""));
             let time = format!("{seconds}.{nanos:0<9}");
@@ -84,7 +84,7 @@ async fn fixed_frames_do_not_raise_the_rate() {
     for _ in 0..3 {
         assert_eq!(client.items().await.len(), 200);
     }
-    // 600 quotes are due after 0.3 s; a slow machine only makes it longer.
+    // 600 quotes are due after 0.3 s, and later on a slow machine.
     assert!(start.elapsed() > std::time::Duration::from_millis(250), "{:?}", start.elapsed());
 }
 
@@ -124,7 +124,7 @@ async fn messagepack_starts_with_the_type_and_uses_the_timestamp_extension() {
     let frame = client.data().await.unwrap().into_data();
     let at = frame.windows(7).position(|bytes| bytes == b"\xa1T\xa1q\xa1S\xa3").expect("T and S first");
     assert_eq!(frame[at - 1], 0x8b, "a map of eleven");
-    // Extension −1, in the form of eight bytes (0xd7) or of twelve (0xc7 12).
+    // Extension −1, in its form of eight bytes (0xd7) or twelve (0xc7 12).
     let time = frame.windows(2).position(|bytes| bytes == b"\xa1t").expect("a time") + 2;
     assert!(frame[time..].starts_with(b"\xd7\xff") || frame[time..].starts_with(b"\xc7\x0c\xff"), "{frame:x?}");
 }
@@ -139,5 +139,5 @@ async fn raw_frames_and_disconnects_reach_every_client() {
     assert_eq!(client.data().await, Some(Message::binary(&b"\xff\x00"[..])));
     sim.handle.disconnect_all();
     assert_eq!(client.data().await, None);
-    sim.until("nobody", |handle| handle.connected() == 0).await;
+    sim.until("no connection", |handle| handle.connected() == 0).await;
 }

@@ -1,4 +1,4 @@
-//! What is wanted, and how it is acknowledged.
+//! Subscriptions and acknowledgements.
 
 use quotegate_sim::SimSettings;
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn a_request_over_the_limit_changes_nothing() {
         client.say(json!({"action": "subscribe", "quotes": names})).await;
         client.expect_error(405, "symbol limit exceeded").await;
     }
-    // The same symbol in a second channel is not a second symbol.
+    // A symbol in two channels counts once.
     let set = client.request(json!({"action": "subscribe", "quotes": ["AAPL"], "trades": ["SPY"]})).await;
     assert_eq!((&set["quotes"], &set["trades"]), (&json!(["AAPL", "SPY"]), &json!(["SPY"])));
 }
