@@ -35,6 +35,13 @@ pub struct Skipped {
 }
 
 impl Skipped {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unknown_type += other.unknown_type;
+        self.malformed += other.malformed;
+        self.from_future += other.from_future;
+        self.refused_symbol += other.refused_symbol;
+    }
+
     /// The sum over all reasons.
     pub fn total(&self) -> u64 {
         self.unknown_type + self.malformed + self.from_future + self.refused_symbol
@@ -61,15 +68,15 @@ impl Decoder {
     /// Decodes one frame into quotes and control messages, and counts what it skips. Never fails: the messages before a
     /// broken part of a frame are kept.
     pub fn decode(&mut self, payload: Payload<'_>, received_time: UnixNanos) {
-        match payload {
+        let decoded = match payload {
             Payload::Text(text) => self.decode_json(text, received_time),
             // No MessagePack array starts with `[`, so this is JSON in a binary frame.
-            Payload::Binary(bytes) if bytes.first() == Some(&b'[') => match std::str::from_utf8(bytes) {
-                Ok(text) => self.decode_json(text, received_time),
-                Err(_) => self.skipped.malformed += 1,
-            },
+            Payload::Binary(bytes) if bytes.first() == Some(&b'[') => {
+                std::str::from_utf8(bytes).ok().and_then(|text| self.decode_json(text, received_time))
+            }
             Payload::Binary(bytes) => self.decode_msgpack(bytes, received_time),
-        }
+        };
+        self.skipped.malformed += u64::from(decoded.is_none());
     }
 
     /// The quotes since the last [`Decoder::clear_quotes`], in order of arrival.
@@ -97,33 +104,25 @@ impl Decoder {
         std::mem::take(&mut self.skipped)
     }
 
-    fn decode_json(&mut self, text: &str, received_time: UnixNanos) {
+    /// `None` if the frame is malformed from some point on.
+    fn decode_json(&mut self, text: &str, received_time: UnixNanos) -> Option<()> {
         let bytes = text.as_bytes();
         let start = json::skip_space(bytes, 0);
         if bytes.get(start) != Some(&b'[') {
-            self.skipped.malformed += 1;
-            return;
+            return None;
         }
         let mut at = json::skip_space(bytes, start + 1);
-        if bytes.get(at) == Some(&b']') {
-            self.expect_end(json::skip_space(bytes, at + 1) == bytes.len());
-            return;
-        }
-        loop {
-            let Some(end) = self.json_message(text, at, received_time) else {
-                self.skipped.malformed += 1;
-                return;
-            };
-            at = json::skip_space(bytes, end);
-            match bytes.get(at) {
-                Some(b',') => at = json::skip_space(bytes, at + 1),
-                Some(b']') => return self.expect_end(json::skip_space(bytes, at + 1) == bytes.len()),
-                _ => {
-                    self.skipped.malformed += 1;
-                    return;
+        if bytes.get(at) != Some(&b']') {
+            loop {
+                at = json::skip_space(bytes, self.json_message(text, at, received_time)?);
+                match bytes.get(at)? {
+                    b',' => at = json::skip_space(bytes, at + 1),
+                    b']' => break,
+                    _ => return None,
                 }
             }
         }
+        (json::skip_space(bytes, at + 1) == bytes.len()).then_some(())
     }
 
     /// Reads the message at `at` and returns where it ends; `None` if its end cannot be found.
@@ -159,28 +158,21 @@ impl Decoder {
         Some(at + length)
     }
 
-    fn decode_msgpack(&mut self, bytes: &[u8], received_time: UnixNanos) {
+    /// `None` if the frame is malformed from some point on.
+    fn decode_msgpack(&mut self, bytes: &[u8], received_time: UnixNanos) -> Option<()> {
         let mut reader = msgpack::Reader::new(bytes);
-        let Some(length) = reader.array() else {
-            self.skipped.malformed += 1;
-            return;
-        };
-        for _ in 0..length {
+        for _ in 0..reader.array()? {
             let mut start = reader;
             let mut fields = Fields::default();
-            match reader.message(&mut fields, &mut self.dates) {
-                Ok(true) if fields.kind == Kind::Control => {
+            match reader.message(&mut fields, &mut self.dates).ok()? {
+                true if fields.kind == Kind::Control => {
                     self.keep_control_message(start.value().ok().as_ref().and_then(ControlMessage::from_value));
                 }
-                Ok(true) => self.store(&fields, received_time),
-                Ok(false) => self.skipped.malformed += 1,
-                Err(msgpack::Broken) => {
-                    self.skipped.malformed += 1;
-                    return;
-                }
+                true => self.store(&fields, received_time),
+                false => self.skipped.malformed += 1,
             }
         }
-        self.expect_end(reader.is_at_end());
+        reader.is_at_end().then_some(())
     }
 
     /// Checks a quote and stores it. Used by both encodings, on the fast path and the fallback.
@@ -219,9 +211,5 @@ impl Decoder {
             Some(message) => self.control_messages.push(message),
             None => self.skipped.malformed += 1,
         }
-    }
-
-    fn expect_end(&mut self, at_end: bool) {
-        self.skipped.malformed += u64::from(!at_end);
     }
 }

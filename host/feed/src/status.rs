@@ -1,7 +1,8 @@
 //! The feed's state and counters. Written only by the reader's task, read by the heartbeat and by operators at any time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, UnixNanos};
@@ -66,10 +67,11 @@ impl RetryCause {
 }
 
 /// The state of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state", content = "cause")]
 pub enum ConnectionState {
     /// Not started yet.
+    #[default]
     Idle,
     /// Opening TCP, TLS and the websocket.
     Connecting,
@@ -107,25 +109,22 @@ impl LogHistogram {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Details {
     state: ConnectionState,
     since: UnixNanos,
     errors: BTreeMap<u16, u64>,
     missing: Vec<String>,
+    skipped: Skipped,
 }
 
 /// The feed's state and counters. One instance lives as long as the feed, over all its connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FeedStatus {
     details: Mutex<Details>,
     frames: AtomicU64,
     bytes: AtomicU64,
     quotes: AtomicU64,
-    unknown_type: AtomicU64,
-    malformed: AtomicU64,
-    from_future: AtomicU64,
-    refused_symbol: AtomicU64,
     connections: AtomicU64,
     attempts: AtomicU64,
     silent: AtomicBool,
@@ -181,32 +180,6 @@ pub struct FeedSnapshot {
     pub quotes_per_frame: Vec<u64>,
 }
 
-impl Default for FeedStatus {
-    fn default() -> Self {
-        let details = Details { state: ConnectionState::Idle, since: 0, errors: BTreeMap::new(), missing: Vec::new() };
-        Self {
-            details: Mutex::new(details),
-            frames: AtomicU64::default(),
-            bytes: AtomicU64::default(),
-            quotes: AtomicU64::default(),
-            unknown_type: AtomicU64::default(),
-            malformed: AtomicU64::default(),
-            from_future: AtomicU64::default(),
-            refused_symbol: AtomicU64::default(),
-            connections: AtomicU64::default(),
-            attempts: AtomicU64::default(),
-            silent: AtomicBool::default(),
-            retries: Default::default(),
-            missing_symbols: AtomicU64::default(),
-            last_received: AtomicI64::new(i64::MIN),
-            last_event: AtomicI64::new(i64::MIN),
-            last_lag: AtomicI64::default(),
-            lag_micros: LogHistogram::default(),
-            quotes_per_frame: LogHistogram::default(),
-        }
-    }
-}
-
 impl FeedStatus {
     /// Maximum number of missing symbols kept by name.
     pub const MISSING_KEPT: usize = 1000;
@@ -218,12 +191,11 @@ impl FeedStatus {
 
     /// When the last quote arrived, if any.
     pub fn last_received_time(&self) -> Option<UnixNanos> {
-        known(self.last_received.load(Relaxed))
+        self.last(&self.last_received)
     }
 
     /// Copies everything. The counters are read one after another, so they may be a frame apart.
     pub fn snapshot(&self) -> FeedSnapshot {
-        let last_received_time = self.last_received_time();
         let retried = |cause: RetryCause| (cause.as_str(), self.retries[cause as usize].load(Relaxed));
         let details = self.details();
         FeedSnapshot {
@@ -232,12 +204,7 @@ impl FeedStatus {
             frames: self.frames.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             quotes: self.quotes.load(Relaxed),
-            skipped: Skipped {
-                unknown_type: self.unknown_type.load(Relaxed),
-                malformed: self.malformed.load(Relaxed),
-                from_future: self.from_future.load(Relaxed),
-                refused_symbol: self.refused_symbol.load(Relaxed),
-            },
+            skipped: details.skipped,
             connections: self.connections.load(Relaxed),
             attempts: self.attempts.load(Relaxed),
             silent: self.silent.load(Relaxed),
@@ -245,9 +212,9 @@ impl FeedStatus {
             errors: details.errors.clone(),
             missing_symbols: self.missing_symbols.load(Relaxed),
             missing: details.missing.clone(),
-            last_received_time,
-            last_event_time: known(self.last_event.load(Relaxed)),
-            last_lag: last_received_time.map(|_| self.last_lag.load(Relaxed)),
+            last_received_time: self.last_received_time(),
+            last_event_time: self.last(&self.last_event),
+            last_lag: self.last(&self.last_lag),
             lag_micros: self.lag_micros.counts(),
             quotes_per_frame: self.quotes_per_frame.counts(),
         }
@@ -295,30 +262,29 @@ impl FeedStatus {
         self.frames.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
         if skipped.total() > 0 {
-            self.unknown_type.fetch_add(skipped.unknown_type, Relaxed);
-            self.malformed.fetch_add(skipped.malformed, Relaxed);
-            self.from_future.fetch_add(skipped.from_future, Relaxed);
-            self.refused_symbol.fetch_add(skipped.refused_symbol, Relaxed);
+            self.details().skipped.add(skipped);
         }
         let brought = (quotes.len() - first) as u64;
         if let (Some(&event), Some(&received), 1..) = (quotes.event_time.last(), quotes.received_time.last(), brought) {
             let lag = received.saturating_sub(event);
-            self.quotes.fetch_add(brought, Relaxed);
             self.last_event.store(event, Relaxed);
             self.last_lag.store(lag, Relaxed);
             self.last_received.store(received, Relaxed);
             self.lag_micros.record(lag.max(0).unsigned_abs() / 1000);
             self.quotes_per_frame.record(brought);
+            // Last, because the times above count only once there is a quote.
+            self.quotes.fetch_add(brought, Release);
         }
+    }
+
+    /// A value of the last quote, if there is one.
+    fn last(&self, value: &AtomicI64) -> Option<i64> {
+        (self.quotes.load(Acquire) > 0).then(|| value.load(Relaxed))
     }
 
     fn details(&self) -> MutexGuard<'_, Details> {
         self.details.lock()
     }
-}
-
-fn known(time: UnixNanos) -> Option<UnixNanos> {
-    (time != i64::MIN).then_some(time)
 }
 
 #[cfg(test)]

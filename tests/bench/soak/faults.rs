@@ -67,7 +67,7 @@ impl Fault {
         match self {
             Self::SimulatorKilled | Self::FeedSilent | Self::InvalidFrames => testbed.start_sim(None),
             Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => {
-                testbed.set_firestore_mode(FirestoreMode::Healthy)
+                testbed.set_firestore_mode(FirestoreMode::Healthy);
             }
             Self::FirestoreGone => testbed.start_firestore(),
             Self::PluginTraps => testbed.set_filter(KEEP_ALL),
