@@ -1,5 +1,6 @@
 //! One authenticated connection: keeps the subscription up to date, delivers quotes, and runs the watchdogs.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -48,7 +49,7 @@ impl Deadlines {
 
 impl ConnectionLoop<'_> {
     /// Runs until the connection ends. Calls `on_first_quote` when the first quote has arrived.
-    pub(crate) async fn run(&mut self, mut on_first_quote: impl FnMut()) -> SessionEnd {
+    pub(crate) async fn run(&mut self, mut on_first_quote: impl FnMut()) -> Result<Infallible, SessionEnd> {
         let now = Instant::now();
         let mut deadlines = Deadlines {
             socket: SocketWatchdog::new(self.settings.ping_interval, self.settings.pong_timeout, now),
@@ -61,9 +62,7 @@ impl ConnectionLoop<'_> {
         let mut wanted_may_change = true;
         let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at()));
         loop {
-            if let Err(end) = self.send_next_request(&mut deadlines, timer.as_mut()).await {
-                return end;
-            }
+            self.send_next_request(&mut deadlines, timer.as_mut()).await?;
             // The timer comes before the frames: a burst of frames must not hide a deadline.
             tokio::select! {
                 biased;
@@ -75,20 +74,14 @@ impl ConnectionLoop<'_> {
                 () = &mut timer => {
                     // Read what has already arrived before checking deadlines: a host that was stalled must not mistake
                     // its own delay for silence of the server.
-                    if let Some(read) = self.connection.read(self.reader).now_or_never()
-                        && let Err(end) = self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)
-                    {
-                        return end;
+                    if let Some(read) = self.connection.read(self.reader).now_or_never() {
+                        self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
                     }
-                    if let Err(end) = self.check(&mut deadlines).await {
-                        return end;
-                    }
+                    self.check(&mut deadlines).await?;
                     timer.as_mut().reset(deadlines.wake_at());
                 }
                 read = self.connection.read(self.reader) => {
-                    if let Err(end) = self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote) {
-                        return end;
-                    }
+                    self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
                     // Without this, a socket that always has more frames would never let another task run.
                     tokio::task::coop::consume_budget().await;
                 }

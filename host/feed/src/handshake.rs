@@ -6,7 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::AuthBy;
 use crate::connection::{Connection, SessionEnd};
-use crate::control_message::{ControlMessage, ErrorAction};
+use crate::control_message::ControlMessage::{self, Authenticated, Connected};
+use crate::control_message::ErrorAction;
 use crate::reader::FrameReader;
 use crate::request;
 use crate::settings::FeedSettings;
@@ -22,17 +23,16 @@ pub(crate) async fn authenticate(
     let mut handshake = Handshake { connection, reader, status, limit: settings.step_timeout };
     match settings.credentials.by {
         AuthBy::Message => {
-            handshake.expect(&[&[ControlMessage::Connected]]).await?;
+            handshake.expect(&[&[Connected]]).await?;
             handshake.connection.send(request::auth(&settings.credentials, settings.encoding)).await?;
-            handshake.expect(&[&[ControlMessage::Authenticated]]).await?;
+            handshake.expect(&[&[Authenticated]]).await?;
         }
         // With header authentication it is undocumented whether both messages arrive, and in how many frames.
         AuthBy::Headers => {
-            let both = &[ControlMessage::Connected, ControlMessage::Authenticated][..];
-            let seen =
-                handshake.expect(&[&[ControlMessage::Connected], both, &[ControlMessage::Authenticated]]).await?;
+            let both = &[Connected, Authenticated][..];
+            let seen = handshake.expect(&[&[Connected], both, &[Authenticated]]).await?;
             if seen == 0 {
-                handshake.expect(&[&[ControlMessage::Authenticated]]).await?;
+                handshake.expect(&[&[Authenticated]]).await?;
             }
         }
     }
@@ -51,10 +51,10 @@ impl Handshake<'_> {
     async fn expect(&mut self, accepted: &[&[ControlMessage]]) -> Result<usize, SessionEnd> {
         let deadline = Instant::now() + self.limit;
         loop {
-            let control_messages = timeout_at(deadline, self.control_messages()).await.map_err(|_| {
+            let messages = timeout_at(deadline, self.control_messages()).await.map_err(|_| {
                 SessionEnd::retry(RetryCause::Handshake, format!("timed out waiting for {:?}", accepted[0]))
             })??;
-            let Some(answer) = self.without_harmless(control_messages)? else { continue };
+            let Some(answer) = self.without_harmless(messages)? else { continue };
             return match accepted.iter().position(|expected| **expected == *answer) {
                 Some(found) => Ok(found),
                 None => Err(SessionEnd::retry(
@@ -72,28 +72,25 @@ impl Handshake<'_> {
     }
 
     /// Removes error 403, which only says that we are already authenticated. `None` if there was nothing else.
-    fn without_harmless(
-        &self,
-        control_messages: Vec<ControlMessage>,
-    ) -> Result<Option<Vec<ControlMessage>>, SessionEnd> {
+    fn without_harmless(&self, messages: Vec<ControlMessage>) -> Result<Option<Vec<ControlMessage>>, SessionEnd> {
         let mut left = Vec::new();
-        let nothing_else = !control_messages.is_empty();
-        for control in control_messages {
-            let ControlMessage::Error { code, message } = &control else {
-                left.push(control);
+        let nothing_else = !messages.is_empty();
+        for message in messages {
+            let ControlMessage::Error { code, message: text } = &message else {
+                left.push(message);
                 continue;
             };
             self.status.count_error(*code);
             match ErrorAction::for_code(*code) {
                 ErrorAction::Fatal(error) => return Err(SessionEnd::Fatal(error)),
                 ErrorAction::HeldElsewhere => {
-                    return Err(SessionEnd::retry(RetryCause::HeldElsewhere, message.as_str()));
+                    return Err(SessionEnd::retry(RetryCause::HeldElsewhere, text.as_str()));
                 }
                 ErrorAction::Reconnect => {
-                    return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {message}")));
+                    return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {text}")));
                 }
                 ErrorAction::Ignore if *code == 403 => {}
-                _ => left.push(control),
+                _ => left.push(message),
             }
         }
         Ok((!left.is_empty() || !nothing_else).then_some(left))

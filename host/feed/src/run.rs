@@ -1,5 +1,6 @@
 //! The `alpaca` source: connects and reconnects until told to stop.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,18 +137,20 @@ impl Runner {
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => SessionEnd::Stopped,
-            end = self.stream(&mut connection, receiver) => end,
+            Err(end) = self.stream(&mut connection, receiver) => end,
         };
         connection.close(self.settings.close_timeout).await;
         end
     }
 
-    async fn stream(&mut self, connection: &mut Connection, receiver: &mut dyn QuoteReceiver) -> SessionEnd {
+    async fn stream(
+        &mut self,
+        connection: &mut Connection,
+        receiver: &mut dyn QuoteReceiver,
+    ) -> Result<Infallible, SessionEnd> {
         self.enter(ConnectionState::Authenticating);
         self.reader.discard();
-        if let Err(end) = authenticate(connection, &mut self.reader, &self.settings, &self.status).await {
-            return end;
-        }
+        authenticate(connection, &mut self.reader, &self.settings, &self.status).await?;
         self.status.count_connection();
         self.enter(ConnectionState::Streaming);
         info!(event_type = "alpaca_connect", url = %self.settings.url, encoding = %self.settings.encoding, "connected");

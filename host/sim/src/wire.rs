@@ -61,22 +61,20 @@ impl FrameBuilder {
     /// Returns the frame and empties the builder.
     pub(crate) fn take(&mut self) -> Message {
         let mut frame = Vec::with_capacity(self.body.len() + 5);
+        let count = std::mem::take(&mut self.count);
         match self.encoding {
             Encoding::Json => {
                 frame.push(b'[');
                 frame.append(&mut self.body);
                 frame.push(b']');
+                Message::text(String::from_utf8(frame).unwrap_or_default())
             }
             Encoding::MessagePack => {
                 frame.push(0xdd);
-                frame.extend((self.count as u32).to_be_bytes());
+                frame.extend((count as u32).to_be_bytes());
                 frame.append(&mut self.body);
+                Message::binary(frame)
             }
-        }
-        self.count = 0;
-        match self.encoding {
-            Encoding::Json => Message::text(String::from_utf8(frame).unwrap_or_default()),
-            Encoding::MessagePack => Message::binary(frame),
         }
     }
 }
