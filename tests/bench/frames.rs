@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-/// Enough for the processor's caches to see new bytes, as they would from a network.
+/// Enough that the bytes are not in the CPU caches, as if they came from a network.
 const QUOTES: usize = 16_384;
 
 pub(crate) struct Frames {
-    /// What one message carries.
+    /// The quotes per message.
     pub(crate) payloads: Vec<Vec<u8>>,
     pub(crate) binary: bool,
 }
@@ -89,7 +89,7 @@ fn rows() -> Vec<Row> {
             bid_size: 100 * rng.u32(1..40),
             ask_size: 100 * rng.u32(1..40),
             seconds,
-            // All the same: equal times count as newer, so every quote is accepted however often the frames repeat.
+            // All equal: equal times count as newer, so every quote is accepted however often the frames repeat.
             nanos: 123_456_789,
         }
     };
@@ -118,7 +118,7 @@ fn put_integer(bytes: &mut Vec<u8>, key: &str, value: u32) {
     bytes.extend((value as u16).to_be_bytes());
 }
 
-/// A quote as somebody would write it down for serde: borrowed where it can be.
+/// A quote for serde, borrowed where possible.
 #[derive(Deserialize)]
 #[allow(dead_code, non_snake_case)]
 pub(crate) struct Parsed<'a> {

@@ -1,14 +1,14 @@
-//! The whole way of a quote on one core: websocket → decode → router → inbox → latest table.
+//! The whole path of a quote on one core: websocket → decode → router → inbox → latest table.
 //!
 //! ```sh
 //! cargo bench --bench ingest                  # the table
 //! cargo bench --bench ingest -- --seconds 1   # quicker, noisier
 //! ```
 //!
-//! A thread writes the same frames over and over to a loopback socket; the reader is the real feed, router and tenant
-//! on one thread, whose own processor time is measured. Beside it, in the same run: a loop that does nothing but parse
-//! the same frames with serde_json, and alpaca-py with a handler that stores the quote (when `tests/run` has installed
-//! it: set QUOTEGATE_TEST_PYTHON to its folder, target/tools).
+//! A thread writes the same frames over and over to a loopback socket. The real feed, router and tenant run on one other
+//! thread, whose CPU time is measured. For comparison, in the same run: a loop that only parses the same frames with
+//! serde_json, and alpaca-py with a handler that stores the quote (once `tests/run` has installed it: set
+//! QUOTEGATE_TEST_PYTHON to its folder, target/tools).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -79,8 +79,8 @@ fn main() {
     }
 }
 
-/// The standard filter with two rules, which refuse few quotes, on the whole way: pairs of runs, one without it and one
-/// with it, so that what else the machine does hits both.
+/// The cost of the standard filter with two rules that refuse few quotes. Runs in pairs, without it and with it, so that
+/// other load on the machine affects both.
 fn with_filter(seconds: f64) {
     const QUOTES: usize = 64;
     let settings = EngineSettings { instances: 4, ..EngineSettings::default() };
@@ -135,10 +135,10 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let status = Arc::new(TenantStatus::default());
-        let (mut router, _deadline) = house(&status, &stop, chain);
+        let (mut router, _deadline) = start_tenant(&status, &stop, chain);
         let (_subscription, subscribed) = watch::channel(Arc::new(router.subscription()));
         let measure = async {
-            // Past the handshake and the first growth of every buffer.
+            // After the handshake and the first growth of every buffer.
             wait_for(|| status.snapshot().counters.quotes > 100_000).await;
             let before = (status.snapshot().counters.quotes, thread_time(), ALLOCATIONS.stats().allocations);
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
@@ -166,8 +166,8 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
     })
 }
 
-/// A tenant that wants everything, its writes answered at once.
-fn house(
+/// Starts a tenant that wants every symbol and whose writes are answered at once.
+fn start_tenant(
     status: &Arc<TenantStatus>,
     stop: &CancellationToken,
     chain: Option<PluginChain>,
@@ -220,7 +220,7 @@ async fn wait_for(condition: impl Fn() -> bool) {
     }
 }
 
-/// What a loop reaches that only parses the frames into typed, borrowing structs.
+/// The speed of a loop that only parses the frames into typed, borrowing structs.
 fn serde_json_only(frames: &Frames, seconds: f64) -> f64 {
     let began = thread_time();
     let (mut quotes, mut at) = (0, 0);

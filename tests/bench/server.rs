@@ -1,4 +1,4 @@
-//! The other end: plays the handshake, then writes the same bytes over and over, as fast as the socket takes them.
+//! The server: does the handshake, then writes the same bytes over and over, as fast as the socket takes them.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use crate::frames::Frames;
 
-/// Bytes a write: enough that the sender is never the bottleneck.
+/// Bytes per write: enough that the sender is never the bottleneck.
 const CHUNK: usize = 256 * 1024;
 
 pub(crate) struct Server {
@@ -58,7 +58,7 @@ impl Drop for Server {
     }
 }
 
-/// The frames as a server puts them on the wire: final, unmasked.
+/// The frames as a server sends them: final and unmasked.
 fn wire(frames: &Frames) -> Vec<u8> {
     let mut bytes = Vec::new();
     for payload in &frames.payloads {

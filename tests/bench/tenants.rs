@@ -1,12 +1,12 @@
-//! Many tenants, each with a filter of its own: how soon they are ready, what they hold, and what a quote costs.
+//! Many tenants, each with its own filter: how soon they are ready, their memory, and the cost of a quote.
 //!
 //! ```sh
 //! cargo bench --bench tenants
 //! ```
 //!
-//! Starts the real program with 10, 100 and 1,000 tenants, each with the standard filter, first without compiled code
-//! at hand and then with it. The simulator, a process of its own, quotes 1,000 symbols, each of them wanted by one
-//! tenant; then by ten. What a quote costs is the processor time of the host alone.
+//! Starts the real program with 10, 100 and 1,000 tenants, each with the standard filter, first without
+//! compiled code and then with it. The simulator is a separate process and quotes 1,000 symbols, each wanted by one
+//! tenant, then by ten. The cost of a quote is the CPU time of the host alone.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -99,7 +99,7 @@ fn run(file: &Path) -> Row {
     let started = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"startup\"")));
     let ready = began.elapsed();
     assert!(started.is_some(), "the host did not start");
-    // Past the handshake and the first quotes of every symbol.
+    // After the handshake and the first quotes of every symbol.
     std::thread::sleep(Duration::from_secs(3));
     let before = (Instant::now(), cpu(&host));
     std::thread::sleep(Duration::from_secs(5));
@@ -110,12 +110,12 @@ fn run(file: &Path) -> Row {
     row
 }
 
-/// Seconds of processor time so far.
+/// CPU seconds so far.
 fn cpu(process: &Child) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: f64 = [11, 12].iter().map(|at| fields[*at].parse::<f64>().unwrap()).sum();
-    // The unit of /proc is a hundredth of a second on every Linux that matters.
+    // /proc counts in hundredths of a second on every relevant Linux.
     ticks / 100.0
 }
 

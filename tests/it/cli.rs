@@ -1,4 +1,4 @@
-//! The verbs as a new user meets them.
+//! The commands, as a new user runs them.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::harness::{Running, finish, quotegate};
 
 #[test]
-fn the_demo_needs_nothing_and_ends_with_a_summary() {
+fn the_demo_needs_no_setup_and_prints_a_summary() {
     let finished = finish(&mut quotegate(["demo", "--seconds", "3"]));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert!(finished.stdout.contains("two tenants") && finished.stdout.contains("quotes/s"), "{}", finished.stdout);
@@ -15,7 +15,7 @@ fn the_demo_needs_nothing_and_ends_with_a_summary() {
 }
 
 #[test]
-fn the_demo_says_what_it_waits_for_when_it_is_told_to_end() {
+fn the_demo_says_what_it_is_waiting_for_when_it_is_stopped() {
     let mut demo = quotegate(["demo"]);
     let mut child = demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -30,7 +30,7 @@ fn the_demo_says_what_it_waits_for_when_it_is_told_to_end() {
 }
 
 #[test]
-fn a_dry_run_without_credentials_simulates_and_tells_whole_documents() {
+fn a_dry_run_without_credentials_simulates_and_prints_whole_documents() {
     let mut host = Running::start(quotegate(["run"]).env("TENANT_ID", "local").env("DRY_RUN", "1"));
     host.wait_for_event("sim_started");
     let line = host.wait_for("a quote document", |line| line["path"] == "tenants/local/live_quotes/SPY");
@@ -46,21 +46,21 @@ fn smoke_passes_in_a_dry_run_and_fails_with_the_reason() {
     let last = finished.stdout.lines().last().unwrap();
     assert!(finished.code == 0 && last.starts_with("PASS"), "{finished:?}");
 
-    let nobody = "ws://127.0.0.1:9/v2/iex";
+    let unreachable = "ws://127.0.0.1:9/v2/iex";
     let finished = finish(
         quotegate(["smoke", "--seconds", "2"])
             .env("TENANT_ID", "local")
             .env("DRY_RUN", "1")
             .env("ALPACA_KEY_ID", "key")
             .env("ALPACA_SECRET_KEY", "secret")
-            .env("QUOTEGATE_FEED__URL", nobody),
+            .env("QUOTEGATE_FEED__URL", unreachable),
     );
     let last = finished.stdout.lines().last().unwrap();
     assert!(finished.code == 1 && last.starts_with("FAIL") && last.contains("no quote arrived"), "{finished:?}");
 }
 
 #[test]
-fn check_tells_every_setting_its_origin_and_no_secret() {
+fn check_prints_every_setting_with_its_origin_and_no_secret() {
     let finished = finish(
         quotegate(["check", "--set", "sink.batch_size=50"])
             .env("TENANT_ID", "acme")
@@ -77,7 +77,7 @@ fn check_tells_every_setting_its_origin_and_no_secret() {
 }
 
 #[test]
-fn bad_settings_are_all_told_at_once_and_nothing_starts() {
+fn all_bad_settings_are_reported_at_once_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.toml");
     std::fs::write(&file, "[pace]\nburst = -1\nburts = 2\n[tenants.\"a/b\"]\nsymbols = [\"S PY\"]\n").unwrap();
@@ -101,7 +101,7 @@ fn bad_settings_are_all_told_at_once_and_nothing_starts() {
 }
 
 #[test]
-fn what_was_recorded_is_replayed_to_the_same_documents() {
+fn a_recording_is_replayed_to_the_same_documents() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["day.jsonl", "day.jsonl.zst"] {
         let file = folder.path().join(name);
@@ -131,18 +131,18 @@ fn what_was_recorded_is_replayed_to_the_same_documents() {
                 _ => json(logged.next_back().expect("a document")["fields"].as_str().unwrap()),
             }
         };
-        // However fast it is played, the last word is the same.
+        // The last quote is the same at any speed.
         assert_eq!(replay("max"), replay("3"));
     }
 }
 
 #[test]
-fn a_full_disk_ends_a_recording_with_a_sentence_and_a_host_with_nothing() {
+fn a_full_disk_ends_a_recording_with_an_error_and_does_not_stop_a_host() {
     let recorded = finish(quotegate(["record", "--out", "/dev/full"]).env("TENANT_ID", "acme").env("DRY_RUN", "1"));
     assert_eq!(recorded.code, 1, "{}", recorded.stderr);
     assert!(recorded.stderr.contains("No space left"), "{}", recorded.stderr);
 
-    // A log that cannot be written must not keep the host from its work.
+    // A host must keep working if its log cannot be written.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = quotegate(["smoke", "--seconds", "60"])
         .env("TENANT_ID", "acme")
@@ -154,7 +154,7 @@ fn a_full_disk_ends_a_recording_with_a_sentence_and_a_host_with_nothing() {
 }
 
 #[test]
-fn a_recording_that_is_cut_is_told_with_its_line() {
+fn a_truncated_recording_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cut.jsonl");
     let header = r#"{"quotegate_recording":1,"feed":"iex","encoding":"json","started":"2026-11-23T14:30:00Z"}"#;

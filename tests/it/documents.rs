@@ -5,7 +5,7 @@ use quotegate_market::{Quote, conditions};
 use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};
 
-/// A quote whose exchange time has nanoseconds that Firestore cannot keep.
+/// A quote whose exchange time has nanoseconds, which Firestore cannot store.
 fn quote(bid_price: f64, ask_price: f64, event_time: i64) -> Quote {
     Quote {
         bid_price,
@@ -24,7 +24,7 @@ fn quote(bid_price: f64, ask_price: f64, event_time: i64) -> Quote {
 const TIME: i64 = 1_700_000_000_123_456_789;
 
 #[test]
-fn documents_have_the_fields_and_types_that_uis_read() {
+fn documents_have_the_fields_and_types_that_clients_read() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     for encoding in ["json", "msgpack"] {
         let project = format!("demo-documents-{encoding}");
@@ -125,7 +125,7 @@ fn tenants_get_their_own_symbols_limits_and_collections() {
 }
 
 #[test]
-fn the_demo_writes_to_an_emulator_that_is_there() {
+fn the_demo_writes_to_a_running_emulator() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let demo = Running::start(quotegate(["demo"]).env("FIRESTORE_EMULATOR_HOST", emulator.host()));
     for path in ["tenants/alpha/live_quotes/SPY", "tenants/omega/live_quotes/SPY"] {

@@ -23,7 +23,7 @@ const SETTINGS: &str = r#"
     per_symbol_min_interval_ms = 2000
 "#;
 
-/// 20 s: SPY ten times a second, below 10 in the second half; QQQ every 5 s.
+/// 20 s: SPY ten times per second, below 10 in the second half; QQQ every 5 s.
 fn record(path: &Path) {
     let mut writer = RecordingWriter::create(path, &Header::new("iex", "json")).unwrap();
     let mut frame = |tenth: i64, text: String| {
@@ -64,8 +64,8 @@ fn a_recording_is_played_through_filters_intervals_and_limits() {
         tenants.iter().map(|tenant| tenant[key].clone()).collect()
     };
     assert_eq!(of("id"), ["filtered", "plain", "tight", "two"]);
-    // Filtered: at 0 s, 1 s, … 10 s. Plain: once a second. Tight: one token at once and one in 10 s. Two: SPY every 2 s,
-    // QQQ every 5 s, the first ones at once. What falls on the last moment belongs to the time after.
+    // Filtered: at 0 s, 1 s, … 10 s. Plain: once per second. Tight: one token at once and one after 10 s. Two: SPY every
+    // 2 s, QQQ every 5 s, the first ones at once. A write at the very end counts as after the recording.
     assert_eq!(of("recorded"), [11, 20, 2, 14]);
     let day: Vec<Value> = of("likely").iter().map(|likely| likely["day"].clone()).collect();
     assert_eq!(day, [47_520, 86_400, 8640, 60_480]);
@@ -79,7 +79,7 @@ fn a_recording_is_played_through_filters_intervals_and_limits() {
 }
 
 #[test]
-fn people_read_the_numbers_the_price_and_its_date() {
+fn the_estimate_prints_the_numbers_the_price_and_its_date() {
     let folder = tempfile::tempdir().unwrap();
     let finished = finish(&mut estimate(folder.path(), &[]));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
@@ -100,7 +100,7 @@ fn people_read_the_numbers_the_price_and_its_date() {
 }
 
 #[test]
-fn a_recording_that_says_nothing_is_refused() {
+fn a_recording_that_is_too_short_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("short.jsonl");
     let mut writer = RecordingWriter::create(&recording, &Header::new("iex", "json")).unwrap();

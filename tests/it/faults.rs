@@ -1,4 +1,4 @@
-//! Every fault of the simulator, seen from the real program.
+//! The real program with every fault of the simulator.
 
 use crate::harness::{self, Running, Sim, finish, quotegate};
 use quotegate_sim::{Fault, Rate, SimSettings};
@@ -26,7 +26,7 @@ fn command(sim: &Sim) -> std::process::Command {
     command
 }
 
-/// Lets the host meet the fault, then takes the fault away, and waits for quotes to be written again.
+/// Injects a fault, removes it once the host has noticed, and waits until quotes are written again.
 fn recovers_from(fault: Fault) {
     let sim = sim(Some(fault));
     let mut host = Running::start(&mut command(&sim));
@@ -42,24 +42,24 @@ fn recovers_from(fault: Fault) {
 }
 
 #[test]
-fn a_connection_that_ends_is_made_anew() {
+fn a_closed_connection_is_reopened() {
     for fault in [Fault::DropAfter(20), Fault::InternalError, Fault::Http429] {
         recovers_from(fault);
     }
 }
 
 #[test]
-fn a_connection_that_goes_quiet_is_made_anew() {
+fn a_silent_connection_is_reopened() {
     for fault in [Fault::SlowClient, Fault::Silent, Fault::NoPong] {
         recovers_from(fault);
     }
 }
 
 #[test]
-fn frames_that_make_no_sense_are_stepped_over() {
+fn invalid_frames_are_skipped() {
     for fault in [Fault::Garbage, Fault::Truncated, Fault::UnknownTypes, Fault::HugeFrame, Fault::MissingAck] {
         let sim = sim(Some(fault));
-        // The fault is in the frames: a machine that is slow to answer pings must not look like another one.
+        // The fault is in the frames. A machine that is slow to answer pings must not look like another fault.
         let patient = ["QUOTEGATE_FEED__PONG_TIMEOUT_S", "QUOTEGATE_FEED__STALE_AFTER_S"].map(|name| (name, "60"));
         let mut host = Running::start(command(&sim).envs(patient));
         harness::eventually(&format!("writes in spite of {fault}"), || {
@@ -76,7 +76,7 @@ fn frames_that_make_no_sense_are_stepped_over() {
 }
 
 #[test]
-fn refused_credentials_end_the_host_with_a_clear_sentence_and_no_secret() {
+fn refused_credentials_stop_the_host_with_a_clear_error_and_no_secret() {
     let sim = sim(Some(Fault::AuthRefused));
     let finished = finish(&mut command(&sim));
     assert_eq!(finished.code, 1);

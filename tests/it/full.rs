@@ -1,20 +1,20 @@
-//! Tests that need more than Rust and the Firestore emulator, or that take long for a reason. Why each is here:
+//! Tests that need more than Rust and the Firestore emulator, or that take long. The reason for each:
 
 /// alpaca-py, from PyPI.
 mod alpaca_py;
-/// Builds plugins in Rust: the target wasm32-unknown-unknown, and a compiler's time.
+/// Builds plugins in Rust, which needs the wasm32-unknown-unknown target and takes long.
 mod authoring;
-/// The image's files, from an optimized build.
+/// Needs the image's files, from an optimized build.
 mod container;
-/// An emulator with rules of its own.
+/// Needs its own emulator, with security rules.
 mod firestore_rules;
-/// npm, PyPI, and the tools that make components of JavaScript and Python.
+/// npm, PyPI, and the tools that build components from JavaScript and Python.
 mod guests;
-/// Builds a plugin in Rust, as `authoring` does.
+/// Builds a plugin in Rust, like `authoring`.
 mod guide;
 /// promtool.
 mod monitoring;
 /// Chromium.
 mod page;
-/// Chromium, and more than half a minute of silence until a host is called stale.
+/// Chromium, and over 30 seconds of silence until a feed is stale.
 mod visible;

@@ -1,15 +1,15 @@
-//! What an end-to-end test needs to read as a story: the real program, started with an environment of its own, its log
-//! lines as values, and conditions to wait for.
+//! Helpers for end-to-end tests: start the real program in a clean environment, read its log lines as values, and wait for
+//! conditions.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses its part of it
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses a part of it
 
 mod browser;
-mod house;
+mod host_setup;
 mod http;
 mod sim;
 
 pub use browser::{Browser, Screen};
-pub use house::{House, guest};
+pub use host_setup::{HostSetup, guest};
 pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;
 
@@ -24,17 +24,17 @@ use serde_json::Value;
 /// Generous: no test may depend on how fast the machine is.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
-/// The program, with nothing in its environment that a test did not put there.
+/// The program, with an environment that contains only what the test sets.
 pub fn quotegate<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quotegate"));
-    // Tests run beside each other, and one port serves one of them.
+    // Tests run in parallel, so each needs its own port.
     command.args(args).env_clear().env("QUOTEGATE_OPS__PORT", "0").stdin(Stdio::null());
-    // A machine that is slow to let the other side answer must not look like a feed that fails.
+    // A slow machine must not look like a failing feed.
     command.envs(["PONG", "HANDSHAKE"].map(|what| (format!("QUOTEGATE_FEED__{what}_TIMEOUT_S"), "60")));
     command
 }
 
-/// What a finished program left behind.
+/// The result of a finished program.
 #[derive(Debug)]
 pub struct Finished {
     pub code: i32,
@@ -42,7 +42,7 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// Runs to the end.
+/// Runs the command to its end.
 pub fn finish(command: &mut Command) -> Finished {
     let output = command.output().expect("the program starts");
     Finished {
@@ -52,7 +52,7 @@ pub fn finish(command: &mut Command) -> Finished {
     }
 }
 
-/// A running program whose log lines are read as they come. Killed when dropped.
+/// A running program whose log lines are read as they arrive. Killed when dropped.
 pub struct Running {
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -89,7 +89,7 @@ impl Running {
         Self { child, lines, reader: Some(reader), stdout: Some(stdout) }
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -99,7 +99,7 @@ impl Running {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Waits until a log line fits, and gives it.
+    /// Waits for a matching log line and returns it.
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -120,7 +120,7 @@ impl Running {
         self.wait_for(event_type, |line| line["event_type"] == event_type)
     }
 
-    /// How many log lines of this `event_type` there are so far.
+    /// The number of log lines with this `event_type` so far.
     pub fn events(&self, event_type: &str) -> usize {
         self.lines().iter().filter(|line| line["event_type"] == event_type).count()
     }
@@ -131,7 +131,7 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits for the end.
+    /// Waits until the program ends.
     pub fn wait(mut self) -> Finished {
         let status = self.wait_status();
         let _ = self.reader.take().unwrap().join();
@@ -159,7 +159,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits until `condition` gives something.
+/// Waits until `condition` returns a value.
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {

@@ -1,7 +1,7 @@
-//! The real program, end to end. One binary, because each would link the whole program again.
+//! End-to-end tests of the real program. One binary, because each one links the whole program.
 //!
-//! What is in [`full`] needs more than Rust, or takes long: `tests/run` leaves it to `tests/run --all`, by the name of
-//! this module.
+//! Tests in [`full`] need more than Rust or take long. They run only with `tests/run --all`, which selects them by module
+//! name.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
@@ -15,7 +15,7 @@ mod ops;
 mod outage;
 mod pause;
 mod plugin_bench;
-mod plugin_desk;
+mod plugin_tools;
 mod plugins;
 mod precompile;
 mod recordings;

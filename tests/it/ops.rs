@@ -1,11 +1,11 @@
-//! What operators see over HTTP, of the real program.
+//! The HTTP endpoints of the real program.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{self, House, Running, Sim, eventually, free_port, get, guest, quotegate, request};
+use crate::harness::{self, HostSetup, Running, Sim, eventually, free_port, get, guest, quotegate, request};
 use quotegate_market::Quote;
 use quotegate_sim::{Rate, SimSettings};
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn probes_metrics_and_state_tell_what_the_host_does() {
+fn probes_metrics_and_state_show_what_the_host_does() {
     let (sim, port) = (Sim::quiet(), free_port());
     let running = Running::start(&mut host(&sim.url(), port));
     sim.wait_for_symbols(&["SPY"]);
@@ -61,7 +61,7 @@ fn probes_metrics_and_state_tell_what_the_host_does() {
             && found.contains_key("quotegate_plugin_kept_total{plugin=\"quote-filter\"}"))
         .then_some(found)
     });
-    // Everything that came in is accounted for.
+    // Every quote is accounted for.
     let ends = ["filtered", "conflated", "older", "lost", "unmapped", "settled"];
     assert_eq!(ends.map(|name| found[&of(name)]).iter().sum::<f64>(), 4.0, "{found:#?}");
     assert_eq!(found[&of("settled")], found[&of("writes")]);
@@ -91,19 +91,19 @@ fn probes_metrics_and_state_tell_what_the_host_does() {
 }
 
 #[test]
-fn what_a_plugin_counts_and_measures_itself_is_among_the_metrics() {
-    let house = House::new("[[tenants.acme.plugins]]\npath = \"counting.wasm\"\n");
+fn a_plugins_own_counters_and_gauges_are_in_the_metrics() {
+    let setup = HostSetup::new("[[tenants.acme.plugins]]\npath = \"counting.wasm\"\n");
     // The guest's text at 8: "cheap", then "SPY", then "mid".
     let body = "(call $count (i32.const 8) (i32.const 5) (i64.const 3))
         (call $gauge (i32.const 16) (i32.const 3) (f64.const 2.5))
         (memory.fill (i32.const 1024) (i32.const 0) (i32.const 512))";
-    std::fs::write(house.folder.path().join("counting.wasm"), guest(body)).unwrap();
+    std::fs::write(setup.folder.path().join("counting.wasm"), guest(body)).unwrap();
     let sim = Sim::quiet();
-    let running = house.dry_run(&sim);
+    let running = setup.dry_run(&sim);
     sim.wait_for_symbols(&["SPY"]);
     sim.send("SPY", &quote(100.0, 1));
     eventually("its numbers", || {
-        let found = metrics(house.port);
+        let found = metrics(setup.port);
         let count = found.get("quotegate_plugin_count_total{plugin=\"counting\",name=\"cheap\"}")?;
         let gauge = found.get("quotegate_plugin_gauge{tenant=\"acme\",plugin=\"counting\",name=\"mid\"}")?;
         (*count >= 3.0 && *gauge == 2.5).then_some(())
@@ -128,7 +128,7 @@ fn a_host_without_its_feed_is_alive_but_not_ready() {
 }
 
 #[test]
-fn a_token_guards_everything_but_the_probes() {
+fn a_token_protects_everything_but_the_probes() {
     let port = free_port();
     let url = format!("ws://127.0.0.1:{}/v2/iex", free_port());
     let running = Running::start(host(&url, port).env("QUOTEGATE_OPS__TOKEN", "hush"));
@@ -148,7 +148,7 @@ fn a_token_guards_everything_but_the_probes() {
     assert!(!ended.stderr.contains("hush"));
 }
 
-/// Opens `/api/events` and gives its lines as they come, the head's first.
+/// Opens `/api/events` and returns its lines as they arrive, those of the head first.
 fn listen(port: u16, query: &str) -> impl Iterator<Item = String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(harness::LIMIT)).unwrap();
@@ -161,7 +161,7 @@ fn data(line: &str) -> Value {
 }
 
 #[test]
-fn events_are_few_however_fast_the_feed() {
+fn events_are_rate_limited_however_fast_the_feed_is() {
     let port = free_port();
     let sim = Sim::with(SimSettings { rate: Rate::PerSecond(5000.0), ..SimSettings::default() });
     let running = Running::start(host(&sim.url(), port).env("MONITORED_SYMBOLS", "SPY,AAPL"));
@@ -184,12 +184,12 @@ fn events_are_few_however_fast_the_feed() {
     assert_eq!(get(port, "/api/events?tenant=nobody").unwrap().status, 404);
     running.signal("TERM");
     assert_eq!(running.wait().code, 0);
-    // The stream ends with the host instead of keeping it.
+    // An open stream does not keep the host from stopping.
     assert!(events.count() < 100);
 }
 
 #[test]
-fn so_many_may_listen_and_no_more() {
+fn the_number_of_event_streams_is_limited() {
     let port = free_port();
     let running = Running::start(&mut host(&format!("ws://127.0.0.1:{}/v2/iex", free_port()), port));
     eventually("an answer", || get(port, "/healthz"));
@@ -213,7 +213,7 @@ fn so_many_may_listen_and_no_more() {
 #[test]
 fn readiness_fails_first_when_the_host_shuts_down() {
     let (sim, port) = (Sim::quiet(), free_port());
-    // One write in ten seconds: the second symbol keeps the host flushing.
+    // One write per ten seconds: the second symbol keeps the host flushing.
     let running = Running::start(
         host(&sim.url(), port)
             .env("MONITORED_SYMBOLS", "SPY,QQQ")
@@ -234,7 +234,7 @@ fn readiness_fails_first_when_the_host_shuts_down() {
 }
 
 #[test]
-fn a_port_that_is_taken_ends_a_host_that_was_told_to_use_it() {
+fn a_configured_port_that_is_taken_stops_the_host() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let ended = harness::finish(&mut host("ws://127.0.0.1:1/v2/iex", port));

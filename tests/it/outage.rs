@@ -1,4 +1,4 @@
-//! The sink goes away and comes back: nothing newer is lost, nothing older wins (invariants 2 and 3).
+//! The sink fails and recovers: no newest quote is lost and no older one is written over it (invariants 2 and 3).
 
 use crate::harness::{Running, Sim, eventually, quotegate};
 use quotegate_market::Quote;
@@ -27,7 +27,7 @@ fn start(sim: &Sim, emulator: &Emulator, project: &str) -> Running {
 }
 
 #[test]
-fn an_emulator_that_goes_and_comes_back_gets_the_newest_quote() {
+fn an_emulator_that_restarts_gets_the_newest_quote() {
     let Some(mut emulator) = emulator_or_skip() else { return };
     let sim = Sim::quiet();
     let mut host = start(&sim, &emulator, "demo-outage");
@@ -40,7 +40,7 @@ fn an_emulator_that_goes_and_comes_back_gets_the_newest_quote() {
     sim.send("SPY", &quote(2.0, 2));
     sim.send("AAPL", &quote(20.0, 2));
     host.wait_for_event("firestore_write_failed");
-    // Newer quotes take the place of those that wait; an older one does not.
+    // Newer quotes replace waiting ones; an older one does not.
     sim.send("SPY", &quote(4.0, 4));
     sim.send("SPY", &quote(3.0, 3));
     emulator.start_again();
@@ -61,7 +61,7 @@ fn an_emulator_that_goes_and_comes_back_gets_the_newest_quote() {
 }
 
 #[test]
-fn a_database_that_comes_after_the_host_gets_the_newest_quote() {
+fn a_database_that_starts_after_the_host_gets_the_newest_quote() {
     let Some(mut emulator) = emulator_or_skip() else { return };
     emulator.stop();
     let (project, sim) = ("demo-outage-late", Sim::quiet());

@@ -1,4 +1,4 @@
-//! The kill switch: the real program, the document in Google's emulator, and everything that tells of it.
+//! The kill switch: the real program, the control document in Google's emulator, and everything that shows the pause.
 
 use crate::harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_market::Quote;
@@ -35,7 +35,7 @@ fn bid(emulator: &Emulator, project: &str, tenant: &str) -> Option<f64> {
     document["fields"]["bid"]["doubleValue"].as_f64()
 }
 
-/// Waits until the tenant's heartbeat has this status and its reason these words.
+/// Waits until the tenant's heartbeat has this status and this text in its reason.
 fn heartbeat_says(emulator: &Emulator, project: &str, tenant: &str, status: &str, words: &str) {
     eventually(&format!("{tenant}: {status} {words}"), || {
         let document = emulator.document(project, &format!("tenants/{tenant}/ops/market_ingest"))?;
@@ -54,10 +54,10 @@ fn pause_in(map: &str, name: &str) -> Value {
 }
 
 #[test]
-fn the_document_pauses_writes_and_lets_them_go_on() {
+fn the_control_document_pauses_and_resumes_writes() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let (project, sim, port) = ("demo-pause", Sim::quiet(), free_port());
-    // A host that starts while writing is paused writes nothing.
+    // A host that starts during a pause writes nothing.
     emulator.set(project, CONTROL, &pause(true));
     let mut host = Running::start(&mut host(&sim, emulator, project, port));
     sim.wait_for_symbols(&["SPY"]);
@@ -83,7 +83,7 @@ fn the_document_pauses_writes_and_lets_them_go_on() {
         heartbeat_says(emulator, project, tenant, "running", "");
     }
 
-    // Another host's pause is not ours; a tenant's is that tenant's alone.
+    // A pause for another host does not apply here; a tenant's pause applies only to that tenant.
     let mut other = pause_in("hosts", "host-b");
     other["tenants"] = pause_in("tenants", "acme")["tenants"].clone();
     emulator.set(project, CONTROL, &other);
@@ -91,7 +91,7 @@ fn the_document_pauses_writes_and_lets_them_go_on() {
     sim.send("SPY", &quote(3.0));
     eventually("the other tenant's quote", || bid(emulator, project, "globex").filter(|bid| *bid == 3.0));
 
-    // Garbage changes nothing, and neither does a document that is gone with the whole database.
+    // A malformed document changes nothing, and neither does losing it with the whole database.
     emulator.set(project, CONTROL, &json!({"paused": {"stringValue": "no"}}));
     let problem = host.wait_for_event("control_problem");
     assert!(problem["message"].as_str().unwrap().contains("paused must be true or false"), "{problem}");
@@ -126,7 +126,7 @@ fn the_settings_pause_a_host_or_a_tenant() {
             .env("QUOTEGATE_RUN__CONTROL_INTERVAL_S", "0"),
     );
     sim.wait_for_symbols(&["SPY"]);
-    // The document is not looked at.
+    // The document is not read.
     emulator.set(project, CONTROL, &pause(true));
     sim.send("SPY", &quote(1.0));
     heartbeat_says(emulator, project, "acme", "paused", "tenants.acme.paused");

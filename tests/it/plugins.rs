@@ -1,10 +1,10 @@
 //! Tenants with plugins: the real program, the standard plugins, hostile ones, and changes while it runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{self, Running, Sim, eventually, finish, quotegate};
+use crate::harness::{self, Running, Sim, eventually, finish, guest, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
 use serde_json::{Value, json};
@@ -18,22 +18,22 @@ fn quote(bid_price: f64, ask_price: f64, after: i64) -> Quote {
 }
 
 /// A folder with a settings file.
-struct House {
+struct HostSetup {
     folder: TempDir,
 }
 
-impl House {
+impl HostSetup {
     fn new(settings: &str) -> Self {
-        let house = Self { folder: tempfile::tempdir().unwrap() };
-        house.write("quotegate.toml", settings);
-        house
+        let setup = Self { folder: tempfile::tempdir().unwrap() };
+        setup.write("quotegate.toml", settings);
+        setup
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Atomic, as a careful operator does it.
+    /// Replaces the file atomically.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path("draft"), content).unwrap();
         std::fs::rename(self.path("draft"), self.path(name)).unwrap();
@@ -61,15 +61,6 @@ impl House {
     }
 }
 
-/// A component of the frame that the plugin room's own tests use.
-fn guest(filter: &str) -> Vec<u8> {
-    let frame = Path::new(env!("CARGO_MANIFEST_DIR")).join("host/plugin/tests/guests/guest.wat");
-    let text = std::fs::read_to_string(frame).unwrap();
-    let no_documents = "(memory.fill (i32.const 32768) (i32.const 0) (i32.const 512))";
-    let parts = [("{{configure}}", ""), ("{{filter}}", filter), ("{{map}}", no_documents), ("{{start}}", "")];
-    wat::parse_str(parts.iter().fold(text, |text, (place, part)| text.replace(place, part))).unwrap()
-}
-
 const FOREVER: &str = "(loop $for (br $for))";
 
 fn heartbeat(emulator: &Emulator, project: &str, tenant: &str) -> Option<Value> {
@@ -79,9 +70,9 @@ fn heartbeat(emulator: &Emulator, project: &str, tenant: &str) -> Option<Value> 
 }
 
 #[test]
-fn the_standard_plugins_filter_and_shape_what_is_written() {
+fn the_standard_plugins_filter_and_map_documents() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [tenants.acme]
         symbols = ["SPY", "QQQ"]
@@ -96,11 +87,11 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
         "#,
     );
     let (project, sim) = ("demo-plugins-standard", Sim::quiet());
-    let host = house.run(&sim, emulator, project);
+    let host = setup.run(&sim, emulator, project);
     sim.wait_for_symbols(&["QQQ", "SPY"]);
     sim.send("SPY", &quote(100.0, 100.5, 1));
     sim.send("QQQ", &quote(100.0, 100.5, 2));
-    // The newest is refused, so it must not hide the good one before it.
+    // The newest quote is refused, so it must not hide the valid one before it.
     sim.send("SPY", &quote(100.0, 200.0, 3));
 
     let document = eventually("the shaped document", || emulator.document(project, "tenants/acme/mids/SPY"));
@@ -129,9 +120,9 @@ fn the_standard_plugins_filter_and_shape_what_is_written() {
 }
 
 #[test]
-fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
+fn a_plugin_that_loops_is_quarantined_and_affects_only_its_tenant() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [tenant_defaults]
         symbols = ["SPY"]
@@ -147,9 +138,9 @@ fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
         on_error = "pass"
         "#,
     );
-    house.write("forever.wasm", guest(FOREVER));
+    setup.write("forever.wasm", guest(FOREVER));
     let (project, sim) = ("demo-plugins-forever", Sim::quiet());
-    let host = house.run(&sim, emulator, project);
+    let host = setup.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     let mut after = 0;
     let mut send_until = |what: &str, condition: &dyn Fn() -> Option<Value>| {
@@ -179,7 +170,7 @@ fn a_plugin_without_end_is_quarantined_and_only_its_tenant_notices() {
 }
 
 #[test]
-fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
+fn new_plugins_replace_running_ones_and_bad_ones_do_not() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let settings = |config: &str| {
         format!(
@@ -195,9 +186,9 @@ fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
             "#
         )
     };
-    let house = House::new(&settings(r#"version = { constant = 1 }, ts = "event_time""#));
+    let setup = HostSetup::new(&settings(r#"version = { constant = 1 }, ts = "event_time""#));
     let (project, sim) = ("demo-plugins-swap", Sim::quiet());
-    let mut host = house.run(&sim, emulator, project);
+    let mut host = setup.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     let version = || {
         let document = emulator.document(project, "tenants/acme/live_quotes/SPY")?;
@@ -207,18 +198,18 @@ fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
     sim.send("SPY", &quote(100.0, 100.5, 1));
     eventually("the first version's document", || is_version("1"));
 
-    house.write("quotegate.toml", settings(r#"version = { constnat = 2 }"#));
+    setup.write("quotegate.toml", settings(r#"version = { constnat = 2 }"#));
     host.signal("HUP");
     let refused = host.wait_for_event("reload_refused");
     assert!(refused["message"].as_str().unwrap().contains("stay as they are"), "{refused}");
-    house.write("quotegate.toml", "[tenants.acme]\nsymbls = 1\n");
+    setup.write("quotegate.toml", "[tenants.acme]\nsymbls = 1\n");
     host.signal("HUP");
     host.wait_for("a complaint about the file", |line| {
         line["event_type"] == "reload_refused" && line["message"].as_str().unwrap_or_default().contains("symbls")
     });
     sim.send("SPY", &quote(100.0, 100.5, 2));
 
-    house.write("quotegate.toml", settings(r#"version = { constant = 2 }, ts = "event_time""#));
+    setup.write("quotegate.toml", settings(r#"version = { constant = 2 }, ts = "event_time""#));
     host.signal("HUP");
     host.wait_for_event("plugins_changed");
     sim.send("SPY", &quote(100.0, 100.5, 3));
@@ -231,7 +222,7 @@ fn new_plugins_take_over_while_the_host_runs_and_bad_ones_do_not() {
 #[test]
 fn a_changed_component_is_loaded_without_a_signal() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [run]
         watch_interval_s = 0.1
@@ -242,15 +233,15 @@ fn a_changed_component_is_loaded_without_a_signal() {
         limits = { time_per_call_ms = 5 }
         "#,
     );
-    house.write("filter.wasm", guest(FOREVER));
+    setup.write("filter.wasm", guest(FOREVER));
     let (project, sim) = ("demo-plugins-watch", Sim::quiet());
-    let mut host = house.run(&sim, emulator, project);
+    let mut host = setup.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     sim.send("SPY", &quote(100.0, 100.5, 1));
     host.wait_for_event("plugin_failed");
-    house.write("filter.wasm", "not a component");
+    setup.write("filter.wasm", "not a component");
     host.wait_for_event("reload_refused");
-    house.write("filter.wasm", guest("(memory.fill (i32.const 1024) (i32.const 0) (i32.const 512))"));
+    setup.write("filter.wasm", guest("(memory.fill (i32.const 1024) (i32.const 0) (i32.const 512))"));
     host.wait_for_event("plugins_changed");
     sim.send("SPY", &quote(100.0, 100.5, 2));
     eventually("a quote through the repaired filter", || {
@@ -261,8 +252,8 @@ fn a_changed_component_is_loaded_without_a_signal() {
 }
 
 #[test]
-fn bad_plugins_are_told_before_anything_starts() {
-    let house = House::new(
+fn bad_plugins_are_reported_before_anything_starts() {
+    let setup = HostSetup::new(
         r#"
         [tenants.missing]
         plugins = [{ path = "nowhere.wasm" }]
@@ -274,7 +265,7 @@ fn bad_plugins_are_told_before_anything_starts() {
         plugins = [{ standard = "quote-filter", config = { max_spred_bps = 1 } }]
         "#,
     );
-    let checked = finish(house.command("check").env("DRY_RUN", "1"));
+    let checked = finish(setup.command("check").env("DRY_RUN", "1"));
     assert_eq!(checked.code, 2);
     for sentence in [
         "tenants.missing.plugins: nowhere: nowhere.wasm cannot be read: No such file",
@@ -285,15 +276,15 @@ fn bad_plugins_are_told_before_anything_starts() {
     ] {
         assert!(checked.stderr.contains(sentence), "{sentence:?} is missing in:\n{}", checked.stderr);
     }
-    let ran = finish(house.command("run").env("DRY_RUN", "1"));
+    let ran = finish(setup.command("run").env("DRY_RUN", "1"));
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("nowhere.wasm cannot be read"), "{}", ran.stderr);
 }
 
 #[test]
-fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
+fn refused_documents_are_reported_in_the_log_and_the_heartbeat() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [tenants.acme]
         symbols = ["SPY"]
@@ -304,7 +295,7 @@ fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
         "#,
     );
     let (project, sim, began) = ("demo-plugins-refused", Sim::quiet(), Instant::now());
-    let mut host = house.run(&sim, emulator, project);
+    let mut host = setup.run(&sim, emulator, project);
     sim.wait_for_symbols(&["SPY"]);
     for after in 1..10 {
         sim.send("SPY", &quote(100.0, 100.5, after));
@@ -313,7 +304,7 @@ fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
     assert!(told["problem"].as_str().unwrap().contains("elsewhere"), "{told}");
     let mut after = 10;
     eventually("a heartbeat that is not well", || {
-        // Trouble that ends is forgotten, so it goes on.
+        // The heartbeat drops an error once it has ended, so keep causing it.
         after += 1;
         sim.send("SPY", &quote(100.0, 100.5, after));
         let fields = heartbeat(emulator, project, "acme")?;
@@ -330,7 +321,7 @@ fn documents_that_are_refused_are_told_in_log_and_heartbeat() {
     assert!(emulator.documents(project, "tenants/acme/live_quotes").is_empty());
 }
 
-/// A tenant with both standard plugins, for a smoke test that writes nowhere.
+/// A tenant with both standard plugins, for a smoke test that writes nothing.
 const BOTH: &str = r#"
     [[tenants.acme.plugins]]
     standard = "quote-filter"
@@ -345,9 +336,9 @@ fn events(finished: &harness::Finished, event_type: &str) -> Vec<Value> {
 }
 
 #[test]
-fn plugins_are_compiled_once_and_say_so() {
-    let house = House::new(BOTH);
-    let smoke = || finish(house.command("smoke").env("DRY_RUN", "1"));
+fn plugins_are_compiled_once_and_the_log_says_so() {
+    let setup = HostSetup::new(BOTH);
+    let smoke = || finish(setup.command("smoke").env("DRY_RUN", "1"));
     let (first, second) = (smoke(), smoke());
     assert_eq!((first.code, second.code), (0, 0), "{first:?}\n{second:?}");
     assert_eq!((events(&first, "plugin_compile").len(), events(&second, "plugin_compile").len()), (2, 0));
@@ -358,13 +349,13 @@ fn plugins_are_compiled_once_and_say_so() {
 
 #[test]
 fn a_host_with_little_address_space_runs_its_plugins() {
-    let house = House::new(BOTH);
-    let whole = house.command("smoke");
-    // Two gigabytes: the pool of even one plugin would want more.
+    let setup = HostSetup::new(BOTH);
+    let whole = setup.command("smoke");
+    // Two gigabytes: the memory pool of even one plugin would need more.
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""]).arg(whole.get_program()).args(whole.get_args());
     let variables = whole.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    limited.env_clear().envs(variables).env("DRY_RUN", "1").current_dir(house.folder.path());
+    limited.env_clear().envs(variables).env("DRY_RUN", "1").current_dir(setup.folder.path());
     let finished = finish(&mut limited);
     assert!(finished.code == 0 && finished.stdout.contains("PASS"), "{finished:?}");
     let engine = &events(&finished, "plugin_engine")[0];

@@ -1,9 +1,9 @@
-//! `quotegate precompile`, and a host that starts with what it made.
+//! `quotegate precompile`, and a host that starts with its output.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Finished, House, Running, Sim, finish, guest, quotegate};
+use crate::harness::{Finished, HostSetup, Running, Sim, finish, guest, quotegate};
 
 const SETTINGS: &str = r#"
     [plugins]
@@ -16,14 +16,14 @@ const SETTINGS: &str = r#"
     standard = "quote-filter"
 "#;
 
-fn precompile(house: &House) -> Finished {
+fn precompile(setup: &HostSetup) -> Finished {
     let args = ["precompile", "--folder", "code", "--config", "quotegate.toml"];
-    finish(quotegate(args).current_dir(house.folder.path()))
+    finish(quotegate(args).current_dir(setup.folder.path()))
 }
 
-/// Starts the host and says of each plugin whether its code was there.
-fn prepared(house: &House, sim: &Sim) -> Vec<bool> {
-    let mut command = house.command(sim);
+/// Starts the host and returns for each plugin whether its code was precompiled.
+fn prepared(setup: &HostSetup, sim: &Sim) -> Vec<bool> {
+    let mut command = setup.command(sim);
     let mut host = Running::start(command.env("DRY_RUN", "1").env("QUOTEGATE_PLUGINS__CACHE", "true"));
     host.wait_for_event("startup");
     let lines = host.lines().into_iter().filter(|line| line["event_type"] == "plugin_prepared");
@@ -34,29 +34,29 @@ fn prepared(house: &House, sim: &Sim) -> Vec<bool> {
 }
 
 #[test]
-fn a_host_takes_what_was_compiled_ahead_of_time() {
-    let (house, sim) = (House::new(SETTINGS), Sim::quiet());
-    std::fs::write(house.folder.path().join("own.wasm"), guest("")).unwrap();
-    let made = precompile(&house);
+fn a_host_uses_code_that_was_compiled_ahead_of_time() {
+    let (setup, sim) = (HostSetup::new(SETTINGS), Sim::quiet());
+    std::fs::write(setup.folder.path().join("own.wasm"), guest("")).unwrap();
+    let made = precompile(&setup);
     assert_eq!(made.code, 0, "{}", made.stderr);
     let names: Vec<_> = made.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    // Both standard plugins: the next settings may want the other one.
+    // Both standard plugins are compiled, because other settings may need the other one.
     assert_eq!(names, ["own", "quote-filter", "field-map"]);
-    assert_eq!(prepared(&house, &sim), [true, true]);
+    assert_eq!(prepared(&setup, &sim), [true, true]);
 
-    // Code that somebody else may have written is none.
-    for file in std::fs::read_dir(house.folder.path().join("code")).unwrap() {
+    // Code that another user could have written is not used.
+    for file in std::fs::read_dir(setup.folder.path().join("code")).unwrap() {
         std::fs::set_permissions(file.unwrap().path(), Permissions::from_mode(0o666)).unwrap();
     }
-    assert_eq!(prepared(&house, &sim), [false, false]);
+    assert_eq!(prepared(&setup, &sim), [false, false]);
 }
 
 #[test]
-fn what_a_host_would_refuse_is_refused_now() {
-    let house = House::new(SETTINGS);
-    let own = house.folder.path().join("own.wasm");
+fn precompile_rejects_what_a_host_would_reject() {
+    let setup = HostSetup::new(SETTINGS);
+    let own = setup.folder.path().join("own.wasm");
     let refused = |what: &str, says: &str| {
-        let ended = precompile(&house);
+        let ended = precompile(&setup);
         assert_eq!(ended.code, 2, "{what}");
         assert!(ended.stderr.contains(says), "{what}: {}", ended.stderr);
     };
@@ -66,6 +66,6 @@ fn what_a_host_would_refuse_is_refused_now() {
     std::fs::write(&own, guest("")).unwrap();
     let pin = format!("path = \"own.wasm\"\nsha256 = \"{}\"", "0".repeat(64));
     let pinned = SETTINGS.replace("path = \"own.wasm\"", &pin);
-    std::fs::write(house.folder.path().join("quotegate.toml"), pinned).unwrap();
+    std::fs::write(setup.folder.path().join("quotegate.toml"), pinned).unwrap();
     refused("another file than the pinned one", "tenants.acme.plugins: own (own.wasm) is not accepted. ");
 }

@@ -1,4 +1,4 @@
-//! The recording that is shipped: it is what the simulator tells, and it holds what plugins are to be tried on.
+//! The sample recording: the simulator writes exactly it, and it has what plugins need for testing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn frames(path: &std::path::Path) -> Vec<(i64, String)> {
 }
 
 #[test]
-fn the_shipped_recording_is_what_the_command_makes() {
+fn the_sample_recording_is_what_the_simulator_writes() {
     let folder = tempfile::tempdir().unwrap();
     let made = folder.path().join("bell.jsonl.zst");
     let finished = finish(quotegate(["sim", "--scenario", "opening-bell", "--out"]).arg(&made));
@@ -33,7 +33,7 @@ fn the_shipped_recording_is_what_the_command_makes() {
     assert!(std::fs::metadata(shipped()).unwrap().len() < 300 * 1024);
 }
 
-/// All quotes of a story, each with the number of quotes in its frame.
+/// All quotes of the scenario, each with the number of quotes in its frame.
 fn quotes() -> Vec<(Symbol, Quote, usize)> {
     let all = Scenario::OpeningBell.frames(1).flat_map(|frame| {
         let together = frame.quotes.len();
@@ -47,7 +47,7 @@ const SECOND: i64 = 1_000_000_000;
 const BELL: i64 = 1_768_401_000 * SECOND;
 
 #[test]
-fn it_has_what_a_morning_has() {
+fn the_sample_recording_has_the_features_of_a_market_open() {
     let quotes = quotes();
     let count = |fits: &dyn Fn(&Quote) -> bool| quotes.iter().filter(|(_, quote, _)| fits(quote)).count();
     assert!((4000..9000).contains(&quotes.len()), "{}", quotes.len());
@@ -72,7 +72,7 @@ fn it_has_what_a_morning_has() {
 }
 
 #[test]
-fn the_market_is_thin_before_the_bell_bursts_at_it_and_calms_down() {
+fn the_market_is_thin_before_the_bell_then_bursts_then_calms_down() {
     let quotes = quotes();
     let between = |from: i64, to: i64| {
         let within = |(_, quote, _): &&(Symbol, Quote, usize)| {
@@ -90,7 +90,7 @@ fn the_market_is_thin_before_the_bell_bursts_at_it_and_calms_down() {
 }
 
 #[test]
-fn two_stocks_are_halted_fall_silent_and_come_back_wide() {
+fn two_stocks_are_halted_and_resume_with_wide_spreads() {
     let mut gaps: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let mut back = BTreeMap::new();
     for (symbol, quote, _) in quotes() {

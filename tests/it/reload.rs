@@ -1,4 +1,4 @@
-//! Tenants, symbols and limits that change while the real program runs, on one connection throughout.
+//! Tenants, symbols and limits change while the real program runs, on one connection.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -15,19 +15,19 @@ fn quote(price: f64) -> Quote {
     Quote { bid_price: price, ask_price: price, event_time: TIME + price as i64, ..Quote::default() }
 }
 
-/// A folder with settings, the host that runs on them, and the sink that it writes to.
-struct House<'a> {
+/// A folder with settings, and what the host needs to run: port and emulator.
+struct HostSetup<'a> {
     folder: TempDir,
     emulator: &'a Emulator,
     project: &'static str,
     port: u16,
 }
 
-impl<'a> House<'a> {
+impl<'a> HostSetup<'a> {
     fn new(emulator: &'a Emulator, project: &'static str, settings: &str) -> Self {
-        let house = Self { folder: tempfile::tempdir().unwrap(), emulator, project, port: free_port() };
-        house.write(settings);
-        house
+        let setup = Self { folder: tempfile::tempdir().unwrap(), emulator, project, port: free_port() };
+        setup.write(settings);
+        setup
     }
 
     fn file(&self) -> PathBuf {
@@ -52,13 +52,13 @@ impl<'a> House<'a> {
                 .env("QUOTEGATE_OPS__PORT", self.port.to_string())
                 .env("HEARTBEAT_INTERVAL_S", "1")
                 .env("FIRESTORE_PROJECT_ID", self.project)
-                // A write that is given up has used its token, and where there are two in an hour none is to spare.
+                // A timed-out write has used its token, and a test with two tokens per hour has none to spare.
                 .env("QUOTEGATE_SINK__REQUEST_TIMEOUT_S", "60")
                 .env("FIRESTORE_EMULATOR_HOST", self.emulator.host()),
         )
     }
 
-    /// Writes new settings and waits until they count.
+    /// Writes new settings and waits until they apply.
     fn reload(&self, host: &mut Running, settings: &str) {
         self.write(settings);
         let before = host.events("reload");
@@ -89,10 +89,10 @@ impl<'a> House<'a> {
 }
 
 #[test]
-fn tenants_come_change_and_go_on_one_connection() {
+fn tenants_are_added_changed_and_removed_on_one_connection() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
-    let house = House::new(
+    let setup = HostSetup::new(
         emulator,
         "demo-reload",
         r#"
@@ -102,16 +102,16 @@ fn tenants_come_change_and_go_on_one_connection() {
         symbols = ["QQQ"]
         "#,
     );
-    let mut host = house.run(&sim);
+    let mut host = setup.run(&sim);
     sim.wait_for_symbols(&["AAPL", "QQQ", "SPY"]);
     for symbol in ["AAPL", "QQQ", "SPY"] {
         sim.send(symbol, &quote(1.0));
     }
-    house.wait_for_bid("acme", "SPY", 1.0);
-    house.wait_for_bid("initech", "QQQ", 1.0);
+    setup.wait_for_bid("acme", "SPY", 1.0);
+    setup.wait_for_bid("initech", "QQQ", 1.0);
 
-    // One tenant comes, one goes, one wants other symbols.
-    house.reload(
+    // One tenant is added, one is removed, one changes its symbols.
+    setup.reload(
         &mut host,
         r#"
         [tenants.acme]
@@ -125,25 +125,25 @@ fn tenants_come_change_and_go_on_one_connection() {
         sim.send(symbol, &quote(2.0));
     }
     for (tenant, symbol) in [("acme", "SPY"), ("acme", "TSLA"), ("globex", "SPY"), ("globex", "MSFT")] {
-        house.wait_for_bid(tenant, symbol, 2.0);
+        setup.wait_for_bid(tenant, symbol, 2.0);
     }
-    assert_eq!((house.bid("acme", "MSFT"), house.bid("globex", "TSLA")), (None, None));
+    assert_eq!((setup.bid("acme", "MSFT"), setup.bid("globex", "TSLA")), (None, None));
     eventually("the goodbye", || {
-        let fields = house.heartbeat("initech")?;
+        let fields = setup.heartbeat("initech")?;
         let gone = fields["status"]["stringValue"] == "stopped"
             && fields["reason"]["stringValue"] == "the tenant was removed from the settings";
         gone.then_some(())
     });
     eventually("the newcomer's heartbeat", || {
-        (house.heartbeat("globex")?["status"]["stringValue"] == "running").then_some(())
+        (setup.heartbeat("globex")?["status"]["stringValue"] == "running").then_some(())
     });
-    let ids: Vec<Value> = house.tenants().unwrap().iter().map(|tenant| tenant["id"].clone()).collect();
+    let ids: Vec<Value> = setup.tenants().unwrap().iter().map(|tenant| tenant["id"].clone()).collect();
     assert_eq!(ids, [json!("acme"), json!("globex")]);
-    let metrics = get(house.port, "/metrics").unwrap().body;
+    let metrics = get(setup.port, "/metrics").unwrap().body;
     assert!(metrics.contains("{tenant=\"globex\"}") && !metrics.contains("{tenant=\"initech\"}"), "{metrics}");
 
-    // The one that left comes back, one symbol returns, and an older quote must not win.
-    house.reload(
+    // The removed tenant and one symbol return, and an older quote must not be written.
+    setup.reload(
         &mut host,
         r#"
         [tenants.acme]
@@ -158,19 +158,19 @@ fn tenants_come_change_and_go_on_one_connection() {
     sim.wait_for_symbols(&["AAPL", "QQQ", "SPY", "TSLA"]);
     sim.send("AAPL", &Quote { event_time: TIME, ..quote(9.0) });
     sim.send("QQQ", &quote(3.0));
-    house.wait_for_bid("initech", "QQQ", 3.0);
+    setup.wait_for_bid("initech", "QQQ", 3.0);
     sim.send("SPY", &quote(5.0));
-    eventually("a quote in the new collection", || emulator.document(house.project, "tenants/globex/board/SPY"));
-    assert_eq!(house.bid("globex", "SPY"), Some(2.0));
+    eventually("a quote in the new collection", || emulator.document(setup.project, "tenants/globex/board/SPY"));
+    assert_eq!(setup.bid("globex", "SPY"), Some(2.0));
     eventually("the older quote", || {
-        let tenants = house.tenants()?;
+        let tenants = setup.tenants()?;
         (tenants[0]["older"] == 1 && tenants[0]["dirty"] == 0 && tenants[0]["in_flight"] == 0).then_some(())
     });
-    assert_eq!(house.bid("acme", "AAPL"), Some(1.0));
+    assert_eq!(setup.bid("acme", "AAPL"), Some(1.0));
     sim.send("AAPL", &quote(4.0));
-    house.wait_for_bid("acme", "AAPL", 4.0);
+    setup.wait_for_bid("acme", "AAPL", 4.0);
     eventually("a heartbeat after the goodbye", || {
-        (house.heartbeat("initech")?["status"]["stringValue"] == "running").then_some(())
+        (setup.heartbeat("initech")?["status"]["stringValue"] == "running").then_some(())
     });
 
     assert_eq!(sim.handle().connections(), 1, "the websocket was not to be touched");
@@ -181,55 +181,55 @@ fn tenants_come_change_and_go_on_one_connection() {
 }
 
 #[test]
-fn limits_change_without_a_second_burst_and_a_pause_counts_at_once() {
+fn limits_change_without_a_second_burst_and_a_pause_applies_at_once() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let settings = |pace: &str, tenant: &str| {
         format!("[tenants.acme]\nsymbols = [\"*\"]\n{tenant}\n[tenants.globex]\nsymbols = [\"S0\"]\n[pace]\n{pace}\n")
     };
-    // Two documents, and then one in an hour.
+    // Two documents, then one per hour.
     let tight = "writes_per_second = 0.001\nburst = 2";
-    let house = House::new(emulator, "demo-reload-limits", &settings(tight, "paused = true"));
-    let mut host = house.run(&sim);
+    let setup = HostSetup::new(emulator, "demo-reload-limits", &settings(tight, "paused = true"));
+    let mut host = setup.run(&sim);
     sim.wait_for_symbols(&["*"]);
-    house.reload(&mut host, &settings(tight, "paused = false"));
+    setup.reload(&mut host, &settings(tight, "paused = false"));
     for number in 1..=30 {
         sim.send(&format!("S{number}"), &quote(1.0));
     }
-    let written = || Some(house.emulator.documents(house.project, "tenants/acme/live_quotes").len());
+    let written = || Some(setup.emulator.documents(setup.project, "tenants/acme/live_quotes").len());
     eventually("two documents", || written().filter(|count| *count == 2));
 
-    // A larger burst is no gift: the bucket was empty and fills at the new rate.
+    // A larger burst adds no tokens: the bucket was empty and fills at the new rate.
     let began = Instant::now();
-    house.reload(&mut host, &settings("writes_per_second = 2\nburst = 100", "paused = false"));
+    setup.reload(&mut host, &settings("writes_per_second = 2\nburst = 100", "paused = false"));
     let count = eventually("three more documents", || written().filter(|count| *count >= 5));
-    // The clock is read after the count: what comes in between was not counted.
+    // The clock is read after the count, so writes in between are not counted.
     let most = 2 + (2.0 * began.elapsed().as_secs_f64()).floor() as usize + 1;
     assert!(count <= most, "{count} documents where {most} were allowed");
 
     // A tenant's own limit, then none.
     let tenant = "paused = false\nwrites_per_second = 0.001\nburst = 1";
-    house.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", tenant));
-    eventually("nothing in flight", || house.tenants().filter(|tenants| tenants[0]["in_flight"] == 0));
+    setup.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", tenant));
+    eventually("nothing in flight", || setup.tenants().filter(|tenants| tenants[0]["in_flight"] == 0));
     let before = written().unwrap();
     for number in 100..150 {
         sim.send(&format!("S{number}"), &quote(1.0));
     }
     sim.send("S0", &quote(1.0));
-    house.wait_for_bid("globex", "S0", 1.0);
+    setup.wait_for_bid("globex", "S0", 1.0);
     assert!(written().unwrap() <= before + 1);
-    house.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", "paused = true"));
+    setup.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", "paused = true"));
     eventually("a paused heartbeat", || {
-        let fields = house.heartbeat("acme")?;
+        let fields = setup.heartbeat("acme")?;
         let paused = fields["status"]["stringValue"] == "paused"
             && fields["reason"]["stringValue"].as_str()?.contains("tenants.acme.paused");
         paused.then_some(())
     });
     let paused_at = written().unwrap();
     sim.send("S0", &quote(2.0));
-    house.wait_for_bid("globex", "S0", 2.0);
+    setup.wait_for_bid("globex", "S0", 2.0);
     assert_eq!(written().unwrap(), paused_at);
-    house.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", "paused = false"));
+    setup.reload(&mut host, &settings("writes_per_second = 1000\nburst = 100", "paused = false"));
     eventually("everything", || written().filter(|count| *count == 81));
 
     assert_eq!(sim.handle().connections(), 1);
@@ -238,35 +238,35 @@ fn limits_change_without_a_second_burst_and_a_pause_counts_at_once() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_what_needs_a_restart_is_named() {
+fn a_bad_file_changes_nothing_and_settings_that_need_a_restart_are_named() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let good = "[tenants.acme]\nsymbols = [\"SPY\"]\n";
-    let house = House::new(emulator, "demo-reload-bad", good);
-    let mut host = house.run(&sim);
+    let setup = HostSetup::new(emulator, "demo-reload-bad", good);
+    let mut host = setup.run(&sim);
     sim.wait_for_symbols(&["SPY"]);
-    // The second tenant would be good, but its neighbour's plugin does not exist.
+    // The second tenant is valid, but the first one's plugin does not exist.
     let bad = "[tenants.acme]\nsymbols = [\"QQQ\"]\nplugins = [{ path = \"nowhere.wasm\" }]\n[tenants.globex]\n";
-    house.write(bad);
+    setup.write(bad);
     host.signal("HUP");
     let refused = host.wait_for_event("reload_refused");
     assert!(refused["message"].as_str().unwrap().contains("nowhere.wasm"), "{refused}");
-    house.reload(&mut host, &format!("{good}[sink]\nbatch_size = 7\n[pace]\nburst = 41\n"));
+    setup.reload(&mut host, &format!("{good}[sink]\nbatch_size = 7\n[pace]\nburst = 41\n"));
     let named = host.wait_for_event("reload_needs_restart");
     assert!(named["message"].as_str().unwrap().ends_with("from the next start on: sink.batch_size"), "{named}");
     sim.send("SPY", &quote(1.0));
     sim.send("QQQ", &quote(1.0));
-    house.wait_for_bid("acme", "SPY", 1.0);
-    assert_eq!(house.tenants().unwrap().len(), 1);
+    setup.wait_for_bid("acme", "SPY", 1.0);
+    assert_eq!(setup.tenants().unwrap().len(), 1);
     assert_eq!(sim.handle().subscribed().into_iter().collect::<Vec<_>>(), ["SPY"]);
     host.signal("TERM");
     let ended = host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert_eq!(house.bid("acme", "QQQ"), None);
+    assert_eq!(setup.bid("acme", "QQQ"), None);
 }
 
 #[test]
-fn a_tenants_file_that_comes_and_goes_is_noticed_without_a_signal() {
+fn tenant_files_are_added_and_removed_without_a_signal() {
     let sim = Sim::quiet();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("quotegate.toml");

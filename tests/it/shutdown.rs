@@ -34,7 +34,7 @@ fn start(sim: &Sim, host: &str, project: &str, rate: &str, burst: &str) -> Runni
     running
 }
 
-/// Sends a burst, tells the host to stop while it is being written, and gives the newest price of each symbol.
+/// Sends a burst, stops the host while it is being written, and returns the newest price of each symbol.
 fn burst(sim: &Sim, host: &mut Running) -> HashMap<String, f64> {
     let mut newest = HashMap::new();
     for round in 0..20 {
@@ -44,7 +44,7 @@ fn burst(sim: &Sim, host: &mut Running) -> HashMap<String, f64> {
             newest.insert((*symbol).to_owned(), price);
         }
     }
-    // Once the last quote of the burst has been read, nothing may be lost; the heartbeat of the end counts them.
+    // Once the last quote of the burst has been read, nothing may be lost; the last heartbeat counts them.
     host.wait_for("the burst in the log", |_| sim.handle().quotes_sent() >= 20 * SYMBOLS.len() as u64);
     newest
 }
@@ -56,12 +56,12 @@ fn ending(finished: &harness::Finished) -> Value {
 }
 
 #[test]
-fn everything_that_was_read_is_written_before_it_ends() {
+fn every_quote_read_is_written_before_the_host_stops() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
     let mut host = start(&sim, &emulator.host(), "demo-shutdown", "500", "10");
     let newest = burst(&sim, &mut host);
-    // A last quote that is written tells that those before it have been read: they come in order.
+    // Once the last quote is written, those before it have been read, because they arrive in order.
     sim.send("A0", &quote(9999.0, 1_700_000_001_000_000_000));
     harness::eventually("the last quote", || {
         let document = emulator.document("demo-shutdown", "tenants/acme/live_quotes/A0")?;
@@ -81,10 +81,10 @@ fn everything_that_was_read_is_written_before_it_ends() {
 }
 
 #[test]
-fn what_the_limits_do_not_allow_is_counted_in_the_last_line() {
+fn writes_that_do_not_fit_the_limits_are_counted_in_the_last_line() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sim = Sim::quiet();
-    // One write a second and a burst of two: of thirty symbols only a few can be written in the grace.
+    // One write per second and a burst of two: only a few of thirty symbols can be written in the grace period.
     let mut host = start(&sim, &emulator.host(), "demo-limits", "1", "2");
     burst(&sim, &mut host);
     harness::eventually("the first write", || {
@@ -99,7 +99,7 @@ fn what_the_limits_do_not_allow_is_counted_in_the_last_line() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_stops_the_host_at_once() {
     let sim = Sim::quiet();
     let host = start(&sim, "127.0.0.1:9", "demo-second", "20", "40");
     sim.send("A0", &quote(1.0, 1_700_000_000_000_000_000));
@@ -111,7 +111,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
+fn a_killed_host_leaves_whole_documents_and_the_next_one_continues() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let (project, sim) = ("demo-shutdown-kill", Sim::quiet());
     let mut host = start(&sim, &emulator.host(), project, "200", "10");
@@ -123,7 +123,7 @@ fn a_host_that_was_killed_leaves_good_documents_and_the_next_one_goes_on() {
     harness::eventually("some documents", || SYMBOLS.iter().filter(|s| price(s).is_some()).nth(3).map(drop));
     host.signal("KILL");
     drop(host);
-    // Each document is whole, whatever was under way.
+    // Each document is whole, whatever was in flight.
     for symbol in SYMBOLS {
         let Some(document) = emulator.document(project, &format!("tenants/acme/live_quotes/{symbol}")) else {
             continue;

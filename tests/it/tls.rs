@@ -1,4 +1,4 @@
-//! `wss`: the real program through real TLS, with a certificate that it trusts and with others that it must not.
+//! `wss`: the real program over real TLS, with trusted and untrusted certificates.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 struct SecureSim {
     sim: Sim,
     address: SocketAddr,
-    /// Holds the authority's certificate.
+    /// Contains the authority's certificate.
     folder: TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl SecureSim {
-    /// With a certificate for `name`, made by an authority that nobody knows.
+    /// With a certificate for `name` from an unknown authority.
     fn named(name: &str) -> Self {
         let sim = Sim::quiet();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
@@ -78,7 +78,7 @@ impl SecureSim {
 }
 
 #[test]
-fn quotes_come_through_tls_from_whom_the_settings_trust() {
+fn quotes_arrive_over_tls_from_a_trusted_server() {
     let server = SecureSim::named("localhost");
     for encoding in ["json", "msgpack"] {
         let mut host = Running::start(
@@ -98,10 +98,10 @@ fn quotes_come_through_tls_from_whom_the_settings_trust() {
 }
 
 #[test]
-fn a_server_that_nobody_vouches_for_gets_no_credentials() {
+fn an_untrusted_server_gets_no_credentials() {
     let stranger = SecureSim::named("localhost");
     let wrong_name = SecureSim::named("somebody-else.example");
-    for (server, authority, problem) in
+    for (server, authority, expected) in
         [(&stranger, None, "UnknownIssuer"), (&wrong_name, Some(wrong_name.authority()), "not valid for name")]
     {
         let mut command = server.command("run");
@@ -110,7 +110,7 @@ fn a_server_that_nobody_vouches_for_gets_no_credentials() {
         }
         let mut host = Running::start(&mut command);
         let line = host.wait_for("the refusal", |line| line["event_type"] == "alpaca_disconnect");
-        assert!(line.to_string().contains(problem) && line.to_string().contains("feed.ca_file"), "{line}");
+        assert!(line.to_string().contains(expected) && line.to_string().contains("feed.ca_file"), "{line}");
         assert_eq!(server.sim.handle().connections(), 0);
         host.signal("TERM");
         let ended = host.wait();
@@ -120,10 +120,10 @@ fn a_server_that_nobody_vouches_for_gets_no_credentials() {
 }
 
 #[test]
-fn a_file_of_authorities_that_is_none_is_told_before_anything_starts() {
+fn an_invalid_ca_file_is_reported_before_anything_starts() {
     let server = SecureSim::named("localhost");
     let file = server.folder.path().join("empty.pem");
-    for (content, problem) in [
+    for (content, expected) in [
         ("", "no certificate"),
         ("-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n", "empty.pem"),
     ] {
@@ -132,7 +132,7 @@ fn a_file_of_authorities_that_is_none_is_told_before_anything_starts() {
             let ended = finish(server.command(verb).env("QUOTEGATE_FEED__CA_FILE", &file));
             assert_eq!(ended.code, 2, "{verb}: {}", ended.stderr);
             let said = &ended.stderr;
-            assert!(said.contains("feed.ca_file") && said.contains("empty.pem") && said.contains(problem), "{said}");
+            assert!(said.contains("feed.ca_file") && said.contains("empty.pem") && said.contains(expected), "{said}");
             assert!(!said.contains("startup"), "{said}");
         }
     }

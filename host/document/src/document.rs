@@ -6,17 +6,17 @@ use crate::UnixNanos;
 /// A value that a Firestore field can hold.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing, but present.
+    /// Null: the field is there, without a value.
     Null,
     /// True or false.
     Boolean(bool),
     /// 64-bit integer.
     Integer(i64),
-    /// 64-bit float. Firestore can keep NaN, JSON cannot: plugins may not send it.
+    /// 64-bit float. Firestore can store NaN, but JSON cannot, so plugins may not send it.
     Double(f64),
     /// UTF-8 text.
     Text(Cow<'static, str>),
-    /// A point in time; Firestore keeps microseconds.
+    /// A point in time; Firestore stores microseconds.
     Timestamp(UnixNanos),
     /// Raw bytes.
     Bytes(Vec<u8>),
@@ -32,18 +32,18 @@ impl From<Option<f64>> for Value {
     }
 }
 
-/// A Firestore field path: names joined by dots, each dot one level deeper. Every name is
-/// `[A-Za-z_][A-Za-z0-9_]*` and not of the form `__…__`, so no quoting is ever needed.
+/// A Firestore field path: names joined by dots, one map level per dot. Every name is `[A-Za-z_][A-Za-z0-9_]*` and not
+/// of the form `__…__`, so quoting is never needed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(Cow<'static, str>);
 
 impl FieldPath {
-    /// Firestore refuses maps nested deeper.
+    /// Firestore's limit for nested maps.
     pub const MAX_DEPTH: usize = 20;
-    /// Firestore's limit for a field name is 1,500 bytes; the whole path stays within it here.
+    /// Firestore's limit for a field name, applied to the whole path.
     pub const MAX_LEN: usize = 1500;
 
-    /// Checks and keeps `path`.
+    /// Validates `path`.
     pub fn new(path: impl Into<Cow<'static, str>>) -> Result<Self, IdError> {
         let path = path.into();
         if path.is_empty() {
@@ -71,13 +71,12 @@ impl FieldPath {
         Ok(Self(path))
     }
 
-    /// Keeps `path` without looking at it again if it equals `known`; gives it back if not.
+    /// Accepts `path` without validating it again if it equals `known`; otherwise returns it.
     pub fn like(known: &Self, path: String) -> Result<Self, String> {
         if known.0 == path { Ok(Self(path.into())) } else { Err(path) }
     }
 
-    /// A path known when the program is written. Panics on a character no path has, so that a wrong constant does
-    /// not compile.
+    /// A path from a constant. Panics on an invalid character, so that a wrong constant does not compile.
     pub const fn literal(path: &'static str) -> Self {
         let bytes = path.as_bytes();
         let mut at = 0;
@@ -89,12 +88,12 @@ impl FieldPath {
         Self(Cow::Borrowed(path))
     }
 
-    /// The whole path, dots included.
+    /// The path with its dots.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The names from the outermost map inwards; at least one.
+    /// The names, outermost first; at least one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')
     }
@@ -109,14 +108,14 @@ impl fmt::Display for FieldPath {
 /// One field of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// Where in the document.
+    /// Its path in the document.
     pub path: FieldPath,
-    /// What it holds.
+    /// Its value.
     pub value: Value,
 }
 
-/// Where a document lives below its tenant: `tenants/{tenant}/{collection}/{id}`. Both parts are legal Firestore ids,
-/// so a key cannot name anything outside the tenant.
+/// A document's location below its tenant: `tenants/{tenant}/{collection}/{id}`. Both parts are valid Firestore ids, so a
+/// key cannot name anything outside the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentKey {
     collection: Cow<'static, str>,
@@ -124,7 +123,7 @@ pub struct DocumentKey {
 }
 
 impl DocumentKey {
-    /// Checks both parts.
+    /// Validates both parts.
     pub fn new(collection: impl Into<Cow<'static, str>>, id: impl Into<String>) -> Result<Self, IdError> {
         let (collection, id) = (collection.into(), id.into());
         check_id(&collection)?;
@@ -137,7 +136,7 @@ impl DocumentKey {
         &self.collection
     }
 
-    /// The document's id in it.
+    /// The document's id in the collection.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -152,53 +151,53 @@ impl fmt::Display for DocumentKey {
 /// One document to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// Where it goes, below its tenant.
+    /// Its location below its tenant.
     pub key: DocumentKey,
-    /// What it holds; no path is a prefix of another or appears twice.
+    /// Its fields. No path is a prefix of another or appears twice.
     pub fields: Vec<Field>,
 }
 
 /// What a write does to a document that already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WriteMode {
-    /// Keeps the fields that the write does not name.
+    /// Keeps fields that are not in the write.
     #[default]
     Merge,
-    /// Removes them.
+    /// Removes fields that are not in the write.
     Replace,
 }
 
-/// Why Firestore would refuse a collection id, document id or field path.
+/// Why a collection id, document id or field path is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Nothing there.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
-    /// Over 1,500 bytes.
+    /// It is longer than 1,500 bytes.
     #[error("it is longer than 1,500 bytes")]
     TooLong,
-    /// `/` separates ids in a path.
-    #[error("it contains a slash, which would leave its place in the path")]
+    /// `/` separates the ids in a path.
+    #[error("it contains a slash, which separates the parts of a path")]
     Slash,
-    /// `.` and `..`.
+    /// It is `.` or `..`.
     #[error("`.` and `..` are not allowed")]
     Dots,
-    /// `__…__` is Firestore's own.
+    /// Firestore reserves `__…__`.
     #[error("names of the form __x__ are reserved by Firestore")]
     Reserved,
-    /// Firestore allows them, people do not expect them.
+    /// Firestore allows control characters, but they only come from mistakes.
     #[error("it contains a control character")]
     Control,
     /// Not `[A-Za-z_][A-Za-z0-9_]*`.
-    #[error("a field name starts with a letter or _ and goes on with letters, digits and _")]
+    #[error("a field name must start with a letter or _ and contain only letters, digits and _")]
     FieldName,
-    /// Over 20 levels.
+    /// It nests deeper than 20 levels.
     #[error("it nests deeper than 20 levels")]
     TooDeep,
 }
 
-/// Checks a collection or document id by Firestore's rules: not empty, at most 1,500 bytes, no `/`, not `.` or `..`,
-/// not `__…__`; and no control characters, which only ever come from mistakes.
+/// Validates a collection or document id by Firestore's rules: 1 to 1,500 bytes, no `/`, not `.` or `..`, not `__…__`.
+/// Also rejects control characters.
 pub fn check_id(id: &str) -> Result<(), IdError> {
     match id {
         "" => Err(IdError::Empty),
@@ -220,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_leave_their_place_are_refused() {
+    fn invalid_ids_are_rejected() {
         let cases = [
             ("", IdError::Empty),
             (".", IdError::Dots),
@@ -231,23 +230,23 @@ mod tests {
             ("____", IdError::Reserved),
             ("a\nb", IdError::Control),
         ];
-        for (id, problem) in cases {
-            assert_eq!(check_id(id), Err(problem), "{id:?}");
+        for (id, error) in cases {
+            assert_eq!(check_id(id), Err(error), "{id:?}");
         }
         assert_eq!(check_id(&"x".repeat(1501)), Err(IdError::TooLong));
         assert_eq!(check_id("BRK.B"), Ok(()));
     }
 
     #[test]
-    fn field_paths_nest_by_dots_and_need_no_quotes() {
+    fn field_paths_nest_by_dots_and_need_no_quoting() {
         assert_eq!(FieldPath::new("a.b_1.C").unwrap().names().collect::<Vec<_>>(), ["a", "b_1", "C"]);
-        for (path, problem) in [
+        for (path, error) in [
             ("a..b", IdError::Empty),
             ("1a", IdError::FieldName),
             ("a b", IdError::FieldName),
             ("a.__b__", IdError::Reserved),
         ] {
-            assert_eq!(FieldPath::new(path), Err(problem), "{path:?}");
+            assert_eq!(FieldPath::new(path), Err(error), "{path:?}");
         }
         assert_eq!(FieldPath::new(vec!["a"; 21].join(".")), Err(IdError::TooDeep));
     }

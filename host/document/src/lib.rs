@@ -1,11 +1,11 @@
-//! What is written, and where, as types that cannot be wrong once they exist.
+//! Documents and their paths. The types are validated when they are created.
 //!
-//! | word | type |
+//! | concept | type |
 //! |---|---|
 //! | tenant | [`TenantId`] |
-//! | document | [`Document`]: a [`DocumentKey`] and [`Field`]s of [`Value`]s |
+//! | document | [`Document`]: a [`DocumentKey`] and [`Field`]s with [`Value`]s |
 //!
-//! Knows nothing of markets, of time passing, or of how documents are written.
+//! Knows nothing of markets, clocks, or how documents are written.
 
 mod document;
 mod tenant;
@@ -14,5 +14,5 @@ pub use document::{Document, DocumentKey, Field, FieldPath, IdError, Value, Writ
 pub use tenant::{OnError, TenantId};
 
 /// Nanoseconds since 1970-01-01 00:00 UTC: the unit of every wall-clock time in this program.
-/// Firestore keeps microseconds of it.
+/// Firestore stores microseconds.
 pub type UnixNanos = i64;

@@ -3,18 +3,18 @@ use std::sync::Arc;
 
 use crate::{IdError, check_id};
 
-/// The id of a tenant, and so of its Firestore document `tenants/{id}`. A legal Firestore id. Cheap to clone.
+/// The id of a tenant, and of its Firestore document `tenants/{id}`. A valid Firestore id. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
-    /// Checks and keeps `id`.
+    /// Validates `id`.
     pub fn new(id: &str) -> Result<Self, IdError> {
         check_id(id)?;
         Ok(Self(id.into()))
     }
 
-    /// The id itself.
+    /// The id as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -23,12 +23,12 @@ impl TenantId {
 /// What happens to a tenant's quotes when one of its plugins fails or is in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// They are dropped: a filter keeps none of them, a map writes nothing for them. Nothing unfiltered is ever written.
+    /// They are dropped: a filter keeps none of them, a map writes nothing. Nothing unfiltered is ever written.
     #[default]
     Drop,
-    /// They are passed on as if the plugin were not in the chain: unfiltered, or in the host's own shape.
+    /// They are passed on as if the plugin were not in the chain: unfiltered, or in the host's standard document.
     Pass,
-    /// The tenant stops until someone repairs the plugin.
+    /// The tenant stops until someone fixes the plugin.
     StopTenant,
 }
 

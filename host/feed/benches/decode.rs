@@ -1,4 +1,4 @@
-//! Nanoseconds per quote of the decoder, beside a loop that only parses the same frames with serde_json.
+//! Nanoseconds per quote of the decoder, compared with a loop that only parses the same frames with serde_json.
 #![allow(clippy::print_stdout)]
 
 use std::fmt;
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// Nanoseconds per quote of each round.
+/// Nanoseconds per quote in each round.
 #[derive(Default)]
 struct Times(Vec<f64>);
 

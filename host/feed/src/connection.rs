@@ -1,4 +1,4 @@
-//! One websocket: opens, reads what is ready, sends and closes, each within a bounded time.
+//! One websocket: open, read, send and close. Opening, sending and closing are bounded by timeouts.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -24,20 +24,20 @@ use crate::settings::{Clock, FeedSettings};
 use crate::status::RetryCause;
 use crate::tls::is_untrusted;
 
-/// A flood of frames without a quote must not keep the timers waiting.
+/// A burst of frames without quotes must not delay the timers.
 const FRAMES_PER_READ: usize = 1024;
 
-/// Room for about two thousand quotes a system call.
+/// Fits about two thousand quotes per system call.
 const READ_BUFFER: usize = 256 << 10;
 
-/// How a session ended.
+/// Why a websocket session ended.
 #[derive(Debug)]
-pub(crate) enum End {
-    /// As we were told.
+pub(crate) enum SessionEnd {
+    /// The feed was told to stop.
     Stopped,
-    /// For good.
+    /// Retrying is pointless.
     Fatal(FeedError),
-    /// For now.
+    /// Reconnect after a delay.
     Retry {
         cause: RetryCause,
         /// For the log.
@@ -45,7 +45,7 @@ pub(crate) enum End {
     },
 }
 
-impl End {
+impl SessionEnd {
     pub(crate) fn retry(cause: RetryCause, reason: impl Into<String>) -> Self {
         Self::Retry { cause, reason: reason.into() }
     }
@@ -55,30 +55,30 @@ pub(crate) struct Connection {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     clock: Clock,
     send_timeout: Duration,
-    /// What ended the stream after frames that were to be used first.
-    ended: Option<End>,
+    /// Why the stream ended. Reported after the frames that arrived before it.
+    ended: Option<SessionEnd>,
 }
 
 impl Connection {
-    pub(crate) async fn open(settings: &FeedSettings, clock: Clock) -> Result<Self, End> {
+    pub(crate) async fn open(settings: &FeedSettings, clock: Clock) -> Result<Self, SessionEnd> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(settings.max_message_size))
             .max_frame_size(Some(settings.max_message_size));
-        let request = upgrade(settings).map_err(End::Fatal)?;
-        // Whether TLS is spoken at all the address says.
-        let connector = Connector::Rustls(settings.trust.config());
+        let request = upgrade(settings).map_err(SessionEnd::Fatal)?;
+        // Used for `wss` URLs only.
+        let connector = Connector::Rustls(settings.root_certs.config());
         let opening = connect_async_tls_with_config(request, Some(config), true, Some(connector));
         let (stream, _) = timeout(settings.step_timeout, opening)
             .await
-            .map_err(|_| End::retry(RetryCause::Connect, "no connection in time"))?
-            .map_err(|error| refused(&error, settings))?;
+            .map_err(|_| SessionEnd::retry(RetryCause::Connect, format!("connecting to {} timed out", settings.url)))?
+            .map_err(|error| connect_error(&error, settings))?;
         Ok(Self { stream, clock, send_timeout: settings.step_timeout, ended: None })
     }
 
-    /// Waits until something is ready, then reads all that is ready, but no more than a batch. Answers how many of the
-    /// frames carried data; pings and pongs carry none. Losing the future loses no frame.
-    pub(crate) async fn read(&mut self, reader: &mut FrameReader) -> Result<usize, End> {
+    /// Waits for a frame, then reads all frames that are ready, up to one batch. Returns how many of them carried data
+    /// (pings and pongs do not). Cancel safe: dropping the future loses no frame.
+    pub(crate) async fn read(&mut self, reader: &mut FrameReader) -> Result<usize, SessionEnd> {
         if let Some(end) = self.ended.take() {
             return Err(end);
         }
@@ -94,16 +94,16 @@ impl Connection {
 
     fn poll_frames(&mut self, context: &mut Context<'_>, reader: &mut FrameReader) -> Poll<(usize, usize)> {
         let (mut frames, mut data_frames) = (0, 0);
-        // One frame at least, however full the reader is: nothing read and not pending would be a loop without a rest.
+        // Read at least one frame even if the reader is full: returning ready with nothing read would spin.
         while frames == 0 || (frames < FRAMES_PER_READ && !reader.is_full()) {
             let message = match self.stream.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(error))) => {
-                    self.ended = Some(End::retry(RetryCause::Closed, error.to_string()));
+                    self.ended = Some(SessionEnd::retry(RetryCause::Closed, error.to_string()));
                     break;
                 }
                 Poll::Ready(None) => {
-                    self.ended = Some(End::retry(RetryCause::Closed, "the server closed the connection"));
+                    self.ended = Some(SessionEnd::retry(RetryCause::Closed, "the server closed the connection"));
                     break;
                 }
                 Poll::Pending if frames == 0 => return Poll::Pending,
@@ -122,33 +122,32 @@ impl Connection {
         Poll::Ready((frames, data_frames))
     }
 
-    /// Sends at once.
-    pub(crate) async fn send(&mut self, message: Message) -> Result<(), End> {
+    /// Sends and flushes a message.
+    pub(crate) async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
         timeout(self.send_timeout, self.stream.send(message))
             .await
-            .map_err(|_| End::retry(RetryCause::Silent, "the server does not take what we send"))?
-            .map_err(|error| End::retry(RetryCause::Closed, error.to_string()))
+            .map_err(|_| SessionEnd::retry(RetryCause::Silent, "sending to the server timed out"))?
+            .map_err(|error| SessionEnd::retry(RetryCause::Closed, error.to_string()))
     }
 
-    /// Says goodbye and waits for the answer, but no longer than `limit`: then the socket is dropped. The slot of a
-    /// session that went without a goodbye stays taken until Alpaca notices (406).
+    /// Closes the websocket and waits up to `limit` for the server's close frame. Without a proper close, Alpaca counts
+    /// the connection as open until it notices (406).
     pub(crate) async fn close(mut self, limit: Duration) {
-        let goodbye = async {
+        let closing = async {
             if self.stream.close(None).await.is_ok() {
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         };
-        // Past the limit there is nothing better to do than to drop the socket, which happens next.
-        let _ = timeout(limit, goodbye).await;
+        // On timeout the socket is simply dropped.
+        let _ = timeout(limit, closing).await;
     }
 }
 
 fn upgrade(settings: &FeedSettings) -> Result<Request, FeedError> {
-    let problem =
-        |problem: &dyn ToString| FeedError::Address { url: settings.url.clone(), problem: problem.to_string() };
-    let mut request = settings.url.as_str().into_client_request().map_err(|error| problem(&error))?;
+    let invalid = |reason: &dyn ToString| FeedError::Address { url: settings.url.clone(), reason: reason.to_string() };
+    let mut request = settings.url.as_str().into_client_request().map_err(|error| invalid(&error))?;
     if !matches!(request.uri().scheme_str(), Some("ws" | "wss")) {
-        return Err(problem(&"it is no websocket address"));
+        return Err(invalid(&"it is not a ws(s) URL"));
     }
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(settings.encoding.content_type()));
@@ -162,20 +161,25 @@ fn upgrade(settings: &FeedSettings) -> Result<Request, FeedError> {
     Ok(request)
 }
 
-fn refused(error: &SocketError, settings: &FeedSettings) -> End {
+fn connect_error(error: &SocketError, settings: &FeedSettings) -> SessionEnd {
     match error {
         SocketError::Http(response) => match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => End::Fatal(FeedError::AuthenticationFailed),
-            StatusCode::TOO_MANY_REQUESTS => End::retry(RetryCause::RateLimited, "HTTP 429 at the upgrade"),
-            status => End::retry(RetryCause::Connect, format!("HTTP {status} at the upgrade")),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => SessionEnd::Fatal(FeedError::AuthenticationFailed),
+            StatusCode::TOO_MANY_REQUESTS => {
+                SessionEnd::retry(RetryCause::RateLimited, format!("{} answered HTTP 429 to the upgrade", settings.url))
+            }
+            status => SessionEnd::retry(
+                RetryCause::Connect,
+                format!("{} answered HTTP {status} to the upgrade", settings.url),
+            ),
         },
-        SocketError::Url(problem) => {
-            End::Fatal(FeedError::Address { url: settings.url.clone(), problem: problem.to_string() })
+        SocketError::Url(error) => {
+            SessionEnd::Fatal(FeedError::Address { url: settings.url.clone(), reason: error.to_string() })
         }
-        SocketError::Io(error) if is_untrusted(error) => End::retry(
+        SocketError::Io(error) if is_untrusted(error) => SessionEnd::retry(
             RetryCause::Connect,
-            format!("{error}; if a proxy opens TLS here on purpose, feed.ca_file can name its authority"),
+            format!("{error}; if a proxy intercepts TLS on purpose, set feed.ca_file to its CA certificate"),
         ),
-        other => End::retry(RetryCause::Connect, other.to_string()),
+        other => SessionEnd::retry(RetryCause::Connect, format!("could not connect to {}: {other}", settings.url)),
     }
 }

@@ -1,11 +1,11 @@
-//! Frames to columns. Owns the wire format of messages; knows nothing of sockets.
+//! Decodes frames into columns. Owns the format of messages; knows nothing of sockets.
 
+mod fallback;
 mod fields;
 mod json;
 mod key;
 mod msgpack;
 mod number;
-mod slow;
 #[cfg(test)]
 mod tests;
 mod timestamp;
@@ -13,41 +13,48 @@ mod timestamp;
 use quotegate_market::{QuoteColumns, SymbolTable, UnixNanos};
 use serde::Serialize;
 
-use crate::control::Control;
+use crate::control_message::ControlMessage;
 use crate::frame::Payload;
 use fields::{Fields, Kind};
 use timestamp::DateCache;
 
-/// A quote this far ahead of our clock is not believed: kept as the latest, it would hide every true quote after it.
+/// A quote further ahead of our clock than this is skipped: as the latest, it would hide every real quote after it.
 pub const MAX_AHEAD: UnixNanos = 60 * 1_000_000_000;
 
-/// Messages that were stepped over, by reason.
+/// Skipped messages, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Skipped {
-    /// A `T` that is neither a quote nor a control message.
+    /// `T` is neither a quote nor a control message.
     pub unknown_type: u64,
-    /// Broken syntax, a missing or wrong field. What follows a cut in a frame counts as one.
+    /// Broken syntax, or a missing or invalid field. The rest of a broken frame counts as one.
     pub malformed: u64,
     /// A quote more than [`MAX_AHEAD`] ahead of our clock.
     pub from_future: u64,
-    /// A symbol that is no legal name, or one more than the symbol table holds.
+    /// An invalid symbol, or the symbol table is full.
     pub refused_symbol: u64,
 }
 
 impl Skipped {
-    /// All of them.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unknown_type += other.unknown_type;
+        self.malformed += other.malformed;
+        self.from_future += other.from_future;
+        self.refused_symbol += other.refused_symbol;
+    }
+
+    /// The sum over all reasons.
     pub fn total(&self) -> u64 {
         self.unknown_type + self.malformed + self.from_future + self.refused_symbol
     }
 }
 
-/// Decodes frames into columns that it owns, until the caller has used and cleared them. In steady state (symbols known,
-/// columns grown) no quote costs an allocation.
+/// Decodes frames into columns, which the caller reads and then clears. In steady state (known symbols, columns at full
+/// size) a quote costs no allocation.
 #[derive(Debug, Default)]
 pub struct Decoder {
     symbols: SymbolTable,
     quotes: QuoteColumns,
-    controls: Vec<Control>,
+    control_messages: Vec<ControlMessage>,
     skipped: Skipped,
     dates: DateCache,
 }
@@ -58,38 +65,38 @@ impl Decoder {
         Self { symbols, ..Self::default() }
     }
 
-    /// Adds what one frame holds to [`Decoder::quotes`] and [`Decoder::take_controls`], and counts what it holds besides.
-    /// Never fails: a frame cut short keeps the messages before the cut.
+    /// Decodes one frame into quotes and control messages, and counts what it skips. Never fails: the messages before a
+    /// broken part of a frame are kept.
     pub fn decode(&mut self, payload: Payload<'_>, received_time: UnixNanos) {
-        match payload {
+        let decoded = match payload {
             Payload::Text(text) => self.decode_json(text, received_time),
-            // No array in MessagePack starts with `[`, so JSON in a binary frame gives itself away.
-            Payload::Binary(bytes) if bytes.first() == Some(&b'[') => match std::str::from_utf8(bytes) {
-                Ok(text) => self.decode_json(text, received_time),
-                Err(_) => self.skipped.malformed += 1,
-            },
+            // No MessagePack array starts with `[`, so this is JSON in a binary frame.
+            Payload::Binary(bytes) if bytes.first() == Some(&b'[') => {
+                std::str::from_utf8(bytes).ok().and_then(|text| self.decode_json(text, received_time))
+            }
             Payload::Binary(bytes) => self.decode_msgpack(bytes, received_time),
-        }
+        };
+        self.skipped.malformed += u64::from(decoded.is_none());
     }
 
-    /// The quotes since the last [`Decoder::clear_quotes`], in the order of their arrival.
+    /// The quotes since the last [`Decoder::clear_quotes`], in order of arrival.
     pub fn quotes(&self) -> &QuoteColumns {
         &self.quotes
     }
 
-    /// What the numbers in the symbol column stand for.
+    /// The symbols behind the ids in the symbol column.
     pub fn symbols(&self) -> &SymbolTable {
         &self.symbols
     }
 
-    /// Forgets the quotes, keeps their memory.
+    /// Removes the quotes and keeps their memory.
     pub fn clear_quotes(&mut self) {
         self.quotes.clear();
     }
 
-    /// The control messages since the last call, in the order of their arrival.
-    pub fn take_controls(&mut self) -> Vec<Control> {
-        std::mem::take(&mut self.controls)
+    /// The control messages since the last call, in order of arrival.
+    pub fn take_control_messages(&mut self) -> Vec<ControlMessage> {
+        std::mem::take(&mut self.control_messages)
     }
 
     /// What was skipped since the last call.
@@ -97,97 +104,84 @@ impl Decoder {
         std::mem::take(&mut self.skipped)
     }
 
-    fn decode_json(&mut self, text: &str, received_time: UnixNanos) {
+    /// `None` if the frame is malformed from some point on.
+    fn decode_json(&mut self, text: &str, received_time: UnixNanos) -> Option<()> {
         let bytes = text.as_bytes();
         let start = json::skip_space(bytes, 0);
         if bytes.get(start) != Some(&b'[') {
-            self.skipped.malformed += 1;
-            return;
+            return None;
         }
         let mut at = json::skip_space(bytes, start + 1);
-        if bytes.get(at) == Some(&b']') {
-            self.expect_end(json::skip_space(bytes, at + 1) == bytes.len());
-            return;
-        }
-        loop {
-            let Some(end) = self.json_message(text, at, received_time) else {
-                self.skipped.malformed += 1;
-                return;
-            };
-            at = json::skip_space(bytes, end);
-            match bytes.get(at) {
-                Some(b',') => at = json::skip_space(bytes, at + 1),
-                Some(b']') => return self.expect_end(json::skip_space(bytes, at + 1) == bytes.len()),
-                _ => {
-                    self.skipped.malformed += 1;
-                    return;
+        if bytes.get(at) != Some(&b']') {
+            loop {
+                at = json::skip_space(bytes, self.json_message(text, at, received_time)?);
+                match bytes.get(at)? {
+                    b',' => at = json::skip_space(bytes, at + 1),
+                    b']' => break,
+                    _ => return None,
                 }
             }
         }
+        (json::skip_space(bytes, at + 1) == bytes.len()).then_some(())
     }
 
-    /// Reads the message at `at` and says where it ends; `None` when that cannot be known.
+    /// Reads the message at `at` and returns where it ends; `None` if its end cannot be found.
     #[inline(always)]
     fn json_message(&mut self, text: &str, at: usize, received_time: UnixNanos) -> Option<usize> {
         let mut fields = Fields::default();
         match json::object(text, at, &mut fields, &mut self.dates) {
             Ok(end) if fields.kind == Kind::Quote => {
-                self.accept(&fields, received_time);
+                self.store(&fields, received_time);
                 Some(end)
             }
-            _ => self.slow_json_message(text, at, received_time),
+            _ => self.fallback_json_message(text, at, received_time),
         }
     }
 
     #[cold]
-    fn slow_json_message(&mut self, text: &str, at: usize, received_time: UnixNanos) -> Option<usize> {
-        let (value, length) = slow::value(text.get(at..)?)?;
-        match slow::Members::of(value) {
+    fn fallback_json_message(&mut self, text: &str, at: usize, received_time: UnixNanos) -> Option<usize> {
+        let (value, length) = fallback::value(text.get(at..)?)?;
+        match fallback::Members::of(value) {
             None => self.skipped.malformed += 1,
             Some(members) => {
                 let texts = members.texts();
                 let fields = members.fields(&texts, &mut self.dates);
                 if fields.kind == Kind::Control {
-                    self.keep_control(serde_json::from_str(value.get()).ok().as_ref().and_then(Control::from_value));
+                    self.keep_control_message(
+                        serde_json::from_str(value.get()).ok().as_ref().and_then(ControlMessage::from_value),
+                    );
                 } else {
-                    self.accept(&fields, received_time);
+                    self.store(&fields, received_time);
                 }
             }
         }
         Some(at + length)
     }
 
-    fn decode_msgpack(&mut self, bytes: &[u8], received_time: UnixNanos) {
+    /// `None` if the frame is malformed from some point on.
+    fn decode_msgpack(&mut self, bytes: &[u8], received_time: UnixNanos) -> Option<()> {
         let mut reader = msgpack::Reader::new(bytes);
-        let Some(length) = reader.array() else {
-            self.skipped.malformed += 1;
-            return;
-        };
-        for _ in 0..length {
+        for _ in 0..reader.array()? {
             let mut start = reader;
             let mut fields = Fields::default();
-            match reader.message(&mut fields, &mut self.dates) {
-                Ok(true) if fields.kind == Kind::Control => {
-                    self.keep_control(start.value().ok().as_ref().and_then(Control::from_value));
+            match reader.message(&mut fields, &mut self.dates).ok()? {
+                true if fields.kind == Kind::Control => {
+                    self.keep_control_message(start.value().ok().as_ref().and_then(ControlMessage::from_value));
                 }
-                Ok(true) => self.accept(&fields, received_time),
-                Ok(false) => self.skipped.malformed += 1,
-                Err(msgpack::Broken) => {
-                    self.skipped.malformed += 1;
-                    return;
-                }
+                true => self.store(&fields, received_time),
+                false => self.skipped.malformed += 1,
             }
         }
-        self.expect_end(reader.is_at_end());
+        reader.is_at_end().then_some(())
     }
 
-    /// Judges a message: the one place for both encodings and both paths.
+    /// Checks a quote and stores it. Used by both encodings, on the fast path and the fallback.
     #[inline(always)]
-    fn accept(&mut self, fields: &Fields<'_>, received_time: UnixNanos) {
+    fn store(&mut self, fields: &Fields<'_>, received_time: UnixNanos) {
         let (Kind::Quote, Some(symbol), Some(event_time), false) =
             (fields.kind, fields.symbol, fields.event_time, fields.is_wrong())
         else {
-            return self.skip(fields.kind);
+            return self.count_skipped(fields.kind);
         };
         if event_time > received_time.saturating_add(MAX_AHEAD) {
             self.skipped.from_future += 1;
@@ -204,7 +198,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn skip(&mut self, kind: Kind) {
+    fn count_skipped(&mut self, kind: Kind) {
         if kind == Kind::Unknown {
             self.skipped.unknown_type += 1;
         } else {
@@ -212,14 +206,10 @@ impl Decoder {
         }
     }
 
-    fn keep_control(&mut self, control: Option<Control>) {
-        match control {
-            Some(control) => self.controls.push(control),
+    fn keep_control_message(&mut self, message: Option<ControlMessage>) {
+        match message {
+            Some(message) => self.control_messages.push(message),
             None => self.skipped.malformed += 1,
         }
-    }
-
-    fn expect_end(&mut self, at_end: bool) {
-        self.skipped.malformed += u64::from(!at_end);
     }
 }

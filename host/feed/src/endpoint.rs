@@ -1,4 +1,4 @@
-//! What follows from the name of a feed: address, calendar.
+//! The URL and the trading hours of each feed.
 
 use quotegate_market::FeedName;
 
@@ -14,20 +14,20 @@ pub fn feed_url(feed: FeedName, host: &str) -> String {
         FeedName::CryptoUs | FeedName::CryptoUs1 | FeedName::CryptoEu1 => "v1beta3",
         FeedName::Boats | FeedName::Overnight | FeedName::Indicative | FeedName::Opra => "v1beta1",
     };
-    // `crypto-us` is `crypto/us` on the wire: a name in settings should not look like a path.
+    // Settings say `crypto-us`, because a name should not look like a path; Alpaca's path is `crypto/us`.
     format!("{}/{version}/{}", host.trim_end_matches('/'), feed.as_str().replacen("crypto-", "crypto/", 1))
 }
 
-/// When silence of the whole feed is a fault.
+/// When `feed` is expected to deliver quotes.
 pub fn feed_calendar(feed: FeedName) -> Calendar {
     match feed {
         FeedName::Sip => Calendar::UsEquities { extended_hours: true },
-        // IEX is all but empty before the open; the delayed tape starts its day fifteen minutes late.
+        // IEX is nearly empty before the open; the delayed tape starts fifteen minutes late.
         FeedName::Iex | FeedName::DelayedSip | FeedName::Indicative | FeedName::Opra => {
             Calendar::UsEquities { extended_hours: false }
         }
         FeedName::Test | FeedName::CryptoUs | FeedName::CryptoUs1 | FeedName::CryptoEu1 => Calendar::Always,
-        // Their nights are thin and not in the calendar: silence proves nothing.
+        // Overnight trading is thin and not in the calendar: silence proves nothing.
         FeedName::Boats | FeedName::Overnight => Calendar::Never,
     }
 }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_those_of_the_documentation() {
+    fn paths_match_the_documentation() {
         let path = |feed| feed_url(feed, "wss://host/").replace("wss://host", "");
         assert_eq!(path(FeedName::Iex), "/v2/iex");
         assert_eq!(path(FeedName::DelayedSip), "/v2/delayed_sip");

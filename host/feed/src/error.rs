@@ -1,68 +1,68 @@
-/// Why the feed gave up. Whatever a retry can mend is retried and counted instead; what is here needs a person.
+/// Why the feed gave up. These errors need a person; everything else is retried and counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeedError {
     /// 402, or HTTP 401 or 403 at the upgrade.
     #[error(
-        "Alpaca refused the credentials: check the key id and the secret key, and that they are of the same account"
+        "Alpaca refused the credentials: check the key id and the secret key, and that they belong to the same account"
     )]
     AuthenticationFailed,
     /// 408.
-    #[error("this account is not enabled for version 2 of the market data: enable it in Alpaca's dashboard")]
+    #[error("this account is not enabled for market data v2: enable it in Alpaca's dashboard")]
     NotEnabled,
     /// 409.
-    #[error("the account's plan does not include this feed: choose the iex feed, or subscribe to a plan that has it")]
+    #[error("the account's plan does not include this feed: choose the iex feed, or upgrade the plan")]
     InsufficientSubscription,
     /// 410.
-    #[error("this feed has no quotes: choose a feed of stocks, crypto or options")]
+    #[error("this feed has no quotes: choose a stock, crypto or option feed")]
     NoQuotes,
     /// 411.
     #[error("the access token does not cover market data: ask for one with that scope, or use trading keys")]
     InsufficientScope,
     /// 412.
-    #[error("option feeds speak MessagePack only: set the feed's encoding to msgpack")]
+    #[error("option feeds support only MessagePack: set feed.encoding to msgpack")]
     MessagePackOnly,
     /// 413.
-    #[error("option feeds do not take `*` for quotes: name the symbols")]
+    #[error("option feeds do not support `*` for quotes: list the symbols")]
     WildcardRefused,
-    /// The address cannot be asked at all.
-    #[error("the feed's address {url} cannot be used ({problem}): write it as wss://host/path")]
+    /// The URL is invalid.
+    #[error("invalid feed URL {url} ({reason}): write it as wss://host/path")]
     Address {
-        /// The address as it was set.
+        /// The URL from the settings.
         url: String,
         /// What is wrong with it.
-        problem: String,
+        reason: String,
     },
-    /// A key that cannot stand in an HTTP header.
-    #[error("the credentials contain characters that no HTTP header can carry: check for line breaks around the keys")]
+    /// The credentials are not a valid HTTP header value.
+    #[error("the credentials contain characters that HTTP headers do not allow: check for line breaks around the keys")]
     CredentialCharacters,
 }
 
-/// Why two settings or names of the feed make no sense.
+/// Why the feed's settings are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeedSettingsError {
-    /// A chunk of nothing, or more than 500.
-    #[error("a subscribe chunk of {0} symbols is not possible: choose 1 to {max}", max = crate::settings::MAX_CHUNK)]
+    /// Not 1 to 500 symbols per subscribe message.
+    #[error("the subscribe chunk must be 1 to {max} symbols, not {0}", max = crate::settings::MAX_CHUNK)]
     Chunk(usize),
-    /// A time of zero that would loop without a pause.
+    /// A zero duration, which would make the feed spin.
     #[error("{0} must be above zero")]
     Zero(&'static str),
-    /// Delays that make no backoff.
-    #[error("the delays of {name} are impossible: {problem}")]
+    /// Invalid backoff delays.
+    #[error("invalid delays for {name}: {error}")]
     Backoff {
-        /// Which of them.
+        /// Which backoff.
         name: &'static str,
-        /// What is wrong.
-        problem: quotegate_pace::BackoffError,
+        /// What is wrong with the delays.
+        error: quotegate_pace::BackoffError,
     },
-    /// A file that should hold authorities' certificates.
-    #[error("feed.ca_file: {file}: {problem}: give a PEM file with the certificates to trust")]
+    /// The file of CA certificates cannot be used.
+    #[error("feed.ca_file: {file}: {reason}: give a PEM file with the certificates to trust")]
     Certificates {
         /// The file.
         file: String,
-        /// What is the matter with it.
-        problem: String,
+        /// What is wrong with it.
+        reason: String,
     },
-    /// No TLS can be spoken.
-    #[error("TLS cannot be used: {0}")]
+    /// The TLS library rejected its configuration.
+    #[error("could not set up TLS: {0}")]
     Tls(String),
 }

@@ -1,6 +1,6 @@
 use quotegate_market::UnixNanos;
 
-/// What one websocket message carries.
+/// The payload of one websocket message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload<'a> {
     /// A text frame: JSON.
@@ -10,7 +10,7 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Bytes of payload, without the websocket header.
+    /// Length in bytes, without the websocket header.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -18,25 +18,26 @@ impl Payload<'_> {
         }
     }
 
-    /// True without a byte.
+    /// True if it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Sees every data and control frame as it arrived, before it is decoded: for `quotegate record`.
+/// Receives every frame as it arrived, before it is decoded: for `quotegate record`.
 ///
-/// Called on the reader's task, so it must not block: copy, hand over without waiting, and count what did not fit.
+/// Called on the reader's task, so it must not block: copy the frame, pass it on without waiting, and count what did not
+/// fit.
 pub trait FrameTap: Send {
-    /// One frame and when it arrived.
+    /// Called with each frame and its arrival time.
     fn frame(&mut self, received_time: UnixNanos, payload: Payload<'_>);
 }
 
 /// A frame that was recorded earlier.
 pub trait RecordedFrame {
-    /// When it arrived, back then.
+    /// When it arrived at the recorder.
     fn received_time(&self) -> UnixNanos;
-    /// What it carried.
+    /// Its payload.
     fn payload(&self) -> Payload<'_>;
 }
 

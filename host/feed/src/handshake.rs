@@ -1,89 +1,96 @@
-//! From an open socket to an authenticated session. Facts: docs.alpaca.markets/docs/streaming-market-data.
+//! Authenticates an open websocket. Protocol: docs.alpaca.markets/docs/streaming-market-data.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use crate::AuthBy;
-use crate::connection::{Connection, End};
-use crate::control::{Control, Verdict};
+use crate::connection::{Connection, SessionEnd};
+use crate::control_message::ControlMessage::{self, Authenticated, Connected};
+use crate::control_message::ErrorAction;
 use crate::reader::FrameReader;
 use crate::request;
 use crate::settings::FeedSettings;
 use crate::status::{FeedStatus, RetryCause};
 
-/// Waits for the welcome, gives the key, waits for the answer; each within the step's time.
+/// Waits for the welcome, sends the key, and waits for the reply, each within the step timeout.
 pub(crate) async fn authenticate(
     connection: &mut Connection,
     reader: &mut FrameReader,
     settings: &FeedSettings,
     status: &FeedStatus,
-) -> Result<(), End> {
-    let mut steps = Steps { connection, reader, status, limit: settings.step_timeout };
+) -> Result<(), SessionEnd> {
+    let mut handshake = Handshake { connection, reader, status, limit: settings.step_timeout };
     match settings.credentials.by {
         AuthBy::Message => {
-            steps.expect(&[&[Control::Connected]]).await?;
-            steps.connection.send(request::auth(&settings.credentials, settings.encoding)).await?;
-            steps.expect(&[&[Control::Authenticated]]).await?;
+            handshake.expect(&[&[Connected]]).await?;
+            handshake.connection.send(request::auth(&settings.credentials, settings.encoding)).await?;
+            handshake.expect(&[&[Authenticated]]).await?;
         }
-        // Whether both frames come, and how far apart, is not documented for this way: any timing will do.
+        // With header authentication it is undocumented whether both messages arrive, and in how many frames.
         AuthBy::Headers => {
-            let both = &[Control::Connected, Control::Authenticated][..];
-            let seen = steps.expect(&[&[Control::Connected], both, &[Control::Authenticated]]).await?;
+            let both = &[Connected, Authenticated][..];
+            let seen = handshake.expect(&[&[Connected], both, &[Authenticated]]).await?;
             if seen == 0 {
-                steps.expect(&[&[Control::Authenticated]]).await?;
+                handshake.expect(&[&[Authenticated]]).await?;
             }
         }
     }
     Ok(())
 }
 
-struct Steps<'a> {
+struct Handshake<'a> {
     connection: &'a mut Connection,
     reader: &'a mut FrameReader,
     status: &'a FeedStatus,
     limit: Duration,
 }
 
-impl Steps<'_> {
-    /// Waits for one of `accepted`, exactly; answers which.
-    async fn expect(&mut self, accepted: &[&[Control]]) -> Result<usize, End> {
+impl Handshake<'_> {
+    /// Waits for exactly one of the sequences in `accepted` and returns its index.
+    async fn expect(&mut self, accepted: &[&[ControlMessage]]) -> Result<usize, SessionEnd> {
         let deadline = Instant::now() + self.limit;
         loop {
-            let controls = timeout_at(deadline, self.controls())
-                .await
-                .map_err(|_| End::retry(RetryCause::Handshake, format!("no {:?} in time", accepted[0])))??;
-            let Some(answer) = self.without_harmless(controls)? else { continue };
+            let messages = timeout_at(deadline, self.control_messages()).await.map_err(|_| {
+                SessionEnd::retry(RetryCause::Handshake, format!("timed out waiting for {:?}", accepted[0]))
+            })??;
+            let Some(answer) = self.without_harmless(messages)? else { continue };
             return match accepted.iter().position(|expected| **expected == *answer) {
                 Some(found) => Ok(found),
-                None => Err(End::retry(RetryCause::Handshake, format!("{answer:?} instead of {:?}", accepted[0]))),
+                None => Err(SessionEnd::retry(
+                    RetryCause::Handshake,
+                    format!("got {answer:?} instead of {:?}", accepted[0]),
+                )),
             };
         }
     }
 
-    /// The control messages of the next data frames; none when they carried something else.
-    async fn controls(&mut self) -> Result<Vec<Control>, End> {
+    /// Reads until a data frame arrives and returns its control messages, if any.
+    async fn control_messages(&mut self) -> Result<Vec<ControlMessage>, SessionEnd> {
         while self.connection.read(self.reader).await? == 0 {}
-        Ok(self.reader.take_controls())
+        Ok(self.reader.take_control_messages())
     }
 
-    /// What is left without errors that change nothing: 403 says that we are authenticated already. `None` when there
-    /// was nothing else.
-    fn without_harmless(&self, controls: Vec<Control>) -> Result<Option<Vec<Control>>, End> {
+    /// Removes error 403, which only says that we are already authenticated. `None` if there was nothing else.
+    fn without_harmless(&self, messages: Vec<ControlMessage>) -> Result<Option<Vec<ControlMessage>>, SessionEnd> {
         let mut left = Vec::new();
-        let nothing_else = !controls.is_empty();
-        for control in controls {
-            let Control::Error { code, message } = &control else {
-                left.push(control);
+        let nothing_else = !messages.is_empty();
+        for message in messages {
+            let ControlMessage::Error { code, message: text } = &message else {
+                left.push(message);
                 continue;
             };
             self.status.count_error(*code);
-            match Verdict::of(*code) {
-                Verdict::Fatal(error) => return Err(End::Fatal(error)),
-                Verdict::HeldElsewhere => return Err(End::retry(RetryCause::HeldElsewhere, message.as_str())),
-                Verdict::Reconnect => return Err(End::retry(RetryCause::ServerError, format!("{code} {message}"))),
-                Verdict::Ignore if *code == 403 => {}
-                _ => left.push(control),
+            match ErrorAction::for_code(*code) {
+                ErrorAction::Fatal(error) => return Err(SessionEnd::Fatal(error)),
+                ErrorAction::HeldElsewhere => {
+                    return Err(SessionEnd::retry(RetryCause::HeldElsewhere, text.as_str()));
+                }
+                ErrorAction::Reconnect => {
+                    return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {text}")));
+                }
+                ErrorAction::Ignore if *code == 403 => {}
+                _ => left.push(message),
             }
         }
         Ok((!left.is_empty() || !nothing_else).then_some(left))

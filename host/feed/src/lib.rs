@@ -1,27 +1,28 @@
 //! Where quotes come from.
 //!
-//! Owns the connection to Alpaca: handshake, subscription, decoding to columns, reconnecting, and the watchdogs; and
-//! the replay of a recording. Knows nothing of tenants, plugins, Firestore, or of how a recording is stored.
+//! Owns the connection to Alpaca (handshake, subscription, decoding to columns, reconnecting, watchdogs) and the replay
+//! of a recording. Knows nothing of tenants, plugins, Firestore, or of how a recording is stored.
 //!
 //! ```text
-//! run ─ one connection after another, with pauses ─▶ connection ─ frames ─▶ reader ─▶ decode ─▶ QuoteReceiver
-//!  └▶ handshake └▶ session ─ subscription, watchdog                           replay ─┘
+//! run ─ one connection after another, with backoff ─▶ connection ─ frames ─▶ reader ─▶ decode ─▶ QuoteReceiver
+//!  └▶ handshake └▶ connection_loop ─ subscription, watchdog                   replay ─┘
 //! ```
 //!
 //! | part | does |
 //! |---|---|
-//! | [`feed_url`], [`feed_calendar`] | what follows from a [`FeedName`] |
+//! | [`feed_url`], [`feed_calendar`] | the URL and the trading hours of a [`FeedName`] |
 //! | [`Feed`] | the `alpaca` source |
 //! | [`Replay`] | the `replay` source |
 //! | [`Decoder`] | frames to [`quotegate_market::QuoteColumns`], JSON and MessagePack |
-//! | [`RootCerts`] | whom a `wss` address is believed |
-//! | [`FeedStatus`] | state and counters, for heartbeat and operations |
+//! | [`RootCerts`] | the certificate authorities that a `wss` server is checked against |
+//! | [`FeedStatus`] | state and counters, for the heartbeat and operators |
 
 // In a test, a panic is the message.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod connection;
-mod control;
+mod connection_loop;
+mod control_message;
 mod decode;
 mod endpoint;
 mod error;
@@ -31,14 +32,13 @@ mod reader;
 mod replay;
 mod request;
 mod run;
-mod session;
 mod settings;
 mod status;
 mod subscription;
 mod tls;
 mod watchdog;
 
-pub use control::Control;
+pub use control_message::ControlMessage;
 pub use decode::{Decoder, MAX_AHEAD, Skipped};
 pub use endpoint::{HOST, feed_calendar, feed_url};
 pub use error::{FeedError, FeedSettingsError};
@@ -46,6 +46,6 @@ pub use frame::{FrameTap, Payload, RecordedFrame};
 pub use quotegate_market::{AuthBy, Encoding, FeedName};
 pub use replay::{Replay, ReplaySpeed};
 pub use run::Feed;
-pub use settings::{Calendar, Clock, Credentials, FeedSettings, MAX_CHUNK, RetryPauses, system_clock};
+pub use settings::{Calendar, Clock, Credentials, FeedSettings, MAX_CHUNK, ReconnectBackoff, system_clock};
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 pub use tls::RootCerts;

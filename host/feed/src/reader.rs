@@ -1,16 +1,16 @@
-//! Frames in, columns out: decodes, counts, shows each frame to the tap, delivers to the receiver.
+//! Turns frames into columns: passes each frame to the tap, decodes and counts it, and delivers quotes to the receiver.
 
 use std::sync::Arc;
 
 use quotegate_market::{QuoteReceiver, SymbolTable, UnixNanos};
 
-use crate::control::Control;
+use crate::control_message::ControlMessage;
 use crate::decode::Decoder;
 use crate::frame::{FrameTap, Payload};
 use crate::status::FeedStatus;
 
-/// Once this many quotes wait, they are delivered though more frames are ready: a batch stays in the cache, and a
-/// flood cannot put delivery off.
+/// Deliver once this many quotes are waiting, even if more frames are ready: the batch stays in the CPU cache, and a
+/// burst of frames cannot delay delivery.
 pub(crate) const BATCH_ROWS: usize = 1024;
 
 pub(crate) struct FrameReader {
@@ -38,17 +38,17 @@ impl FrameReader {
         self.decoder.quotes().len() >= BATCH_ROWS
     }
 
-    pub(crate) fn take_controls(&mut self) -> Vec<Control> {
-        self.decoder.take_controls()
+    pub(crate) fn take_control_messages(&mut self) -> Vec<ControlMessage> {
+        self.decoder.take_control_messages()
     }
 
-    /// Forgets quotes and control messages that a failed handshake left: data that proves nothing about a session.
+    /// Drops quotes and control messages left over from a failed handshake. They belong to no session.
     pub(crate) fn discard(&mut self) {
         self.decoder.clear_quotes();
-        self.decoder.take_controls();
+        self.decoder.take_control_messages();
     }
 
-    /// Hands over what is there; false when there was nothing.
+    /// Delivers the decoded quotes. Returns false if there were none.
     pub(crate) fn deliver(&mut self, receiver: &mut dyn QuoteReceiver) -> bool {
         if self.decoder.quotes().is_empty() {
             return false;

@@ -14,15 +14,15 @@ use crate::status::{ConnectionState, FeedStatus};
 /// How fast a recording is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ReplaySpeed {
-    /// So many times as fast as it was recorded, above zero; 1 is its own speed.
+    /// This many times the recorded speed; must be above zero.
     Times(f64),
-    /// As fast as it goes.
+    /// As fast as possible.
     Unpaced,
 }
 
-/// The `replay` source and all that it touches.
+/// The `replay` source and everything it uses.
 pub struct Replay {
-    /// How fast.
+    /// How fast to play.
     pub speed: ReplaySpeed,
     /// Written here, read by others.
     pub status: Arc<FeedStatus>,
@@ -31,9 +31,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Plays `frames` to their end, or until `stop`. Quotes keep the arrival time of the recording, so that the same
-    /// recording gives the same documents each time. A frame that cannot be read ends the replay with its error, after
-    /// all frames before it were delivered.
+    /// Plays `frames` to the end, or until `stop`. Quotes keep their recorded arrival times, so the same recording always
+    /// gives the same documents. If a frame cannot be read, the frames before it are delivered and its error is returned.
     pub async fn run<F: RecordedFrame, E>(
         self,
         frames: impl IntoIterator<Item = Result<F, E>>,
@@ -60,8 +59,8 @@ impl Replay {
                 break;
             }
             reader.take(frame.payload(), last);
-            // Their session is over; what they said was for the one that recorded them.
-            drop(reader.take_controls());
+            // Control messages were meant for the recorded connection.
+            drop(reader.take_control_messages());
             if reader.is_full() {
                 reader.deliver(receiver);
                 tokio::task::coop::consume_budget().await;
@@ -72,7 +71,7 @@ impl Replay {
         outcome
     }
 
-    /// Delivers and waits if the next frame is not due yet; false when told to stop.
+    /// If the next frame is not due yet, delivers and waits. Returns false when told to stop.
     async fn wait(&self, reader: &mut FrameReader, receiver: &mut dyn QuoteReceiver, due: Option<Instant>) -> bool {
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
             reader.deliver(receiver);
@@ -88,9 +87,9 @@ impl Replay {
 
 fn due(speed: ReplaySpeed, start: Instant, recorded_start: UnixNanos, recorded: UnixNanos) -> Option<Instant> {
     let ReplaySpeed::Times(times) = speed else { return None };
-    // A speed that makes no time at all of it waits for nothing.
+    // Do not wait if the delay is too long for a `Duration`.
     let wait = |since: Duration| Duration::try_from_secs_f64(since.as_secs_f64() / times).ok();
-    // A clock that was set back while recording must not stop the replay.
+    // The clock may have been set back during the recording; that must not stop the replay.
     let since = Duration::from_nanos(u64::try_from(recorded.saturating_sub(recorded_start)).unwrap_or(0));
     start.checked_add(wait(since)?)
 }
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_keep_their_distances_divided_by_the_speed() {
+    async fn gaps_between_frames_are_divided_by_the_speed() {
         for (speed, seconds) in [(ReplaySpeed::Times(1.0), 10), (ReplaySpeed::Times(10.0), 1)] {
             let (outcome, arrivals) = play(speed, vec![frame(100), frame(110)]).await;
             let whole: Vec<_> = arrivals.1.into_iter().map(|(after, times)| (after.as_secs(), times)).collect();
@@ -132,13 +131,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unpaced_takes_no_time_and_keeps_the_recorded_times() {
+    async fn an_unpaced_replay_takes_no_time_and_keeps_the_recorded_times() {
         let (_, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(100), frame(9000), frame(50)]).await;
         assert_eq!(arrivals.1, [(Duration::ZERO, vec![100 * SECOND, 9000 * SECOND, 50 * SECOND])]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_recording_that_breaks_off_delivers_what_came_before() {
+    async fn a_broken_recording_delivers_the_frames_before_the_error() {
         let (outcome, arrivals) = play(ReplaySpeed::Unpaced, vec![frame(1), Err("cut".to_owned()), frame(2)]).await;
         assert_eq!((outcome, arrivals.1.len()), (Err("cut".to_owned()), 1));
     }

@@ -1,4 +1,4 @@
-//! What we say to the server, in either encoding. Client messages must use the one that the upgrade asked for.
+//! Messages to the server. They must use the encoding that the upgrade asked for.
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::Encoding;
 use crate::settings::Credentials;
 use crate::subscription::{Action, Request};
 
-/// The `auth` message. Holds the secret: never log it.
+/// The `auth` message. Contains the secret: never log it.
 pub(crate) fn auth(credentials: &Credentials, encoding: Encoding) -> Message {
     let (key, secret) = (credentials.key_id.as_str(), credentials.secret_key.expose_secret());
     match encoding {

@@ -1,5 +1,6 @@
-//! The `alpaca` source: session after session until told to stop.
+//! The `alpaca` source: connects and reconnects until told to stop.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,41 +11,41 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::connection::{Connection, End};
+use crate::connection::{Connection, SessionEnd};
+use crate::connection_loop::ConnectionLoop;
 use crate::error::FeedError;
 use crate::frame::FrameTap;
 use crate::handshake::authenticate;
 use crate::reader::FrameReader;
-use crate::session::Session;
-use crate::settings::{Clock, FeedSettings, RetryPauses};
+use crate::settings::{Clock, FeedSettings, ReconnectBackoff};
 use crate::status::{ConnectionState, FeedStatus, RetryCause};
 use crate::subscription::Subscriber;
 
-/// The `alpaca` source and all that it touches.
+/// The `alpaca` source and everything it uses.
 pub struct Feed {
     /// How to connect, and when to give up on a connection.
     pub settings: FeedSettings,
-    /// What is wanted; may change at any time, and only the difference is sent.
+    /// The wanted symbols. They may change at any time; only the difference is sent.
     pub subscription: watch::Receiver<Arc<Subscription>>,
     /// Written here, read by others.
     pub status: Arc<FeedStatus>,
-    /// Stamps frames.
+    /// The source of arrival times.
     pub clock: Clock,
     /// Sees every frame.
     pub tap: Option<Box<dyn FrameTap>>,
-    /// Ends the feed. Every wait heeds it.
+    /// Ends the feed, even while it waits.
     pub stop: CancellationToken,
 }
 
 impl Feed {
-    /// Connects, delivers, reconnects, for ever. `Ok` once `stop` is cancelled and the websocket closed; an error only
-    /// for what no retry can mend.
+    /// Connects, delivers quotes and reconnects until `stop` is cancelled; then closes the websocket and returns `Ok`.
+    /// Returns an error only if retrying is pointless.
     pub async fn run(self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
         let Self { settings, subscription, status, clock, tap, stop } = self;
         let mut runner = Runner {
             reader: FrameReader::new(settings.symbol_capacity, tap, Arc::clone(&status)),
             subscriber: Subscriber::new(settings.subscribe_chunk),
-            retries: Retries { pauses: settings.pauses.clone(), rng: Rng::new(), in_a_row: 0 },
+            retries: Retries { backoff: settings.backoff.clone(), rng: Rng::new(), in_a_row: 0 },
             settings,
             subscription,
             status,
@@ -53,8 +54,8 @@ impl Feed {
         };
         let outcome = runner.run(receiver).await;
         runner.enter(ConnectionState::Stopped);
-        if let Err(problem) = &outcome {
-            error!(event_type = "alpaca_fatal", "{problem}");
+        if let Err(error) = &outcome {
+            error!(event_type = "alpaca_fatal", "{error}");
         }
         outcome
     }
@@ -71,9 +72,9 @@ struct Runner {
     retries: Retries,
 }
 
-/// The pauses, and how many there were since the last quote.
+/// The reconnect delays, and how many there were since the last quote.
 struct Retries {
-    pauses: RetryPauses,
+    backoff: ReconnectBackoff,
     rng: Rng,
     in_a_row: u32,
 }
@@ -82,22 +83,22 @@ impl Retries {
     fn next_delay(&mut self, cause: RetryCause) -> Duration {
         self.in_a_row = self.in_a_row.saturating_add(1);
         match cause {
-            RetryCause::HeldElsewhere => slow_delay(&mut self.pauses.held_elsewhere, &mut self.rng),
-            RetryCause::RateLimited => slow_delay(&mut self.pauses.rate_limited, &mut self.rng),
-            _ => self.pauses.ordinary.next_delay(&mut self.rng),
+            RetryCause::HeldElsewhere => jittered_delay(&mut self.backoff.held_elsewhere, &mut self.rng),
+            RetryCause::RateLimited => jittered_delay(&mut self.backoff.rate_limited, &mut self.rng),
+            _ => self.backoff.ordinary.next_delay(&mut self.rng),
         }
     }
 
     fn reset(&mut self) {
         self.in_a_row = 0;
-        self.pauses.ordinary.reset();
-        self.pauses.held_elsewhere.reset();
-        self.pauses.rate_limited.reset();
+        self.backoff.ordinary.reset();
+        self.backoff.held_elsewhere.reset();
+        self.backoff.rate_limited.reset();
     }
 }
 
-/// Jitter over the upper half only: these causes do not go away in an instant, so no attempt is made in one.
-fn slow_delay(backoff: &mut Backoff, rng: &mut Rng) -> Duration {
+/// Jitter over the upper half only: these causes last for a while, so an immediate attempt would fail.
+fn jittered_delay(backoff: &mut Backoff, rng: &mut Rng) -> Duration {
     let floor = backoff.cap() / 2;
     floor + backoff.next_delay(rng) / 2
 }
@@ -107,9 +108,9 @@ impl Runner {
         let stop = self.stop.clone();
         loop {
             match self.connect_and_stream(receiver).await {
-                End::Stopped => return Ok(()),
-                End::Fatal(problem) => return Err(problem),
-                End::Retry { cause, reason } => {
+                SessionEnd::Stopped => return Ok(()),
+                SessionEnd::Fatal(error) => return Err(error),
+                SessionEnd::Retry { cause, reason } => {
                     let delay = self.note_retry(cause, &reason);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
@@ -120,13 +121,13 @@ impl Runner {
         }
     }
 
-    /// One connection, from the first packet to the last: the old socket is closed before a new one is tried.
-    async fn connect_and_stream(&mut self, receiver: &mut dyn QuoteReceiver) -> End {
+    /// Runs one connection and closes it. Alpaca allows one at a time, so the next is opened only after that.
+    async fn connect_and_stream(&mut self, receiver: &mut dyn QuoteReceiver) -> SessionEnd {
         let stop = self.stop.clone();
         self.enter(ConnectionState::Connecting);
         let opened = tokio::select! {
             biased;
-            () = stop.cancelled() => return End::Stopped,
+            () = stop.cancelled() => return SessionEnd::Stopped,
             opened = Connection::open(&self.settings, Arc::clone(&self.clock)) => opened,
         };
         let mut connection = match opened {
@@ -135,23 +136,25 @@ impl Runner {
         };
         let end = tokio::select! {
             biased;
-            () = stop.cancelled() => End::Stopped,
-            end = self.stream(&mut connection, receiver) => end,
+            () = stop.cancelled() => SessionEnd::Stopped,
+            Err(end) = self.stream(&mut connection, receiver) => end,
         };
         connection.close(self.settings.close_timeout).await;
         end
     }
 
-    async fn stream(&mut self, connection: &mut Connection, receiver: &mut dyn QuoteReceiver) -> End {
+    async fn stream(
+        &mut self,
+        connection: &mut Connection,
+        receiver: &mut dyn QuoteReceiver,
+    ) -> Result<Infallible, SessionEnd> {
         self.enter(ConnectionState::Authenticating);
         self.reader.discard();
-        if let Err(end) = authenticate(connection, &mut self.reader, &self.settings, &self.status).await {
-            return end;
-        }
+        authenticate(connection, &mut self.reader, &self.settings, &self.status).await?;
         self.status.count_connection();
         self.enter(ConnectionState::Streaming);
         info!(event_type = "alpaca_connect", url = %self.settings.url, encoding = %self.settings.encoding, "connected");
-        let mut session = Session {
+        let mut connection_loop = ConnectionLoop {
             connection,
             reader: &mut self.reader,
             subscriber: &mut self.subscriber,
@@ -162,10 +165,10 @@ impl Runner {
             clock: &self.clock,
         };
         let (retries, status) = (&mut self.retries, &self.status);
-        session
+        connection_loop
             .run(|| {
                 if retries.in_a_row > 0 {
-                    info!(event_type = "reconnect_recovered", attempts = retries.in_a_row, "quotes flow again");
+                    info!(event_type = "reconnect_recovered", attempts = retries.in_a_row, "quotes are arriving again");
                 }
                 retries.reset();
                 status.set_attempts(0);
@@ -174,7 +177,7 @@ impl Runner {
             .await
     }
 
-    /// The one place where a lost connection is counted and told.
+    /// The one place where a lost connection is counted and logged.
     fn note_retry(&mut self, cause: RetryCause, reason: &str) -> Duration {
         let delay = self.retries.next_delay(cause);
         self.status.count_retry(cause);
@@ -186,11 +189,11 @@ impl Runner {
             RetryCause::HeldElsewhere => ConnectionState::HeldElsewhere,
             other => ConnectionState::Waiting(other),
         });
-        let remedy = match cause {
+        let message = match cause {
             RetryCause::HeldElsewhere => {
-                "another host holds the connection of this account; stop it to let this one in"
+                "another host is using this account's only connection; stop it so that this one can connect"
             }
-            _ => "the connection to Alpaca is lost; a new one follows",
+            _ => "lost the connection to Alpaca; reconnecting",
         };
         warn!(
             event_type = "alpaca_disconnect",
@@ -198,7 +201,7 @@ impl Runner {
             reason,
             attempt = self.retries.in_a_row,
             delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            "{remedy}"
+            "{message}"
         );
         delay
     }

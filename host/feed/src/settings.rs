@@ -1,4 +1,4 @@
-//! Settings whose values are already checked.
+//! The feed's settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use secrecy::SecretString;
 use crate::error::FeedSettingsError;
 use crate::tls::RootCerts;
 
-/// Most symbols of one subscribe message: larger ones misbehave (alpaca-trade-api-csharp issues 724 and 763).
+/// Maximum symbols per subscribe message: larger messages misbehave (alpaca-trade-api-csharp issues 724 and 763).
 pub const MAX_CHUNK: usize = 500;
 
-/// Tells the wall-clock time. Passed in, so that tests decide what time it is.
+/// Returns the wall-clock time. Passed in, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> UnixNanos + Send + Sync>;
 
-/// The machine's clock.
+/// The system clock.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -25,22 +25,22 @@ pub fn system_clock() -> Clock {
     })
 }
 
-/// The times at which a silent feed is a broken one.
+/// When a feed is expected to deliver quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calendar {
-    /// The sessions of the US stock exchanges.
+    /// During the sessions of the US stock exchanges.
     UsEquities {
-        /// Pre-market and after hours too.
+        /// Include the pre-market and after-hours sessions.
         extended_hours: bool,
     },
     /// Round the clock.
     Always,
-    /// Silence never means anything.
+    /// Silence never means a fault.
     Never,
 }
 
 impl Calendar {
-    /// True when quotes are to be expected.
+    /// True if quotes are expected at `now`.
     pub fn is_open(self, now: UnixNanos) -> bool {
         match self {
             Self::UsEquities { extended_hours } => quotegate_market_hours::us_equities_open(now, extended_hours),
@@ -53,31 +53,31 @@ impl Calendar {
 /// A key pair. The secret cannot be printed.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The public half.
+    /// The key id.
     pub key_id: String,
-    /// The secret half.
+    /// The secret key.
     pub secret_key: SecretString,
-    /// How the pair travels.
+    /// How the keys are sent.
     pub by: AuthBy,
 }
 
-/// Pauses before a new connection; each is exponential with full jitter, and starts afresh once a quote has arrived.
+/// Delays before a reconnect. Each is exponential with full jitter and starts over once a quote has arrived.
 #[derive(Debug, Clone)]
-pub struct RetryPauses {
-    /// After anything but the two below.
+pub struct ReconnectBackoff {
+    /// After any other cause than the two below.
     pub ordinary: Backoff,
-    /// After 406: the other session must end, or be noticed to be dead, first.
+    /// After 406: the other connection must end, or Alpaca must notice that it is dead.
     pub held_elsewhere: Backoff,
     /// After HTTP 429 at the upgrade.
     pub rate_limited: Backoff,
 }
 
-impl RetryPauses {
-    /// `base` and `max` for the ordinary pauses. The other two start at 5 and 30 s at least, for those causes go away in
-    /// no less.
+impl ReconnectBackoff {
+    /// `base` and `max` apply to the ordinary backoff. The other two start at 5 s and 30 s or more, because their causes
+    /// last at least that long.
     pub fn new(base: Duration, max: Duration) -> Result<Self, FeedSettingsError> {
         let backoff = |name, base: Duration, max: Duration| {
-            Backoff::new(base, max).map_err(|problem| FeedSettingsError::Backoff { name, problem })
+            Backoff::new(base, max).map_err(|error| FeedSettingsError::Backoff { name, error })
         };
         let (held, limited) = (Duration::from_secs(5), Duration::from_secs(30));
         Ok(Self {
@@ -88,50 +88,50 @@ impl RetryPauses {
     }
 }
 
-/// Everything that the `alpaca` source needs to know.
+/// Settings of the `alpaca` source.
 #[derive(Debug, Clone)]
 pub struct FeedSettings {
     /// Where to connect, see [`crate::feed_url`].
     pub url: String,
-    /// Whom a `wss` address is believed.
-    pub trust: RootCerts,
-    /// What to speak there.
+    /// The authorities that a `wss` server is checked against.
+    pub root_certs: RootCerts,
+    /// The encoding to request.
     pub encoding: Encoding,
-    /// Who we are.
+    /// The key pair.
     pub credentials: Credentials,
-    /// How long to pause before a new connection.
-    pub pauses: RetryPauses,
-    /// How often the socket is pinged.
+    /// How long to wait before reconnecting.
+    pub backoff: ReconnectBackoff,
+    /// How often to ping the server.
     pub ping_interval: Duration,
-    /// How long a ping may go without any sign of life before the socket counts as dead.
+    /// The socket is dead if nothing arrives for this long after a ping.
     pub pong_timeout: Duration,
-    /// How long the whole feed may bring no quote while `calendar` says that it should; `None`: for ever. Choose it
-    /// well above the longest silence of a healthy subscription: with few symbols that can be minutes.
+    /// Reconnect after this long without quotes while `calendar` expects them; `None`: never. Choose it well above the
+    /// longest silence of a healthy subscription: with few symbols that can be minutes.
     pub stale_after: Option<Duration>,
-    /// When silence is a fault.
+    /// When quotes are expected.
     pub calendar: Calendar,
-    /// The longest wait for each step: upgrade, welcome, authentication, each acknowledgement.
+    /// The timeout of each step: upgrade, welcome, authentication, each acknowledgement.
     pub step_timeout: Duration,
-    /// The longest that a polite goodbye may take.
+    /// How long to wait for the server's close frame.
     pub close_timeout: Duration,
-    /// Symbols in one subscribe message.
+    /// Maximum symbols per subscribe message.
     pub subscribe_chunk: usize,
-    /// The largest message that is accepted, in bytes; larger ones end the connection.
+    /// Maximum message size in bytes; a larger message ends the connection.
     pub max_message_size: usize,
-    /// Most symbols that are told apart; see [`quotegate_market::SymbolTable`].
+    /// The capacity of the [`quotegate_market::SymbolTable`].
     pub symbol_capacity: usize,
 }
 
 impl FeedSettings {
-    /// The defaults, which suit Alpaca's live service.
+    /// The defaults for Alpaca's live service.
     pub fn new(url: String, credentials: Credentials) -> Result<Self, FeedSettingsError> {
         Ok(Self {
             url,
-            trust: RootCerts::public()?,
+            root_certs: RootCerts::public()?,
             encoding: Encoding::MessagePack,
             credentials,
-            pauses: RetryPauses::new(Duration::from_secs(1), Duration::from_secs(60))?,
-            // What Alpaca's Go client does; the server drops who is silent for 20 s.
+            backoff: ReconnectBackoff::new(Duration::from_secs(1), Duration::from_secs(60))?,
+            // As Alpaca's Go client does; the server drops clients that are silent for 20 s.
             ping_interval: Duration::from_secs(10),
             pong_timeout: Duration::from_secs(5),
             stale_after: Some(Duration::from_secs(60)),
@@ -144,7 +144,7 @@ impl FeedSettings {
         })
     }
 
-    /// Finds the first value that would loop, hang or be refused.
+    /// Returns the first invalid value.
     pub fn check(&self) -> Result<(), FeedSettingsError> {
         if self.subscribe_chunk == 0 || self.subscribe_chunk > MAX_CHUNK {
             return Err(FeedSettingsError::Chunk(self.subscribe_chunk));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_would_loop_or_be_refused_are_found() {
+    fn invalid_values_are_rejected() {
         assert_eq!(settings().check(), Ok(()));
         let chunk = |subscribe_chunk| FeedSettings { subscribe_chunk, ..settings() }.check();
         assert_eq!(chunk(0), Err(FeedSettingsError::Chunk(0)));
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn slow_pauses_start_slow_even_where_the_ordinary_ones_are_fast() {
-        let pauses = RetryPauses::new(Duration::from_millis(1), Duration::from_millis(2)).unwrap();
-        assert_eq!(pauses.held_elsewhere.cap(), Duration::from_secs(5));
-        assert_eq!(pauses.rate_limited.cap(), Duration::from_secs(30));
+    fn slow_delays_start_slow_even_if_the_ordinary_ones_are_fast() {
+        let backoff = ReconnectBackoff::new(Duration::from_millis(1), Duration::from_millis(2)).unwrap();
+        assert_eq!(backoff.held_elsewhere.cap(), Duration::from_secs(5));
+        assert_eq!(backoff.rate_limited.cap(), Duration::from_secs(30));
     }
 }

@@ -1,27 +1,28 @@
-//! What the feed tells of itself. Written by the reader's task only, read by heartbeat and operations at any time.
+//! The feed's state and counters. Written only by the reader's task, read by the heartbeat and by operators at any time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, UnixNanos};
 use serde::Serialize;
 
 use crate::decode::Skipped;
 
-/// Why a connection ended or did not come about.
+/// Why a connection ended or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryCause {
-    /// No TCP or TLS connection, or an upgrade that failed for another reason than the two below.
+    /// TCP, TLS or the upgrade failed, for a reason other than the two below.
     Connect,
     /// HTTP 429 at the upgrade.
     RateLimited,
-    /// 406: another session of this account is alive.
+    /// 406: another connection of this account is open.
     HeldElsewhere,
-    /// The server did not do the handshake as documented, or not in time.
+    /// The server did not follow the documented handshake, or took too long.
     Handshake,
-    /// An error code that ends the session: 401, 404, 407, 500.
+    /// An error code that ends the connection: 401, 404, 407, 500.
     ServerError,
     /// The server closed the connection, or it broke.
     Closed,
@@ -29,7 +30,7 @@ pub enum RetryCause {
     Unacknowledged,
     /// Pings went unanswered.
     Silent,
-    /// No quote for too long while the exchange was open.
+    /// No quotes for too long while the exchange was open.
     Stale,
 }
 
@@ -65,25 +66,26 @@ impl RetryCause {
     }
 }
 
-/// Where the connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The state of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state", content = "cause")]
 pub enum ConnectionState {
     /// Not started yet.
+    #[default]
     Idle,
-    /// TCP, TLS and the upgrade.
+    /// Opening TCP, TLS and the websocket.
     Connecting,
-    /// Waiting for the welcome or the answer to our key.
+    /// Waiting for the welcome or for the reply to our key.
     Authenticating,
-    /// Authenticated; symbols are subscribed or being so, quotes may flow.
+    /// Authenticated; symbols are being subscribed and quotes may arrive.
     Streaming,
-    /// A recording is played.
+    /// Playing a recording.
     Replaying,
-    /// Pausing before the next attempt, for this reason.
+    /// Waiting to reconnect, for this reason.
     Waiting(RetryCause),
-    /// Pausing because another host, or a session not yet noticed to be dead, holds the connection (406).
+    /// Waiting because another host, or a dead connection that Alpaca has not noticed yet, uses the account (406).
     HeldElsewhere,
-    /// Ended, on request or for good.
+    /// Stopped on request, or gave up.
     Stopped,
 }
 
@@ -98,7 +100,7 @@ impl LogHistogram {
         self.0[bucket.min(31)].fetch_add(1, Relaxed);
     }
 
-    /// Counts up to the last one that is not zero.
+    /// The counts, without trailing zeros.
     fn counts(&self) -> Vec<u64> {
         let mut counts: Vec<u64> = self.0.iter().map(|count| count.load(Relaxed)).collect();
         let used = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
@@ -107,25 +109,22 @@ impl LogHistogram {
     }
 }
 
-#[derive(Debug)]
-struct Rare {
+#[derive(Debug, Default)]
+struct Details {
     state: ConnectionState,
     since: UnixNanos,
     errors: BTreeMap<u16, u64>,
     missing: Vec<String>,
+    skipped: Skipped,
 }
 
 /// The feed's state and counters. One instance lives as long as the feed, over all its connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FeedStatus {
-    rare: Mutex<Rare>,
+    details: Mutex<Details>,
     frames: AtomicU64,
     bytes: AtomicU64,
     quotes: AtomicU64,
-    unknown_type: AtomicU64,
-    malformed: AtomicU64,
-    from_future: AtomicU64,
-    refused_symbol: AtomicU64,
     connections: AtomicU64,
     attempts: AtomicU64,
     silent: AtomicBool,
@@ -138,12 +137,12 @@ pub struct FeedStatus {
     quotes_per_frame: LogHistogram,
 }
 
-/// Everything in [`FeedStatus`] at one moment, for people and metrics.
+/// A copy of everything in [`FeedStatus`], for people and metrics.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeedSnapshot {
-    /// Where the connection stands.
+    /// The state of the connection.
     pub connection: ConnectionState,
-    /// Since when it stands there.
+    /// Since when it has been in that state.
     pub since: UnixNanos,
     /// Frames received, control messages included.
     pub frames: u64,
@@ -151,113 +150,81 @@ pub struct FeedSnapshot {
     pub bytes: u64,
     /// Quotes decoded.
     pub quotes: u64,
-    /// Messages stepped over.
+    /// Messages skipped.
     pub skipped: Skipped,
-    /// Sessions that were authenticated.
+    /// Connections that were authenticated.
     pub connections: u64,
     /// Connections that ended or failed since the last quote.
     pub attempts: u64,
-    /// The exchange is open, no quote came for the time after which one must, and none has come since.
+    /// The exchange is open, the feed was reconnected for being silent, and no quote has arrived since.
     pub silent: bool,
-    /// Ended or failed connections by cause; causes that never happened are left out.
+    /// Ended or failed connections by cause, without causes that never happened.
     pub retries: BTreeMap<&'static str, u64>,
-    /// Error messages of the server by code.
+    /// Error messages from the server by code.
     pub errors: BTreeMap<u16, u64>,
-    /// How often a symbol that was asked for did not come to be subscribed.
+    /// How often a requested symbol was not subscribed.
     pub missing_symbols: u64,
-    /// The symbols that are wanted but not subscribed in this session; at most [`FeedStatus::MISSING_KEPT`].
+    /// Symbols that are wanted but not subscribed on this connection; at most [`FeedStatus::MISSING_KEPT`].
     pub missing: Vec<String>,
     /// When the last quote arrived.
     pub last_received_time: Option<UnixNanos>,
-    /// When the exchange made it.
+    /// The exchange's time of the last quote.
     pub last_event_time: Option<UnixNanos>,
-    /// Arrival minus exchange time of the last quote, in nanoseconds. Growing lag is how falling behind shows first:
-    /// Alpaca's own figure is under 25 ms.
+    /// Arrival time minus exchange time of the last quote, in nanoseconds. Growing lag is the first sign of falling
+    /// behind; Alpaca's own figure is under 25 ms.
     pub last_lag: Option<i64>,
-    /// The lag of the last quote of each frame, in microseconds: entry `i` counts values below `2^i` and not in the
-    /// entry before.
+    /// The lag of the last quote of each frame, in microseconds: entry `i` counts values below `2^i` that are not in an
+    /// earlier entry.
     pub lag_micros: Vec<u64>,
-    /// Quotes in each frame that had any, in the same buckets. Frames that grow are an early sign of lag.
+    /// Quotes per frame, for frames with quotes, in the same buckets. Growing frames are an early sign of lag.
     pub quotes_per_frame: Vec<u64>,
 }
 
-impl Default for FeedStatus {
-    fn default() -> Self {
-        let rare = Rare { state: ConnectionState::Idle, since: 0, errors: BTreeMap::new(), missing: Vec::new() };
-        Self {
-            rare: Mutex::new(rare),
-            frames: AtomicU64::default(),
-            bytes: AtomicU64::default(),
-            quotes: AtomicU64::default(),
-            unknown_type: AtomicU64::default(),
-            malformed: AtomicU64::default(),
-            from_future: AtomicU64::default(),
-            refused_symbol: AtomicU64::default(),
-            connections: AtomicU64::default(),
-            attempts: AtomicU64::default(),
-            silent: AtomicBool::default(),
-            retries: Default::default(),
-            missing_symbols: AtomicU64::default(),
-            last_received: AtomicI64::new(i64::MIN),
-            last_event: AtomicI64::new(i64::MIN),
-            last_lag: AtomicI64::default(),
-            lag_micros: LogHistogram::default(),
-            quotes_per_frame: LogHistogram::default(),
-        }
-    }
-}
-
 impl FeedStatus {
-    /// How many missing symbols are kept by name.
+    /// Maximum number of missing symbols kept by name.
     pub const MISSING_KEPT: usize = 1000;
 
-    /// Where the connection stands.
+    /// The state of the connection.
     pub fn state(&self) -> ConnectionState {
-        self.rare().state
+        self.details().state
     }
 
-    /// When the last quote arrived, if one has.
+    /// When the last quote arrived, if any.
     pub fn last_received_time(&self) -> Option<UnixNanos> {
-        known(self.last_received.load(Relaxed))
+        self.last(&self.last_received)
     }
 
-    /// Everything at once. The counters are read one after another, so they may be a frame apart.
+    /// Copies everything. The counters are read one after another, so they may be a frame apart.
     pub fn snapshot(&self) -> FeedSnapshot {
-        let last_received_time = self.last_received_time();
         let retried = |cause: RetryCause| (cause.as_str(), self.retries[cause as usize].load(Relaxed));
-        let rare = self.rare();
+        let details = self.details();
         FeedSnapshot {
-            connection: rare.state,
-            since: rare.since,
+            connection: details.state,
+            since: details.since,
             frames: self.frames.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             quotes: self.quotes.load(Relaxed),
-            skipped: Skipped {
-                unknown_type: self.unknown_type.load(Relaxed),
-                malformed: self.malformed.load(Relaxed),
-                from_future: self.from_future.load(Relaxed),
-                refused_symbol: self.refused_symbol.load(Relaxed),
-            },
+            skipped: details.skipped,
             connections: self.connections.load(Relaxed),
             attempts: self.attempts.load(Relaxed),
             silent: self.silent.load(Relaxed),
             retries: RetryCause::ALL.into_iter().map(retried).filter(|&(_, count)| count > 0).collect(),
-            errors: rare.errors.clone(),
+            errors: details.errors.clone(),
             missing_symbols: self.missing_symbols.load(Relaxed),
-            missing: rare.missing.clone(),
-            last_received_time,
-            last_event_time: known(self.last_event.load(Relaxed)),
-            last_lag: last_received_time.map(|_| self.last_lag.load(Relaxed)),
+            missing: details.missing.clone(),
+            last_received_time: self.last_received_time(),
+            last_event_time: self.last(&self.last_event),
+            last_lag: self.last(&self.last_lag),
             lag_micros: self.lag_micros.counts(),
             quotes_per_frame: self.quotes_per_frame.counts(),
         }
     }
 
     pub(crate) fn enter(&self, state: ConnectionState, now: UnixNanos) {
-        let mut rare = self.rare();
-        if rare.state != state {
-            rare.state = state;
-            rare.since = now;
+        let mut details = self.details();
+        if details.state != state {
+            details.state = state;
+            details.since = now;
         }
     }
 
@@ -278,7 +245,7 @@ impl FeedStatus {
     }
 
     pub(crate) fn count_error(&self, code: u16) {
-        *self.rare().errors.entry(code).or_default() += 1;
+        *self.details().errors.entry(code).or_default() += 1;
     }
 
     pub(crate) fn count_missing(&self, symbols: usize) {
@@ -287,39 +254,37 @@ impl FeedStatus {
 
     pub(crate) fn set_missing(&self, mut missing: Vec<String>) {
         missing.truncate(Self::MISSING_KEPT);
-        self.rare().missing = missing;
+        self.details().missing = missing;
     }
 
-    /// One frame, and the quotes that it brought: those of `quotes` from row `first` on.
+    /// Counts one frame and its quotes, which are the rows of `quotes` from `first` on.
     pub(crate) fn count_frame(&self, bytes: usize, quotes: &QuoteColumns, first: usize, skipped: Skipped) {
         self.frames.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
         if skipped.total() > 0 {
-            self.unknown_type.fetch_add(skipped.unknown_type, Relaxed);
-            self.malformed.fetch_add(skipped.malformed, Relaxed);
-            self.from_future.fetch_add(skipped.from_future, Relaxed);
-            self.refused_symbol.fetch_add(skipped.refused_symbol, Relaxed);
+            self.details().skipped.add(skipped);
         }
         let brought = (quotes.len() - first) as u64;
         if let (Some(&event), Some(&received), 1..) = (quotes.event_time.last(), quotes.received_time.last(), brought) {
             let lag = received.saturating_sub(event);
-            self.quotes.fetch_add(brought, Relaxed);
             self.last_event.store(event, Relaxed);
             self.last_lag.store(lag, Relaxed);
             self.last_received.store(received, Relaxed);
             self.lag_micros.record(lag.max(0).unsigned_abs() / 1000);
             self.quotes_per_frame.record(brought);
+            // Last, because the times above count only once there is a quote.
+            self.quotes.fetch_add(brought, Release);
         }
     }
 
-    // Nothing panics while it holds the lock; a poisoned one would still hold whole values.
-    fn rare(&self) -> std::sync::MutexGuard<'_, Rare> {
-        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A value of the last quote, if there is one.
+    fn last(&self, value: &AtomicI64) -> Option<i64> {
+        (self.quotes.load(Acquire) > 0).then(|| value.load(Relaxed))
     }
-}
 
-fn known(time: UnixNanos) -> Option<UnixNanos> {
-    (time != i64::MIN).then_some(time)
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock()
+    }
 }
 
 #[cfg(test)]
@@ -328,7 +293,7 @@ mod tests {
     use quotegate_market::Quote;
 
     #[test]
-    fn a_frame_is_counted_with_its_own_quotes_only() {
+    fn a_frame_is_counted_with_only_its_own_quotes() {
         let status = FeedStatus::default();
         assert_eq!(status.snapshot().last_lag, None);
         let mut quotes = QuoteColumns::default();
@@ -345,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn since_moves_only_with_the_state() {
+    fn since_changes_only_with_the_state() {
         let status = FeedStatus::default();
         status.enter(ConnectionState::Connecting, 5);
         status.enter(ConnectionState::Connecting, 9);

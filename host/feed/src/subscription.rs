@@ -1,41 +1,40 @@
-//! What is wanted, what the session has, and which request comes next. Pure: knows nothing of sockets or time.
+//! Compares wanted and subscribed symbols and decides on the next request. Pure: knows nothing of sockets or time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use quotegate_market::Subscription;
 
-/// How the wire names what is subscribed: symbols and `*` alike.
+/// A symbol or `*`, as sent to the server.
 type Name = Arc<str>;
 
 const WILDCARD: &str = "*";
 
-/// What a request does to the session's set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Subscribe,
     Unsubscribe,
 }
 
-/// One message to the server; never empty, for Alpaca answers an empty one with 400.
+/// One request to the server. Never empty, because Alpaca answers an empty one with 400.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) action: Action,
     pub(crate) names: Vec<Name>,
 }
 
-/// Moves the session's set to the wanted one, a request at a time: the next is sent only after the last was answered.
+/// Turns the subscribed set into the wanted set, one request at a time: the next is sent only after the last was answered.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     chunk: usize,
     wanted: BTreeSet<Name>,
-    /// What the server last said that the session has.
+    /// What is subscribed, according to the server's last acknowledgement.
     held: BTreeSet<Name>,
-    /// Wanted, but not to be asked for again: a 400 named them alone. They stay here over reconnects.
-    bad: BTreeSet<Name>,
-    /// Wanted, but over the plan's limit (405) or left out of an acknowledgement. Tried again in the next session.
-    lacking: BTreeSet<Name>,
-    /// Names that a 400 answered together, halved until the bad one stands alone.
+    /// Wanted, but never requested again: each got a 400 on its own. Kept across reconnects.
+    malformed: BTreeSet<Name>,
+    /// Wanted, but over the plan's limit (405) or missing in an acknowledgement. Requested again after a reconnect.
+    unavailable: BTreeSet<Name>,
+    /// Requests that got a 400, split in half again and again until the malformed name is alone.
     suspects: VecDeque<Request>,
     pending: Option<Request>,
 }
@@ -46,17 +45,17 @@ impl Subscriber {
             chunk,
             wanted: BTreeSet::new(),
             held: BTreeSet::new(),
-            bad: BTreeSet::new(),
-            lacking: BTreeSet::new(),
+            malformed: BTreeSet::new(),
+            unavailable: BTreeSet::new(),
             suspects: VecDeque::new(),
             pending: None,
         }
     }
 
-    /// A new session starts with nothing.
-    pub(crate) fn start_session(&mut self) {
+    /// A new connection starts with no subscriptions.
+    pub(crate) fn reset(&mut self) {
         self.held.clear();
-        self.lacking.clear();
+        self.unavailable.clear();
         self.suspects.clear();
         self.pending = None;
     }
@@ -66,12 +65,12 @@ impl Subscriber {
             Subscription::All => BTreeSet::from([WILDCARD.into()]),
             Subscription::Symbols(symbols) => symbols.iter().map(|symbol| symbol.as_str().into()).collect(),
         };
-        self.bad.retain(|name| self.wanted.contains(name));
-        // The change may have made room under the plan's limit.
-        self.lacking.clear();
+        self.malformed.retain(|name| self.wanted.contains(name));
+        // The change may have freed some of the plan's limit.
+        self.unavailable.clear();
     }
 
-    /// True when quotes are to be expected.
+    /// True if quotes can be expected.
     pub(crate) fn holds_any(&self) -> bool {
         !self.held.is_empty()
     }
@@ -84,18 +83,18 @@ impl Subscriber {
         self.pending.is_some()
     }
 
-    /// Wanted names that the session will do without.
+    /// Wanted names that are not subscribed and will not be requested on this connection.
     pub(crate) fn missing(&self) -> Vec<String> {
-        self.bad.union(&self.lacking).map(|name| name.to_string()).collect()
+        self.malformed.union(&self.unavailable).map(|name| name.to_string()).collect()
     }
 
-    /// The next request to send, unless one still waits for its answer or all is as wanted.
+    /// The next request to send. `None` if one is pending or nothing needs to change.
     pub(crate) fn next_request(&mut self) -> Option<&Request> {
         if self.pending.is_some() {
             return None;
         }
         while let Some(mut request) = self.suspects.pop_front() {
-            // What is wanted may have changed since the halves were made.
+            // The wanted set may have changed since the request was split.
             request.names.retain(|name| self.wanted.contains(name) == (request.action == Action::Subscribe));
             if !request.names.is_empty() {
                 return Some(self.pending.insert(request));
@@ -109,26 +108,26 @@ impl Subscriber {
             let surplus = self.held.difference(&self.wanted).filter(|name| !self.is_given_up(name));
             Request { action: Action::Unsubscribe, names: surplus.take(self.chunk).cloned().collect() }
         };
-        // Letting go first makes room under the plan's limit. Around the wildcard there is no limit to keep, and asking
-        // first leaves no gap.
+        // Unsubscribing first frees some of the plan's limit. With the wildcard there is no limit, and subscribing first
+        // leaves no gap.
         let wildcard = self.wanted.contains(WILDCARD) || self.held.contains(WILDCARD);
         let order = if wildcard { [subscribe(), unsubscribe()] } else { [unsubscribe(), subscribe()] };
         let request = order.into_iter().find(|request| !request.names.is_empty())?;
         Some(self.pending.insert(request))
     }
 
-    /// The server's whole set. Answers which names of the pending request it still lacks.
+    /// Takes the server's full set from an acknowledgement. Returns the requested names that it did not apply.
     pub(crate) fn acknowledged(&mut self, names: &[String]) -> Vec<Name> {
         self.held = names.iter().map(|name| Name::from(name.as_str())).collect();
         let Some(request) = self.pending.take() else { return Vec::new() };
         let undone = |name: &Name| self.held.contains(name) != (request.action == Action::Subscribe);
         let undone: Vec<Name> = request.names.into_iter().filter(undone).collect();
-        self.lacking.extend(undone.iter().cloned());
+        self.unavailable.extend(undone.iter().cloned());
         undone
     }
 
-    /// 400: the pending request holds something badly formed. It is halved until the culprit stands alone, and then
-    /// given up; answers that culprit. Each round is smaller than the last, so this ends.
+    /// 400: the pending request contains a malformed name. Splits the request in half; once a single name is left, gives
+    /// it up and returns it.
     pub(crate) fn rejected(&mut self) -> Option<Name> {
         let Request { action, mut names } = self.pending.take()?;
         if names.len() > 1 {
@@ -137,20 +136,20 @@ impl Subscriber {
             self.suspects.push_front(Request { action, names });
             return None;
         }
-        let culprit = names.pop()?;
-        self.bad.insert(Name::clone(&culprit));
-        Some(culprit)
+        let name = names.pop()?;
+        self.malformed.insert(Name::clone(&name));
+        Some(name)
     }
 
-    /// 405: the plan allows fewer. The session keeps what it has; answers what was asked for in vain.
+    /// 405: the plan allows fewer symbols. The subscriptions are unchanged; returns the names that were refused.
     pub(crate) fn over_limit(&mut self) -> Vec<Name> {
         let names = self.pending.take().map(|request| request.names).unwrap_or_default();
-        self.lacking.extend(names.iter().cloned());
+        self.unavailable.extend(names.iter().cloned());
         names
     }
 
     fn is_given_up(&self, name: &Name) -> bool {
-        self.bad.contains(name) || self.lacking.contains(name)
+        self.malformed.contains(name) || self.unavailable.contains(name)
     }
 }
 
@@ -176,7 +175,7 @@ mod tests {
             Self { held: BTreeSet::new(), bad: bad.iter().map(|name| (*name).to_owned()).collect(), limit }
         }
 
-        /// Serves requests until there are none; answers how many there were.
+        /// Serves requests until there are none; returns how many there were.
         fn settle(&mut self, subscriber: &mut Subscriber) -> usize {
             let mut requests = 0;
             while let Some(request) = subscriber.next_request().cloned() {
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_the_wildcard_asks_before_it_lets_go() {
+    fn leaving_the_wildcard_subscribes_before_it_unsubscribes() {
         let mut subscriber = Subscriber::new(500);
         let mut server = Server::new(&[], 100);
         subscriber.want(&Subscription::All);
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_keeps_the_old_set_and_is_not_asked_again_in_this_session() {
+    fn the_limit_keeps_the_old_set_and_is_not_tested_again_on_this_connection() {
         let mut subscriber = Subscriber::new(2);
         let mut server = Server::new(&[], 2);
         subscriber.want(&symbols(&["A", "B", "C", "D"]));
@@ -258,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_change_with_any_bad_symbols_settles_on_the_good_ones(
+        fn any_change_with_malformed_symbols_settles_on_the_valid_ones(
             first in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
             second in proptest::collection::btree_set("[A-F]{1,2}", 0..30),
             bad in proptest::collection::btree_set("[A-F]{1,2}", 0..6),
@@ -274,9 +273,9 @@ mod tests {
                 let good: BTreeSet<String> = wanted.iter().filter(|name| !bad.contains(&name.as_str())).cloned().collect();
                 prop_assert_eq!(&server.held, &good);
             }
-            // A new session does not ask for the bad ones again.
+            // A new connection does not request the malformed ones again.
             let mut server = Server::new(&bad, usize::MAX);
-            subscriber.start_session();
+            subscriber.reset();
             let good = first.iter().filter(|name| !bad.contains(&name.as_str())).count();
             prop_assert_eq!(server.settle(&mut subscriber), good.div_ceil(chunk));
         }

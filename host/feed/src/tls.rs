@@ -1,4 +1,4 @@
-//! Whom a `wss` address is believed: the public authorities, compiled in, and those of a file.
+//! The root certificates that `wss` servers are checked against: the public ones, compiled in, and those in a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,33 +9,33 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::FeedSettingsError;
 
-/// The authorities whose certificates a `wss` server may have.
+/// The certificate authorities that a `wss` server's certificate may come from.
 #[derive(Debug, Clone)]
 pub struct RootCerts(Arc<ClientConfig>);
 
 impl RootCerts {
-    /// Mozilla's list, as it was when this program was built: a distroless image has none of its own.
+    /// Mozilla's list at build time. Compiled in, because a distroless image has none.
     pub fn public() -> Result<Self, FeedSettingsError> {
         Self::of(public_roots())
     }
 
-    /// The public ones and those of a PEM file: for a proxy that opens TLS, or a server of one's own.
+    /// The public ones and those in a PEM file: for a proxy that intercepts TLS, or a private server.
     pub fn public_and(file: &Path) -> Result<Self, FeedSettingsError> {
-        let problem = |problem: String| FeedSettingsError::Certificates { file: file.display().to_string(), problem };
+        let invalid = |reason: String| FeedSettingsError::Certificates { file: file.display().to_string(), reason };
         let mut roots = public_roots();
         let public = roots.len();
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| problem(error.to_string()))? {
-            let certificate = certificate.map_err(|error| problem(error.to_string()))?;
-            roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| invalid(error.to_string()))? {
+            let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
+            roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
         }
         if roots.len() == public {
-            return Err(problem("it holds no certificate".to_owned()));
+            return Err(invalid("it contains no certificate".to_owned()));
         }
         Self::of(roots)
     }
 
     fn of(roots: RootCertStore) -> Result<Self, FeedSettingsError> {
-        // Named, not the process's default, which is there only once somebody has set it.
+        // Passed explicitly, because the process default exists only if someone has set it.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -54,7 +54,7 @@ fn public_roots() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
-/// Whether a connection failed because nobody vouches for the server.
+/// True if the connection failed because the server's certificate was not accepted.
 pub(crate) fn is_untrusted(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     matches!(cause, Some(rustls::Error::InvalidCertificate(_)))

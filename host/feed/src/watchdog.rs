@@ -1,25 +1,25 @@
-//! Two watchdogs, for two ways of dying: the socket that is gone, and the socket that answers but brings nothing.
-//! Pure: time is passed in.
+//! Two watchdogs: one detects a dead socket, the other a live socket that delivers no quotes. Pure: time is passed in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Watches the socket: something must arrive within a time after each ping. Any frame will do, for behind a flood of
-/// quotes a pong may be late though the socket is well.
+/// Detects a dead socket: some frame must arrive within a timeout after each ping. Any frame counts, because a pong can
+/// be late behind a burst of quotes while the socket is fine.
 #[derive(Debug)]
 pub(crate) struct SocketWatchdog {
     interval: Duration,
     timeout: Duration,
     next_ping: Instant,
-    /// When the oldest ping went out after which nothing has arrived.
+    /// When the oldest unanswered ping was sent.
     unanswered: Option<Instant>,
 }
 
-/// What is to be done about the socket now.
+/// What [`SocketWatchdog::check`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pulse {
+pub(crate) enum SocketCheck {
     Wait,
+    /// Send a ping now.
     Ping,
     Dead,
 }
@@ -38,25 +38,25 @@ impl SocketWatchdog {
         self.unanswered.map_or(self.next_ping, |sent| self.next_ping.min(sent + self.timeout))
     }
 
-    pub(crate) fn check(&mut self, now: Instant) -> Pulse {
+    pub(crate) fn check(&mut self, now: Instant) -> SocketCheck {
         if self.unanswered.is_some_and(|sent| now >= sent + self.timeout) {
-            return Pulse::Dead;
+            return SocketCheck::Dead;
         }
         if now < self.next_ping {
-            return Pulse::Wait;
+            return SocketCheck::Wait;
         }
         self.next_ping = now + self.interval;
         self.unanswered.get_or_insert(now);
-        Pulse::Ping
+        SocketCheck::Ping
     }
 }
 
-/// Watches the data: while quotes are to be expected, one must arrive now and then, of whichever symbol. Control
-/// messages, pongs and messages that were skipped do not count.
+/// Detects a silent feed: while quotes are expected, one of any symbol must arrive within `stale_after`. Control messages,
+/// pongs and skipped messages do not count.
 #[derive(Debug)]
 pub(crate) struct DataWatchdog {
     stale_after: Option<Duration>,
-    /// The last quote, or the last moment at which silence was in order.
+    /// The last quote, or the last moment when silence was normal.
     fresh: Instant,
 }
 
@@ -74,8 +74,8 @@ impl DataWatchdog {
         Some(self.fresh + self.stale_after?)
     }
 
-    /// `expected`: the exchange is open and the session holds a symbol. Where it is not, the wait starts again, so that
-    /// the first quote after the opening has the whole time to arrive.
+    /// `expected`: the exchange is open and at least one symbol is subscribed. Otherwise the timeout restarts, so that
+    /// the first quote after the open has the full time to arrive.
     pub(crate) fn is_stale(&mut self, expected: bool, now: Instant) -> bool {
         if !expected {
             self.fresh = now;
@@ -91,28 +91,28 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_ping_without_any_answer_is_death_and_with_one_is_not() {
+    fn an_unanswered_ping_means_a_dead_socket() {
         let start = Instant::now();
         let mut socket = SocketWatchdog::new(10 * SECOND, 5 * SECOND, start);
-        assert_eq!(socket.check(start + 9 * SECOND), Pulse::Wait);
-        assert_eq!(socket.check(start + 10 * SECOND), Pulse::Ping);
+        assert_eq!(socket.check(start + 9 * SECOND), SocketCheck::Wait);
+        assert_eq!(socket.check(start + 10 * SECOND), SocketCheck::Ping);
         assert_eq!(socket.wake_at(), start + 15 * SECOND);
         socket.heard();
-        assert_eq!(socket.check(start + 15 * SECOND), Pulse::Wait);
-        assert_eq!(socket.check(start + 20 * SECOND), Pulse::Ping);
-        assert_eq!(socket.check(start + 25 * SECOND), Pulse::Dead);
+        assert_eq!(socket.check(start + 15 * SECOND), SocketCheck::Wait);
+        assert_eq!(socket.check(start + 20 * SECOND), SocketCheck::Ping);
+        assert_eq!(socket.check(start + 25 * SECOND), SocketCheck::Dead);
     }
 
     #[test]
-    fn pings_more_frequent_than_the_timeout_do_not_put_death_off() {
+    fn frequent_pings_do_not_delay_the_timeout() {
         let start = Instant::now();
         let mut socket = SocketWatchdog::new(SECOND, 3 * SECOND, start);
-        let pulses: Vec<_> = (1..=4).map(|n| socket.check(start + n * SECOND)).collect();
-        assert_eq!(pulses, [Pulse::Ping, Pulse::Ping, Pulse::Ping, Pulse::Dead]);
+        let checks: Vec<_> = (1..=4).map(|n| socket.check(start + n * SECOND)).collect();
+        assert_eq!(checks, [SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Ping, SocketCheck::Dead]);
     }
 
     #[test]
-    fn quiet_hours_restart_the_wait() {
+    fn quiet_hours_restart_the_timeout() {
         let start = Instant::now();
         let mut data = DataWatchdog::new(Some(60 * SECOND), start);
         assert!(!data.is_stale(false, start + 3600 * SECOND));

@@ -1,11 +1,11 @@
 use crate::date::{Date, nth_weekday};
 
-/// What a day is to the exchanges.
+/// Whether the exchanges are open on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TradingDay {
     /// A weekend or a holiday.
     Holiday,
-    /// A day of trading.
+    /// A trading day.
     Open {
         /// When the regular session ends, in minutes after midnight in New York.
         close: u16,
@@ -21,7 +21,7 @@ const THURSDAY: u8 = 4;
 const FRIDAY: u8 = 5;
 const SATURDAY: u8 = 6;
 
-/// What `date` is to the New York Stock Exchange.
+/// Whether the New York Stock Exchange is open on `date`.
 pub fn trading_day(date: Date) -> TradingDay {
     let weekday = date.weekday();
     if weekday == SUNDAY || weekday == SATURDAY || is_holiday(date) {
@@ -34,7 +34,7 @@ fn is_holiday(date: Date) -> bool {
     let Date { year, month, day } = date;
     let is_nth = |weekday, n| day == nth_weekday(year, month, weekday, n);
     match month {
-        // New Year on a Saturday is not made up for: the Friday closes the books of the year.
+        // New Year's Day on a Saturday is not observed on the Friday, because that is the last day of the old year.
         1 => day == 1 || (day == 2 && date.weekday() == MONDAY) || is_nth(MONDAY, 3),
         2 => is_nth(MONDAY, 3),
         3 | 4 => date.days() == easter(year).days() - 2,
@@ -48,14 +48,14 @@ fn is_holiday(date: Date) -> bool {
     }
 }
 
-/// True on the day itself, on the Friday before its Saturday, on the Monday after its Sunday.
+/// A holiday on a Saturday is observed on the Friday before, one on a Sunday on the Monday after.
 fn is_observed(date: Date, holiday: u8) -> bool {
     date.day == holiday
         || (date.day + 1 == holiday && date.weekday() == FRIDAY)
         || (date.day == holiday + 1 && date.weekday() == MONDAY)
 }
 
-/// The day after Thanksgiving, Christmas Eve, and the third of July before a Fourth that is a weekday.
+/// The day after Thanksgiving, Christmas Eve, and July 3 if July 4 is a weekday.
 fn is_early_close(date: Date) -> bool {
     let Date { year, month, day } = date;
     match month {
@@ -84,8 +84,8 @@ fn easter(year: i32) -> Date {
 mod tests {
     use super::*;
 
-    /// Holidays and early closes as the New York Stock Exchange published them, less the day of mourning of 2025-01-09,
-    /// which no rule foretells.
+    /// Holidays and early closes as published by the New York Stock Exchange, without the day of mourning on 2025-01-09,
+    /// which follows no rule.
     const HOLIDAYS: &[(i32, &[(u8, u8)])] = &[
         (2022, &[(1, 17), (2, 21), (4, 15), (5, 30), (6, 20), (7, 4), (9, 5), (11, 24), (12, 26)]),
         (2023, &[(1, 2), (1, 16), (2, 20), (4, 7), (5, 29), (6, 19), (7, 4), (9, 4), (11, 23), (12, 25)]),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn holidays_are_those_that_the_exchange_published() {
+    fn holidays_match_those_published_by_the_exchange() {
         for (year, expected) in HOLIDAYS {
             let holidays = weekdays(*year).filter(|date| trading_day(*date) == TradingDay::Holiday);
             assert_eq!(holidays.map(|date| (date.month, date.day)).collect::<Vec<_>>(), *expected, "{year}");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn early_closes_are_those_that_the_exchange_published() {
+    fn early_closes_match_those_published_by_the_exchange() {
         for (year, expected) in EARLY_CLOSES {
             let early = weekdays(*year).filter(|date| trading_day(*date) == TradingDay::Open { close: EARLY_CLOSE });
             assert_eq!(early.map(|date| (date.month, date.day)).collect::<Vec<_>>(), *expected, "{year}");

@@ -9,7 +9,7 @@ pub struct Date {
     pub day: u8,
 }
 
-/// The time on the wall in New York.
+/// Local time in New York.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewYorkTime {
     /// The day.
@@ -18,23 +18,23 @@ pub struct NewYorkTime {
     pub minute: u16,
 }
 
-const SECONDS_A_DAY: i64 = 86_400;
-/// Eastern standard time, and daylight saving time, as seconds east of UTC.
+const SECONDS_PER_DAY: i64 = 86_400;
+/// Eastern standard time and daylight saving time, in seconds east of UTC.
 const STANDARD: i64 = -5 * 3600;
 const DAYLIGHT: i64 = -4 * 3600;
 
-/// New York's time at a moment, by the rule in force since 2007: daylight saving from the second Sunday of March to the
-/// first Sunday of November, at 2:00 on the wall.
+/// Converts to New York time by the rule in force since 2007: daylight saving time from the second Sunday of March to the
+/// first Sunday of November, changing at 2:00 local time.
 pub fn new_york(unix_nanos: i64) -> NewYorkTime {
     let seconds = unix_nanos.div_euclid(1_000_000_000);
-    let year = Date::from_days((seconds + STANDARD).div_euclid(SECONDS_A_DAY)).year;
-    let starts = Date { year, month: 3, day: nth_sunday(year, 3, 2) }.days() * SECONDS_A_DAY + 2 * 3600 - STANDARD;
-    let ends = Date { year, month: 11, day: nth_sunday(year, 11, 1) }.days() * SECONDS_A_DAY + 2 * 3600 - DAYLIGHT;
+    let year = Date::from_days((seconds + STANDARD).div_euclid(SECONDS_PER_DAY)).year;
+    let starts = Date { year, month: 3, day: nth_sunday(year, 3, 2) }.days() * SECONDS_PER_DAY + 2 * 3600 - STANDARD;
+    let ends = Date { year, month: 11, day: nth_sunday(year, 11, 1) }.days() * SECONDS_PER_DAY + 2 * 3600 - DAYLIGHT;
     let offset = if (starts..ends).contains(&seconds) { DAYLIGHT } else { STANDARD };
     let local = seconds + offset;
     NewYorkTime {
-        date: Date::from_days(local.div_euclid(SECONDS_A_DAY)),
-        minute: (local.rem_euclid(SECONDS_A_DAY) / 60) as u16,
+        date: Date::from_days(local.div_euclid(SECONDS_PER_DAY)),
+        minute: (local.rem_euclid(SECONDS_PER_DAY) / 60) as u16,
     }
 }
 
@@ -52,7 +52,7 @@ impl Date {
     /// Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
     pub fn days(self) -> i64 {
         let (month, day) = (i64::from(self.month), i64::from(self.day));
-        // A year that begins in March ends with the leap day.
+        // Counting years from March puts the leap day last.
         let year = i64::from(self.year) - i64::from(month <= 2);
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
@@ -61,7 +61,7 @@ impl Date {
         era * 146_097 + day_of_era - 719_468
     }
 
-    /// The day so many days after 1970-01-01; the same source.
+    /// The inverse of [`Date::days`]; same source.
     pub fn from_days(days: i64) -> Self {
         let days = days + 719_468;
         let era = days.div_euclid(146_097);
@@ -102,13 +102,13 @@ mod tests {
         }
 
         #[test]
-        fn a_date_comes_back(days in -1_000_000_i64..1_000_000) {
+        fn a_date_round_trips(days in -1_000_000_i64..1_000_000) {
             prop_assert_eq!(Date::from_days(days).days(), days);
         }
     }
 
     #[test]
-    fn the_clock_jumps_at_two() {
+    fn the_clock_changes_at_two() {
         let at = |text: &str| {
             let moment: jiff::Timestamp = text.parse().unwrap();
             new_york(i64::try_from(moment.as_nanosecond()).unwrap()).minute

@@ -1,8 +1,8 @@
-//! The US stock exchanges' calendar: which session a moment is in.
+//! The calendar of the US stock exchanges: the trading session at any time.
 //!
-//! Own arithmetic on integers rather than a date library, because the same code also runs inside plugins, where every
-//! byte counts; the tests hold it against one. Rules as published by the New York Stock Exchange; days on which the
-//! exchanges closed for a storm or a funeral are not rules and not here.
+//! Uses its own integer arithmetic instead of a date library, because the same code also runs inside plugins, where
+//! every byte counts; the tests compare it with a library. The rules are those published by the New York Stock Exchange.
+//! Unscheduled closings, for a storm or a funeral, are not included.
 //!
 //! Knows nothing of clocks, quotes or symbols.
 
@@ -14,7 +14,7 @@ mod date;
 pub use calendar::{TradingDay, trading_day};
 pub use date::{Date, NewYorkTime, new_york};
 
-/// What the exchanges are doing.
+/// A trading session. Times are in New York.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Session {
     /// Nights, weekends, holidays.
@@ -23,16 +23,16 @@ pub enum Session {
     Pre,
     /// 9:30 to 16:00, or to 13:00 on early closes.
     Regular,
-    /// The four hours after that.
+    /// The four hours after the regular session.
     Post,
 }
 
 const PRE: u16 = 4 * 60;
 const OPEN: u16 = 9 * 60 + 30;
-/// How long after-hours trading goes on.
+/// The length of after-hours trading.
 const AFTER_HOURS: u16 = 4 * 60;
 
-/// The session at a moment, in nanoseconds since 1970-01-01 UTC.
+/// The session at a time in nanoseconds since 1970-01-01 UTC.
 pub fn session_at(unix_nanos: i64) -> Session {
     let time = new_york(unix_nanos);
     let TradingDay::Open { close } = trading_day(time.date) else { return Session::Closed };
@@ -45,8 +45,7 @@ pub fn session_at(unix_nanos: i64) -> Session {
     }
 }
 
-/// True while quotes of US stocks are to be expected: in the regular session, and before and after it if
-/// `extended_hours`.
+/// True if US stocks are trading: in the regular session, and with `extended_hours` also before and after it.
 pub fn us_equities_open(unix_nanos: i64, extended_hours: bool) -> bool {
     match session_at(unix_nanos) {
         Session::Closed => false,
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_goes_through_its_sessions_in_winter_and_in_summer() {
+    fn a_day_has_its_sessions_in_winter_and_in_summer() {
         for day in ["2026-01-14", "2026-07-15"] {
             let sessions = [
                 ("03:59:59", Session::Closed),
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_early_close_moves_the_evening_forward() {
+    fn an_early_close_moves_the_post_session() {
         let day_after_thanksgiving = "2026-11-27";
         for (time, session) in [("12:59", Session::Regular), ("13:00", Session::Post), ("17:00", Session::Closed)] {
             assert_eq!(session_at(at(&format!("{day_after_thanksgiving}T{time}:00"))), session, "{time}");
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_hours_count_only_when_asked_for() {
+    fn extended_hours_are_open_only_on_request() {
         let morning = at("2026-01-14T08:00:00");
         assert!(us_equities_open(morning, true) && !us_equities_open(morning, false));
         assert!(!us_equities_open(at("2026-01-17T12:00:00"), true), "a Saturday");

@@ -1,10 +1,10 @@
 use crate::UnixNanos;
 
-/// One letter that names an exchange or a tape, as ASCII; 0 where the feed named none.
+/// An exchange code: one ASCII letter, or 0 if the feed sent none.
 pub type Exchange = u8;
 
-/// One quote. Prices in USD; a price of 0 means that the side has no quote (Alpaca's REST text, `bp`).
-/// Sizes are kept as Alpaca sends them: shares since November 2025, round lots before.
+/// One quote. Prices are in USD; a price of 0 means that this side has no quote (see `bp` in Alpaca's REST docs).
+/// Sizes are as Alpaca sends them: shares since November 2025, round lots before.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Quote {
     /// Best bid, or 0.
@@ -19,37 +19,37 @@ pub struct Quote {
     pub bid_exchange: Exchange,
     /// Exchange of the ask.
     pub ask_exchange: Exchange,
-    /// A and B: CTA; C and O: UTP; 0 where the feed has none (crypto, options).
+    /// A and B: CTA; C and O: UTP; 0 if the feed has no tapes (crypto, options).
     pub tape: u8,
     /// Up to four condition letters, see [`conditions`].
     pub conditions: u32,
-    /// When the exchange made the quote.
+    /// The exchange's time of the quote.
     pub event_time: UnixNanos,
-    /// When its frame arrived here.
+    /// When its frame arrived.
     pub received_time: UnixNanos,
 }
 
 impl Quote {
-    /// The bid, unless this side has no quote.
+    /// The bid; `None` if this side has no quote.
     pub fn bid(&self) -> Option<f64> {
         (self.bid_price > 0.0).then_some(self.bid_price)
     }
 
-    /// The ask, unless this side has no quote.
+    /// The ask; `None` if this side has no quote.
     pub fn ask(&self) -> Option<f64> {
         (self.ask_price > 0.0).then_some(self.ask_price)
     }
 
-    /// Half way between bid and ask, where both sides have a quote.
+    /// The midpoint; `None` unless both sides have a quote.
     pub fn mid(&self) -> Option<f64> {
         Some(f64::midpoint(self.bid()?, self.ask()?))
     }
 }
 
-/// Condition letters packed into a `u32`: the first letter in the lowest byte, at most four.
-/// One letter applies to both sides, two are the bid's and the ask's.
+/// Up to four condition letters packed into a `u32`, the first in the lowest byte. One letter applies to both sides; two
+/// apply to the bid and the ask.
 pub mod conditions {
-    /// Packs the first letter of each condition; conditions past the fourth are left out.
+    /// Packs the first letter of each condition, up to four.
     pub fn pack<'a>(letters: impl IntoIterator<Item = &'a [u8]>) -> u32 {
         let firsts = letters.into_iter().filter_map(|text| text.first());
         firsts.take(4).enumerate().fold(0, |packed, (at, &letter)| packed | u32::from(letter) << (8 * at))
@@ -63,19 +63,18 @@ pub mod conditions {
 
 macro_rules! columns {
     ($($(#[$doc:meta])* $name:ident: $kind:ty),* $(,)?) => {
-        /// Many quotes, a column a field: row `i` of every column is one quote. All columns have the same length.
+        /// Many quotes, one column per field: row `i` of every column is one quote. All columns have the same length.
         ///
-        /// `symbol` is a number whose meaning the holder of the columns gives it: a [`crate::SymbolId`] in the
-        /// feed, the tenant's own slot after the router.
+        /// `symbol` is a [`crate::SymbolId`] in the feed, and the tenant's slot number after the router.
         #[derive(Debug, Clone, Default, PartialEq)]
         pub struct QuoteColumns {
-            /// What is quoted.
+            /// The number of the symbol.
             pub symbol: Vec<u32>,
             $($(#[$doc])* pub $name: Vec<$kind>,)*
         }
 
         impl QuoteColumns {
-            /// Columns that hold `rows` quotes before they allocate again.
+            /// Columns with room for `rows` quotes.
             pub fn with_capacity(rows: usize) -> Self {
                 Self { symbol: Vec::with_capacity(rows), $($name: Vec::with_capacity(rows),)* }
             }
@@ -87,7 +86,7 @@ macro_rules! columns {
                 $(self.$name.push(quote.$name);)*
             }
 
-            /// Row `row` without its symbol. Panics past the end.
+            /// The quote in row `row`. Panics if there is no such row.
             #[inline]
             pub fn quote(&self, row: usize) -> Quote {
                 Quote { $($name: self.$name[row],)* }
@@ -100,7 +99,7 @@ macro_rules! columns {
                 $(self.$name[row] = quote.$name;)*
             }
 
-            /// Moves row `from` to `to`, whose quote is lost.
+            /// Copies row `from` over row `to`.
             #[inline]
             pub fn copy_row(&mut self, from: usize, to: usize) {
                 self.symbol[to] = self.symbol[from];
@@ -146,17 +145,17 @@ columns! {
 }
 
 impl QuoteColumns {
-    /// How many quotes there are.
+    /// The number of quotes.
     pub fn len(&self) -> usize {
         self.symbol.len()
     }
 
-    /// True without a quote.
+    /// True if there are no quotes.
     pub fn is_empty(&self) -> bool {
         self.symbol.is_empty()
     }
 
-    /// Forgets every row, keeps the memory.
+    /// Removes all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_comes_back_as_it_went_in() {
+    fn a_row_is_read_back_unchanged() {
         let quote = Quote { bid_price: 1.5, ask_price: 2.5, tape: b'C', event_time: 7, ..Quote::default() };
         let mut columns = QuoteColumns::with_capacity(2);
         columns.push(3, &Quote::default());

@@ -2,7 +2,7 @@ use crate::{QuoteColumns, SymbolTable};
 
 /// Takes the quotes of the feed.
 pub trait QuoteReceiver: Send {
-    /// Called on the reader's task with all quotes that were ready, so it must be quick and must not block. `symbols`
-    /// says what the symbol column means; a number keeps its meaning for the feed's life.
+    /// Called on the reader's task with all quotes that are ready, so it must be fast and must not block. `symbols` maps
+    /// the symbol column to symbols; an id keeps its symbol for as long as the feed runs.
     fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable);
 }

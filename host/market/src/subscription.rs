@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 
 use crate::Symbol;
 
-/// The quotes that are wanted.
+/// Which quotes to subscribe to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subscription {
-    /// Those of every symbol: `*`.
+    /// Every symbol: `*`.
     All,
-    /// Those of these symbols; with none, the session stays connected and silent.
+    /// These symbols. If the set is empty, the feed stays connected and silent.
     Symbols(BTreeSet<Symbol>),
 }
 

@@ -1,31 +1,31 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The name of something quoted, as the exchange writes it: `SPY`, `BRK.B`, `BTC/USD`, `SPXW240327P04925000`.
+/// A stock, crypto or option symbol, as the exchange writes it: `SPY`, `BRK.B`, `BTC/USD`, `SPXW240327P04925000`.
 ///
-/// Never empty, at most 32 bytes, only letters, digits and `. / - _`. Cheap to clone.
+/// 1 to 32 bytes: letters, digits and `. / - _`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(Arc<str>);
 
-/// Why a text is not a [`Symbol`].
+/// Why a string is not a [`Symbol`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SymbolError {
-    /// No characters at all.
+    /// The string is empty.
     #[error("a symbol cannot be empty")]
     Empty,
-    /// More than [`Symbol::MAX_LEN`] bytes.
-    #[error("a symbol has at most {} characters", Symbol::MAX_LEN)]
+    /// Longer than [`Symbol::MAX_LEN`] bytes.
+    #[error("a symbol cannot be longer than {} characters", Symbol::MAX_LEN)]
     TooLong,
-    /// A character that no exchange uses.
+    /// A character that is not allowed.
     #[error("a symbol cannot contain {0:?}; letters, digits and . / - _ are allowed")]
     Character(char),
 }
 
 impl Symbol {
-    /// The longest option symbols have 21 characters; the rest is room.
+    /// Maximum length. The longest option symbols have 21 characters.
     pub const MAX_LEN: usize = 32;
 
-    /// Checks and keeps `name`; the case is kept as it is.
+    /// Validates `name`. Does not change its case.
     pub fn new(name: &str) -> Result<Self, SymbolError> {
         if name.is_empty() {
             return Err(SymbolError::Empty);
@@ -40,16 +40,16 @@ impl Symbol {
         Ok(Self(name.into()))
     }
 
-    /// The name itself.
+    /// The symbol as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as a Firestore document id. `BTC/USD` is not a legal id, so what Firestore refuses is
-    /// percent-encoded; [`Symbol::from_document_id`] is the way back.
+    /// The symbol as a Firestore document id. Characters that Firestore does not allow, as in `BTC/USD`, are
+    /// percent-encoded; [`Symbol::from_document_id`] decodes them.
     pub fn document_id(&self) -> String {
         let name = self.as_str();
-        // Firestore refuses `.`, `..` and `__x__`: hiding the first character is enough.
+        // Firestore rejects `.`, `..` and `__x__`: encoding the first character is enough.
         let reserved =
             name == "." || name == ".." || (name.len() >= 4 && name.starts_with("__") && name.ends_with("__"));
         let mut id = String::with_capacity(name.len() + 2);
@@ -98,7 +98,7 @@ mod tests {
     use quotegate_document::check_id;
 
     #[test]
-    fn what_no_exchange_uses_is_refused_by_name() {
+    fn invalid_symbols_are_rejected_with_a_reason() {
         assert_eq!(Symbol::new("SP Y"), Err(SymbolError::Character(' ')));
         assert_eq!(Symbol::new("ÄPFEL"), Err(SymbolError::Character('Ä')));
         assert_eq!(Symbol::new(""), Err(SymbolError::Empty));
@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_symbol_has_a_legal_id_and_a_way_back(name in "[A-Za-z0-9./_-]{1,32}") {
+        fn every_symbol_round_trips_through_a_valid_document_id(name in "[A-Za-z0-9./_-]{1,32}") {
             let symbol = Symbol::new(&name).unwrap();
             let id = symbol.document_id();
             prop_assert_eq!(check_id(&id), Ok(()));

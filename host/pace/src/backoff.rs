@@ -4,8 +4,8 @@ use fastrand::Rng;
 
 /// Exponential backoff with full jitter: the n-th delay is uniform in `0 ..= min(max, base · 2ⁿ)`.
 ///
-/// Full jitter, because many hosts (or documents) that failed together must not come back together; the published
-/// crates either jitter less or overshoot their maximum.
+/// Full jitter, because many hosts (or documents) that failed together must not retry together. The published crates
+/// either jitter less or exceed their maximum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,
@@ -13,13 +13,13 @@ pub struct Backoff {
     attempts: u32,
 }
 
-/// Why two durations make no [`Backoff`].
+/// Why a [`Backoff`] is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BackoffError {
-    /// A base of zero would retry without a pause.
+    /// A base of zero would retry without a delay.
     #[error("the base delay must be above zero")]
     ZeroBase,
-    /// The wrong way round.
+    /// The longest delay is below the base.
     #[error("the longest delay ({max:?}) is shorter than the base delay ({base:?})")]
     MaxBelowBase {
         /// The base delay.
@@ -30,7 +30,7 @@ pub enum BackoffError {
 }
 
 impl Backoff {
-    /// Checks the two ends. The first delay is at most `base`.
+    /// Validates both delays. The first delay is at most `base`.
     pub fn new(base: Duration, max: Duration) -> Result<Self, BackoffError> {
         if base.is_zero() {
             return Err(BackoffError::ZeroBase);
@@ -41,14 +41,14 @@ impl Backoff {
         Ok(Self { base, max, attempts: 0 })
     }
 
-    /// The next delay. Counts the attempt.
+    /// Returns the next delay and counts the attempt.
     pub fn next_delay(&mut self, rng: &mut Rng) -> Duration {
         let cap = self.cap();
         self.attempts = self.attempts.saturating_add(1);
         jitter(cap, rng)
     }
 
-    /// The longest delay at once, jittered over its upper half: for an answer that says "far too much".
+    /// Skips ahead to the longest delay, jittered over its upper half: for servers that report overload.
     pub fn longest_delay(&mut self, rng: &mut Rng) -> Duration {
         self.attempts = self.attempts.saturating_add(1);
         self.max / 2 + jitter(self.max / 2, rng)
@@ -56,25 +56,25 @@ impl Backoff {
 
     /// The upper end of the next delay.
     pub fn cap(&self) -> Duration {
-        // 2^32 seconds of base are far past any maximum.
+        // A factor of 2^32 is beyond any maximum.
         let factor = 1_u32.checked_shl(self.attempts).filter(|_| self.attempts < 32).unwrap_or(u32::MAX);
         self.base.saturating_mul(factor).min(self.max)
     }
 
-    /// How many delays were handed out since the last [`Backoff::reset`].
+    /// The number of delays since the last [`Backoff::reset`].
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The same backoff as it is after so many failed attempts: lets a caller with thousands of things to retry keep a
-    /// number for each instead of a `Backoff`.
+    /// The backoff after this many failed attempts: lets a caller that retries thousands of things store a number for
+    /// each instead of a `Backoff`.
     #[must_use]
     pub fn after(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Back to the start, after a success that proves that all is well.
+    /// Starts over, after a success.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_make_no_sense_are_refused() {
+    fn invalid_delays_are_rejected() {
         assert_eq!(Backoff::new(Duration::ZERO, seconds(1)), Err(BackoffError::ZeroBase));
         assert!(Backoff::new(seconds(2), seconds(1)).is_err());
     }

@@ -1,27 +1,27 @@
 use std::time::{Duration, Instant};
 
-/// So many writes a second, and so many at once after a pause.
+/// A write limit: writes per second, and the burst allowed after idle time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     per_second: f64,
     burst: u32,
 }
 
-/// Why two numbers make no [`Rate`].
+/// Why a [`Rate`] is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum RateError {
-    /// Nothing would ever be written; also NaN and infinity.
+    /// Zero, negative, NaN or infinite.
     #[error("a rate must be a number above zero, not {0}")]
     PerSecond(f64),
-    /// A bucket that holds no token gives none.
+    /// A burst of zero would allow no writes.
     #[error("a burst must be at least 1")]
     Burst,
 }
 
 impl Rate {
-    /// Checks both numbers.
+    /// Validates both numbers.
     pub fn new(per_second: f64, burst: u32) -> Result<Self, RateError> {
-        // Below one a century the interval overflows what an Instant can carry.
+        // Below this, the interval between tokens could overflow an `Instant`.
         if !per_second.is_finite() || per_second < 1e-9 {
             return Err(RateError::PerSecond(per_second));
         }
@@ -31,27 +31,27 @@ impl Rate {
         Ok(Self { per_second, burst })
     }
 
-    /// Writes a second.
+    /// Writes per second.
     pub fn per_second(&self) -> f64 {
         self.per_second
     }
 
-    /// Writes at once after a pause.
+    /// Maximum number of writes at once.
     pub fn burst(&self) -> u32 {
         self.burst
     }
 }
 
-/// A token bucket: in any window of t seconds it gives at most `burst + per_second · t` tokens.
+/// A token bucket: in any window of t seconds it grants at most `burst + per_second · t` tokens.
 ///
-/// Kept as one time (the generic cell rate algorithm) rather than as a count of fractions, so that no rounding can
-/// ever add up to a token too many.
+/// Stores one time (the generic cell rate algorithm) instead of a fractional count, so that rounding errors can never add
+/// up to an extra token.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
-    /// Time that one token takes to grow, rounded up.
-    growth: Duration,
-    /// Time that a full bucket took to grow.
-    full: Duration,
+    /// The time between two tokens, rounded up.
+    interval: Duration,
+    /// The time to fill an empty bucket.
+    fill_time: Duration,
     /// When the bucket will be full again.
     full_at: Instant,
 }
@@ -59,50 +59,51 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A full bucket.
     pub fn new(rate: Rate, now: Instant) -> Self {
-        let growth = Duration::from_nanos((1e9 / rate.per_second).ceil() as u64);
-        Self { growth, full: growth.saturating_mul(rate.burst), full_at: now }
+        let interval = Duration::from_nanos((1e9 / rate.per_second).ceil() as u64);
+        Self { interval, fill_time: interval.saturating_mul(rate.burst), full_at: now }
     }
 
-    /// Another rate from now on. No token comes of it: what was there stays, as far as the new burst holds it.
+    /// Changes the rate. This adds no tokens: those in the bucket stay, up to the new burst.
     pub fn set_rate(&mut self, rate: Rate, now: Instant) {
         let new = Self::new(rate, now);
         let missing = self.full_at.saturating_duration_since(now);
-        // Rounded down, so that no change ever gives even a part of a token.
-        let held = self.full.saturating_sub(missing).as_nanos() * new.growth.as_nanos() / self.growth.as_nanos().max(1);
-        let held = Duration::from_nanos(u64::try_from(held).unwrap_or(u64::MAX)).min(new.full);
-        *self = Self { full_at: now + (new.full - held), ..new };
+        // Rounded down, so that a change never adds even a fraction of a token.
+        let held = self.fill_time.saturating_sub(missing).as_nanos() * new.interval.as_nanos()
+            / self.interval.as_nanos().max(1);
+        let held = Duration::from_nanos(u64::try_from(held).unwrap_or(u64::MAX)).min(new.fill_time);
+        *self = Self { full_at: now + (new.fill_time - held), ..new };
     }
 
-    /// True if it holds all it can.
+    /// True if the bucket is full.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
 
-    /// Takes one token if there is one.
+    /// Takes a token, if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.growth;
-        let given = full_at - now <= self.full;
+        let full_at = self.full_at.max(now) + self.interval;
+        let given = full_at - now <= self.fill_time;
         if given {
             self.full_at = full_at;
         }
         given
     }
 
-    /// Gives back a token that was taken and not used.
+    /// Returns an unused token.
     pub fn refund(&mut self) {
-        self.full_at = self.full_at.checked_sub(self.growth).unwrap_or(self.full_at);
+        self.full_at = self.full_at.checked_sub(self.interval).unwrap_or(self.full_at);
     }
 
-    /// Whole tokens there are now.
+    /// The number of whole tokens.
     pub fn tokens(&self, now: Instant) -> u32 {
         let missing = self.full_at.saturating_duration_since(now);
-        let held = self.full.saturating_sub(missing).as_nanos() / self.growth.as_nanos().max(1);
+        let held = self.fill_time.saturating_sub(missing).as_nanos() / self.interval.as_nanos().max(1);
         u32::try_from(held).unwrap_or(u32::MAX)
     }
 
-    /// When there is at least one token: `now` or later.
+    /// When the next token is available: `now` or later.
     pub fn ready_at(&self, now: Instant) -> Instant {
-        let needed = self.full - self.growth;
+        let needed = self.fill_time - self.interval;
         (self.full_at.checked_sub(needed)).map_or(now, |at| at.max(now))
     }
 }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_make_no_rate_are_refused() {
+    fn invalid_rates_are_rejected() {
         for per_second in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Rate::new(per_second, 1).is_err());
         }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_brings_no_tokens_and_a_smaller_burst_takes_some() {
+    fn a_new_rate_adds_no_tokens_and_a_smaller_burst_removes_some() {
         let now = Instant::now();
         let mut bucket = TokenBucket::new(rate(1.0, 10), now);
         for _ in 0..8 {
@@ -150,10 +151,10 @@ mod tests {
     }
 
     proptest! {
-        /// Invariant 1 while the rate changes: in any window at most the largest burst and what each rate let grow in
-        /// its time.
+        /// Invariant 1 while the rate changes: in any window at most the largest burst plus the tokens that each rate adds
+        /// while it applies.
         #[test]
-        fn changing_rates_never_gives_more_than_allowed(
+        fn changing_rates_never_exceed_the_limits(
             rates in prop::collection::vec((0.1_f64..2000.0, 1_u32..30, 0_u64..2_000_000_000), 1..12),
             tries in prop::collection::vec((0_u64..300_000_000, 1_u32..40), 1..60),
         ) {
@@ -198,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn no_window_ever_gets_more_than_allowed(
+        fn no_window_exceeds_the_limit(
             per_second in 0.1_f64..5000.0,
             burst in 1_u32..50,
             steps in prop::collection::vec((0_u64..3_000_000_000, 1_u32..60), 1..60),

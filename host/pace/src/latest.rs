@@ -7,19 +7,19 @@ use quotegate_market::Quote;
 
 use crate::Backoff;
 
-/// The newest accepted quote of each of a tenant's symbols, and which of them may be written when.
+/// The newest accepted quote of each of a tenant's symbols, and when it may be written.
 ///
-/// A symbol is **dirty** while its latest quote is not written, and **due** when it is dirty, nothing of it is in
-/// flight, and its interval (or the pause after a failed write) is over. Due symbols leave in the order in which they
-/// became due. Symbols are the tenant's own slot numbers, dense from 0.
+/// A symbol is **dirty** while its latest quote is not written. It is **due** when it is dirty, has no write in flight,
+/// and its interval (or the delay after a failed write) has passed. Due symbols are written in the order in which they
+/// became due. A symbol is the tenant's slot number, dense from 0.
 #[derive(Debug)]
 pub struct LatestTable {
     interval: Duration,
     retry: Backoff,
-    /// No symbol's first write is due before this.
+    /// First writes are not due before this.
     not_before: Option<Instant>,
     slots: Vec<Option<Slot>>,
-    /// Dirty, not yet due; each slot at most once, and then not in `due`.
+    /// Dirty but not yet due; each slot at most once, and never also in `due`.
     waiting: BinaryHeap<Reverse<(Instant, u32)>>,
     due: VecDeque<u32>,
     in_flight: usize,
@@ -30,39 +30,39 @@ struct Slot {
     quote: Quote,
     dirty: bool,
     in_flight: bool,
-    /// When the last attempt was made; its interval began then.
+    /// The time of the last attempt, when its interval began.
     attempted: Option<Instant>,
-    /// When the pause after a failure is over.
+    /// When the delay after a failed write ends.
     retry_at: Option<Instant>,
-    /// Failed attempts since the last one that was answered for good.
+    /// Failed attempts since the last settled one.
     failures: u32,
 }
 
-/// What became of a quote offered to the table.
+/// The result of [`LatestTable::accept`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Its symbol was clean: this is a new thing to write.
+    /// Its symbol was clean and is now dirty.
     Dirty,
-    /// It took the place of a quote that waited to be written, which now never will be.
+    /// It replaced a quote that was waiting, which will never be written.
     Conflated,
-    /// Its exchange time is before that of the latest: refused, nothing changed.
+    /// Its exchange time is before that of the latest quote: it was dropped.
     Older,
 }
 
-/// What became of an attempt to write.
+/// The outcome of an attempt to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// It is in the sink, or there was nothing to write after all, or it will never get there: do not try it again.
+    /// Do not try again: it was written, there was nothing to write, or it was refused for good.
     Settled,
-    /// Try again later, unless a newer quote comes first. `longest_delay`: the sink asked for a long pause.
+    /// Try again later, unless a newer quote comes first.
     Retry {
-        /// Skip the short delays.
+        /// Use the longest delay at once, because the sink reported overload.
         longest_delay: bool,
     },
 }
 
 impl LatestTable {
-    /// An empty table. Attempts for one symbol are at least `interval` apart; failed ones wait by `retry`.
+    /// An empty table. Attempts for one symbol are at least `interval` apart; failed ones are delayed by `retry`.
     pub fn new(interval: Duration, retry: Backoff) -> Self {
         Self {
             interval,
@@ -75,17 +75,16 @@ impl LatestTable {
         }
     }
 
-    /// Lets no symbol's first write be due before `at`: for a tenant that comes back and whose symbols may have been
-    /// written a moment ago.
+    /// Delays first writes until `at`: for a tenant that was added again, whose symbols may have just been written.
     pub fn hold_until(&mut self, at: Instant) {
         self.not_before = Some(at);
     }
 
-    /// Another interval from now on, also for what is dirty already.
+    /// Changes the interval, also for symbols that are already dirty.
     pub fn set_interval(&mut self, interval: Duration, now: Instant) {
         self.interval = interval;
         self.due(now);
-        // What has been due keeps its place before what becomes due by the change.
+        // Symbols that were already due stay ahead of those that become due by this change.
         let due = std::mem::take(&mut self.due);
         let mut waiting = std::mem::take(&mut self.waiting).into_sorted_vec();
         waiting.reverse();
@@ -95,7 +94,8 @@ impl LatestTable {
         }
     }
 
-    /// Offers a quote. Equal exchange times count as newer: exchanges repeat them within a burst.
+    /// Stores a quote unless it is older than the latest. Equal exchange times count as newer, because exchanges repeat
+    /// them within a burst.
     pub fn accept(&mut self, slot: u32, quote: &Quote, now: Instant) -> Accepted {
         let index = slot as usize;
         if index >= self.slots.len() {
@@ -129,7 +129,7 @@ impl LatestTable {
         Accepted::Dirty
     }
 
-    /// How many symbols are due.
+    /// The number of due symbols.
     pub fn due(&mut self, now: Instant) -> usize {
         while let Some(Reverse((at, slot))) = self.waiting.peek().copied() {
             if at > now {
@@ -141,13 +141,13 @@ impl LatestTable {
         self.due.len()
     }
 
-    /// When the next symbol that is not due yet will be.
+    /// When the next waiting symbol becomes due.
     pub fn next_due_at(&self) -> Option<Instant> {
         self.waiting.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes the symbol that has been due longest, for an attempt to write. Its interval starts now, and it is in
-    /// flight until [`LatestTable::resolve`].
+    /// Takes the symbol that has been due longest, to write it. Its interval starts now, and it is in flight until
+    /// [`LatestTable::resolve`].
     pub fn take_due(&mut self, now: Instant) -> Option<(u32, Quote)> {
         self.due(now);
         let slot = self.due.pop_front()?;
@@ -160,8 +160,8 @@ impl LatestTable {
         Some((slot, held.quote))
     }
 
-    /// Says what became of the attempt for `slot`. A slot that is not in flight is left alone. True if the attempt
-    /// failed and its quote is never tried again, because a newer one has come meanwhile.
+    /// Reports the outcome of the attempt for `slot`; ignored if the slot is not in flight. Returns true if the attempt
+    /// failed and will not be retried, because a newer quote has arrived.
     pub fn resolve(&mut self, slot: u32, resolution: Resolution, now: Instant, rng: &mut Rng) -> bool {
         let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::as_mut).filter(|held| held.in_flight)
         else {
@@ -192,22 +192,22 @@ impl LatestTable {
         self.slots.get(slot as usize)?.as_ref().map(|held| &held.quote)
     }
 
-    /// True when nothing waits to be written and nothing is in flight.
+    /// True if nothing is dirty or in flight.
     pub fn is_settled(&self) -> bool {
         self.dirty() == 0 && self.in_flight == 0
     }
 
-    /// How many symbols are dirty and not in flight.
+    /// The number of symbols that are dirty and not in flight.
     pub fn dirty(&self) -> usize {
         self.waiting.len() + self.due.len()
     }
 
-    /// How many symbols have an attempt in flight.
+    /// The number of symbols in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// When the slot may be written; `None`: at any time.
+    /// When the slot may be written; `None` means now.
     fn allowed_at(&self, slot: u32) -> Option<Instant> {
         let held = self.slots.get(slot as usize)?.as_ref()?;
         let interval = held.attempted.map_or(self.not_before, |at| Some(at + self.interval));
@@ -216,7 +216,7 @@ impl LatestTable {
 
     fn schedule(&mut self, slot: u32, at: Instant, now: Instant) {
         if at <= now {
-            // Keeps the order: what is due already must be in the queue before this one.
+            // Keep the order: whatever is already due goes into the queue first.
             self.due(now);
             self.due.push_back(slot);
         } else {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn another_interval_counts_for_what_waits_already() {
+    fn a_new_interval_applies_to_waiting_symbols() {
         let (mut table, mut rng, now) = table();
         for slot in 0..3 {
             table.accept(slot, &quote(1), now);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_held_waits_with_first_writes_only() {
+    fn a_held_table_delays_only_first_writes() {
         let (mut table, mut rng, now) = table();
         table.hold_until(now + 5 * SECOND);
         table.accept(0, &quote(1), now);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_symbol_leaves_while_a_write_of_it_is_in_flight() {
+    fn a_symbol_has_at_most_one_write_in_flight() {
         let (mut table, mut rng, now) = table();
         table.accept(0, &quote(1), now);
         table.take_due(now);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_quote_is_refused() {
+    fn an_older_quote_is_dropped() {
         let (mut table, _, now) = table();
         table.accept(0, &quote(5), now);
         assert_eq!(table.accept(0, &quote(4), now), Accepted::Older);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_due_leaves_first() {
+    fn the_longest_due_symbol_is_written_first() {
         let (mut table, mut rng, now) = table();
         for slot in 0..3 {
             table.accept(slot, &quote(1), now);

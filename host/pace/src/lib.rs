@@ -2,12 +2,12 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | which quote of a symbol is worth writing, and from when on | [`LatestTable`] |
-//! | how many writes a second in all, and for one tenant | [`TokenBucket`] of a [`Rate`] |
-//! | whose turn is it | [`Pacer`] |
+//! | which quote of a symbol to write, and when | [`LatestTable`] |
+//! | how many writes per second, overall and per tenant | [`TokenBucket`] of a [`Rate`] |
+//! | which tenant writes next | [`Pacer`] |
 //! | how long to wait after a failure | [`Backoff`] |
 //!
-//! Pure values and functions: time and randomness are passed in. Knows nothing of tokio, plugins or Firestore.
+//! Pure: time and randomness are passed in. Knows nothing of tokio, plugins or Firestore.
 
 mod backoff;
 mod bucket;

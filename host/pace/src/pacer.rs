@@ -15,15 +15,15 @@ impl Lane {
     }
 }
 
-/// Shares one write budget among tenants: each token goes to the next tenant in turn that wants one and whose own
-/// bucket allows it, so nobody starves however much the others want.
+/// Shares one write budget among tenants: each token goes to the next tenant in turn that wants one and whose own bucket
+/// allows it, so no tenant starves.
 #[derive(Debug)]
 pub struct Pacer {
     global: TokenBucket,
     lanes: Vec<LaneState>,
-    /// Lanes that want a token, in the order of their turns; each at most once.
+    /// Lanes that want a token, in order of their turns; each at most once.
     turns: VecDeque<Lane>,
-    /// Lanes that want a token but must wait for their own bucket; each at most once, and then not in `turns`.
+    /// Lanes that want a token but must wait for their own bucket; each at most once, and never also in `turns`.
     held_back: BinaryHeap<Reverse<(Instant, Lane)>>,
 }
 
@@ -36,7 +36,7 @@ struct LaneState {
 }
 
 impl Pacer {
-    /// A pacer without lanes, its bucket full.
+    /// A pacer without lanes and with a full bucket.
     pub fn new(global: Rate, now: Instant) -> Self {
         Self {
             global: TokenBucket::new(global, now),
@@ -46,20 +46,20 @@ impl Pacer {
         }
     }
 
-    /// Adds a tenant, with a bucket of its own or bound by the global one only.
+    /// Adds a tenant, with its own limit or only the global one.
     pub fn add_lane(&mut self, own: Option<Rate>, now: Instant) -> Lane {
         self.lanes.push(LaneState { bucket: own.map(|rate| TokenBucket::new(rate, now)), wanted: 0, queued: false });
         Lane(self.lanes.len() - 1)
     }
 
-    /// Another limit of the lane's own from now on. A lane that had none starts with a full bucket.
+    /// Changes the lane's own limit. A lane without one starts with a full bucket.
     pub fn set_rate(&mut self, lane: Lane, own: Option<Rate>, now: Instant) {
         let state = &mut self.lanes[lane.0];
         match (&mut state.bucket, own) {
             (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
             (bucket, own) => *bucket = own.map(|rate| TokenBucket::new(rate, now)),
         }
-        // It waits for a time that may have come nearer.
+        // The lane may now be allowed earlier.
         let held = self.held_back.len();
         self.held_back.retain(|Reverse((_, held))| *held != lane);
         if self.held_back.len() < held {
@@ -67,12 +67,12 @@ impl Pacer {
         }
     }
 
-    /// Another rate of all lanes together from now on.
+    /// Changes the global limit.
     pub fn set_global(&mut self, global: Rate, now: Instant) {
         self.global.set_rate(global, now);
     }
 
-    /// Says how many tokens the lane wants from now on, in all; each grant takes one off.
+    /// Sets how many tokens the lane wants in total; each grant subtracts one.
     pub fn want(&mut self, lane: Lane, tokens: u32) {
         let state = &mut self.lanes[lane.0];
         state.wanted = tokens;
@@ -82,11 +82,11 @@ impl Pacer {
         }
     }
 
-    /// Gives one token to the lane whose turn it is. `None`: nobody wants one, or none is to be had before
+    /// Grants one token to the next lane in turn. `None` if no lane wants one, or none is available before
     /// [`Pacer::next_grant_at`].
     pub fn grant(&mut self, now: Instant) -> Option<Lane> {
         self.release(now);
-        // Nothing changes while the global bucket is empty, so no lane loses its turn.
+        // While the global bucket is empty nothing changes, so no lane loses its turn.
         if self.global.tokens(now) == 0 {
             return None;
         }
@@ -113,7 +113,7 @@ impl Pacer {
         None
     }
 
-    /// When [`Pacer::grant`] is worth another call, if no lane changes its mind before.
+    /// When to call [`Pacer::grant`] again, unless a lane changes what it wants first.
     pub fn next_grant_at(&self, now: Instant) -> Option<Instant> {
         let global = self.global.ready_at(now);
         if !self.turns.is_empty() {
@@ -122,7 +122,7 @@ impl Pacer {
         self.held_back.peek().map(|Reverse((at, _))| (*at).max(global))
     }
 
-    /// Takes back a token that was granted to `lane` and not used.
+    /// Takes back an unused token from `lane`.
     pub fn refund(&mut self, lane: Lane) {
         self.global.refund();
         if let Some(bucket) = &mut self.lanes[lane.0].bucket {
@@ -130,7 +130,7 @@ impl Pacer {
         }
     }
 
-    /// Whole tokens in the global bucket.
+    /// The number of whole tokens in the global bucket.
     pub fn tokens(&self, now: Instant) -> u32 {
         self.global.tokens(now)
     }
@@ -215,10 +215,9 @@ mod tests {
     }
 
     proptest! {
-        /// Invariant 2, the tenants' half: whatever the others want, a lane that wants a token waits for at most one
-        /// round of the others.
+        /// Invariant 2 for tenants: a lane that wants a token waits for at most one round of the others.
         #[test]
-        fn no_lane_is_passed_over_twice(wants in prop::collection::vec(1_u32..20, 2..12), burst in 1_u32..200) {
+        fn no_lane_is_skipped_twice(wants in prop::collection::vec(1_u32..20, 2..12), burst in 1_u32..200) {
             let now = Instant::now();
             let mut pacer = Pacer::new(rate(1.0, burst), now);
             let lanes: Vec<_> = wants.iter().map(|_| pacer.add_lane(None, now)).collect();

@@ -1,5 +1,5 @@
-//! Invariants 1 to 3 of ARCHITECTURE.md under simulated time: random quotes, several tenants, one budget, and a sink
-//! that is slow, fails, and refuses at random.
+//! Invariants 1 to 3 of ARCHITECTURE.md under simulated time: random quotes, several tenants, one budget, and a
+//! sink that is slow, fails, and refuses at random.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
 
@@ -17,7 +17,7 @@ struct Scenario {
     tenants: Vec<TenantPlan>,
     per_second: f64,
     burst: u32,
-    /// Pause before the next quote (ms), whose quote (tenant), symbol, and how far its exchange time lies back (ms).
+    /// Delay before the quote (ms), tenant, symbol, and the age of its exchange time (ms).
     quotes: Vec<(u64, usize, u32, i64)>,
     failure_percent: u8,
 }
@@ -54,7 +54,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         })
 }
 
-/// One write that the sink has not answered yet.
+/// A write that the sink has not answered yet.
 struct Flight {
     tenant: usize,
     symbol: u32,
@@ -67,10 +67,10 @@ struct House {
     pacer: Pacer,
     lanes: Vec<Lane>,
     tables: Vec<LatestTable>,
-    /// Answers to come, by time and a number that keeps them apart.
+    /// Future answers, by time and a unique number.
     flights: BTreeMap<(Instant, u64), Flight>,
     attempts: Vec<(Instant, usize, u32)>,
-    /// The documents: the event time last written.
+    /// The event time in each document.
     documents: HashMap<(usize, u32), i64>,
     newest_accepted: HashMap<(usize, u32), i64>,
     failure_percent: u8,
@@ -105,7 +105,7 @@ impl House {
         }
     }
 
-    /// Lets time pass up to `until`, answering flights and writing what is due on the way.
+    /// Advances time to `until`, answering and making writes when they are due.
     fn run(&mut self, until: Instant) {
         loop {
             self.write_what_is_allowed();
@@ -145,7 +145,7 @@ impl House {
             }
             let flight = entry.remove();
             let failed = self.rng.u8(0..100) < self.failure_percent;
-            // A failed write may have reached the document all the same (a lost answer).
+            // A failed write may still have been applied, if its answer was lost.
             if !failed || self.rng.bool() {
                 let document = self.documents.entry((flight.tenant, flight.symbol)).or_insert(i64::MIN);
                 assert!(*document <= flight.event_time, "a document went backwards");
@@ -171,7 +171,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn never_more_than_allowed_the_last_word_is_written_never_backwards(scenario in scenario()) {
+    fn the_limits_hold_the_newest_quote_is_written_and_documents_never_go_backwards(scenario in scenario()) {
         let mut house = House::new(&scenario);
         let mut wall_clock = 0;
         for &(pause, tenant, symbol, back) in &scenario.quotes {
@@ -180,7 +180,7 @@ proptest! {
             house.quote(tenant % scenario.tenants.len(), symbol, wall_clock - back);
         }
 
-        // Quotes stop and the sink recovers: in a bounded time every newest accepted quote is written.
+        // Quotes stop and the sink recovers: every newest accepted quote is written within a bounded time.
         house.failure_percent = 0;
         house.run(house.now + Duration::from_secs(3600));
         prop_assert!(house.tables.iter().all(LatestTable::is_settled));
@@ -201,9 +201,9 @@ proptest! {
             }
         }
     }
-    /// The same while limits and intervals change under way, as a reload changes them.
+    /// The same while limits and intervals change, as in a reload.
     #[test]
-    fn changes_of_limits_break_no_promise(
+    fn changing_limits_breaks_no_invariant(
         scenario in scenario(),
         changes in prop::collection::vec((0_usize..300, 0_usize..4, 1.0_f64..100.0, 1_u32..20, 1_u64..3000), 0..20),
     ) {
@@ -242,7 +242,7 @@ proptest! {
         assert_kept(&all, &global);
         for (tenant, (own, intervals)) in own.iter().zip(&intervals).enumerate() {
             let of_tenant: Vec<_> = house.attempts.iter().filter(|attempt| attempt.1 == tenant).collect();
-            // Where the tenant had no limit of its own for a while, the promise begins anew with the next one.
+            // If the tenant had no limit for a while, checking starts over with the next limit.
             for spans in own.split(|(_, rate)| rate.is_none()) {
                 let history: Vec<_> = spans.iter().filter_map(|(at, rate)| Some((*at, rate.as_ref()?.0, rate.as_ref()?.1))).collect();
                 let Some(first) = history.first().map(|change| change.0) else { continue };
@@ -254,7 +254,7 @@ proptest! {
             let mut last: HashMap<u32, Instant> = HashMap::new();
             for (at, _, symbol) in of_tenant {
                 let Some(before) = last.insert(*symbol, *at) else { continue };
-                // The interval that counted then; at the very moment of a change, any of that moment.
+                // The interval at that time; at the instant of a change, either one.
                 let earlier = intervals.iter().rfind(|(since, _)| since < at);
                 let same = intervals.iter().filter(|(since, _)| since == at);
                 let interval = same.chain(earlier).map(|(_, interval_ms)| *interval_ms).min().unwrap();
@@ -264,7 +264,7 @@ proptest! {
     }
 }
 
-/// In every window: at most the largest burst that counted in it, and what each rate let grow in its time.
+/// Asserts that every window has at most its largest burst plus the tokens that each rate added.
 fn assert_kept(attempts: &[Instant], history: &[(Instant, f64, u32)]) {
     for (first, from) in attempts.iter().enumerate() {
         for (last, to) in attempts.iter().enumerate().skip(first) {

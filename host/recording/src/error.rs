@@ -5,28 +5,28 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be opened.
-    #[error("the recording {path} cannot be opened: {problem}")]
+    #[error("the recording {path} cannot be opened: {error}")]
     Open {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
-        problem: io::Error,
+        /// The operating system's error.
+        error: io::Error,
     },
-    /// The file cannot be made.
-    #[error("the recording {path} cannot be created: {problem}; choose a folder that exists and can be written to")]
+    /// The file cannot be created.
+    #[error("the recording {path} cannot be created: {error}; choose an existing, writable folder")]
     Create {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
-        problem: io::Error,
+        /// The operating system's error.
+        error: io::Error,
     },
-    /// A full disk, most likely.
-    #[error("the recording {path} cannot be written: {problem}; the frames before this are good")]
+    /// Most likely the disk is full.
+    #[error("the recording {path} cannot be written: {error}; the frames before this are intact")]
     Write {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
-        problem: io::Error,
+        /// The operating system's error.
+        error: io::Error,
     },
     /// The first line is not a header.
     #[error("{path} is not a recording: its first line is not the header that `quotegate record` writes")]
@@ -34,45 +34,45 @@ pub enum RecordingError {
         /// The file.
         path: PathBuf,
     },
-    /// Made by a later quotegate.
-    #[error("the recording {path} is of version {version}, this program reads version 1: use a newer quotegate")]
+    /// Written by a newer quotegate.
+    #[error("the recording {path} has version {version}, but this program reads version 1: use a newer quotegate")]
     Version {
         /// The file.
         path: PathBuf,
-        /// The version that it says it has.
+        /// Its version.
         version: u64,
     },
     /// The file ends in the middle of a line, or of its compressed data.
     #[error(
-        "line {line} of the recording {path} is cut off; the {good} frames before it are good: to use them without this \
-         error, keep the first {} lines (`zstd -dc` gives them from a compressed file)", .good + 1
+        "line {line} of the recording {path} is cut off; the {good} frames before it are intact. To use them without this \
+         error, keep the first {} lines (decompress with `zstd -dc`)", .good + 1
     )]
     CutOff {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// Frames read before.
+        /// The number of frames before it.
         good: u64,
     },
-    /// A line that is whole and makes no sense.
-    #[error("line {line} of the recording {path} is not a frame: {problem}; remove the line, or record again")]
+    /// A complete but invalid line.
+    #[error("line {line} of the recording {path} is not a frame: {reason}; remove the line, or record again")]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
         /// What is wrong with it.
-        problem: String,
+        reason: String,
     },
-    /// The file stops giving bytes.
-    #[error("the recording {path} cannot be read on from line {line}: {problem}")]
+    /// Reading fails in the middle of the file.
+    #[error("could not read line {line} of the recording {path}: {error}")]
     Read {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The operating system's or the decompressor's words.
-        problem: io::Error,
+        /// The error of the operating system or the decompressor.
+        error: io::Error,
     },
 }

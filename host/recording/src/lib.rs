@@ -1,7 +1,6 @@
-//! Recordings: what came over a websocket, and when, as a file that people can read too.
+//! Recordings: files of websocket frames with their arrival times, readable by people.
 //!
-//! The first line is a header, each further line one frame, as JSON; the whole compressed with zstd if the name ends in
-//! `.zst`:
+//! JSON lines: the first is a header, every other is a frame. Compressed with zstd if the file name ends in `.zst`.
 //!
 //! ```text
 //! {"quotegate_recording":1,"feed":"iex","encoding":"json","started":"2026-11-23T14:30:00Z"}
@@ -26,14 +25,14 @@ pub use writer::RecordingWriter;
 pub struct RecordedFrame {
     /// Nanoseconds since 1970-01-01 UTC.
     pub received_time: i64,
-    /// What it carried.
+    /// Its payload.
     pub payload: Payload,
 }
 
-/// What a websocket message carries.
+/// The payload of a websocket message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// A text frame, byte for byte.
+    /// A text frame, unchanged.
     Text(String),
     /// A binary frame.
     Binary(Vec<u8>),

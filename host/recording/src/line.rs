@@ -5,10 +5,10 @@ use serde_json::value::RawValue;
 
 use crate::{Payload, RecordedFrame};
 
-/// The version of the format that this program writes, and the only one that it reads.
+/// The format version that this program writes, and the only one it reads.
 pub(crate) const VERSION: u64 = 1;
 
-/// What the first line of a recording says.
+/// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     #[serde(rename = "quotegate_recording")]
@@ -27,7 +27,7 @@ impl Header {
         Self::of(feed, encoding, jiff::Timestamp::now())
     }
 
-    /// A header for a recording of another time, in nanoseconds since 1970-01-01 UTC.
+    /// A header for a recording that began at `nanos`, in nanoseconds since 1970-01-01 UTC.
     pub fn started_at(feed: &str, encoding: &str, nanos: i64) -> Self {
         Self::of(feed, encoding, jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default())
     }
@@ -38,11 +38,11 @@ impl Header {
     }
 }
 
-/// One frame as a line: exactly one of the three holds what it carried.
+/// One frame as a line. Exactly one of the three payload fields is set.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     at: i64,
-    /// A text frame that is JSON in one line: readable, and its bytes come back as they were.
+    /// A text frame that is JSON on one line. Readable, and read back unchanged.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     frame: Option<&'a RawValue>,
     /// Any other text frame.
@@ -68,8 +68,8 @@ pub(crate) fn write(frame: &RecordedFrame, bytes: &mut Vec<u8>) -> serde_json::R
     Ok(())
 }
 
-/// `text` as it is, if it can stand in a line as JSON and come back unchanged. JSON drops white space around a value,
-/// and `null` would come back as nothing.
+/// `text` as raw JSON, if reading it back gives the same bytes. Whitespace around a value would be lost, and `null` would
+/// be read as a missing field.
 fn raw(text: &str) -> Option<&RawValue> {
     if text.contains(['\n', '\r']) || text == "null" {
         return None;
@@ -78,7 +78,7 @@ fn raw(text: &str) -> Option<&RawValue> {
     (raw.get() == text).then_some(raw)
 }
 
-/// The frame in a line, or what is wrong with it.
+/// Parses a line, or says what is wrong with it.
 pub(crate) fn read(line: &str) -> Result<RecordedFrame, String> {
     let line: Line<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let payload = match (line.frame, line.text, line.binary) {

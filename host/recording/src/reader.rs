@@ -6,7 +6,7 @@ use crate::line::{self, Header, VERSION};
 use crate::writer::is_compressed;
 use crate::{RecordedFrame, RecordingError};
 
-/// A recording that is being read: an iterator of its frames, which ends after the first error.
+/// Reads a recording: an iterator over its frames, which ends after the first error.
 pub struct Recording {
     path: PathBuf,
     header: Header,
@@ -19,16 +19,16 @@ pub struct Recording {
 impl Recording {
     /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let problem = |problem| RecordingError::Open { path: path.to_owned(), problem };
-        let file = File::open(path).map_err(problem)?;
+        let open_error = |error| RecordingError::Open { path: path.to_owned(), error };
+        let file = File::open(path).map_err(open_error)?;
         let mut lines: Box<dyn BufRead + Send> = if is_compressed(path) {
-            Box::new(BufReader::new(zstd::Decoder::new(file).map_err(problem)?))
+            Box::new(BufReader::new(zstd::Decoder::new(file).map_err(open_error)?))
         } else {
             Box::new(BufReader::new(file))
         };
         let not_a_recording = || RecordingError::NotARecording { path: path.to_owned() };
         let mut buffer = Vec::new();
-        // Whatever stands where the header should: a file of another kind must not be read whole to find that out.
+        // Limited, so that a file of another kind is not read to the end in search of a header.
         let mut first = std::io::Read::take(&mut lines, 64 * 1024);
         first.read_until(b'\n', &mut buffer).map_err(|_| not_a_recording())?;
         if buffer.last() != Some(&b'\n') {
@@ -42,7 +42,7 @@ impl Recording {
         Ok(Self { path: path.to_owned(), header, lines, buffer, line: 1, ended: false })
     }
 
-    /// What the first line says.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -60,8 +60,8 @@ impl Recording {
         match self.lines.read_until(b'\n', &mut self.buffer) {
             Ok(0) => return Ok(None),
             Ok(_) => {}
-            Err(problem) if problem.kind() == ErrorKind::UnexpectedEof => return Err(cut_off(path)),
-            Err(problem) => return Err(RecordingError::Read { path, line, problem }),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(cut_off(path)),
+            Err(error) => return Err(RecordingError::Read { path, line, error }),
         }
         if self.buffer.last() != Some(&b'\n') {
             return Err(cut_off(path));
@@ -69,7 +69,7 @@ impl Recording {
         let text = std::str::from_utf8(&self.buffer).map_err(|error| error.to_string());
         match text.and_then(line::read) {
             Ok(frame) => Ok(Some(frame)),
-            Err(problem) => Err(RecordingError::Line { path, line, problem }),
+            Err(reason) => Err(RecordingError::Line { path, line, reason }),
         }
     }
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::line::{self, Header};
 use crate::{RecordedFrame, RecordingError};
 
-/// Uncompressed bytes after which everything is pushed to the operating system, so that a crash loses little.
+/// Flush after this many uncompressed bytes, so that a crash loses little.
 const FLUSH_BYTES: usize = 64 * 1024;
-/// And time between frames, in nanoseconds.
+/// Flush after this time between frames, in nanoseconds.
 const FLUSH_NANOS: i64 = 1_000_000_000;
-/// JSON of quotes shrinks tenfold at the fastest level already.
+/// Even the fastest level compresses JSON quotes tenfold.
 const ZSTD_LEVEL: i32 = 3;
 
 /// Writes a recording.
@@ -27,12 +27,12 @@ enum Output {
 }
 
 impl RecordingWriter {
-    /// Makes the file, over one that is there, and writes the header. Compressed if the name ends in `.zst`.
+    /// Creates or overwrites the file and writes the header. Compressed if the name ends in `.zst`.
     pub fn create(path: &Path, header: &Header) -> Result<Self, RecordingError> {
-        let problem = |problem| RecordingError::Create { path: path.to_owned(), problem };
-        let file = BufWriter::new(File::create(path).map_err(problem)?);
+        let create_error = |error| RecordingError::Create { path: path.to_owned(), error };
+        let file = BufWriter::new(File::create(path).map_err(create_error)?);
         let file = if is_compressed(path) {
-            Output::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(problem)?)
+            Output::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(create_error)?)
         } else {
             Output::Plain(file)
         };
@@ -42,16 +42,16 @@ impl RecordingWriter {
             writer.file.writer().write_all(b"\n")?;
             writer.file.writer().flush()
         })();
-        written.map_err(|problem| writer.problem(problem))?;
+        written.map_err(|error| writer.write_error(error))?;
         Ok(writer)
     }
 
     /// Adds a frame.
     pub fn write(&mut self, frame: &RecordedFrame) -> Result<(), RecordingError> {
-        self.try_write(frame).map_err(|problem| self.problem(problem))
+        self.try_write(frame).map_err(|error| self.write_error(error))
     }
 
-    /// Writes what is still on its way, down to the disk.
+    /// Writes everything to disk.
     pub fn finish(self) -> Result<(), RecordingError> {
         let Self { path, file, .. } = self;
         let finish = || {
@@ -61,7 +61,7 @@ impl RecordingWriter {
             };
             file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
         };
-        finish().map_err(|problem| RecordingError::Write { path, problem })
+        finish().map_err(|error| RecordingError::Write { path, error })
     }
 
     fn try_write(&mut self, frame: &RecordedFrame) -> io::Result<()> {
@@ -77,8 +77,8 @@ impl RecordingWriter {
         Ok(())
     }
 
-    fn problem(&self, problem: io::Error) -> RecordingError {
-        RecordingError::Write { path: self.path.clone(), problem }
+    fn write_error(&self, error: io::Error) -> RecordingError {
+        RecordingError::Write { path: self.path.clone(), error }
     }
 }
 

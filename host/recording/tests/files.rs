@@ -1,4 +1,4 @@
-//! Recordings through real files: what goes in comes out, and a damaged file never gives a wrong frame.
+//! Recordings in real files: frames are read back unchanged, and a damaged file never gives a wrong frame.
 
 #![allow(clippy::unwrap_used)]
 
@@ -49,11 +49,11 @@ proptest! {
 }
 
 proptest! {
-    // Few, because each is cut at every byte.
+    // Few frames, because the file is truncated at every byte.
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn a_cut_gives_the_frames_before_it_and_then_says_so(frames in prop::collection::vec(frame(), 1..6)) {
+    fn a_truncated_file_gives_its_whole_frames_and_then_an_error(frames in prop::collection::vec(frame(), 1..6)) {
         let (_folder, paths) = files();
         for path in paths {
             write(&path, &frames);
@@ -67,7 +67,7 @@ proptest! {
                     prop_assert_eq!(read.as_ref().unwrap(), written);
                 }
                 match &read[good..] {
-                    // Between two lines a cut does not show; compressed, it always does.
+                    // A cut between two lines goes unnoticed, except in a compressed file.
                     [] => prop_assert!(path.extension().unwrap() != "zst" && whole[length - 1] == b'\n'),
                     [Err(RecordingError::CutOff { good: told, .. })] => prop_assert_eq!(*told, good as u64),
                     other => prop_assert!(false, "{:?}", other),
@@ -77,39 +77,39 @@ proptest! {
     }
 }
 
-fn problem(path: &Path) -> String {
+fn error_text(path: &Path) -> String {
     match Recording::open(path) {
-        Err(problem) => problem.to_string(),
+        Err(error_text) => error_text.to_string(),
         Ok(mut recording) => recording.find_map(Result::err).unwrap().to_string(),
     }
 }
 
 #[test]
-fn what_is_no_recording_is_told_apart() {
+fn files_that_are_not_recordings_are_rejected() {
     let (folder, [path, compressed]) = files();
-    assert!(problem(&path).contains("cannot be opened"));
+    assert!(error_text(&path).contains("cannot be opened"));
     std::fs::write(&path, "hello\n").unwrap();
-    assert!(problem(&path).contains("is not a recording"));
+    assert!(error_text(&path).contains("is not a recording"));
     std::fs::write(&compressed, "hello\n").unwrap();
-    assert!(problem(&compressed).contains("is not a recording"));
+    assert!(error_text(&compressed).contains("is not a recording"));
     std::fs::write(&path, "{\"quotegate_recording\":2}\n").unwrap();
-    assert!(problem(&path).contains("use a newer quotegate"));
+    assert!(error_text(&path).contains("use a newer quotegate"));
     let missing = folder.path().join("no/such/folder.jsonl");
     let created = RecordingWriter::create(&missing, &Header::new("iex", "json"));
     assert!(created.err().unwrap().to_string().contains("cannot be created"));
 }
 
 #[test]
-fn a_line_that_is_no_frame_is_named() {
+fn an_invalid_line_is_named_in_the_error() {
     let (_folder, [path, _]) = files();
     write(&path, &[]);
     let mut text = std::fs::read_to_string(&path).unwrap();
     text.push_str("{\"at\":1}\n");
     std::fs::write(&path, text).unwrap();
-    assert!(problem(&path).starts_with("line 2 of the recording"));
+    assert!(error_text(&path).starts_with("line 2 of the recording"));
 }
 
-/// The file as a crash would leave it: nothing that `finish` or a destructor does has happened.
+/// The frames that a crash would leave: without `finish` and without destructors.
 fn crash(path: &Path, frames: &[RecordedFrame]) -> Vec<RecordedFrame> {
     let mut writer = RecordingWriter::create(path, &Header::new("iex", "json")).unwrap();
     for frame in frames {

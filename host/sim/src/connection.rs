@@ -17,69 +17,67 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::handle::{Push, Shared};
 use crate::market::Market;
-use crate::protocol::{self, Request, Session, error};
-use crate::story::Story;
+use crate::playback::Playback;
+use crate::protocol::{self, ClientState, Request, error};
 use crate::wire::{self, FrameBuilder};
 use crate::{Fault, Rate};
 
-/// How often quotes that have come due leave.
+/// How often due quotes are sent.
 const TICK: Duration = Duration::from_millis(2);
-/// Quotes in a frame at the most, and in every frame at the highest rate.
-const FULL_FRAME: usize = 64;
-/// Frames, or quotes, after which the faults that wait begin.
+/// Maximum quotes per frame; at the highest rate, every frame has this many.
+const MAX_FRAME_QUOTES: usize = 64;
+/// Frames or quotes before a delayed fault begins.
 const WARM_UP: u64 = 100;
-/// What is written for the key when the secret is a token.
-const TOKENS: [&str; 2] = ["access_token", "oauth"];
+/// What clients send as the key if the secret is a token.
+const TOKEN_KEYS: [&str; 2] = ["access_token", "oauth"];
 
-/// What is known of a client from its upgrade.
+/// A client, as described by its upgrade request.
 pub(crate) struct Client {
     pub(crate) path: String,
     pub(crate) encoding: Encoding,
-    /// Key and secret, if they were in the headers.
+    /// Key and secret, if sent in headers.
     pub(crate) keys: Option<(String, String)>,
 }
 
-/// One client from its upgrade to its end.
+/// One client's connection.
 pub(crate) struct Connection {
     socket: WebSocketStream<TcpStream>,
     client: Client,
     number: u64,
     shared: Arc<Shared>,
     pushes: broadcast::Receiver<Push>,
-    session: Session,
+    state: ClientState,
     market: Market,
-    /// What is told instead of the market's own quotes.
-    story: Option<Story>,
-    /// The stocks of the market that the client has subscribed to.
+    /// Replaces the market's quotes if there is a scenario.
+    playback: Option<Playback>,
+    /// Indexes of the market's symbols that the client is subscribed to.
     chosen: Vec<usize>,
     frame: FrameBuilder,
     rng: Rng,
     frames: u64,
     quotes: u64,
     last_time: i64,
-    holds_place: bool,
+    holds_slot: bool,
 }
 
-/// The connection is over.
-struct Over;
-
-type Step = Result<(), Over>;
+/// The connection has ended.
+struct Disconnected;
 
 impl Connection {
     pub(crate) fn new(socket: WebSocketStream<TcpStream>, client: Client, number: u64, shared: Arc<Shared>) -> Self {
         let settings = &shared.settings;
         Self {
             pushes: shared.pushes.subscribe(),
-            session: Session::default(),
+            state: ClientState::default(),
             market: Market::new(settings.symbols(), settings.seed),
-            story: None,
+            playback: None,
             chosen: Vec::new(),
             frame: FrameBuilder::new(client.encoding),
             rng: Rng::with_seed(settings.seed),
             frames: 0,
             quotes: 0,
             last_time: 0,
-            holds_place: false,
+            holds_slot: false,
             socket,
             client,
             number,
@@ -88,11 +86,11 @@ impl Connection {
     }
 
     pub(crate) async fn run(mut self) {
-        let _ = self.talk().await;
+        let _ = self.serve().await;
     }
 
-    async fn talk(&mut self) -> Step {
-        self.say(&json!({"T": "success", "msg": "connected"})).await?;
+    async fn serve(&mut self) -> Result<(), Disconnected> {
+        self.send_control(&json!({"T": "success", "msg": "connected"})).await?;
         if let Some((key, secret)) = self.client.keys.clone() {
             self.authenticate(&key, &secret).await?;
         }
@@ -102,29 +100,29 @@ impl Connection {
         let mut sent_until = Instant::now();
         loop {
             if self.is_stuck() {
-                return self.play_dead().await;
+                return self.hang().await;
             }
             let settings = &self.shared.settings;
             let full_speed = settings.rate == Rate::Max && settings.scenario.is_none() && !self.chosen.is_empty();
             tokio::select! {
                 biased;
                 message = self.socket.next() => match message {
-                    Some(Ok(Message::Close(_))) => return self.say_goodbye().await,
-                    Some(Err(_)) | None => return Err(Over),
+                    Some(Ok(Message::Close(_))) => return self.answer_close().await,
+                    Some(Err(_)) | None => return Err(Disconnected),
                     Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                        self.hear(&message).await?;
+                        self.handle_message(&message).await?;
                         sent_until = Instant::now();
                     }
-                    // The library answers pings by itself, with the next write.
-                    Some(Ok(_)) => self.socket.flush().await.map_err(|_| Over)?,
+                    // The library queues pong replies and sends them with the next write or flush.
+                    Some(Ok(_)) => self.socket.flush().await.map_err(|_| Disconnected)?,
                 },
-                push = self.pushes.recv() => self.obey(push).await?,
-                () = sleep_until(deadline), if !self.session.authenticated => {
+                push = self.pushes.recv() => self.handle_push(push).await?,
+                () = sleep_until(deadline), if !self.state.authenticated => {
                     return self.refuse(404, "auth timeout").await;
                 }
                 () = std::future::ready(()), if full_speed => {
-                    for _ in 0..FULL_FRAME {
-                        self.send_quotes(self.shared.settings.quotes_per_frame.unwrap_or(FULL_FRAME)).await?;
+                    for _ in 0..MAX_FRAME_QUOTES {
+                        self.send_quotes(self.shared.settings.quotes_per_frame.unwrap_or(MAX_FRAME_QUOTES)).await?;
                     }
                     tokio::task::yield_now().await;
                 }
@@ -137,10 +135,10 @@ impl Connection {
         self.shared.fault() == Some(Fault::NoPong) && self.quotes >= WARM_UP
     }
 
-    /// Neither reads nor writes, with the socket open, until somebody outside ends it. The place is free meanwhile, as
-    /// Alpaca gives up a dead session in time: else no client could be seen to recover.
-    async fn play_dead(&mut self) -> Step {
-        self.leave();
+    /// Neither reads nor writes, with the socket open, until the fault is removed. The slot is free meanwhile, as Alpaca
+    /// gives up a dead connection after a while; otherwise no client could recover.
+    async fn hang(&mut self) -> Result<(), Disconnected> {
+        self.release();
         let mut ticks = interval(TICK);
         while self.shared.fault() == Some(Fault::NoPong) {
             tokio::select! {
@@ -152,119 +150,121 @@ impl Connection {
                 _ = ticks.tick() => {}
             }
         }
-        Err(Over)
+        Err(Disconnected)
     }
 
-    /// Answers a goodbye, which the library does with the next read. The place is free before the client can know.
-    async fn say_goodbye(&mut self) -> Step {
-        self.leave();
+    /// Answers a close frame, which the library does on the next read. Frees the slot before the client sees the answer.
+    async fn answer_close(&mut self) -> Result<(), Disconnected> {
+        self.release();
         while let Some(Ok(_)) = self.socket.next().await {}
-        Err(Over)
+        Err(Disconnected)
     }
 
-    fn leave(&mut self) {
+    fn release(&mut self) {
         self.shared.forget(self.number);
-        if std::mem::take(&mut self.holds_place) {
-            self.shared.free_place(&self.client.path);
+        if std::mem::take(&mut self.holds_slot) {
+            self.shared.free_slot(&self.client.path);
         }
     }
 
-    /// Any key if none is configured; a token stands for the pair, and is as secret as its secret.
-    fn knows(&self, key: &str, secret: &str) -> bool {
+    /// Accepts any key if none is configured. A token is checked against the configured secret.
+    fn accepts(&self, key: &str, secret: &str) -> bool {
         match &self.shared.settings.keys {
             None => !key.is_empty(),
-            Some((known, hidden)) => secret == hidden && (key == known || TOKENS.contains(&key)),
+            Some((configured, configured_secret)) => {
+                secret == configured_secret && (key == configured || TOKEN_KEYS.contains(&key))
+            }
         }
     }
 
-    async fn hear(&mut self, message: &Message) -> Step {
+    async fn handle_message(&mut self, message: &Message) -> Result<(), Disconnected> {
         let message = wire::read(self.client.encoding, message);
         match protocol::read(message.as_ref()) {
             Request::Authenticate(key, secret) => self.authenticate(&key, &secret).await,
-            _ if !self.session.authenticated => self.say(&error(401, "not authenticated")).await,
-            Request::Wrong(code, text) => self.say(&error(code, text)).await,
+            _ if !self.state.authenticated => self.send_control(&error(401, "not authenticated")).await,
+            Request::Invalid(code, text) => self.send_control(&error(code, text)).await,
             Request::Change { subscribe, lists } => {
-                match self.session.change(subscribe, lists, self.shared.settings.symbol_limit) {
-                    Err(error) => self.say(&error).await,
+                match self.state.change(subscribe, lists, self.shared.settings.symbol_limit) {
+                    Err(error) => self.send_control(&error).await,
                     Ok(()) => {
                         if self.shared.fault() == Some(Fault::MissingAck) {
-                            self.session.forget_half();
+                            self.state.forget_half();
                         }
-                        self.choose();
-                        let acknowledgement = self.session.acknowledgement();
-                        self.say(&acknowledgement).await
+                        self.update_chosen();
+                        let acknowledgement = self.state.acknowledgement();
+                        self.send_control(&acknowledgement).await
                     }
                 }
             }
         }
     }
 
-    async fn authenticate(&mut self, key: &str, secret: &str) -> Step {
-        if self.session.authenticated {
-            return self.say(&error(403, "already authenticated")).await;
+    async fn authenticate(&mut self, key: &str, secret: &str) -> Result<(), Disconnected> {
+        if self.state.authenticated {
+            return self.send_control(&error(403, "already authenticated")).await;
         }
         let fault = self.shared.fault();
-        if !self.knows(key, secret) || fault == Some(Fault::AuthRefused) {
+        if !self.accepts(key, secret) || fault == Some(Fault::AuthRefused) {
             self.shared.counters.refused.fetch_add(1, Relaxed);
-            return self.say(&error(402, "auth failed")).await;
+            return self.send_control(&error(402, "auth failed")).await;
         }
-        if fault == Some(Fault::ConnectionLimit) || !self.shared.take_place(&self.client.path) {
+        if fault == Some(Fault::ConnectionLimit) || !self.shared.take_slot(&self.client.path) {
             self.shared.counters.refused.fetch_add(1, Relaxed);
-            // The socket stays open: Alpaca's Go client tries again on it.
-            return self.say(&error(406, "connection limit exceeded")).await;
+            // The socket stays open, because Alpaca's Go client tries again on it.
+            return self.send_control(&error(406, "connection limit exceeded")).await;
         }
-        self.holds_place = true;
-        self.session.authenticated = true;
-        self.say(&json!({"T": "success", "msg": "authenticated"})).await
+        self.holds_slot = true;
+        self.state.authenticated = true;
+        self.send_control(&json!({"T": "success", "msg": "authenticated"})).await
     }
 
-    fn choose(&mut self) {
-        let chosen = self.market.symbols().enumerate().filter(|(_, symbol)| self.session.wants(symbol));
+    fn update_chosen(&mut self) {
+        let chosen = self.market.symbols().enumerate().filter(|(_, symbol)| self.state.wants(symbol));
         self.chosen = chosen.map(|(at, _)| at).collect();
-        self.shared.set_subscribed(self.number, self.session.quotes().cloned().collect());
+        self.shared.set_subscribed(self.number, self.state.quotes().cloned().collect());
     }
 
-    async fn obey(&mut self, push: Result<Push, broadcast::error::RecvError>) -> Step {
+    async fn handle_push(&mut self, push: Result<Push, broadcast::error::RecvError>) -> Result<(), Disconnected> {
         match push {
-            Ok(Push::Quote(symbol, quote)) if self.session.wants(&symbol) => self.send_quote(&symbol, &quote).await,
-            Ok(Push::Raw(message)) if self.session.authenticated => self.send(message).await,
-            Ok(Push::Disconnect) => Err(Over),
-            // Not for this client, or so slow that pushes were missed: then they are missed.
+            Ok(Push::Quote(symbol, quote)) if self.state.wants(&symbol) => self.send_quote(&symbol, &quote).await,
+            Ok(Push::Raw(message)) if self.state.authenticated => self.send(message).await,
+            Ok(Push::Disconnect) => Err(Disconnected),
+            // Not for this client, or it was too slow and missed some pushes.
             _ => Ok(()),
         }
     }
 
-    async fn send_quote(&mut self, symbol: &Symbol, quote: &Quote) -> Step {
+    async fn send_quote(&mut self, symbol: &Symbol, quote: &Quote) -> Result<(), Disconnected> {
         let mut frame = FrameBuilder::new(self.client.encoding);
         frame.push(symbol, quote);
         self.shared.counters.quotes.fetch_add(1, Relaxed);
         self.send(frame.take()).await
     }
 
-    /// Later than any quote before.
+    /// The current time, but never earlier than the last quote.
     fn now(&self) -> i64 {
         let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         now.max(self.last_time)
     }
 
-    async fn refuse(&mut self, code: u16, text: &str) -> Step {
-        self.say(&error(code, text)).await?;
+    async fn refuse(&mut self, code: u16, text: &str) -> Result<(), Disconnected> {
+        self.send_control(&error(code, text)).await?;
         let _ = self.socket.close(None).await;
-        Err(Over)
+        Err(Disconnected)
     }
 
-    async fn say(&mut self, message: &Value) -> Step {
+    async fn send_control(&mut self, message: &Value) -> Result<(), Disconnected> {
         let message = wire::control(self.client.encoding, message);
         self.send(message).await
     }
 
-    async fn send(&mut self, message: Message) -> Step {
-        self.socket.send(message).await.map_err(|_| Over)
+    async fn send(&mut self, message: Message) -> Result<(), Disconnected> {
+        self.socket.send(message).await.map_err(|_| Disconnected)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.leave();
+        self.release();
     }
 }

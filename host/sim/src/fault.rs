@@ -1,34 +1,34 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What the simulator does wrong.
+/// A fault that the simulator injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// 402 to every key.
+    /// Answers every key with 402.
     AuthRefused,
-    /// 406 to every client, as if another session were alive.
+    /// Answers every client with 406, as if another connection were open.
     ConnectionLimit,
-    /// 407 after a hundred frames, then the connection is closed.
+    /// Sends 407 after 100 frames, then closes the connection.
     SlowClient,
-    /// The connection breaks after so many frames of quotes; so does the next one.
+    /// Drops each connection after this many frames of quotes.
     DropAfter(u64),
-    /// After a hundred quotes the socket stays open, answers pings and delivers nothing.
+    /// After 100 quotes, answers pings but sends nothing else.
     Silent,
-    /// After a hundred quotes nothing is read or written any more, and the socket stays open.
+    /// After 100 quotes, neither reads nor writes, with the socket open.
     NoPong,
     /// Every tenth frame is random bytes, as text and as binary.
     Garbage,
-    /// Every tenth frame is cut in the middle.
+    /// Every tenth frame is truncated.
     Truncated,
-    /// Every tenth frame has unknown messages and keys, and odd conditions.
+    /// Every tenth frame has unknown messages and keys, and unusual conditions.
     UnknownTypes,
     /// Every hundredth frame holds 50,000 quotes.
     HugeFrame,
-    /// Only half of the symbols that are asked for are acknowledged, and quoted.
+    /// Acknowledges and quotes only half of the requested symbols.
     MissingAck,
-    /// HTTP 429 at the upgrade.
+    /// Answers the upgrade with HTTP 429.
     Http429,
-    /// 500 after a hundred frames, then the connection is closed.
+    /// Sends 500 after 100 frames, then closes the connection.
     InternalError,
 }
 
@@ -48,18 +48,18 @@ const NAMED: [(&str, Fault); 12] = [
 ];
 const DROP_AFTER: &str = "drop-after=";
 
-/// A text that names no [`Fault`].
+/// The string is not a [`Fault`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no fault {0:?}: choose one of {list}, drop-after=N", list = NAMED.map(|(name, _)| name).join(", "))]
-pub struct UnknownFault(String);
+#[error("unknown fault {0:?}: choose one of {list}, drop-after=N", list = NAMED.map(|(name, _)| name).join(", "))]
+pub struct ParseFaultError(String);
 
 impl FromStr for Fault {
-    type Err = UnknownFault;
+    type Err = ParseFaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = NAMED.iter().find(|(name, _)| *name == text).map(|(_, fault)| *fault);
         let counted = || text.strip_prefix(DROP_AFTER)?.parse().ok().map(Self::DropAfter);
-        named.or_else(counted).ok_or_else(|| UnknownFault(text.to_owned()))
+        named.or_else(counted).ok_or_else(|| ParseFaultError(text.to_owned()))
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_has_a_name_and_a_way_back() {
+    fn every_fault_round_trips_through_its_name() {
         let all = NAMED.map(|(_, fault)| fault).into_iter().chain([Fault::DropAfter(3)]);
         for fault in all {
             assert_eq!(fault.to_string().parse(), Ok(fault));

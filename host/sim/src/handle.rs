@@ -1,17 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{Quote, Symbol};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{Fault, SimSettings};
 
-/// Pushes that a slow client may have waiting before it misses some.
-const PUSHES: usize = 65_536;
+/// Pushes that can queue for a slow client before it misses some.
+const PUSH_CAPACITY: usize = 65_536;
 
-/// The simulator from outside, while it runs: for tests that want exact quotes, faults at a moment, and numbers.
+/// Controls a running simulator: tests use it to send exact quotes, inject faults, and read counters.
 #[derive(Debug, Clone)]
 pub struct SimHandle {
     pub(crate) shared: Arc<Shared>,
@@ -22,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) settings: SimSettings,
     pub(crate) pushes: broadcast::Sender<Push>,
     pub(crate) counters: Counters,
-    rare: Mutex<Rare>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
@@ -33,15 +34,15 @@ pub(crate) struct Counters {
 }
 
 #[derive(Debug)]
-struct Rare {
+struct State {
     fault: Option<Fault>,
     /// Authenticated connections by path.
-    held: BTreeMap<String, usize>,
+    connected: BTreeMap<String, usize>,
     /// Quote subscriptions by connection.
     subscribed: BTreeMap<u64, BTreeSet<String>>,
 }
 
-/// What every connection is told to do.
+/// A command to all connections.
 #[derive(Debug, Clone)]
 pub(crate) enum Push {
     Quote(Symbol, Quote),
@@ -51,97 +52,97 @@ pub(crate) enum Push {
 
 impl SimHandle {
     pub(crate) fn new(settings: SimSettings) -> Self {
-        let rare = Rare { fault: settings.fault, held: BTreeMap::new(), subscribed: BTreeMap::new() };
-        let (pushes, _) = broadcast::channel(PUSHES);
-        let shared = Shared { settings, pushes, counters: Counters::default(), rare: Mutex::new(rare) };
+        let state = State { fault: settings.fault, connected: BTreeMap::new(), subscribed: BTreeMap::new() };
+        let (pushes, _) = broadcast::channel(PUSH_CAPACITY);
+        let shared = Shared { settings, pushes, counters: Counters::default(), state: Mutex::new(state) };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Does this wrong from now on, or nothing.
+    /// Injects a fault from now on, or none.
     pub fn set_fault(&self, fault: Option<Fault>) {
-        self.shared.rare().fault = fault;
+        self.shared.state().fault = fault;
     }
 
-    /// Sends exactly this quote to every client that has subscribed to its symbol.
+    /// Sends this quote to every client that is subscribed to its symbol.
     pub fn send_quote(&self, symbol: &Symbol, quote: &Quote) {
         self.push(Push::Quote(symbol.clone(), *quote));
     }
 
-    /// Sends exactly this text frame to every client.
+    /// Sends this text frame to every client.
     pub fn send_text(&self, text: &str) {
         self.push(Push::Raw(Message::text(text)));
     }
 
-    /// Sends exactly this binary frame to every client.
+    /// Sends this binary frame to every client.
     pub fn send_binary(&self, bytes: &[u8]) {
         self.push(Push::Raw(Message::binary(bytes.to_vec())));
     }
 
-    /// Breaks every connection without a goodbye.
+    /// Drops every connection without a close frame.
     pub fn disconnect_all(&self) {
         self.push(Push::Disconnect);
     }
 
-    /// Connections that were ever upgraded.
+    /// Connections upgraded so far.
     pub fn connections(&self) -> u64 {
         self.shared.counters.connections.load(Relaxed)
     }
 
-    /// Connections and keys that were refused (402, 406, HTTP 429).
+    /// Connections and keys refused so far (402, 406, HTTP 429).
     pub fn refused(&self) -> u64 {
         self.shared.counters.refused.load(Relaxed)
     }
 
-    /// Quotes sent, over all clients.
+    /// Quotes sent so far, over all clients.
     pub fn quotes_sent(&self) -> u64 {
         self.shared.counters.quotes.load(Relaxed)
     }
 
-    /// Authenticated connections now.
+    /// Authenticated connections at the moment.
     pub fn connected(&self) -> usize {
-        self.shared.rare().held.values().sum()
+        self.shared.state().connected.values().sum()
     }
 
-    /// The names that any client has subscribed quotes of; `*` is one.
+    /// Symbols whose quotes any client is subscribed to; may include `*`.
     pub fn subscribed(&self) -> BTreeSet<String> {
-        self.shared.rare().subscribed.values().flatten().cloned().collect()
+        self.shared.state().subscribed.values().flatten().cloned().collect()
     }
 
     fn push(&self, push: Push) {
-        // Nobody connected: nobody to tell.
+        // An error means that no client is connected.
         let _ = self.shared.pushes.send(push);
     }
 }
 
 impl Shared {
     pub(crate) fn fault(&self) -> Option<Fault> {
-        self.rare().fault
+        self.state().fault
     }
 
-    /// Takes one of the places of `path`; false when there is none.
-    pub(crate) fn take_place(&self, path: &str) -> bool {
-        let mut rare = self.rare();
-        let held = rare.held.entry(path.to_owned()).or_default();
-        let free = *held < self.settings.connection_limit;
-        *held += usize::from(free);
+    /// Takes one of the connection slots of `path`; false if none is free.
+    pub(crate) fn take_slot(&self, path: &str) -> bool {
+        let mut state = self.state();
+        let connected = state.connected.entry(path.to_owned()).or_default();
+        let free = *connected < self.settings.connection_limit;
+        *connected += usize::from(free);
         free
     }
 
-    pub(crate) fn free_place(&self, path: &str) {
-        if let Some(held) = self.rare().held.get_mut(path) {
-            *held = held.saturating_sub(1);
+    pub(crate) fn free_slot(&self, path: &str) {
+        if let Some(connected) = self.state().connected.get_mut(path) {
+            *connected = connected.saturating_sub(1);
         }
     }
 
     pub(crate) fn set_subscribed(&self, connection: u64, quotes: BTreeSet<String>) {
-        self.rare().subscribed.insert(connection, quotes);
+        self.state().subscribed.insert(connection, quotes);
     }
 
     pub(crate) fn forget(&self, connection: u64) {
-        self.rare().subscribed.remove(&connection);
+        self.state().subscribed.remove(&connection);
     }
 
-    fn rare(&self) -> MutexGuard<'_, Rare> {
-        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }

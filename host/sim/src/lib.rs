@@ -4,13 +4,13 @@
 //! |---|---|
 //! | [`Simulator`] | listens, and ends every connection when told to stop |
 //! | `connection` | one client: handshake, subscriptions, quotes |
-//! | `market` | prices that walk, by seed |
-//! | [`Scenario`] | a story with its own stocks and times, by seed: served, or written to a file |
+//! | `market` | random walks of prices, by seed |
+//! | [`Scenario`] | a scripted market with its own stocks and times, by seed: served, or written to a file |
 //! | `wire` | JSON and MessagePack, as Alpaca writes them |
-//! | [`Fault`] | what to do wrong |
+//! | [`Fault`] | faults to inject |
 //!
-//! The protocol as documented by Alpaca (streaming-market-data, August 2026); where the documents are silent, as its own
-//! clients expect it. Knows nothing of the host.
+//! Follows Alpaca's documentation (streaming-market-data, August 2026); where that says nothing, what Alpaca's own
+//! clients expect. Knows nothing of the host.
 
 mod connection;
 mod fault;
@@ -18,16 +18,16 @@ mod handle;
 mod listing;
 mod market;
 mod opening_bell;
+mod playback;
 mod protocol;
 mod scenario;
 mod server;
 mod settings;
 mod stock;
-mod story;
 mod wire;
 
-pub use fault::{Fault, UnknownFault};
+pub use fault::{Fault, ParseFaultError};
 pub use handle::SimHandle;
-pub use scenario::{Scenario, ScenarioFrame, ScenarioFrames, UnknownScenario};
+pub use scenario::{ParseScenarioError, Scenario, ScenarioFrame, ScenarioFrames};
 pub use server::Simulator;
-pub use settings::{Rate, SimSettings, Universe, UniverseError, UnknownRate};
+pub use settings::{ParseRateError, ParseUniverseError, Rate, SimSettings, Universe};

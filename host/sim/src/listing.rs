@@ -1,15 +1,15 @@
-/// A stock, or a fund, of the scenarios: as it traded in January 2026, more or less.
+/// A stock or fund in a scenario, roughly as it traded in January 2026.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listing {
     pub(crate) symbol: &'static str,
     pub(crate) tape: u8,
-    /// The price before the story begins.
+    /// The price at the start of the scenario, in cents.
     pub(crate) cents: f64,
-    /// The spread of a calm market, in basis points; never under a cent.
+    /// The spread in a calm market, in basis points; at least one cent.
     pub(crate) spread: f64,
-    /// How far it moves in a calm second, in basis points.
+    /// The typical move per second in a calm market, in basis points.
     pub(crate) volatility: f64,
-    /// Its part of all quotes.
+    /// Its weight in the number of quotes.
     pub(crate) activity: u32,
     /// Round lots at the best price.
     pub(crate) depth: u32,
@@ -26,7 +26,7 @@ const fn listing(
     Listing { symbol, tape, cents, spread, volatility, activity, depth }
 }
 
-/// The busiest first.
+/// Busiest first.
 pub(crate) const LISTINGS: [Listing; 20] = [
     listing("SPY", b'B', 69_120.0, [0.2, 0.5], 30, 20),
     listing("QQQ", b'C', 62_180.0, [0.3, 0.7], 26, 12),
@@ -50,7 +50,7 @@ pub(crate) const LISTINGS: [Listing; 20] = [
     listing("BRK.B", b'A', 49_410.0, [5.0, 0.6], 4, 2),
 ];
 
-/// Exchanges by letter, each with its part of the best prices; of the listings of New York, and of Nasdaq's.
+/// Exchanges with their weights, first for New York listings, then for Nasdaq's.
 pub(crate) const EXCHANGES: [[(u8, u32); 12]; 2] = [
     [
         (b'N', 26),
@@ -82,7 +82,7 @@ pub(crate) const EXCHANGES: [[(u8, u32); 12]; 2] = [
     ],
 ];
 
-/// Shares in a round lot: since November 2025 fewer for dear stocks (Regulation NMS, rule 600(b)(93)).
+/// Shares per round lot: since November 2025 fewer for expensive stocks (Regulation NMS, rule 600(b)(93)).
 pub(crate) fn round_lot(cents: i64) -> u32 {
     match cents {
         ..=25_000 => 100,

@@ -1,15 +1,15 @@
 use fastrand::Rng;
 use quotegate_market::{Quote, Symbol, conditions};
 
-/// Prices that walk: the same seed gives the same quotes in the same order.
+/// Symbols with random prices: the same seed gives the same quotes in the same order.
 #[derive(Debug)]
 pub(crate) struct Market {
-    stocks: Vec<Stock>,
+    walks: Vec<RandomWalk>,
     rng: Rng,
 }
 
 #[derive(Debug)]
-struct Stock {
+struct RandomWalk {
     symbol: Symbol,
     /// In cents.
     mid: i64,
@@ -19,29 +19,30 @@ struct Stock {
 impl Market {
     pub(crate) fn new(symbols: Vec<Symbol>, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let stock = |symbol| Stock { symbol, mid: rng.i64(500..60_000), tape: *rng.choice(b"ABC").unwrap_or(&b'A') };
-        let stocks = symbols.into_iter().map(stock).collect();
-        Self { stocks, rng }
+        let walk =
+            |symbol| RandomWalk { symbol, mid: rng.i64(500..60_000), tape: *rng.choice(b"ABC").unwrap_or(&b'A') };
+        let walks = symbols.into_iter().map(walk).collect();
+        Self { walks, rng }
     }
 
     pub(crate) fn symbols(&self) -> impl Iterator<Item = &Symbol> {
-        self.stocks.iter().map(|stock| &stock.symbol)
+        self.walks.iter().map(|walk| &walk.symbol)
     }
 
-    /// The next quote of one of the stocks at `chosen`, the first of which are the busiest. `time` is its exchange time.
+    /// A quote of one of the symbols at the indexes `chosen`, more often of the first ones. `time` is its exchange time.
     pub(crate) fn quote(&mut self, chosen: &[usize], time: i64) -> Option<(&Symbol, Quote)> {
-        // The square skews towards the front: a tenth of the symbols gets about a third of the quotes.
+        // Squaring favors the front: a tenth of the symbols gets about a third of the quotes.
         let at = (self.rng.f64().powi(2) * chosen.len() as f64) as usize;
-        let stock = self.stocks.get_mut(*chosen.get(at)?)?;
+        let walk = self.walks.get_mut(*chosen.get(at)?)?;
         let rng = &mut self.rng;
-        stock.mid = (stock.mid + rng.i64(-3..=3)).clamp(100, 10_000_000);
-        // Now and then a market that is locked, crossed or halted on one side, as on the tapes.
+        walk.mid = (walk.mid + rng.i64(-3..=3)).clamp(100, 10_000_000);
+        // Sometimes locked, crossed or one-sided, as on the real tapes.
         let (bid, ask) = match rng.u16(0..1000) {
-            0..=4 => (stock.mid, stock.mid),
-            5..=7 => (stock.mid + 1, stock.mid - 1),
-            8 => (0, stock.mid + 1),
-            9 => (stock.mid - 1, 0),
-            _ => (stock.mid - rng.i64(1..=3), stock.mid + rng.i64(1..=3)),
+            0..=4 => (walk.mid, walk.mid),
+            5..=7 => (walk.mid + 1, walk.mid - 1),
+            8 => (0, walk.mid + 1),
+            9 => (walk.mid - 1, 0),
+            _ => (walk.mid - rng.i64(1..=3), walk.mid + rng.i64(1..=3)),
         };
         // Mostly round lots.
         let size = |rng: &mut Rng, price| {
@@ -55,12 +56,12 @@ impl Market {
             ask_size: size(rng, ask),
             bid_exchange: b'V',
             ask_exchange: b'V',
-            tape: stock.tape,
+            tape: walk.tape,
             conditions: conditions::pack([&b"R"[..]]),
             event_time: time,
             received_time: 0,
         };
-        Some((&stock.symbol, quote))
+        Some((&walk.symbol, quote))
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn markets_lock_cross_halt_and_are_mostly_ordinary() {
+    fn most_quotes_are_ordinary_and_some_are_locked_crossed_or_one_sided() {
         let quotes = quotes(7);
         let count = |fits: fn(&Quote) -> bool| quotes.iter().filter(|(_, quote)| fits(quote)).count();
         assert!(count(|q| q.bid_price == q.ask_price) > 0);

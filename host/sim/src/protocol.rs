@@ -1,42 +1,42 @@
-//! What one client may do, and what it is told. Pure: knows nothing of sockets or time.
+//! Parses one client's requests and keeps its subscriptions. Pure: knows nothing of sockets or time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quotegate_market::Symbol;
 use serde_json::{Map, Value, json};
 
-/// Every list of an acknowledgement. The last two cannot be asked for: they come with trades.
+/// The channels in an acknowledgement. The last two cannot be requested: they come with trades.
 const CHANNELS: [&str; 9] =
     ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "corrections", "cancelErrors"];
-/// How many of them a client may ask for.
-const ASKABLE: usize = 7;
+/// The number of channels that a client can request.
+const REQUESTABLE: usize = 7;
 
 /// An error message of the protocol.
 pub(crate) fn error(code: u16, text: &str) -> Value {
     json!({"T": "error", "code": code, "msg": text})
 }
 
-/// One client's session.
+/// One client's login and subscriptions.
 #[derive(Debug, Default)]
-pub(crate) struct Session {
+pub(crate) struct ClientState {
     pub(crate) authenticated: bool,
     sets: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
-/// What a client wants.
+/// A client's request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Request {
-    /// With this key and secret.
+    /// The key and the secret.
     Authenticate(String, String),
-    /// These lists, to be added or removed.
+    /// Adds or removes these symbols by channel.
     Change { subscribe: bool, lists: Vec<(&'static str, Vec<String>)> },
-    /// Something that is answered with this error.
-    Wrong(u16, &'static str),
+    /// Invalid; answered with this error.
+    Invalid(u16, &'static str),
 }
 
-/// Understands a message; `None`: it was no JSON or MessagePack at all.
+/// Parses a request. `None` is a message that was neither JSON nor MessagePack.
 pub(crate) fn read(message: Option<&Value>) -> Request {
-    let syntax = Request::Wrong(400, "invalid syntax");
+    let syntax = Request::Invalid(400, "invalid syntax");
     let Some(Value::Object(message)) = message else { return syntax };
     let text = |key: &str| message.get(key).and_then(Value::as_str).unwrap_or_default();
     match text("action") {
@@ -44,7 +44,7 @@ pub(crate) fn read(message: Option<&Value>) -> Request {
         action @ ("subscribe" | "unsubscribe") => match lists(message) {
             Ok(lists) if lists.iter().all(|(_, names)| names.is_empty()) => syntax,
             Ok(lists) => Request::Change { subscribe: action == "subscribe", lists },
-            Err(wrong) => wrong,
+            Err(invalid) => invalid,
         },
         _ => syntax,
     }
@@ -53,14 +53,14 @@ pub(crate) fn read(message: Option<&Value>) -> Request {
 fn lists(message: &Map<String, Value>) -> Result<Vec<(&'static str, Vec<String>)>, Request> {
     let mut lists = Vec::new();
     for (key, names) in message.iter().filter(|(key, _)| *key != "action") {
-        let Some(channel) = CHANNELS[..ASKABLE].iter().find(|channel| *channel == key) else {
-            return Err(Request::Wrong(410, "invalid subscribe action for this feed"));
+        let Some(channel) = CHANNELS[..REQUESTABLE].iter().find(|channel| *channel == key) else {
+            return Err(Request::Invalid(410, "invalid subscribe action for this feed"));
         };
         let names = names.as_array().map(|names| names.iter().map(name).collect::<Option<Vec<_>>>());
         match names.flatten() {
             Some(names) => lists.push((*channel, names)),
-            // One bad symbol refuses the whole request.
-            None => return Err(Request::Wrong(400, "invalid syntax")),
+            // One invalid symbol makes the whole request invalid.
+            None => return Err(Request::Invalid(400, "invalid syntax")),
         }
     }
     Ok(lists)
@@ -71,8 +71,8 @@ fn name(value: &Value) -> Option<String> {
     (name == "*" || Symbol::new(name).is_ok()).then(|| name.to_owned())
 }
 
-impl Session {
-    /// Adds or removes what is asked for, unless more than `limit` symbols would be held.
+impl ClientState {
+    /// Changes the subscriptions, unless they would have more than `limit` symbols.
     pub(crate) fn change(
         &mut self,
         subscribe: bool,
@@ -91,39 +91,39 @@ impl Session {
             }
         }
         let held: BTreeSet<_> = sets.values().flatten().collect();
-        // `*` is every symbol there is, and so over any limit.
-        let everything = held.iter().any(|name| *name == "*");
-        if limit.is_some_and(|limit| everything || held.len() > limit) {
+        // `*` is every symbol, and so above any limit.
+        let wildcard = held.iter().any(|name| *name == "*");
+        if limit.is_some_and(|limit| wildcard || held.len() > limit) {
             return Err(error(405, "symbol limit exceeded"));
         }
         self.sets = sets;
         Ok(())
     }
 
-    /// The whole of what is subscribed, as each change is acknowledged.
+    /// All subscriptions, which is how every change is acknowledged.
     pub(crate) fn acknowledgement(&self) -> Value {
         let mut message = Map::new();
         message.insert("T".to_owned(), json!("subscription"));
         for channel in CHANNELS {
-            // Trades bring their corrections along.
-            let source = if CHANNELS[ASKABLE..].contains(&channel) { "trades" } else { channel };
+            // Corrections and cancellations come with trades.
+            let source = if CHANNELS[REQUESTABLE..].contains(&channel) { "trades" } else { channel };
             message.insert(channel.to_owned(), json!(self.sets.get(source).cloned().unwrap_or_default()));
         }
         Value::Object(message)
     }
 
-    /// True if quotes of `symbol` are subscribed.
+    /// True if the client is subscribed to quotes of `symbol`.
     pub(crate) fn wants(&self, symbol: &Symbol) -> bool {
         let quotes = self.sets.get("quotes");
         quotes.is_some_and(|quotes| quotes.contains("*") || quotes.contains(symbol.as_str()))
     }
 
-    /// The names in the list of quotes; `*` is one.
+    /// The symbols whose quotes are subscribed; may include `*`.
     pub(crate) fn quotes(&self) -> impl Iterator<Item = &String> {
         self.sets.get("quotes").into_iter().flatten()
     }
 
-    /// Forgets every other symbol that `names` asks for: the fault of an incomplete acknowledgement.
+    /// Removes every other symbol, for [`crate::Fault::MissingAck`].
     pub(crate) fn forget_half(&mut self) {
         if let Some(quotes) = self.sets.get_mut("quotes") {
             let mut keep = false;
@@ -139,32 +139,32 @@ impl Session {
 mod tests {
     use super::*;
 
-    fn ask(session: &mut Session, message: &Value, limit: Option<usize>) -> Value {
+    fn ask(state: &mut ClientState, message: &Value, limit: Option<usize>) -> Value {
         match read(Some(message)) {
-            Request::Change { subscribe, lists } => match session.change(subscribe, lists, limit) {
-                Ok(()) => session.acknowledgement(),
+            Request::Change { subscribe, lists } => match state.change(subscribe, lists, limit) {
+                Ok(()) => state.acknowledgement(),
                 Err(error) => error,
             },
-            Request::Wrong(code, text) => error(code, text),
+            Request::Invalid(code, text) => error(code, text),
             Request::Authenticate(..) => json!("auth"),
         }
     }
 
     #[test]
-    fn an_acknowledgement_holds_the_whole_set() {
-        let mut session = Session::default();
-        ask(&mut session, &json!({"action": "subscribe", "quotes": ["SPY"], "trades": ["AAPL"]}), None);
-        let whole = ask(&mut session, &json!({"action": "subscribe", "quotes": ["AAPL"]}), None);
+    fn an_acknowledgement_has_all_subscriptions() {
+        let mut state = ClientState::default();
+        ask(&mut state, &json!({"action": "subscribe", "quotes": ["SPY"], "trades": ["AAPL"]}), None);
+        let whole = ask(&mut state, &json!({"action": "subscribe", "quotes": ["AAPL"]}), None);
         assert_eq!(whole["quotes"], json!(["AAPL", "SPY"]));
         assert_eq!((&whole["corrections"], &whole["cancelErrors"]), (&json!(["AAPL"]), &json!(["AAPL"])));
-        let left = ask(&mut session, &json!({"action": "unsubscribe", "quotes": ["SPY", "NEVER"]}), None);
+        let left = ask(&mut state, &json!({"action": "unsubscribe", "quotes": ["SPY", "NEVER"]}), None);
         assert_eq!(left["quotes"], json!(["AAPL"]));
     }
 
     #[test]
     fn a_bad_request_changes_nothing() {
-        let mut session = Session::default();
-        ask(&mut session, &json!({"action": "subscribe", "quotes": ["SPY"]}), Some(2));
+        let mut state = ClientState::default();
+        ask(&mut state, &json!({"action": "subscribe", "quotes": ["SPY"]}), Some(2));
         for (message, code) in [
             (json!({"action": "subscribe", "quotes": ["A B"]}), 400),
             (json!({"action": "subscribe", "quotes": []}), 400),
@@ -173,8 +173,8 @@ mod tests {
             (json!({"action": "subscribe", "orderbooks": ["SPY"]}), 410),
             (json!({"action": "subscribe", "quotes": ["A", "B"]}), 405),
         ] {
-            assert_eq!(ask(&mut session, &message, Some(2))["code"], code, "{message}");
+            assert_eq!(ask(&mut state, &message, Some(2))["code"], code, "{message}");
         }
-        assert_eq!(session.quotes().collect::<Vec<_>>(), ["SPY"]);
+        assert_eq!(state.quotes().collect::<Vec<_>>(), ["SPY"]);
     }
 }

@@ -27,24 +27,24 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Listens on `address`; port 0 takes a free one.
+    /// Listens on `address`; port 0 picks a free port.
     pub async fn bind(address: SocketAddr, settings: SimSettings) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address, handle: SimHandle::new(settings) })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// For whoever wants to steer it while it runs.
+    /// Controls the simulator while it runs.
     pub fn handle(&self) -> SimHandle {
         self.handle.clone()
     }
 
-    /// Serves until `stop`; then waits for every connection to end.
+    /// Serves until `stop`, then waits for all connections to end.
     pub async fn run(self, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let mut number = 0;
@@ -62,7 +62,7 @@ impl Simulator {
                             }
                         });
                     }
-                    // Out of file descriptors, most likely: others may close theirs.
+                    // Most likely out of file descriptors: other connections may close theirs.
                     Err(_) => tokio::task::yield_now().await,
                 }
             }
@@ -78,9 +78,9 @@ async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     #[allow(clippy::result_large_err)] // the type is the library's
     let upgrade = |request: &Request, response: Response| {
         if shared.fault() == Some(Fault::Http429) {
-            let mut refusal = ErrorResponse::new(None);
-            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            return Err(refusal);
+            let mut refused = ErrorResponse::new(None);
+            *refused.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Err(refused);
         }
         client = Some(describe(request));
         Ok(response)
@@ -91,9 +91,9 @@ async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     };
     let Some(client) = client else { return };
     shared.counters.connections.fetch_add(1, Relaxed);
-    info!(path = client.path, encoding = ?client.encoding, "client {number} has connected");
+    info!(path = client.path, encoding = ?client.encoding, "client {number} connected");
     Connection::new(socket, client, number, shared).run().await;
-    info!("client {number} has gone");
+    info!("client {number} disconnected");
 }
 
 fn describe(request: &Request) -> Client {
@@ -109,7 +109,7 @@ fn describe(request: &Request) -> Client {
     }
 }
 
-/// The key pair in the headers, in any of the three documented ways.
+/// The keys from the headers, in any of the three documented forms.
 fn keys(headers: &HeaderMap) -> Option<(String, String)> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     if let (Some(key), Some(secret)) = (text("apca-api-key-id"), text("apca-api-secret-key")) {

@@ -6,27 +6,27 @@ use quotegate_market::{Symbol, SymbolError};
 
 use crate::{Fault, Scenario};
 
-/// What the simulator does.
+/// Settings of the simulator.
 #[derive(Debug, Clone)]
 pub struct SimSettings {
-    /// Which symbols there are. A client may also subscribe to others, which are then never quoted.
+    /// The symbols to quote. A client may subscribe to others, which are never quoted.
     pub universe: Universe,
-    /// How many quotes a second, over all symbols that a client has subscribed to.
+    /// Quotes per second, over all symbols that a client is subscribed to.
     pub rate: Rate,
-    /// Tell this story instead, from its beginning to each client that subscribes and again when it ends, as though it
-    /// happened now; universe and rate are the story's own.
+    /// Play this scenario instead, with its own symbols and rate. It starts when a client subscribes, repeats, and has
+    /// current times.
     pub scenario: Option<Scenario>,
-    /// What to do wrong.
+    /// A fault to inject.
     pub fault: Option<Fault>,
     /// The same seed gives the same prices.
     pub seed: u64,
-    /// So many quotes in every frame; `None`: as many as have come due, few when quiet and more when busy.
+    /// Quotes per frame; `None`: as many as are due.
     pub quotes_per_frame: Option<usize>,
-    /// The only key pair that is accepted; `None`: any.
+    /// The only key pair to accept; `None`: any.
     pub keys: Option<(String, String)>,
-    /// Most symbols a client may subscribe to (405).
+    /// Maximum symbols per client (405).
     pub symbol_limit: Option<usize>,
-    /// Most authenticated connections a path (406). Alpaca's plans allow one.
+    /// Maximum authenticated connections per path (406). Alpaca's plans allow one.
     pub connection_limit: usize,
     /// How long a client may take to authenticate (404).
     pub auth_timeout: Duration,
@@ -55,28 +55,28 @@ impl SimSettings {
     }
 }
 
-/// The symbols that are quoted.
+/// The symbols to quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Universe {
-    /// So many, the well-known ones first.
+    /// This many, well-known ones first.
     Count(u32),
     /// These.
     List(Vec<Symbol>),
 }
 
-/// Why a text names no [`Universe`].
+/// Why a string is not a [`Universe`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UniverseError {
+pub enum ParseUniverseError {
     /// Too few or too many.
-    #[error("{0} symbols are not possible: choose 1 to {max}", max = Universe::MAX)]
+    #[error("the number of symbols must be 1 to {max}, not {0}", max = Universe::MAX)]
     Count(u32),
-    /// A name that is no symbol.
-    #[error("{name:?} is not a symbol: {problem}; write a number, or names separated by commas")]
+    /// A name is not a symbol.
+    #[error("{name:?} is not a symbol: {error}; write a number, or names separated by commas")]
     Symbol {
         /// The name.
         name: String,
         /// What is wrong with it.
-        problem: SymbolError,
+        error: SymbolError,
     },
 }
 
@@ -86,10 +86,10 @@ const WELL_KNOWN: [&str; 20] = [
 ];
 
 impl Universe {
-    /// More than all listed US symbols.
+    /// More than the number of listed US symbols.
     pub const MAX: u32 = 20_000;
 
-    /// The symbols, in an order from the busiest to the quietest.
+    /// The symbols, busiest first.
     pub(crate) fn symbols(&self) -> Vec<Symbol> {
         match self {
             Self::List(symbols) => symbols.clone(),
@@ -98,7 +98,7 @@ impl Universe {
     }
 }
 
-/// The well-known names, then four letters and a Z: none of those is a well-known one.
+/// The well-known names, then four letters and a Z, which never match a well-known name.
 fn name(at: u32) -> String {
     if let Some(name) = WELL_KNOWN.get(at as usize) {
         return (*name).to_owned();
@@ -113,45 +113,45 @@ fn name(at: u32) -> String {
 }
 
 impl FromStr for Universe {
-    type Err = UniverseError;
+    type Err = ParseUniverseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(count) = text.trim().parse() {
             return if (1..=Self::MAX).contains(&count) {
                 Ok(Self::Count(count))
             } else {
-                Err(UniverseError::Count(count))
+                Err(ParseUniverseError::Count(count))
             };
         }
         let symbol =
-            |name: &str| Symbol::new(name).map_err(|problem| UniverseError::Symbol { name: name.to_owned(), problem });
+            |name: &str| Symbol::new(name).map_err(|error| ParseUniverseError::Symbol { name: name.to_owned(), error });
         text.split(',').map(|name| symbol(name.trim())).collect::<Result<_, _>>().map(Self::List)
     }
 }
 
-/// How fast quotes come.
+/// How fast to send quotes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
-    /// So many a second; none at all with 0.
+    /// Quotes per second; 0 sends none.
     PerSecond(f64),
     /// As fast as the client reads.
     Max,
 }
 
-/// A text that is no [`Rate`].
+/// The string is not a [`Rate`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no rate: write quotes a second, as 1000, or max")]
-pub struct UnknownRate(String);
+#[error("{0:?} is not a rate: write quotes per second, such as 1000, or max")]
+pub struct ParseRateError(String);
 
 impl FromStr for Rate {
-    type Err = UnknownRate;
+    type Err = ParseRateError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "max" {
             return Ok(Self::Max);
         }
         let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
-        rate.map(Self::PerSecond).ok_or_else(|| UnknownRate(text.to_owned()))
+        rate.map(Self::PerSecond).ok_or_else(|| ParseRateError(text.to_owned()))
     }
 }
 
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn a_number_or_a_list_and_nothing_else() {
+    fn a_universe_is_a_number_or_a_list() {
         assert_eq!("7".parse(), Ok(Universe::Count(7)));
         let list = ["SPY", "BTC/USD"].map(|name| Symbol::new(name).unwrap());
         assert_eq!("SPY, BTC/USD".parse(), Ok(Universe::List(list.to_vec())));
-        assert_eq!("0".parse::<Universe>(), Err(UniverseError::Count(0)));
+        assert_eq!("0".parse::<Universe>(), Err(ParseUniverseError::Count(0)));
         assert!("S PY".parse::<Universe>().is_err());
         assert_eq!("max".parse(), Ok(Rate::Max));
         assert!("-1".parse::<Rate>().is_err() && "NaN".parse::<Rate>().is_err());

@@ -3,62 +3,69 @@ use quotegate_market::{Quote, conditions};
 
 use crate::listing::{EXCHANGES, Listing, round_lot};
 
-/// A stock in a scenario: where its price is, and who quotes it.
+/// A stock in a scenario: its price and the exchanges that quote it.
 #[derive(Debug)]
 pub(crate) struct Stock {
     pub(crate) listing: Listing,
-    /// What it has moved of its own, as a part of its price.
-    own: f64,
+    /// Its own move so far, apart from the market's, as a fraction of its price.
+    own_move: f64,
     moved_at: i64,
     bid_exchange: u8,
     ask_exchange: u8,
 }
 
-/// What a stock's market is like at a moment.
+/// How liquid a stock is, compared with a calm market.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mood {
-    /// How many times as wide as when calm.
+pub(crate) struct Liquidity {
+    /// Spread, as a multiple of the calm one.
     pub(crate) wide: f64,
-    /// Round lots at the best price, against calm.
+    /// Size at the best price, as a multiple of the calm one.
     pub(crate) depth: f64,
-    /// How often bid and ask cross, are the same, or one is missing.
+    /// How often bid and ask are crossed, locked, or one is missing.
     pub(crate) crossed: f64,
     pub(crate) locked: f64,
     pub(crate) one_sided: f64,
-    /// How often nobody quotes near the price.
+    /// How often both sides are far from the price.
     pub(crate) far: f64,
 }
 
 impl Stock {
     pub(crate) fn new(listing: Listing, at: i64) -> Self {
-        Self { listing, own: 0.0, moved_at: at, bid_exchange: 0, ask_exchange: 0 }
+        Self { listing, own_move: 0.0, moved_at: at, bid_exchange: 0, ask_exchange: 0 }
     }
 
-    /// Lets its price walk until `at`, so many times as far as when calm.
-    pub(crate) fn walk(&mut self, at: i64, lively: f64, rng: &mut Rng) {
+    /// Moves the price randomly up to the time `at`; `factor` scales the calm volatility.
+    pub(crate) fn walk(&mut self, at: i64, factor: f64, rng: &mut Rng) {
         let seconds = (at - self.moved_at).max(0) as f64 / 1e9;
         self.moved_at = at;
-        self.jump(self.listing.volatility * lively * seconds.sqrt() * bell_curve(rng));
+        self.jump(self.listing.volatility * factor * seconds.sqrt() * bell_curve(rng));
     }
 
-    /// Moves its price by so many basis points.
+    /// Moves the price by this many basis points.
     pub(crate) fn jump(&mut self, basis_points: f64) {
-        self.own += basis_points * 1e-4;
+        self.own_move += basis_points * 1e-4;
     }
 
-    /// A quote at `time`; the whole market has moved by `market`, a part of the price.
-    pub(crate) fn quote(&mut self, time: i64, market: f64, mood: &Mood, letters: &str, rng: &mut Rng) -> Quote {
-        let mid = self.listing.cents * (1.0 + market + self.own);
-        let (bid, ask) = self.prices(mid, mood, rng);
+    /// A quote at `time`. `market` is the whole market's move so far, as a fraction of the price.
+    pub(crate) fn quote(
+        &mut self,
+        time: i64,
+        market: f64,
+        liquidity: &Liquidity,
+        letters: &str,
+        rng: &mut Rng,
+    ) -> Quote {
+        let mid = self.listing.cents * (1.0 + market + self.own_move);
+        let (bid, ask) = self.prices(mid, liquidity, rng);
         self.choose_exchanges(bid >= ask, rng);
         let one_sided = bid == 0 || ask == 0;
-        // Only Nasdaq's tape has a letter for it.
+        // Only Nasdaq's tape has a letter for one-sided quotes.
         let letters = if one_sided && self.listing.tape == b'C' { "Y" } else { letters };
         Quote {
             bid_price: bid as f64 / 100.0,
-            bid_size: self.size(bid, mood, rng),
+            bid_size: self.size(bid, liquidity, rng),
             ask_price: ask as f64 / 100.0,
-            ask_size: self.size(ask, mood, rng),
+            ask_size: self.size(ask, liquidity, rng),
             bid_exchange: if bid == 0 { 0 } else { self.bid_exchange },
             ask_exchange: if ask == 0 { 0 } else { self.ask_exchange },
             tape: self.listing.tape,
@@ -68,15 +75,15 @@ impl Stock {
         }
     }
 
-    /// What is left when trading halts: nothing, and it is not firm.
+    /// The empty, non-firm quote when trading halts.
     pub(crate) fn withdrawn(&self, time: i64) -> Quote {
         let conditions = conditions::pack([&b"N"[..]]);
         Quote { tape: self.listing.tape, conditions, event_time: time, ..Quote::default() }
     }
 
     /// Bid and ask in cents.
-    fn prices(&self, mid: f64, mood: &Mood, rng: &mut Rng) -> (i64, i64) {
-        let half = (self.listing.spread * 1e-4 * mid * mood.wide * (0.3 + 0.4 * rng.f64())).max(0.5);
+    fn prices(&self, mid: f64, liquidity: &Liquidity, rng: &mut Rng) -> (i64, i64) {
+        let half = (self.listing.spread * 1e-4 * mid * liquidity.wide * (0.3 + 0.4 * rng.f64())).max(0.5);
         let (bid, ask) = ((mid - half).round() as i64, (mid + half).round() as i64);
         let (bid, ask) = (bid, ask.max(bid + 1));
         let middle = mid.round() as i64;
@@ -85,14 +92,14 @@ impl Stock {
             draw -= part;
             draw < 0.0
         };
-        if falls_to(mood.crossed) {
+        if falls_to(liquidity.crossed) {
             (middle + rng.i64(1..=2), middle - rng.i64(0..=1))
-        } else if falls_to(mood.locked) {
+        } else if falls_to(liquidity.locked) {
             (middle, middle)
-        } else if falls_to(mood.one_sided) {
+        } else if falls_to(liquidity.one_sided) {
             if rng.bool() { (bid, 0) } else { (0, ask) }
-        } else if falls_to(mood.far) {
-            // Whole dollars, as a person would type them.
+        } else if falls_to(liquidity.far) {
+            // Whole dollars, as people type them.
             let away = 0.05 + 0.1 * rng.f64();
             (((mid * (1.0 - away)) / 100.0) as i64 * 100, ((mid * (1.0 + away)) / 100.0 + 1.0) as i64 * 100)
         } else {
@@ -100,7 +107,8 @@ impl Stock {
         }
     }
 
-    /// Often the same as before; never one and the same where it would trade with itself.
+    /// Often keeps the exchanges. With `apart`, bid and ask get different ones, because an exchange cannot be locked or
+    /// crossed with itself.
     fn choose_exchanges(&mut self, apart: bool, rng: &mut Rng) {
         let of = &EXCHANGES[usize::from(self.listing.tape == b'C')];
         let change = |held: u8, rng: &mut Rng| if held != 0 && rng.u8(0..10) < 6 { held } else { draw(of, rng) };
@@ -111,21 +119,21 @@ impl Stock {
         }
     }
 
-    /// Shares at a price: round lots with a long tail, now and then an odd size.
-    fn size(&self, cents: i64, mood: &Mood, rng: &mut Rng) -> f64 {
+    /// Shares at a price: round lots with a long tail, sometimes an odd lot.
+    fn size(&self, cents: i64, liquidity: &Liquidity, rng: &mut Rng) -> f64 {
         if cents == 0 {
             return 0.0;
         }
         let lot = round_lot(cents);
         let tail = rng.f64();
-        let most = f64::from(self.listing.depth) * mood.depth * 2.0;
+        let most = f64::from(self.listing.depth) * liquidity.depth * 2.0;
         let lots = 1 + (tail * tail * tail * most) as u32;
         let odd = if rng.u8(0..100) < 4 { rng.u32(1..lot.max(2)) } else { 0 };
         f64::from(if odd > 0 { (lots - 1) * lot + odd } else { lots * lot })
     }
 }
 
-/// One of the letters, as often as its part says.
+/// A random letter, weighted.
 fn draw(parts: &[(u8, u32)], rng: &mut Rng) -> u8 {
     let mut at = rng.u32(0..parts.iter().map(|(_, part)| part).sum());
     for (letter, part) in parts {
@@ -137,8 +145,8 @@ fn draw(parts: &[(u8, u32)], rng: &mut Rng) -> u8 {
     0
 }
 
-/// Nearly a normal distribution of variance 1, by arithmetic that is the same on every processor: the sample recording
-/// must come out the same everywhere, and logarithms do not.
+/// Approximates a normal distribution of variance 1 with arithmetic that is exact on every CPU. The sample recording must
+/// be identical everywhere, and logarithms are not.
 pub(crate) fn bell_curve(rng: &mut Rng) -> f64 {
     let mut side = || 2.0 * rng.f64() - 1.0;
     side() + side() + side()

@@ -1,4 +1,4 @@
-//! How messages look: JSON text or MessagePack, as the client asked at the upgrade.
+//! Encodes messages as JSON or MessagePack, as the client requested in the upgrade.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use quotegate_market::{Encoding, Quote, Symbol, conditions};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Quotes on their way into one frame.
+/// Collects quotes for one frame.
 #[derive(Debug)]
 pub(crate) struct FrameBuilder {
     encoding: Encoding,
@@ -20,12 +20,12 @@ pub(crate) fn control(encoding: Encoding, message: &Value) -> Message {
     let frame = Value::Array(vec![message.clone()]);
     match encoding {
         Encoding::Json => Message::text(frame.to_string()),
-        // Maps keep no order in JSON values, and clients want `T` first; in the alphabet capitals come first.
+        // Clients want `T` first. `serde_json` sorts the keys of maps, and capitals sort first.
         Encoding::MessagePack => Message::binary(rmp_serde::to_vec(&frame).unwrap_or_default()),
     }
 }
 
-/// What a client said, if it makes sense at all.
+/// Parses a client's message; `None` if it is neither JSON nor MessagePack.
 pub(crate) fn read(encoding: Encoding, message: &Message) -> Option<Value> {
     match (encoding, message) {
         (_, Message::Text(text)) => serde_json::from_str(text).ok(),
@@ -50,7 +50,7 @@ impl FrameBuilder {
                 if self.count > 0 {
                     self.body.push(b',');
                 }
-                // A vector takes whatever is written.
+                // Writing to a vector cannot fail.
                 let _ = json_quote(&mut self.body, symbol, quote);
             }
             Encoding::MessagePack => msgpack_quote(&mut self.body, symbol, quote),
@@ -58,30 +58,28 @@ impl FrameBuilder {
         self.count += 1;
     }
 
-    /// The frame, and a builder that is empty again.
+    /// Returns the frame and empties the builder.
     pub(crate) fn take(&mut self) -> Message {
         let mut frame = Vec::with_capacity(self.body.len() + 5);
+        let count = std::mem::take(&mut self.count);
         match self.encoding {
             Encoding::Json => {
                 frame.push(b'[');
                 frame.append(&mut self.body);
                 frame.push(b']');
+                Message::text(String::from_utf8(frame).unwrap_or_default())
             }
             Encoding::MessagePack => {
                 frame.push(0xdd);
-                frame.extend((self.count as u32).to_be_bytes());
+                frame.extend((count as u32).to_be_bytes());
                 frame.append(&mut self.body);
+                Message::binary(frame)
             }
-        }
-        self.count = 0;
-        match self.encoding {
-            Encoding::Json => Message::text(String::from_utf8(frame).unwrap_or_default()),
-            Encoding::MessagePack => Message::binary(frame),
         }
     }
 }
 
-/// What a quote has no letter for is left out, as crypto has neither exchanges nor tapes.
+/// Letters that a quote lacks are left out: crypto has no exchanges or tapes.
 fn json_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) -> std::io::Result<()> {
     let Quote { bid_price, bid_size, ask_price, ask_size, .. } = quote;
     let time = Timestamp::from_nanosecond(i128::from(quote.event_time)).unwrap_or_default();
@@ -105,7 +103,7 @@ fn json_letter(body: &mut Vec<u8>, key: &str, letter: u8) -> std::io::Result<()>
     }
 }
 
-/// `T` first, since Alpaca's Go client wants it there; the time as extension −1.
+/// `T` comes first, as Alpaca's Go client requires; the time is extension −1.
 fn msgpack_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) {
     let letters = [quote.bid_exchange, quote.ask_exchange, quote.tape];
     body.push(0x80 | (8 + letters.iter().filter(|letter| **letter != 0).count() as u8));
@@ -150,7 +148,7 @@ fn put_letter(body: &mut Vec<u8>, key: &str, letter: u8) {
     }
 }
 
-/// Whole numbers as integers, as Alpaca's encoder writes sizes.
+/// Writes whole numbers as integers, as Alpaca's encoder does with sizes.
 fn put_number(body: &mut Vec<u8>, number: f64) {
     if number.fract() == 0.0 && (0.0..65_536.0).contains(&number) {
         body.push(0xcd);

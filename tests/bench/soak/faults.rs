@@ -1,8 +1,8 @@
-//! What goes wrong, minute by minute.
+//! The faults, one per minute.
 
 use std::time::Duration;
 
-use crate::street::{KEEP_ALL, Metrics, Mood, Street, TRAP};
+use crate::testbed::{FirestoreMode, KEEP_ALL, Metrics, TRAP, Testbed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -10,7 +10,7 @@ pub(crate) enum Fault {
     FirestoreUnavailable,
     FeedSilent,
     FirestoreGone,
-    NonsenseFrames,
+    InvalidFrames,
     AnswersLost,
     PluginTraps,
     DocumentsRefused,
@@ -23,7 +23,7 @@ impl Fault {
         Self::FirestoreUnavailable,
         Self::FeedSilent,
         Self::FirestoreGone,
-        Self::NonsenseFrames,
+        Self::InvalidFrames,
         Self::AnswersLost,
         Self::PluginTraps,
         Self::DocumentsRefused,
@@ -36,7 +36,7 @@ impl Fault {
             Self::FirestoreUnavailable => "Firestore answers UNAVAILABLE",
             Self::FeedSilent => "the feed is silent",
             Self::FirestoreGone => "Firestore is gone",
-            Self::NonsenseFrames => "a tenth of the frames is nonsense",
+            Self::InvalidFrames => "a tenth of the frames is invalid",
             Self::AnswersLost => "Firestore writes and never answers",
             Self::PluginTraps => "a plugin traps",
             Self::DocumentsRefused => "documents fail one by one",
@@ -44,43 +44,44 @@ impl Fault {
         }
     }
 
-    pub(crate) fn lasts(self) -> Duration {
-        // A host that stands still for longer is killed by its platform.
+    pub(crate) fn duration(self) -> Duration {
+        // A host that is stopped for longer is killed by its platform.
         Duration::from_secs(if self == Self::HostHeldUp { 3 } else { 20 })
     }
 
-    pub(crate) fn begin(self, street: &mut Street) {
+    pub(crate) fn begin(self, testbed: &mut Testbed) {
         match self {
-            Self::SimulatorKilled => street.kill_sim(),
-            Self::FirestoreUnavailable => street.set_mood(Mood::Unavailable),
-            Self::FeedSilent => street.start_sim(Some("silent")),
-            Self::FirestoreGone => street.end_firestore(),
-            Self::NonsenseFrames => street.start_sim(Some("garbage")),
-            Self::AnswersLost => street.set_mood(Mood::Silent),
-            Self::PluginTraps => street.set_filter(TRAP),
-            Self::DocumentsRefused => street.set_mood(Mood::Picky),
-            Self::HostHeldUp => street.host.signal("STOP"),
+            Self::SimulatorKilled => testbed.kill_sim(),
+            Self::FirestoreUnavailable => testbed.set_firestore_mode(FirestoreMode::Unavailable),
+            Self::FeedSilent => testbed.start_sim(Some("silent")),
+            Self::FirestoreGone => testbed.end_firestore(),
+            Self::InvalidFrames => testbed.start_sim(Some("garbage")),
+            Self::AnswersLost => testbed.set_firestore_mode(FirestoreMode::Silent),
+            Self::PluginTraps => testbed.set_filter(TRAP),
+            Self::DocumentsRefused => testbed.set_firestore_mode(FirestoreMode::FailingDocuments),
+            Self::HostHeldUp => testbed.host.signal("STOP"),
         }
     }
 
-    pub(crate) fn end(self, street: &mut Street) {
+    pub(crate) fn end(self, testbed: &mut Testbed) {
         match self {
-            Self::SimulatorKilled | Self::FeedSilent | Self::NonsenseFrames => street.start_sim(None),
-            Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => street.set_mood(Mood::Well),
-            Self::FirestoreGone => street.start_firestore(),
-            Self::PluginTraps => street.set_filter(KEEP_ALL),
-            Self::HostHeldUp => street.host.signal("CONT"),
+            Self::SimulatorKilled | Self::FeedSilent | Self::InvalidFrames => testbed.start_sim(None),
+            Self::FirestoreUnavailable | Self::AnswersLost | Self::DocumentsRefused => {
+                testbed.set_firestore_mode(FirestoreMode::Healthy);
+            }
+            Self::FirestoreGone => testbed.start_firestore(),
+            Self::PluginTraps => testbed.set_filter(KEEP_ALL),
+            Self::HostHeldUp => testbed.host.signal("CONT"),
         }
     }
 
-    /// What the host counts when it meets this: a fault that nobody notices proves nothing. `None` for what it should
-    /// not notice.
-    pub(crate) fn trace(self, metrics: &Metrics) -> Option<f64> {
+    /// The host's counter for this fault, to prove that the host noticed it. `None` if it should not notice.
+    pub(crate) fn count(self, metrics: &Metrics) -> Option<f64> {
         let reconnects = |cause: &str| metrics.get(&format!("quotegate_feed_reconnects_total{{cause=\"{cause}\"}}"));
         match self {
             Self::SimulatorKilled => Some(reconnects("connect")),
             Self::FeedSilent => Some(reconnects("stale")),
-            Self::NonsenseFrames => Some(metrics.get("quotegate_feed_skipped_total{reason=\"malformed\"}")),
+            Self::InvalidFrames => Some(metrics.get("quotegate_feed_skipped_total{reason=\"malformed\"}")),
             Self::FirestoreUnavailable | Self::FirestoreGone | Self::AnswersLost => {
                 Some(metrics.sum("writes_retried_total"))
             }

@@ -5,14 +5,14 @@
 //! cargo bench --bench soak -- --minutes 60
 //! ```
 //!
-//! Runs the real program beside a simulator that quotes 1,000 symbols 50,000 times a second and a Firestore that fails
-//! as told (`faults.rs`). Three tenants want every symbol: one filters, one maps, one has a plugin that is replaced by
-//! one that traps. Somebody watches the page all the time. Each minute a fault comes and goes, must have been noticed,
-//! and must be over by the end of the minute. In the end one last quote is sent of each symbol. It fails
+//! Runs the real program with a simulator that sends 50,000 quotes per second for 1,000 symbols, and a Firestore that
+//! fails on command (`faults.rs`). Three tenants want every symbol: one filters, one maps, and one has a plugin that is
+//! replaced by one that traps. A client watches the page the whole time. Each minute one fault begins and ends; the host
+//! must notice it and recover within the minute. At the end, one last quote per symbol is sent. The run fails
 //!
-//! - if a document of any tenant does not hold that quote, or was ever overwritten by an older one;
+//! - if any tenant's document does not contain that quote, or was ever overwritten by an older one;
 //! - if the counters do not add up, for any tenant: quotes in = filtered + conflated + older + lost + unmapped +
-//!   settled, writes attempted = written + retried + refused, and the Firestore has all that the host calls written;
+//!   settled, writes attempted = written + retried + refused, and Firestore has everything that the host counts as written;
 //! - if the second half of the run needed more memory than the first.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
@@ -23,7 +23,7 @@ mod it {
 }
 
 mod faults;
-mod street;
+mod testbed;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -37,19 +37,19 @@ use tokio_util::sync::CancellationToken;
 use faults::Fault;
 use it::harness;
 use it::harness::get;
-use street::{Metrics, RATE, SYMBOLS, Street, TENANTS};
+use testbed::{Metrics, RATE, SYMBOLS, TENANTS, Testbed};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() {
     let mut args = std::env::args().skip_while(|arg| arg != "--minutes").skip(1);
     let minutes: usize = args.next().and_then(|minutes| minutes.parse().ok()).unwrap_or(2 * Fault::ALL.len());
-    let mut street = Street::start();
-    street.wait("quotes are written", || {
-        get(street.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
-        (street.metrics().sum("settled_total") > 1000.0).then_some(())
+    let mut testbed = Testbed::start();
+    testbed.wait("quotes are written", || {
+        get(testbed.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
+        (testbed.metrics().sum("settled_total") > 1000.0).then_some(())
     });
-    watch_the_page(street.ops_port);
+    watch_the_page(testbed.ops_port);
 
     println!(
         "| minute | fault | resident | quotes/s after it | written | retried | refused | reconnects | backwards |"
@@ -57,9 +57,9 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut resident = Vec::new();
     for (minute, fault) in (1..=minutes).zip(Fault::ALL.into_iter().cycle()) {
-        let (most, speed) = one_minute(&mut street, fault);
+        let (most, speed) = run_one_minute(&mut testbed, fault);
         resident.push(most);
-        let now = street.metrics();
+        let now = testbed.metrics();
         println!(
             "| {minute} | {} | {} MB | {speed:.0} | {} | {} | {} | {} | {} |",
             fault.name(),
@@ -68,55 +68,55 @@ fn main() {
             now.sum("writes_retried_total"),
             now.sum("writes_refused_total"),
             now.all("quotegate_feed_reconnects_total"),
-            street.ledger.reversed(),
+            testbed.ledger.reversed(),
         );
     }
-    let last = the_last_word(&mut street);
-    everything_adds_up(&last, &street);
-    memory_is_flat(&resident);
-    street.host.signal("TERM");
-    let ended = street.host.wait();
+    let last = send_last_quotes(&mut testbed);
+    assert_counters_add_up(&last, &testbed);
+    assert_memory_is_flat(&resident);
+    testbed.host.signal("TERM");
+    let ended = testbed.host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
-/// The fault comes, is noticed, goes, and all is well again. Gives the most memory that was resident, in kB, and the
-/// quotes that came in each second when all was well.
-fn one_minute(street: &mut Street, fault: Fault) -> (u64, f64) {
+/// Injects the fault and waits until the host has noticed it and recovered. Returns the peak resident memory in kB and
+/// the quotes per second after recovery.
+fn run_one_minute(testbed: &mut Testbed, fault: Fault) -> (u64, f64) {
     let began = Instant::now();
-    let before = street.metrics();
-    fault.begin(street);
-    std::thread::sleep(fault.lasts());
-    fault.end(street);
-    if let Some(trace) = fault.trace(&before) {
+    let before = testbed.metrics();
+    fault.begin(testbed);
+    std::thread::sleep(fault.duration());
+    fault.end(testbed);
+    if let Some(count_before) = fault.count(&before) {
         let what = format!("{} is noticed", fault.name());
-        street.wait(&what, || (fault.trace(&street.metrics())? > trace).then_some(()));
+        testbed.wait(&what, || (fault.count(&testbed.metrics())? > count_before).then_some(()));
     }
     let settled = |metrics: &Metrics| TENANTS.map(|tenant| metrics.of(tenant, "settled_total"));
-    let well_from = settled(&street.metrics());
-    street.wait(&format!("all is well after {}", fault.name()), || {
-        get(street.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
-        let now = street.metrics();
-        let ill = now.all("quotegate_plugin_tenants{plugin=\"filter\",state=\"quarantined\"}");
-        let writes = settled(&now).iter().zip(well_from).all(|(now, from)| *now > from + 100.0);
-        (ill == 0.0 && writes).then_some(())
+    let settled_before = settled(&testbed.metrics());
+    testbed.wait(&format!("all is well after {}", fault.name()), || {
+        get(testbed.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
+        let now = testbed.metrics();
+        let quarantined = now.all("quotegate_plugin_tenants{plugin=\"filter\",state=\"quarantined\"}");
+        let writes = settled(&now).iter().zip(settled_before).all(|(now, from)| *now > from + 100.0);
+        (quarantined == 0.0 && writes).then_some(())
     });
-    let quotes = |street: &Street| street.metrics().get("quotegate_feed_quotes_total");
-    let (well, first) = (Instant::now(), quotes(street));
-    let mut most = street.resident_kib();
+    let quotes = |testbed: &Testbed| testbed.metrics().get("quotegate_feed_quotes_total");
+    let (well, first) = (Instant::now(), quotes(testbed));
+    let mut most = testbed.resident_kib();
     while began.elapsed() < MINUTE {
         std::thread::sleep(Duration::from_secs(2).min(MINUTE.saturating_sub(began.elapsed())));
-        most = most.max(street.resident_kib());
+        most = most.max(testbed.resident_kib());
     }
-    (most, (quotes(street) - first) / well.elapsed().as_secs_f64())
+    (most, (quotes(testbed) - first) / well.elapsed().as_secs_f64())
 }
 
-/// Sends one last quote of each symbol and waits until all three documents of each hold it.
-fn the_last_word(street: &mut Street) -> Metrics {
-    street.kill_sim();
+/// Sends one last quote per symbol and waits until all three documents of each contain it.
+fn send_last_quotes(testbed: &mut Testbed) -> Metrics {
+    testbed.kill_sim();
     let stop = CancellationToken::new();
-    let handle = quiet_simulator(street, stop.clone());
-    street.wait("the subscription", || handle.subscribed().contains("*").then_some(()));
-    let symbols: BTreeSet<String> = street
+    let handle = quiet_simulator(testbed, stop.clone());
+    testbed.wait("the subscription", || handle.subscribed().contains("*").then_some(()));
+    let symbols: BTreeSet<String> = testbed
         .ledger
         .paths()
         .iter()
@@ -124,37 +124,37 @@ fn the_last_word(street: &mut Street) -> Metrics {
         .map(|(_, symbol)| symbol.to_owned())
         .collect();
     assert_eq!(symbols.len(), SYMBOLS as usize);
-    // Firestore keeps microseconds.
+    // Firestore stores microseconds.
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 * 1000;
     let quote = Quote { bid_price: 777.0, ask_price: 777.01, event_time: time, ..Quote::default() };
     for symbol in &symbols {
         handle.send_quote(&Symbol::new(symbol).unwrap(), &quote);
     }
-    street.wait("everything is written", || {
-        let now = street.metrics();
+    testbed.wait("everything is written", || {
+        let now = testbed.metrics();
         let waiting = now.sum("dirty") + now.sum("in_flight");
-        (waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0 && holds(street, &symbols, time)).then_some(())
+        (waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0 && holds(testbed, &symbols, time)).then_some(())
     });
-    let last = street.metrics();
+    let last = testbed.metrics();
     stop.cancel();
     last
 }
 
-fn holds(street: &Street, symbols: &BTreeSet<String>, time: i64) -> bool {
+fn holds(testbed: &Testbed, symbols: &BTreeSet<String>, time: i64) -> bool {
     let path = |tenant, symbol| format!("tenants/{tenant}/live_quotes/{symbol}");
-    TENANTS.iter().all(|tenant| symbols.iter().all(|symbol| street.ledger.time(&path(tenant, symbol)) == Some(time)))
+    TENANTS.iter().all(|tenant| symbols.iter().all(|symbol| testbed.ledger.time(&path(tenant, symbol)) == Some(time)))
 }
 
-fn quiet_simulator(street: &Street, stop: CancellationToken) -> SimHandle {
-    let address = SocketAddr::from(([127, 0, 0, 1], street.sim_port));
+fn quiet_simulator(testbed: &Testbed, stop: CancellationToken) -> SimHandle {
+    let address = SocketAddr::from(([127, 0, 0, 1], testbed.sim_port));
     let settings = SimSettings { rate: Rate::PerSecond(0.0), ..SimSettings::default() };
-    let simulator = street.runtime.block_on(Simulator::bind(address, settings)).unwrap();
+    let simulator = testbed.runtime.block_on(Simulator::bind(address, settings)).unwrap();
     let handle = simulator.handle();
-    street.runtime.spawn(simulator.run(stop));
+    testbed.runtime.spawn(simulator.run(stop));
     handle
 }
 
-fn everything_adds_up(last: &Metrics, street: &Street) {
+fn assert_counters_add_up(last: &Metrics, testbed: &Testbed) {
     let arrived = last.get("quotegate_feed_quotes_total");
     for tenant in TENANTS {
         let of = |name: &str| last.of(tenant, name);
@@ -171,28 +171,26 @@ fn everything_adds_up(last: &Metrics, street: &Street) {
         assert_eq!(of("settled_total"), of("writes_total") + of("writes_refused_total"), "{tenant}");
     }
     let (told, kept) =
-        (last.sum("writes_total") + last.get("quotegate_heartbeats_total"), street.ledger.writes() as f64);
-    println!(
-        "{told} documents and heartbeats confirmed; the Firestore has written {kept}, some of whose answers were lost"
-    );
+        (last.sum("writes_total") + last.get("quotegate_heartbeats_total"), testbed.ledger.writes() as f64);
+    println!("{told} documents and heartbeats confirmed; Firestore has written {kept}, because some answers were lost");
     assert!(told <= kept, "the host calls documents written that are not");
-    assert_eq!(street.ledger.reversed(), 0, "documents went backwards");
+    assert_eq!(testbed.ledger.reversed(), 0, "documents went backwards");
     println!(
-        "asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, the last word is written"
+        "asked for {RATE} quotes/s; every quote is accounted for, no document went backwards, every last quote is written"
     );
 }
 
-fn memory_is_flat(resident: &[u64]) {
+fn assert_memory_is_flat(resident: &[u64]) {
     let (first, second) = resident.split_at(resident.len() / 2);
     let most = |half: &[u64]| half.iter().max().copied().unwrap_or_default();
     println!("at most {} kB resident in the first half, {} kB in the second", most(first), most(second));
-    // Faults differ in what they need: both halves must have had each of them.
+    // Faults differ in memory use, so both halves must have had each of them.
     if resident.len() >= 2 * Fault::ALL.len() {
         assert!(most(second) as f64 <= 1.05 * most(first) as f64, "memory grows");
     }
 }
 
-/// Somebody whose browser is open all the time, and comes back when it loses the host.
+/// A client that keeps the page's event stream open and reconnects when it loses the host.
 fn watch_the_page(port: u16) {
     std::thread::spawn(move || {
         loop {

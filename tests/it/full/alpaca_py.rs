@@ -1,11 +1,11 @@
-//! Alpaca's own Python client, unchanged, against `quotegate sim`: the judge of our protocol.
+//! Alpaca's own Python client, unchanged, against `quotegate sim`: checks that we follow the protocol.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{self, Running, quotegate};
 
-/// The client's Python, which `tests/run --all` installs. Elsewhere the test says that it was skipped.
+/// The Python with the client, which `tests/run --all` installs. Without it the test is skipped.
 fn python() -> Option<PathBuf> {
     let Some(tools) = std::env::var_os("QUOTEGATE_TEST_PYTHON") else {
         quotegate_test_support::skip(

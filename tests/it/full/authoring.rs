@@ -1,4 +1,4 @@
-//! The verbs that make a plugin, as its author meets them: `quotegate plugin new`, `build` and `watch`.
+//! The commands that make a plugin, as its author uses them: `quotegate plugin new`, `build` and `watch`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::harness::{Finished, finish, quotegate};
 
-/// For a compiler on a busy machine.
+/// Long enough for a compiler on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// `quotegate plugin …` in this folder, with what a compiler finds in an author's environment.
+/// `quotegate plugin …` in this folder, with an author's environment for the compiler.
 fn plugin<const N: usize>(folder: &Path, args: [&str; N]) -> Command {
     let mut command = quotegate(["plugin"]);
     command.args(args).current_dir(folder);
@@ -34,26 +34,26 @@ fn new_project(parent: &Path, name: &str, kind: &str) -> PathBuf {
     parent.join(name)
 }
 
-/// Where components are built, one at a time and always in the same folder: a project elsewhere would have its
-/// dependencies compiled anew, which takes most of the time. What is compiled stays from one run of the tests to the next.
-struct Desk {
+/// Components are built one at a time and always in the same folder, so that dependencies are compiled only once, which
+/// takes most of the time. Compiled code is kept between test runs.
+struct Workspace {
     project: PathBuf,
-    /// Locked while it lives, against other threads and, in cargo-nextest, other processes.
+    /// A lock against other threads and, in cargo-nextest, other processes.
     _turn: fs::File,
 }
 
-impl Desk {
+impl Workspace {
     fn take(kind: &str) -> Self {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authoring");
         fs::create_dir_all(place.join("compiled")).unwrap();
         let turn = fs::File::create(place.join("lock")).unwrap();
         turn.lock().unwrap();
-        let desk = Self { project: place.join("mine"), _turn: turn };
-        desk.renew(kind);
-        desk
+        let workspace = Self { project: place.join("mine"), _turn: turn };
+        workspace.renew(kind);
+        workspace
     }
 
-    /// A new project in the place of the one before.
+    /// Replaces the project with a new one.
     fn renew(&self, kind: &str) {
         let place = self.project.parent().unwrap();
         let _ = fs::remove_dir_all(&self.project);
@@ -87,15 +87,15 @@ fn sha256(finished: &Finished) -> String {
 }
 
 #[test]
-fn a_new_project_of_every_kind_builds_and_passes_at_once() {
-    let desk = Desk::take("filter");
+fn a_new_project_of_every_kind_builds_and_passes() {
+    let workspace = Workspace::take("filter");
     for kind in ["filter", "map", "both"] {
-        desk.renew(kind);
-        let built = desk.build();
+        workspace.renew(kind);
+        let built = workspace.build();
         assert_eq!(built.code, 0, "{}", built.stderr);
-        let size = fs::metadata(desk.component()).unwrap().len();
+        let size = fs::metadata(workspace.component()).unwrap().len();
         assert!(built.stdout.contains(&format!("{size} bytes")) && sha256(&built).len() == 64, "{}", built.stdout);
-        let tested = desk.run(["test"]);
+        let tested = workspace.run(["test"]);
         assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
         assert!(tested.stdout.contains("2 fixtures: 2 passed"), "{}", tested.stdout);
         let colour = [&built.stderr, &built.stdout, &tested.stdout].iter().any(|text| text.contains('\u{1b}'));
@@ -104,9 +104,9 @@ fn a_new_project_of_every_kind_builds_and_passes_at_once() {
 }
 
 #[test]
-fn the_same_source_gives_the_same_bytes_in_any_folder_and_names_none() {
-    let desk = Desk::take("filter");
-    let (folder, here) = (tempfile::tempdir().unwrap(), desk.build());
+fn the_same_source_gives_the_same_bytes_in_any_folder_and_contains_no_paths() {
+    let workspace = Workspace::take("filter");
+    let (folder, here) = (tempfile::tempdir().unwrap(), workspace.build());
     let elsewhere = new_project(folder.path(), "mine", "filter");
     let there = finish(&mut plugin(&elsewhere, ["build"]));
     assert_eq!(sha256(&here), sha256(&there));
@@ -130,7 +130,7 @@ fn the_lock_file_of_a_new_project_is_what_cargo_would_write() {
 }
 
 #[test]
-fn new_tells_what_it_made_and_what_comes_next() {
+fn new_prints_what_it_created_and_the_next_steps() {
     let folder = tempfile::tempdir().unwrap();
     let finished = finish(&mut plugin(folder.path(), ["new", "mine", "--in", "my plugins"]));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
@@ -143,7 +143,7 @@ fn new_tells_what_it_made_and_what_comes_next() {
 }
 
 #[test]
-fn a_folder_that_is_there_is_left_alone() {
+fn an_existing_folder_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let project = new_project(folder.path(), "mine", "filter");
     fs::write(project.join("src/lib.rs"), "// work of weeks").unwrap();
@@ -176,7 +176,7 @@ fn a_missing_tool_is_named_with_the_command_that_installs_it() {
     assert!(finished.stderr.contains("cargo") && finished.stderr.contains("sh.rustup.rs"), "{}", finished.stderr);
 }
 
-/// A compiler of our own, which says that it lacks the target and has no linker to lend.
+/// Uses a fake compiler that reports a missing target and no linker.
 #[test]
 fn a_missing_target_is_named_with_the_command_that_installs_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -200,39 +200,39 @@ fn script_at(path: &Path, script: &str) {
 }
 
 #[test]
-fn what_does_not_compile_is_shown_and_leaves_the_component_that_was_there() {
-    let desk = Desk::take("filter");
-    fs::write(desk.component(), "the old one").unwrap();
-    desk.edit("src/lib.rs", "quote.spread_bps()", "quote.spread_bsp()");
-    let finished = desk.build();
+fn compile_errors_are_shown_and_leave_the_old_component() {
+    let workspace = Workspace::take("filter");
+    fs::write(workspace.component(), "the old one").unwrap();
+    workspace.edit("src/lib.rs", "quote.spread_bps()", "quote.spread_bsp()");
+    let finished = workspace.build();
     assert_eq!((finished.code, finished.stdout.as_str()), (1, ""));
     for part in ["src/lib.rs:", "spread_bsp", "cargo failed"] {
         assert!(finished.stderr.contains(part), "{part} is not in:\n{}", finished.stderr);
     }
-    assert_eq!(fs::read_to_string(desk.component()).unwrap(), "the old one");
+    assert_eq!(fs::read_to_string(workspace.component()).unwrap(), "the old one");
 }
 
 #[test]
-fn what_the_host_would_refuse_fails_at_the_build_in_the_hosts_words() {
-    let desk = Desk::take("filter");
-    desk.edit("src/lib.rs", "export_filter!(Plugin);", "");
-    let nothing = desk.build();
+fn a_build_fails_with_the_hosts_error_if_the_host_would_reject_the_component() {
+    let workspace = Workspace::take("filter");
+    workspace.edit("src/lib.rs", "export_filter!(Plugin);", "");
+    let nothing = workspace.build();
     assert!(nothing.code == 1 && nothing.stderr.contains("nothing it could do"), "{}", nothing.stderr);
 
-    desk.renew("filter");
-    desk.edit("plugin.toml", "kind = \"filter\"", "kind = \"map\"");
-    let other = desk.build();
+    workspace.renew("filter");
+    workspace.edit("plugin.toml", "kind = \"filter\"", "kind = \"map\"");
+    let other = workspace.build();
     assert!(other.code == 1 && other.stderr.contains("kind = \"map\""), "{}", other.stderr);
 }
 
-/// The flags would be those of another machine's programs, and the folder is not where `watch` looks.
+/// Such flags are meant for other programs, and `watch` does not look in such a folder.
 #[test]
-fn flags_and_folders_of_the_environment_do_not_reach_a_component() {
-    let desk = Desk::take("map");
-    let plain = desk.build();
+fn flags_and_folders_from_the_environment_do_not_affect_a_component() {
+    let workspace = Workspace::take("map");
+    let plain = workspace.build();
     assert_eq!(plain.code, 0, "{}", plain.stderr);
-    let elsewhere = desk.project.join("elsewhere");
-    let mut command = plugin(&desk.project, ["build"]);
+    let elsewhere = workspace.project.join("elsewhere");
+    let mut command = plugin(&workspace.project, ["build"]);
     let odd = finish(command.env("RUSTFLAGS", "-Clink-arg=-nonsense").env("CARGO_TARGET_DIR", &elsewhere));
     assert_eq!((odd.code, sha256(&odd)), (0, sha256(&plain)), "{}", odd.stderr);
     assert!(odd.stderr.contains("RUSTFLAGS is not used") && !elsewhere.exists(), "{}", odd.stderr);
@@ -248,16 +248,16 @@ fn the_spread_guard_builds_and_passes() {
 }
 
 #[test]
-fn watch_builds_and_tests_at_each_save_and_ends_well() {
-    let desk = Desk::take("filter");
-    let mut watch = Watch::start(&mut plugin(&desk.project, ["watch"]));
+fn watch_builds_and_tests_on_each_save_and_exits_cleanly() {
+    let workspace = Workspace::take("filter");
+    let mut watch = Watch::start(&mut plugin(&workspace.project, ["watch"]));
     watch.wait_for("2 fixtures: 2 passed");
     watch.wait_for("watching");
 
-    // A rule that another fixture would show, a source that does not compile, and the rule again.
-    let source = desk.project.join("src/lib.rs");
+    // A change that fails a fixture, a source that does not compile, and the change again.
+    let source = workspace.project.join("src/lib.rs");
     let text = fs::read_to_string(&source).unwrap();
-    desk.edit("src/lib.rs", "Verdict::Refuse(\"wide\")", "Verdict::Keep");
+    workspace.edit("src/lib.rs", "Verdict::Refuse(\"wide\")", "Verdict::Keep");
     watch.wait_for("changed: ");
     watch.wait_for("2 fixtures: 1 passed, 1 failed");
     watch.wait_for("watching");
@@ -269,7 +269,7 @@ fn watch_builds_and_tests_at_each_save_and_ends_well() {
     assert_eq!(watch.interrupt(), 0);
 }
 
-/// A program that is read line by line, both streams as one. Killed when dropped.
+/// A program whose output is read line by line, both streams together. Killed when dropped.
 struct Watch {
     child: Child,
     lines: Receiver<String>,
@@ -294,7 +294,7 @@ impl Watch {
         while !self.next_line(part).contains(part) {}
     }
 
-    /// In any order: one is told on standard error and one on standard output, and each has a thread that reads it.
+    /// In any order, because each is printed on a different stream and read by a different thread.
     fn wait_for_both(&mut self, parts: [&str; 2]) {
         let mut missing = parts.to_vec();
         while let Some(first) = missing.first() {

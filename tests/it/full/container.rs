@@ -13,9 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const PROJECT: &str = "demo-container";
-/// Of worker-pool.yaml and service.yaml.
+/// From worker-pool.yaml and service.yaml.
 const MEMORY: u64 = 512 << 20;
-/// Cloud Run's patience after SIGTERM.
+/// Cloud Run kills a container this long after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const SETTINGS: &str = r#"
@@ -29,18 +29,18 @@ standard = "field-map"
 config = { standard = true }
 "#;
 
-/// A container: a tree of its own from the image that `tests/container/build` made.
+/// A container: its own copy of the image from `tests/container/build`.
 struct Container {
     tree: TempDir,
     image: Value,
-    /// What the YAML file gives it.
+    /// The environment from the YAML file.
     environment: BTreeMap<String, String>,
     port: u16,
     group: Option<Group>,
 }
 
 impl Container {
-    /// `None` where there is no image, or nobody may change the root; both fail in CI and are told elsewhere.
+    /// `None` if there is no image or chroot is not permitted: reported as skipped, a failure in CI.
     fn or_skip() -> Option<Self> {
         let Some(folder) = std::env::var_os("QUOTEGATE_TEST_IMAGE").map(PathBuf::from) else {
             skip("the image: tests/container/build FOLDER, then QUOTEGATE_TEST_IMAGE=FOLDER");
@@ -54,7 +54,7 @@ impl Container {
         let tree = tempfile::tempdir().unwrap();
         let root = tree.path().join("root");
         run(Command::new("cp").arg("-a").arg(folder.join("root")).arg(&root)).unwrap();
-        // What a container engine adds.
+        // Added by container engines.
         std::fs::create_dir_all(root.join("etc/quotegate")).unwrap();
         std::fs::create_dir(root.join("dev")).unwrap();
         std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
@@ -67,12 +67,12 @@ impl Container {
         self.tree.path().join("root")
     }
 
-    /// The image's command, ready to be started.
+    /// The image's command.
     fn command(&self, sim: &Sim, firestore: &str) -> Command {
         let mut command = Command::new("unshare");
         let line = ["entrypoint", "cmd"].map(|part| self.image[part].as_array().unwrap().clone()).concat();
         let line: Vec<_> = line.iter().map(|word| word.as_str().unwrap()).collect();
-        // The tree is read-only for it as for anybody else, its settings with it.
+        // The tree is read-only, including its settings.
         let script = r#"mount --bind "$1" "$1" && mount --bind /dev "$1/dev" && mount -o remount,bind,ro "$1"
             [ -z "$2" ] || echo $$ >"$2/cgroup.procs"
             root=$1 user=$3; shift 3
@@ -93,7 +93,7 @@ impl Container {
         command
     }
 
-    /// What the probes of the YAML file ask.
+    /// Sends the YAML file's probe.
     fn probe(&self) -> Option<u16> {
         get(self.port, "/healthz").map(|answer| answer.status)
     }
@@ -115,7 +115,7 @@ fn environment_of(kind: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// A group of processes that is killed when it takes more than its memory. `None` where the system has none to give.
+/// A control group that kills its processes when they exceed its memory. `None` if the system offers none.
 struct Group {
     folder: PathBuf,
 }
@@ -129,7 +129,7 @@ impl Group {
             let folder = Path::new(place).join(&name);
             std::fs::create_dir(&folder).ok()?;
             let group = Self { folder };
-            // The file must be there: in a plain folder it would be a new one.
+            // The file must exist; in an ordinary folder this would create it.
             let mut file = std::fs::OpenOptions::new().write(true).open(group.folder.join(limit)).ok()?;
             std::io::Write::write_all(&mut file, MEMORY.to_string().as_bytes()).ok()?;
             Some(group)
@@ -173,7 +173,7 @@ fn quote(event_time: i64) -> Quote {
 }
 
 #[test]
-fn the_image_runs_as_nobody_from_a_read_only_tree_in_its_memory() {
+fn the_image_runs_unprivileged_on_a_read_only_tree_within_its_memory() {
     let Some(container) = Container::or_skip() else { return };
     let Some(emulator) = emulator_or_skip() else { return };
     let sim = Sim::quiet();
@@ -190,7 +190,7 @@ fn the_image_runs_as_nobody_from_a_read_only_tree_in_its_memory() {
     let prepared: Vec<_> = host.lines().into_iter().filter(|line| line["event_type"] == "plugin_prepared").collect();
     assert_eq!(prepared.len(), 2, "{prepared:?}");
     assert!(prepared.iter().all(|line| line["from_cache"] == true), "{prepared:?}");
-    // And nothing is said of them: the folder is as the host wants it.
+    // The host accepts the folder without a warning.
     let said = ["plugin_compile", "plugin_cache_broken", "plugin_cache_write", "plugin_cache_off"];
     assert_eq!(said.map(|event| host.events(event)), [0; 4]);
 
@@ -233,9 +233,9 @@ fn a_cold_start_needs_no_compiler() {
 }
 
 #[test]
-fn names_are_resolved_without_any_library() {
+fn host_names_are_resolved_without_shared_libraries() {
     let Some(container) = Container::or_skip() else { return };
-    // Linux gives all of 127/8 to the loopback, so this disturbs nobody's name server.
+    // All of 127/8 is loopback on Linux, so this disturbs no other name server.
     let Ok(server) = UdpSocket::bind("127.0.53.53:53") else {
         eprintln!("SKIPPED: port 53 is not ours to take");
         return;
@@ -256,9 +256,9 @@ fn names_are_resolved_without_any_library() {
     end(host);
 }
 
-/// The answer to a question about an A record: 127.0.0.1. To any other: there is none.
+/// Answers a query for an A record with 127.0.0.1, and any other with no records.
 fn loopback(question: &[u8]) -> Vec<u8> {
-    // After the header of twelve bytes: the name, which ends with a zero, type and class.
+    // After the twelve-byte header come the name, which ends with a zero, the type and the class.
     let name = question[12..].iter().position(|byte| *byte == 0).unwrap() + 13;
     let is_a = question[name..name + 2] == [0, 1];
     let mut answer = question[..2].to_vec();

@@ -1,4 +1,4 @@
-//! config/firestore.rules, tried in the emulator as the users of a web UI would.
+//! config/firestore.rules, tested in the emulator as users of a web UI.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const QUOTE: &str = r#"{"fields":{"bid":{"doubleValue":1.5}}}"#;
 const OK: u16 = 200;
 const FORBIDDEN: u16 = 403;
 
-/// A user's token. The emulator believes whatever an unsigned one says.
+/// A user's token. The emulator accepts unsigned ones.
 fn token(claims: &Value) -> String {
     let mut payload = json!({"sub": "user", "user_id": "user", "aud": PROJECT, "iat": 0, "iss": format!("https://securetoken.google.com/{PROJECT}")});
     payload.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
@@ -20,14 +20,14 @@ fn token(claims: &Value) -> String {
     format!("{}.{}.", part(&json!({"alg": "none", "type": "JWT"})), part(&payload))
 }
 
-struct House {
+struct Database {
     emulator: Emulator,
 }
 
-impl House {
+impl Database {
     fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
         let path = format!("/v1/projects/{PROJECT}/databases/(default)/documents{path}");
-        self.emulator.ask(method, &path, token, body)
+        self.emulator.request_status(method, &path, token, body)
     }
 
     fn get(&self, path: &str, token: Option<&str>) -> u16 {
@@ -36,25 +36,25 @@ impl House {
 }
 
 #[test]
-fn members_read_their_quotes_and_heartbeat_and_nobody_else_does_and_nobody_writes() {
+fn only_members_read_their_quotes_and_heartbeat_and_no_user_writes() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.rules");
     let Some(emulator) = emulator_with_rules_or_skip(&rules) else { return };
-    let house = House { emulator };
+    let database = Database { emulator };
     let documents = ["/tenants/acme/live_quotes/SPY", "/tenants/acme/ops/market_ingest"];
     let hidden = ["/ops/ingest_control", "/tenants/acme/ops/other", "/tenants/acme/secrets/one", "/tenants/acme"];
     for path in documents.iter().chain(&hidden) {
-        assert_eq!(house.ask("PATCH", path, Some("owner"), QUOTE), OK, "{path}");
+        assert_eq!(database.ask("PATCH", path, Some("owner"), QUOTE), OK, "{path}");
     }
 
     let member = token(&json!({"tenant": "acme"}));
     let of_several = token(&json!({"tenants": ["globex", "acme"]}));
     for user in [&member, &of_several] {
         for path in documents {
-            assert_eq!(house.get(path, Some(user)), OK, "{path}");
+            assert_eq!(database.get(path, Some(user)), OK, "{path}");
         }
-        assert_eq!(house.get("/tenants/acme/live_quotes", Some(user)), OK);
+        assert_eq!(database.get("/tenants/acme/live_quotes", Some(user)), OK);
         for path in hidden {
-            assert_eq!(house.get(path, Some(user)), FORBIDDEN, "{path}");
+            assert_eq!(database.get(path, Some(user)), FORBIDDEN, "{path}");
         }
     }
 
@@ -70,15 +70,15 @@ fn members_read_their_quotes_and_heartbeat_and_nobody_else_does_and_nobody_write
     let strangers = strangers.map(|claims| Some(token(&claims)));
     for user in strangers.iter().chain([&None]) {
         for path in documents.iter().chain(&hidden).chain(&["/tenants/acme/live_quotes"]) {
-            assert_eq!(house.get(path, user.as_deref()), FORBIDDEN, "{path} as {user:?}");
+            assert_eq!(database.get(path, user.as_deref()), FORBIDDEN, "{path} as {user:?}");
         }
     }
 
     for user in [Some(&member), Some(&of_several), strangers[0].as_ref(), None] {
         let user = user.map(String::as_str);
         for path in documents.iter().chain(&hidden).chain(&["/tenants/acme/live_quotes/NEW"]) {
-            assert_eq!(house.ask("PATCH", path, user, QUOTE), FORBIDDEN, "{path} as {user:?}");
-            assert_eq!(house.ask("DELETE", path, user, ""), FORBIDDEN, "{path} as {user:?}");
+            assert_eq!(database.ask("PATCH", path, user, QUOTE), FORBIDDEN, "{path} as {user:?}");
+            assert_eq!(database.ask("DELETE", path, user, ""), FORBIDDEN, "{path} as {user:?}");
         }
     }
 }

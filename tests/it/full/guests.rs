@@ -1,5 +1,5 @@
-//! Plugins in JavaScript and Python, built with the tools that their projects ask for, from npm and PyPI. `tests/run --all`
-//! installs these once and names the place in QUOTEGATE_TEST_GUESTS; without it these tests say so and do nothing.
+//! Plugins in JavaScript and Python, built with the tools that their projects require, from npm and PyPI. `tests/run --all`
+//! installs these once and sets QUOTEGATE_TEST_GUESTS to their folder; without it these tests are skipped.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ fn tools() -> Option<PathBuf> {
     tools
 }
 
-/// `quotegate …` there. Compiled code is kept from one run of the tests to the next.
+/// Runs `quotegate …` in the folder. Compiled code is kept between test runs.
 fn at(folder: &Path, verb: &str, arguments: &[&str]) -> Command {
     let mut command = quotegate([verb]);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests-cache");
@@ -37,7 +37,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Finished {
     finish(&mut plugin(folder, arguments))
 }
 
-/// Puts the installed tool where `npm ci` and `pip install` would have put it.
+/// Puts the installed tool where `npm ci` and `pip install` would put it.
 fn install(tools: &Path, language: &str, project: &Path) {
     match language {
         "js" => symlink(tools.join("js/node_modules"), project.join("node_modules")).unwrap(),
@@ -51,7 +51,7 @@ fn new_project(parent: &Path, language: &str, kind: &str) -> PathBuf {
     parent.join("mine")
 }
 
-/// A copy of an example, without what tools left in it.
+/// Copies an example, without files that tools left in it.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -74,14 +74,14 @@ fn builds_and_passes(project: &Path) {
 
 fn a_new_project_passes(language: &str, kind: &str) {
     let Some(tools) = tools() else { return };
-    // A blank in the path is what some tools stumble over.
+    // Some tools fail on a space in the path.
     let folder = tempfile::Builder::new().prefix("my plugins ").tempdir().unwrap();
     let project = new_project(folder.path(), language, kind);
     install(&tools, language, &project);
     builds_and_passes(&project);
 }
 
-/// The folder in which the example lies, built.
+/// Builds the example and returns its folder.
 fn an_example_passes(name: &str, language: &str) -> Option<TempDir> {
     let tools = tools()?;
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ fn odd_lots_builds_and_passes() {
 }
 
 #[test]
-fn volatility_flag_builds_passes_and_adds_to_what_another_map_made() {
+fn volatility_flag_builds_passes_and_adds_to_another_maps_documents() {
     let Some(folder) = an_example_passes("volatility-flag", "python") else { return };
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/opening-bell.jsonl.zst");
     let settings = format!(
@@ -154,8 +154,8 @@ fn volatility_flag_builds_passes_and_adds_to_what_another_map_made() {
     assert!(fields.get("mid").is_none(), "the flag's own document is not made where there is another: {last}");
 }
 
-/// Every kind of value, a slip in the code, and words on the console: the same in both languages.
-fn values_and_slips(language: &str, file: &str, source: &str) {
+/// Every kind of value, an error in the code, and console output: the same in both languages.
+fn values_and_errors(language: &str, file: &str, source: &str) {
     let Some(tools) = tools() else { return };
     let folder = tempfile::tempdir().unwrap();
     let project = new_project(folder.path(), language, "both");
@@ -176,17 +176,17 @@ fn values_and_slips(language: &str, file: &str, source: &str) {
 }
 
 #[test]
-fn javascript_makes_every_kind_of_value_and_its_slips_are_told() {
-    values_and_slips("js", "plugin.js", include_str!("../../guests/values.js"));
+fn javascript_returns_every_kind_of_value_and_its_errors_are_reported() {
+    values_and_errors("js", "plugin.js", include_str!("../../guests/values.js"));
 }
 
 #[test]
-fn python_makes_every_kind_of_value_and_its_slips_are_told() {
-    values_and_slips("python", "plugin.py", include_str!("../../guests/values.py"));
+fn python_returns_every_kind_of_value_and_its_errors_are_reported() {
+    values_and_errors("python", "plugin.py", include_str!("../../guests/values.py"));
 }
 
 #[test]
-fn source_that_is_wrong_is_told_with_its_place() {
+fn source_errors_are_reported_with_their_location() {
     let Some(tools) = tools() else { return };
     for (language, file, source, told) in [
         ("js", "plugin.js", "export default { filter: class {} };\nlet x = ;\n", "plugin.js:2"),

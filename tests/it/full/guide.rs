@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The lines of all blocks that are a shell's.
+/// The lines of all shell blocks.
 fn commands(page: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut inside = false;
@@ -18,7 +18,7 @@ fn commands(page: &str) -> Vec<&str> {
     lines
 }
 
-/// A reader ends a watch with Ctrl-C: the script does when it has seen the first round.
+/// A reader ends `watch` with Ctrl-C; the script does so after the first round.
 const WATCH: &str = r#"
 watch() {
   quotegate plugin watch "$@" > watched.txt 2>&1 &
@@ -64,7 +64,7 @@ fn every_command_of_the_guide_works_in_this_order() {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_quotegate"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("bash");
-    // What tests/run tells other tests is no setting.
+    // Variables that tests/run sets for other tests are not settings.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QUOTEGATE_")) {
         shell.env_remove(name);
     }
@@ -74,7 +74,7 @@ fn every_command_of_the_guide_works_in_this_order() {
         .env("PATH", path)
         .env("XDG_CACHE_HOME", folder.path().join("cache"))
         .env("QUOTEGATE_OPS__PORT", "0")
-        // Of cargo's own run, which would change what a reader's cargo does.
+        // Variables set by the running cargo, which would affect the reader's cargo.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTUP_TOOLCHAIN")
         .stdin(Stdio::null())

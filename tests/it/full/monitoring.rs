@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Prometheus' own checker, if it is here; in CI it must be.
+/// Prometheus' checker, if it is installed; in CI it must be.
 fn promtool() -> Option<PathBuf> {
     let given = std::env::var_os("QUOTEGATE_TEST_PROMTOOL").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -30,7 +30,7 @@ fn accepts(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
-/// The metrics that a text names.
+/// The metrics named in a text.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words.filter(|word| word.starts_with("quotegate_")).map(str::to_owned).collect()
@@ -63,7 +63,7 @@ fn metrics() -> String {
 }
 
 #[test]
-fn alerts_and_dashboard_name_only_metrics_that_there_are() {
+fn alerts_and_dashboard_use_only_existing_metrics() {
     let text = metrics();
     let mut served: BTreeSet<String> = BTreeSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
@@ -101,7 +101,7 @@ fn every_alert_is_tested_and_fires_when_it_should() {
 }
 
 #[test]
-fn the_dashboards_queries_are_sound() {
+fn the_dashboards_queries_are_valid() {
     let dashboard: Value = serde_json::from_str(&read("config/grafana/quotegate.json")).unwrap();
     let (mut ids, mut rules) = (BTreeSet::new(), Vec::new());
     for panel in dashboard["panels"].as_array().unwrap() {

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Browser, House, Running, Screen, Sim, eventually, get, guest};
+use crate::harness::{Browser, HostSetup, Running, Screen, Sim, eventually, get, guest};
 use quotegate_market::Quote;
 use quotegate_test_support::{Act, FakeFirestore};
 use serde_json::{Value, json};
 
-const DESK: Screen = Screen { width: 1100, height: 900, dark: false };
+const DESKTOP: Screen = Screen { width: 1100, height: 900, dark: false };
 const PHONE: Screen = Screen { width: 360, height: 740, dark: false };
 
-/// Made now, as the simulator's own quotes are.
+/// A quote with the current time, like the simulator's.
 fn quote(bid_price: f64) -> Quote {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
     let (bid_size, ask_size) = (3.0, 4.0);
     Quote { bid_price, bid_size, ask_price: bid_price + 0.02, ask_size, event_time: now, ..Quote::default() }
 }
 
-/// The symbols in the order of the table's rows.
+/// The symbols in the table, in order of rows.
 const ROWS: &str = "[...document.querySelectorAll('#rows th')].map(cell => cell.textContent).join(' ')";
 
 fn rows(browser: &mut Browser) -> String {
@@ -33,7 +33,7 @@ fn focused(browser: &mut Browser) -> String {
     text.as_str().unwrap_or_default().to_owned()
 }
 
-/// Nothing reaches beyond the screen. `innerWidth` would not tell: a phone widens it for a page that is too wide.
+/// Asserts that nothing is wider than the screen. `innerWidth` does not show it, because phones widen it for wide pages.
 fn assert_fits(browser: &mut Browser, width: u32, what: &str) {
     let beyond = browser.evaluate(&format!(
         "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > {width})
@@ -44,12 +44,12 @@ fn assert_fits(browser: &mut Browser, width: u32, what: &str) {
     assert!(wide.as_f64().unwrap() <= f64::from(width), "{what}: {wide} px wide on {width}");
 }
 
-/// No request left the host, and the console has no error but those that `expected` names.
-fn assert_quiet(browser: &Browser, house: &House, expected: &str) {
+/// Asserts that the page requested nothing from other hosts and that the console has only `expected` errors.
+fn assert_quiet(browser: &Browser, setup: &HostSetup, expected: &str) {
     let elsewhere: Vec<_> = browser
         .requests
         .iter()
-        .filter(|address| !address.starts_with(&house.page()) && *address != "about:blank")
+        .filter(|address| !address.starts_with(&setup.page()) && *address != "about:blank")
         .collect();
     assert_eq!(elsewhere, Vec::<&String>::new());
     let errors: Vec<_> =
@@ -74,26 +74,26 @@ const TWO_TENANTS: &str = r#"
 #[test]
 fn quotes_move_and_search_and_sort_work_by_keyboard() {
     let Some(mut browser) = Browser::or_skip() else { return };
-    let (house, sim) = (House::new(TWO_TENANTS), Sim::quiet());
-    let host = house.dry_run(&sim);
+    let (setup, sim) = (HostSetup::new(TWO_TENANTS), Sim::quiet());
+    let host = setup.dry_run(&sim);
     sim.wait_for_symbols(&["AAPL", "BTC/USD", "MSFT", "QQQ", "SPY"]);
     for (symbol, price) in [("SPY", 500.0), ("AAPL", 200.0), ("MSFT", 300.0), ("BTC/USD", 64_000.125), ("QQQ", 400.0)] {
         sim.send(symbol, &quote(price));
     }
-    browser.look(DESK);
-    browser.open(&house.page());
+    browser.look(DESKTOP);
+    browser.open(&setup.page());
     browser.until("every symbol", &format!("{ROWS} === 'AAPL BTC/USD MSFT SPY'"));
     browser.until("LIVE", "document.querySelector('#badge').textContent === 'LIVE'");
     assert_eq!(browser.text("#rows tr:nth-child(2) td:nth-child(2)"), "64,000.125");
     assert!(browser.text("#identity").starts_with("test-host · "));
     assert_eq!(browser.text("#connection"), "streaming");
 
-    // A quote that comes later moves its row in place.
+    // A later quote updates its row in place.
     browser.evaluate("globalThis.spy = document.querySelector('#rows tr:nth-child(4)'); null");
     sim.send("SPY", &quote(501.5));
     browser.until("the new price", "globalThis.spy.isConnected && globalThis.spy.textContent.includes('501.50')");
 
-    // "/" comes to the search.
+    // "/" focuses the search.
     browser.press("/");
     assert_eq!(focused(&mut browser), "search");
     for letter in ["p", "y"] {
@@ -126,24 +126,24 @@ fn quotes_move_and_search_and_sort_work_by_keyboard() {
     );
     browser.until("the other tenant's quotes", &format!("{ROWS} === 'QQQ'"));
 
-    // Its address brings it back.
+    // The URL selects it again.
     let address = browser.evaluate("location.href");
-    assert_eq!(address, format!("{}#tenant=zeta", house.page()));
+    assert_eq!(address, format!("{}#tenant=zeta", setup.page()));
     browser.open("about:blank");
     browser.open(address.as_str().unwrap());
     browser.until("the same tenant's quotes", &format!("{ROWS} === 'QQQ'"));
 
     browser.until("numbers of the plugins", "document.querySelectorAll('#plugins tr').length === 2");
     browser.until("writes", "document.querySelector('#writes-more').textContent.startsWith('of 20/s allowed')");
-    assert_quiet(&browser, &house, "");
+    assert_quiet(&browser, &setup, "");
     host.signal("TERM");
     assert_eq!(host.wait().code, 0);
 }
 
 #[test]
-fn it_fits_every_screen_in_both_colours() {
+fn the_page_fits_every_screen_in_light_and_dark() {
     let Some(mut browser) = Browser::or_skip() else { return };
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [tenants.alpha]
         symbols = "*"
@@ -163,13 +163,14 @@ fn it_fits_every_screen_in_both_colours() {
         rate: quotegate_sim::Rate::PerSecond(300.0),
         ..quotegate_sim::SimSettings::default()
     });
-    let host = house.dry_run(&sim);
-    browser.look(DESK);
-    browser.open(&house.page());
+    let host = setup.dry_run(&sim);
+    browser.look(DESKTOP);
+    browser.open(&setup.page());
     browser.until("quotes", "document.querySelectorAll('#rows tr').length === 30");
     browser.until("rates", "/^[1-9]/.test(document.querySelector('#writes-rate').textContent)");
     browser.until("latency", "document.querySelector('#latency').textContent.startsWith('≤')");
-    for (name, width, height) in [("phone", 360, 740), ("tablet", 800, 1000), ("desk", 1100, 900), ("wide", 1900, 1000)]
+    for (name, width, height) in
+        [("phone", 360, 740), ("tablet", 800, 1000), ("desktop", 1100, 900), ("wide", 1900, 1000)]
     {
         for dark in [false, true] {
             browser.look(Screen { width, height, dark });
@@ -180,23 +181,23 @@ fn it_fits_every_screen_in_both_colours() {
             browser.screenshot(&format!("page-{name}-{colours}"));
         }
     }
-    assert_quiet(&browser, &house, "");
+    assert_quiet(&browser, &setup, "");
     host.signal("TERM");
     assert_eq!(host.wait().code, 0);
 }
 
 #[test]
-fn a_silent_feed_is_stale_and_a_host_that_was_killed_is_gone() {
+fn the_page_shows_a_silent_feed_as_stale_and_a_killed_host_as_gone() {
     let Some(mut browser) = Browser::or_skip() else { return };
-    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
-    let host = house.dry_run(&sim);
+    let (setup, sim) = (HostSetup::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let host = setup.dry_run(&sim);
     sim.wait_for_symbols(&["SPY"]);
     browser.look(PHONE);
-    browser.open(&house.page());
-    // One quote would be old by the time that a busy machine shows it.
+    browser.open(&setup.page());
+    // On a busy machine, a single quote would be stale by the time it is shown.
     let live = "document.querySelector('#badge').textContent === 'LIVE'";
     browser.until_by("LIVE", live, || sim.send("SPY", &quote(500.0)));
-    // The rule's thirty seconds have no shorter form: this is what the page is for.
+    // The thirty seconds cannot be shortened.
     browser.until("STALE", "document.querySelector('#badge').textContent === 'STALE'");
     assert!(browser.text("#reason").starts_with("no quote came for "), "{}", browser.text("#reason"));
     assert!(browser.text("#said").starts_with("STALE: no quote came for "), "{}", browser.text("#said"));
@@ -211,27 +212,27 @@ fn a_silent_feed_is_stale_and_a_host_that_was_killed_is_gone() {
     browser.screenshot("page-offline");
 
     // It finds the host again by itself.
-    let host = house.dry_run(&sim);
+    let host = setup.dry_run(&sim);
     browser.until("the notice goes", "document.querySelector('#gone').hidden");
     browser.until("STALE again", "document.querySelector('#badge').textContent === 'STALE'");
     sim.wait_for_symbols(&["SPY"]);
     browser.until_by("LIVE again", live, || sim.send("SPY", &quote(502.0)));
     browser.until("the new price", "document.querySelector('#rows').textContent.includes('502.00')");
-    assert_quiet(&browser, &house, "ERR_");
+    assert_quiet(&browser, &setup, "ERR_");
     host.signal("TERM");
     host.wait();
 }
 
 #[test]
-fn faults_are_seen() {
+fn the_page_shows_faults() {
     let Some(mut browser) = Browser::or_skip() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let down = Arc::new(AtomicBool::new(false));
     let firestore = runtime.block_on(FakeFirestore::start({
         let down = down.clone();
-        move |_| if down.load(Relaxed) { Act::FailRequest(14, "nobody home") } else { Act::Write }
+        move |_| if down.load(Relaxed) { Act::FailRequest(14, "unavailable") } else { Act::Write }
     }));
-    let house = House::new(
+    let setup = HostSetup::new(
         r#"
         [tenant_defaults]
         symbols = ["SPY"]
@@ -241,15 +242,15 @@ fn faults_are_seen() {
         path = "trap.wasm"
         "#,
     );
-    std::fs::write(house.folder.path().join("trap.wasm"), guest("unreachable")).unwrap();
+    std::fs::write(setup.folder.path().join("trap.wasm"), guest("unreachable")).unwrap();
     let sim = Sim::quiet();
     let firestore_env =
         [("FIRESTORE_PROJECT_ID", "demo-page".to_owned()), ("FIRESTORE_EMULATOR_HOST", firestore.host())];
-    let host = Running::start(house.command(&sim).envs(firestore_env).env("QUOTEGATE_SINK__RETRY_MAX_S", "1"));
-    house.wait_until_served();
+    let host = Running::start(setup.command(&sim).envs(firestore_env).env("QUOTEGATE_SINK__RETRY_MAX_S", "1"));
+    setup.wait_until_served();
     sim.wait_for_symbols(&["SPY"]);
     browser.look(PHONE);
-    browser.open(&house.page());
+    browser.open(&setup.page());
     let send_until = |what: &str, browser: &mut Browser, expression: &str| {
         eventually(what, || {
             sim.send("SPY", &quote(500.0 + fastrand::f64()));
@@ -278,19 +279,19 @@ fn faults_are_seen() {
 
     down.store(false, Relaxed);
     send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'works'");
-    assert_quiet(&browser, &house, "");
+    assert_quiet(&browser, &setup, "");
     host.signal("TERM");
     host.wait();
 }
 
 #[test]
-fn hostile_text_is_shown_as_text() {
+fn the_page_shows_hostile_text_as_text() {
     let Some(mut browser) = Browser::or_skip() else { return };
-    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
-    let _host = house.dry_run(&sim);
-    // The host takes no such symbol, so this puts one between host and page.
+    let (setup, sim) = (HostSetup::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let _host = setup.dry_run(&sim);
+    // The host rejects such a symbol, so a server between host and page inserts it.
     let hostile = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
-    let mut state: Value = serde_json::from_str(&get(house.port, "/api/state").unwrap().body).unwrap();
+    let mut state: Value = serde_json::from_str(&get(setup.port, "/api/state").unwrap().body).unwrap();
     for key in ["instance", "connection"] {
         state[key] = json!(hostile);
     }
@@ -304,7 +305,7 @@ fn hostile_text_is_shown_as_text() {
         state["tenants"][0][key] = value;
     }
     let quotes = json!({"tenant": hostile, "full": true, "symbols": 1, "rows": [[hostile, 1.0, 2.0, 3.0, 4.0, 5, 6]]});
-    let port = between(house.port, format!("event: state\ndata: {state}\n\nevent: quotes\ndata: {quotes}\n\n"));
+    let port = between(setup.port, format!("event: state\ndata: {state}\n\nevent: quotes\ndata: {quotes}\n\n"));
     browser.open(&format!("http://127.0.0.1:{port}/"));
     browser.until("the row", "document.querySelectorAll('#rows tr').length === 1");
     browser.until("the error", "document.querySelectorAll('#errors li').length === 1");
@@ -317,7 +318,7 @@ fn hostile_text_is_shown_as_text() {
     assert_fits(&mut browser, PHONE.width, "hostile text");
 }
 
-/// A server that gives the page of the host on `port`, and `events` as what comes to it.
+/// A server that serves the page of the host on `port`, with `events` as its event stream.
 fn between(port: u16, events: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
@@ -349,15 +350,15 @@ fn between(port: u16, events: String) -> u16 {
 }
 
 #[test]
-fn a_token_is_asked_for_and_kept_for_the_session_only() {
+fn the_page_asks_for_a_token_and_keeps_it_for_the_session_only() {
     let Some(mut browser) = Browser::or_skip() else { return };
-    let (house, sim) = (House::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
-    let host = Running::start(house.command(&sim).env("DRY_RUN", "1").env("QUOTEGATE_OPS__TOKEN", "hush"));
-    house.wait_until_served();
+    let (setup, sim) = (HostSetup::new("[tenants.acme]\nsymbols = [\"SPY\"]"), Sim::quiet());
+    let host = Running::start(setup.command(&sim).env("DRY_RUN", "1").env("QUOTEGATE_OPS__TOKEN", "hush"));
+    setup.wait_until_served();
     sim.wait_for_symbols(&["SPY"]);
     sim.send("SPY", &quote(500.0));
     browser.look(PHONE);
-    browser.open(&house.page());
+    browser.open(&setup.page());
     browser.until("the form", "!document.querySelector('#ask').hidden && document.activeElement.id === 'token'");
     assert_eq!(browser.evaluate("document.querySelector('#main').hidden"), true);
     assert_fits(&mut browser, PHONE.width, "the form");
@@ -372,8 +373,8 @@ fn a_token_is_asked_for_and_kept_for_the_session_only() {
     browser.until("quotes", &format!("{ROWS} === 'SPY'"));
     assert_eq!(browser.evaluate("document.querySelector('#ask').hidden"), true);
     assert_eq!(browser.evaluate("JSON.stringify([localStorage.length, document.cookie])"), "[0,\"\"]");
-    browser.open(&house.page());
+    browser.open(&setup.page());
     browser.until("quotes without asking again", &format!("{ROWS} === 'SPY'"));
-    assert_quiet(&browser, &house, "401");
+    assert_quiet(&browser, &setup, "401");
     drop(host);
 }

@@ -1,8 +1,8 @@
-//! Each fault is seen in every place where somebody may look: probes, metrics, state, `status`, `top`, page, heartbeat.
+//! Each fault is visible everywhere that people look: probes, metrics, state, `status`, `top`, page, heartbeat.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Browser, House, Running, Screen, Sim, eventually, finish, get, guest, quotegate};
+use crate::harness::{Browser, HostSetup, Running, Screen, Sim, eventually, finish, get, guest, quotegate};
 use quotegate_market::Quote;
 use quotegate_test_support::{Emulator, emulator_or_skip};
 use serde_json::Value;
@@ -33,9 +33,9 @@ struct Signs {
     words: &'static str,
 }
 
-/// A host with everything that people look at it with.
+/// A host, and every tool that people watch it with.
 struct Watched {
-    house: House,
+    setup: HostSetup,
     sim: Sim,
     emulator: Emulator,
     browser: Option<Browser>,
@@ -45,20 +45,20 @@ struct Watched {
 impl Watched {
     fn start(settings: &str, files: &[(&str, Vec<u8>)]) -> Option<Self> {
         let emulator = emulator_or_skip()?;
-        let (house, sim) = (House::new(settings), Sim::quiet());
+        let (setup, sim) = (HostSetup::new(settings), Sim::quiet());
         for (name, bytes) in files {
-            std::fs::write(house.folder.path().join(name), bytes).unwrap();
+            std::fs::write(setup.folder.path().join(name), bytes).unwrap();
         }
         let firestore = [("FIRESTORE_PROJECT_ID", PROJECT.to_owned()), ("FIRESTORE_EMULATOR_HOST", emulator.host())];
-        let host = Running::start(house.command(&sim).envs(firestore));
-        house.wait_until_served();
+        let host = Running::start(setup.command(&sim).envs(firestore));
+        setup.wait_until_served();
         sim.wait_for_symbols(&["SPY"]);
         let mut browser = Browser::or_skip();
         if let Some(browser) = &mut browser {
             browser.look(Screen { width: 1100, height: 900, dark: false });
-            browser.open(&house.page());
+            browser.open(&setup.page());
         }
-        Some(Self { house, sim, emulator, browser, host })
+        Some(Self { setup, sim, emulator, browser, host })
     }
 
     fn send(&self) {
@@ -68,17 +68,17 @@ impl Watched {
     }
 
     fn state(&self) -> Option<Value> {
-        serde_json::from_str(&get(self.house.port, "/api/state")?.body).ok()
+        serde_json::from_str(&get(self.setup.port, "/api/state")?.body).ok()
     }
 
     fn metric(&self, name: &str) -> Option<f64> {
-        let text = get(self.house.port, "/metrics")?.body;
+        let text = get(self.setup.port, "/metrics")?.body;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
-    /// The words of `status` and `top`.
+    /// The output of `status` and `top`.
     fn terminal(&self) -> [String; 2] {
-        let page = self.house.page();
+        let page = self.setup.page();
         let status = finish(&mut quotegate(["status", &page])).stdout;
         [status, finish(&mut quotegate(["top", "--once", "--interval", "0.1", &page])).stdout]
     }
@@ -92,16 +92,16 @@ impl Watched {
         self.heartbeat(tenant).filter(|heartbeat| heartbeat["status"]["stringValue"] == status)
     }
 
-    /// Waits until everything is well, with quotes that come all the time.
+    /// Waits until everything is healthy, while quotes keep arriving.
     fn is_well(&mut self) {
         eventually("ready", || {
             self.send();
-            let answer = get(self.house.port, "/readyz")?;
+            let answer = get(self.setup.port, "/readyz")?;
             (answer.status == 200 && answer.body == "ready\n").then_some(())
         });
         eventually("status says so", || {
             self.send();
-            (finish(&mut quotegate(["status", &self.house.page()])).code == 0).then_some(())
+            (finish(&mut quotegate(["status", &self.setup.page()])).code == 0).then_some(())
         });
         eventually("the heartbeat says so", || {
             self.send();
@@ -109,12 +109,12 @@ impl Watched {
         });
     }
 
-    /// Waits until the fault is seen everywhere but in the heartbeat. `meanwhile` happens before each look.
+    /// Waits until the fault is visible everywhere except in the heartbeat. Calls `meanwhile` before each check.
     fn is_seen(&mut self, signs: &Signs, meanwhile: impl Fn(&Self)) {
         let Signs { readyz: (code, reason), metric: (name, value), state, words } = signs;
         eventually("/readyz", || {
             meanwhile(self);
-            let answer = get(self.house.port, "/readyz")?;
+            let answer = get(self.setup.port, "/readyz")?;
             (answer.status == *code && answer.body.contains(reason)).then_some(())
         });
         eventually("/metrics", || {
@@ -136,8 +136,8 @@ impl Watched {
             });
             self.browser = Some(browser);
         }
-        // A restart would mend none of them.
-        assert_eq!(get(self.house.port, "/healthz").unwrap().status, 200);
+        // A restart would fix none of them.
+        assert_eq!(get(self.setup.port, "/healthz").unwrap().status, 200);
     }
 
     fn end(self) {
@@ -147,7 +147,7 @@ impl Watched {
 }
 
 #[test]
-fn a_silent_feed_is_seen_everywhere() {
+fn a_silent_feed_is_visible_everywhere() {
     let settings = SETTINGS.replace("[feed]", "[feed]\n    stale_after_s = 2");
     let Some(mut host) = Watched::start(&settings, &[]) else { return };
     host.is_well();
@@ -162,7 +162,7 @@ fn a_silent_feed_is_seen_everywhere() {
         let heartbeat = host.has_status("acme", "degraded")?;
         heartbeat["reason"]["stringValue"].as_str()?.contains("no quote came").then_some(())
     });
-    // Thirty seconds after the last quote, by the rule of UIs.
+    // UIs call a feed stale thirty seconds after the last quote.
     let stale = eventually("STALE", || host.state().filter(|state| state["liveness"]["state"] == "stale"));
     assert!(stale["liveness"]["reason"].as_str().unwrap().starts_with("no quote came for "), "{stale}");
     host.is_well();
@@ -170,7 +170,7 @@ fn a_silent_feed_is_seen_everywhere() {
 }
 
 #[test]
-fn a_sink_that_is_down_is_seen_everywhere() {
+fn a_sink_that_is_down_is_visible_everywhere() {
     let Some(mut host) = Watched::start(SETTINGS, &[]) else { return };
     host.is_well();
     host.emulator.stop();
@@ -181,7 +181,7 @@ fn a_sink_that_is_down_is_seen_everywhere() {
         words: "the last write failed: ",
     };
     host.is_seen(&down, Watched::send);
-    // No heartbeat can say so, which says it: thirty seconds after the last one.
+    // No heartbeat can be written, so the last one is outdated after thirty seconds.
     let stale = eventually("STALE", || {
         host.send();
         host.state().filter(|state| state["liveness"]["state"] == "stale")
@@ -194,7 +194,7 @@ fn a_sink_that_is_down_is_seen_everywhere() {
 }
 
 #[test]
-fn a_plugin_in_quarantine_is_seen_everywhere_and_costs_nobody_else() {
+fn a_plugin_in_quarantine_is_visible_everywhere_and_affects_no_other_tenant() {
     let settings = format!("{SETTINGS}[tenants.bad]\n[[tenants.bad.plugins]]\npath = \"trap.wasm\"\n");
     let Some(mut host) = Watched::start(&settings, &[("trap.wasm", guest("unreachable"))]) else { return };
     let quarantine = Signs {
@@ -214,19 +214,19 @@ fn a_plugin_in_quarantine_is_seen_everywhere_and_costs_nobody_else() {
         host.send();
         host.has_status("acme", "running")
     });
-    std::fs::write(host.house.folder.path().join("trap.wasm"), guest("")).unwrap();
+    std::fs::write(host.setup.folder.path().join("trap.wasm"), guest("")).unwrap();
     host.host.signal("HUP");
     host.is_well();
     host.end();
 }
 
 #[test]
-fn who_has_no_token_does_not_learn_the_names_of_tenants_from_a_probe() {
+fn probes_do_not_reveal_tenant_names_without_a_token() {
     let settings = format!("{SETTINGS}paused = true\n[ops]\ntoken = \"hush\"\n");
-    let (house, sim) = (House::new(&settings), Sim::quiet());
-    let host = house.dry_run(&sim);
+    let (setup, sim) = (HostSetup::new(&settings), Sim::quiet());
+    let host = setup.dry_run(&sim);
     eventually("ready, with a remark", || {
-        let answer = get(house.port, "/readyz").filter(|answer| answer.status == 200)?;
+        let answer = get(setup.port, "/readyz").filter(|answer| answer.status == 200)?;
         (answer.body == "ready\ntenants that are not well: 1\n").then_some(())
     });
     host.signal("TERM");

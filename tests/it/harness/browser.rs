@@ -19,14 +19,14 @@ pub struct Browser {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     session: Option<String>,
     last_id: u64,
-    /// Addresses that the page asked for.
+    /// URLs that the page requested.
     pub requests: Vec<String>,
-    /// What its console showed as an error.
+    /// Errors in its console.
     pub errors: Vec<String>,
     _profile: TempDir,
 }
 
-/// What the page is looked at with.
+/// The screen to show the page on.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
     pub width: u32,
@@ -35,7 +35,7 @@ pub struct Screen {
 }
 
 impl Browser {
-    /// Starts Chromium. `None` where it is not installed, which fails in CI and is told elsewhere.
+    /// Starts Chromium. `None` if it is not installed: reported as skipped, a failure in CI.
     pub fn or_skip() -> Option<Self> {
         let names = ["chromium", "chromium-browser", "google-chrome"];
         let Some(started) = names.iter().find_map(|name| start(name)) else {
@@ -57,19 +57,19 @@ impl Browser {
         Some(browser)
     }
 
-    /// Opens an address.
+    /// Opens a URL.
     pub fn open(&mut self, address: &str) {
         self.call("Page.navigate", &json!({"url": address}));
         self.until("the page is loaded", "document.readyState === 'complete'");
     }
 
-    /// Sets size and colours.
+    /// Sets the size and the color scheme.
     pub fn look(&mut self, screen: Screen) {
         let Screen { width, height, dark } = screen;
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
-        // Without motion: a picture would catch colours half-way from one scheme to the other.
+        // Without motion, or a screenshot could catch colors in transition between schemes.
         let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")];
         let features = features.map(|(name, value)| json!({"name": name, "value": value}));
         self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
@@ -83,7 +83,7 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// The text of the element that a selector finds first.
+    /// The text of the first element that matches a selector.
     pub fn text(&mut self, selector: &str) -> String {
         let text = self.evaluate(&format!("document.querySelector({selector:?})?.textContent ?? ''"));
         text.as_str().unwrap().to_owned()
@@ -94,7 +94,7 @@ impl Browser {
         self.until_by(what, expression, || ());
     }
 
-    /// Does something again and again until an expression is true.
+    /// Repeats `work` until an expression is true.
     pub fn until_by(&mut self, what: &str, expression: &str, mut work: impl FnMut()) {
         let deadline = std::time::Instant::now() + LIMIT;
         while self.evaluate(expression) != json!(true) {
@@ -107,7 +107,7 @@ impl Browser {
         }
     }
 
-    /// Presses a key as on a keyboard: `Tab`, `Enter`, or a letter.
+    /// Presses a key: `Tab`, `Enter`, or a letter.
     pub fn press(&mut self, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),
@@ -119,7 +119,7 @@ impl Browser {
         self.call("Input.dispatchKeyEvent", &json!({"type": "keyUp", "key": key, "windowsVirtualKeyCode": code}));
     }
 
-    /// Keeps a picture of the whole page in `target/screenshots`.
+    /// Saves a screenshot of the whole page in `target/screenshots`.
     pub fn screenshot(&mut self, name: &str) {
         let root = "document.documentElement";
         let clip = self
@@ -131,7 +131,7 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
     }
 
-    /// Sends a command and waits for its answer; notes what happens meanwhile.
+    /// Sends a command and waits for its result; records events in the meantime.
     pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.last_id += 1;
         let mut command = json!({"id": self.last_id, "method": method, "params": parameters});
@@ -180,7 +180,7 @@ impl Drop for Browser {
 fn start(name: &str) -> Option<(Child, String, TempDir)> {
     let profile = tempfile::tempdir().unwrap();
     let mut child = Command::new(name)
-        // Tests run as root in CI, where Chromium has no sandbox; the only page is ours.
+        // Tests run as root in CI, where Chromium has no sandbox. It opens only our page.
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"])
         .arg(format!("--user-data-dir={}", profile.path().display()))

@@ -2,7 +2,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -10,17 +10,17 @@ pub struct Answer {
     pub body: String,
 }
 
-/// A port that nobody uses just now.
+/// A port that is free right now.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// `GET path`; `None` if nobody answers.
+/// `GET path`; `None` if there is no answer.
 pub fn get(port: u16, path: &str) -> Option<Answer> {
     request(port, "GET", path, "")
 }
 
-/// Any request; `headers` end with a line break each.
+/// Sends any request. Each header ends with a line break.
 pub fn request(port: u16, method: &str, path: &str, headers: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::eventually;
 
-/// A simulator inside the test, on a runtime of its own.
+/// A simulator inside the test, on its own runtime.
 pub struct Sim {
     handle: SimHandle,
     address: SocketAddr,
@@ -17,12 +17,12 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// One that sends only what it is told to.
+    /// Sends only what the test pushes.
     pub fn quiet() -> Self {
         Self::with(SimSettings { rate: Rate::PerSecond(0.0), ..SimSettings::default() })
     }
 
-    /// One with these settings.
+    /// Starts one with these settings.
     pub fn with(settings: SimSettings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -1,43 +1,43 @@
-//! A Firestore that knows one request, `BatchWrite`, and answers it as a test's script says.
+//! A fake Firestore that implements one request, `BatchWrite`, and answers as a test's script says.
 
 mod grpc;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::google::rpc;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ledger::Ledger;
 
-/// What becomes of one document, and, for some, of the whole request it came in. The codes are those of
-/// google.rpc.Code.
+/// What to do with a document, or with the whole request that contains it. The codes are those of google.rpc.Code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// It is written.
+    /// Write it.
     Write,
-    /// It alone fails.
+    /// Fail only this document.
     Fail(i32, &'static str),
-    /// The answer says nothing of it. Makes sense for the last documents of a request only.
+    /// Leave it out of the response. Makes sense only for the last documents of a request.
     Forget,
-    /// The request fails, and nothing in it is written. The first such act of a request counts.
+    /// Fail the request and write nothing. The first such act in a request counts.
     FailRequest(i32, &'static str),
-    /// As the other act, later. A request is answered once the longest delay of its documents is over.
+    /// Perform another act after a delay. A request is answered after the longest delay of its documents.
     Delay(Duration, Box<Act>),
-    /// The request stays open without an answer until the client gives up.
+    /// Keep the request open without an answer until the client gives up.
     NeverAnswer,
-    /// It is written, but its request is never answered.
+    /// Write it, but never answer the request.
     LoseAnswer,
 }
 
 /// A document as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The number of the request it came in, from 0.
+    /// The number of its request, from 0.
     pub request: usize,
     /// How often the same path has arrived before.
     pub earlier: usize,
@@ -47,7 +47,7 @@ pub struct Arrival {
 
 type Script = dyn Fn(&Arrival) -> Act + Send + Sync;
 
-/// The server. It and its connections end with this value.
+/// The server. Dropping it ends all its connections.
 #[derive(Debug)]
 pub struct FakeFirestore {
     address: SocketAddr,
@@ -56,13 +56,12 @@ pub struct FakeFirestore {
 }
 
 impl FakeFirestore {
-    /// Starts one on a free port. `script` is asked once for each document that arrives, in the order of arrival;
-    /// requests may be in flight side by side all the same.
+    /// Starts one on a free port. `script` is called once per document, in order of arrival; requests may still overlap.
     pub async fn start(script: impl Fn(&Arrival) -> Act + Send + Sync + 'static) -> Self {
         Self::serve(SocketAddr::from(([127, 0, 0, 1], 0)), Box::new(script), None).await
     }
 
-    /// The same on this address, for long runs: what is written is noted in `ledger`, and arrivals are not kept.
+    /// The same on this address, for long runs: writes are recorded in `ledger`, and arrivals are not kept.
     pub async fn start_on(
         address: SocketAddr,
         ledger: Arc<Ledger>,
@@ -80,7 +79,7 @@ impl FakeFirestore {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 connections.spawn(grpc::serve(socket, served.clone()));
-                // Those that have ended.
+                // Remove connections that have ended.
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -92,9 +91,9 @@ impl FakeFirestore {
         self.address.to_string()
     }
 
-    /// All documents so far, in the order of arrival, those of failed and unanswered requests included.
+    /// All documents so far, in order of arrival, including those of failed and unanswered requests.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.server.log.lock().unwrap_or_else(PoisonError::into_inner).arrivals.clone()
+        self.server.log.lock().arrivals.clone()
     }
 }
 
@@ -121,7 +120,7 @@ struct Log {
     requests: usize,
     /// How often each path has arrived.
     seen: HashMap<String, usize>,
-    /// Empty where there is a ledger.
+    /// Empty if there is a ledger.
     arrivals: Vec<Arrival>,
 }
 
@@ -133,8 +132,8 @@ enum Plan {
 
 impl Server {
     fn batch_write(&self, request: &proto::BatchWriteRequest) -> Plan {
-        // One request after another: the order in which the script is asked is the order that is recorded.
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        // One request at a time, so that the script is called in the order that is recorded.
+        let mut log = self.log.lock();
         let number = log.requests;
         log.requests += 1;
         let mut acts = Vec::with_capacity(request.writes.len());
@@ -196,7 +195,7 @@ fn plan(acts: Vec<Act>) -> Plan {
 
 fn path_of(write: &proto::Write) -> String {
     let Some(proto::write::Operation::Update(document)) = &write.operation else {
-        panic!("the sink only ever writes documents, not {write:?}")
+        panic!("the sink writes only documents, not {write:?}")
     };
     document.name.split_once("/documents/").expect("a document's name").1.to_owned()
 }

@@ -1,20 +1,20 @@
-//! As much of HTTP as reading documents back takes.
+//! A minimal HTTP client, enough to talk to the emulator.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The body of the answer, or `None` if there is no answer.
+/// The body of the response; `None` if there is no response.
 pub(crate) fn get(host: &str, path: &str) -> Option<String> {
     request(host, "GET", path, "")
 }
 
-/// As [`get`], with JSON to go.
+/// Like [`get`], but posts JSON.
 pub(crate) fn post(host: &str, path: &str, json: &str) -> Option<String> {
     request(host, "POST", path, json)
 }
 
-/// The status of the answer to somebody who brings this token.
+/// The status of the response to a request with this token.
 pub(crate) fn status(host: &str, method: &str, path: &str, token: Option<&str>, json: &str) -> Option<u16> {
     let mut line = String::new();
     send(host, method, path, token, json)?.read_line(&mut line).ok()?;
@@ -26,7 +26,7 @@ fn send(host: &str, method: &str, path: &str, token: Option<&str>, json: &str) -
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = json.len();
-    // Version 1.0: the body comes in one piece.
+    // HTTP/1.0, so that the body is not chunked.
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{token}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -51,7 +51,7 @@ fn request(host: &str, method: &str, path: &str, json: &str) -> Option<String> {
             length = value.trim().parse().ok();
         }
     }
-    // The emulator keeps the connection open where it says how long the body is.
+    // If the response has a length, the emulator keeps the connection open.
     let mut body = String::new();
     answer.take(length.unwrap_or(u64::MAX)).read_to_string(&mut body).ok()?;
     Some(body)

@@ -1,15 +1,15 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
+use parking_lot::{Mutex, MutexGuard};
 
-/// What was ever written, document by document, as far as its field `ts` tells: enough to see whether an older quote
-/// came after a newer one, and small enough for a run of hours. Outlives the server, so the next one can go on with it.
+/// The newest time in the field `ts` of each document ever written: enough to detect an older quote written after a newer
+/// one, and small enough for a run of hours. It outlives the server, so that the next server can continue it.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Pages>);
+pub struct Ledger(Mutex<Entries>);
 
 #[derive(Debug, Default)]
-struct Pages {
+struct Entries {
     /// Nanoseconds since 1970, by path.
     newest: HashMap<String, i64>,
     writes: u64,
@@ -19,35 +19,35 @@ struct Pages {
 impl Ledger {
     /// The time in the document at `path`, if it was ever written.
     pub fn time(&self, path: &str) -> Option<i64> {
-        self.pages().newest.get(path).copied()
+        self.entries().newest.get(path).copied()
     }
 
-    /// Every document's path.
+    /// The paths of all documents.
     pub fn paths(&self) -> Vec<String> {
-        self.pages().newest.keys().cloned().collect()
+        self.entries().newest.keys().cloned().collect()
     }
 
-    /// Writes so far.
+    /// The number of writes.
     pub fn writes(&self) -> u64 {
-        self.pages().writes
+        self.entries().writes
     }
 
-    /// Writes that took a document back to an earlier time.
+    /// The number of writes that moved a document back in time.
     pub fn reversed(&self) -> u64 {
-        self.pages().reversed
+        self.entries().reversed
     }
 
     pub(crate) fn note(&self, path: String, write: &proto::Write) {
         let time = time(write).unwrap_or_else(|| panic!("a document without a time in `ts`: {path}"));
-        let mut pages = self.pages();
-        pages.writes += 1;
-        if pages.newest.insert(path, time).is_some_and(|before| before > time) {
-            pages.reversed += 1;
+        let mut entries = self.entries();
+        entries.writes += 1;
+        if entries.newest.insert(path, time).is_some_and(|before| before > time) {
+            entries.reversed += 1;
         }
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock()
     }
 }
 

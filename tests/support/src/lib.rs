@@ -1,10 +1,10 @@
-//! The two Firestores that tests write to.
+//! Two Firestores for tests to write to.
 //!
 //! | part | what it is |
 //! |---|---|
-//! | [`Emulator`] | Google's own: found, started on a free port, read back from, stopped and started again, and ended with the test however the test ends |
-//! | [`SHARED_EMULATOR`] | one for all tests of a run, each of which has a project of its own |
-//! | [`FakeFirestore`] | ours, which fails as told, document by document: what the emulator never does; in a long run it keeps a [`Ledger`] |
+//! | [`Emulator`] | Google's emulator: found, started on a free port, read, restarted, and stopped with the test however it ends |
+//! | [`SHARED_EMULATOR`] | one emulator for all tests of a run, each with its own project |
+//! | [`FakeFirestore`] | fails on command, document by document, which the emulator cannot; long runs give it a [`Ledger`] |
 
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
@@ -26,11 +26,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A Java program needs seconds on a quiet machine, and minutes on one that others keep busy.
+/// The emulator is a Java program: it starts in seconds on an idle machine, in minutes on a busy one.
 const START_LIMIT: Duration = Duration::from_secs(300);
 
-/// A running emulator, or one that was stopped and can be started again on the same port. Its documents are gone after
-/// a stop.
+/// An emulator. It can be stopped and started again on the same port; stopping it deletes its documents.
 #[derive(Debug)]
 pub struct Emulator {
     program: PathBuf,
@@ -39,32 +38,32 @@ pub struct Emulator {
     shell: Option<Child>,
 }
 
-/// Where [`with_emulator`] answers.
-const SERVED_AT: &str = "QUOTEGATE_TEST_EMULATOR";
+/// The variable with the address where [`with_emulator`] answers.
+const ADDRESS_VARIABLE: &str = "QUOTEGATE_TEST_EMULATOR";
 
-/// The emulator of the whole run where `with-emulator` runs the tests, else one of this process. It cannot be stopped,
-/// and each test writes to a project of its own.
+/// The emulator of the whole run if `with-emulator` runs the tests, otherwise one for this process. It cannot be stopped,
+/// and each test writes to its own project.
 pub static SHARED_EMULATOR: LazyLock<Option<Emulator>> = LazyLock::new(|| {
-    let Some(address) = std::env::var_os(SERVED_AT) else { return emulator_or_skip() };
+    let Some(address) = std::env::var_os(ADDRESS_VARIABLE) else { return emulator_or_skip() };
     let mut answer = String::new();
     TcpStream::connect(address.to_str().unwrap()).unwrap().read_to_string(&mut answer).unwrap();
     let Some((port, program)) = answer.split_once(' ') else { return not_installed() };
     Some(Emulator { program: program.into(), port: port.parse().unwrap(), rules: None, shell: None })
 });
 
-/// Runs `command` with one emulator for all its tests. It starts when the first test asks for it, and ends with the
+/// Runs `command` with one emulator for all its tests. It starts when the first test asks for it and ends with the
 /// command.
 pub fn with_emulator(command: &mut Command) -> std::io::Result<i32> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    command.env(SERVED_AT, listener.local_addr()?.to_string());
-    // The thread goes with the process, and the emulator with both: its pipe closes.
+    command.env(ADDRESS_VARIABLE, listener.local_addr()?.to_string());
+    // The thread ends with the process, and so does the emulator, because its pipe closes.
     std::thread::spawn(move || {
         let mut emulator = None;
         for mut stream in listener.incoming().map_while(Result::ok) {
             if emulator.is_none() {
                 emulator = find().map(|program| start(program, None));
             }
-            // A test that was ended meanwhile needs no answer.
+            // The test may have ended in the meantime.
             let _ =
                 emulator.as_ref().map(|emulator| write!(stream, "{} {}", emulator.port, emulator.program.display()));
         }
@@ -72,12 +71,12 @@ pub fn with_emulator(command: &mut Command) -> std::io::Result<i32> {
     Ok(command.status()?.code().unwrap_or(1))
 }
 
-/// Starts an emulator that the test may stop. `None` where it is not installed, which fails in CI and is told elsewhere.
+/// Starts an emulator that the test may stop. `None` if it is not installed: reported as skipped, a failure in CI.
 pub fn emulator_or_skip() -> Option<Emulator> {
     find().map_or_else(not_installed, |program| Some(start(program, None)))
 }
 
-/// As [`emulator_or_skip`], with security rules for those who do not come as its owner.
+/// Like [`emulator_or_skip`], with security rules for users other than the owner.
 pub fn emulator_with_rules_or_skip(rules: &Path) -> Option<Emulator> {
     find().map_or_else(not_installed, |program| Some(start(program, Some(rules.to_owned()))))
 }
@@ -88,21 +87,21 @@ fn not_installed() -> Option<Emulator> {
 }
 
 fn start(program: PathBuf, rules: Option<PathBuf>) -> Emulator {
-    // Another program may take the port between this line and the emulator's start: unlikely, and then it says so.
+    // Another program could take the port before the emulator starts. That is unlikely and would be reported.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut emulator = Emulator { program, port, rules, shell: None };
     emulator.start_again();
     emulator
 }
 
-/// Tells that a test cannot run here: `what` it needs, and how to get it. In CI that is a failure. `tests/run` repeats
-/// it at the end, from the file that it names.
+/// Reports that a test is skipped: `what` says what it needs and how to install that. In CI this is a failure. `tests/run`
+/// prints all skips at the end, from the file that QUOTEGATE_TEST_SKIPPED names.
 pub fn skip(what: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing may be skipped in CI: {what}");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "tests must not be skipped in CI: {what}");
     eprintln!("SKIPPED: {what}");
     if let Some(file) = std::env::var_os("QUOTEGATE_TEST_SKIPPED") {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-        // In one piece: other tests write too.
+        // In one write, because other tests append too.
         file.write_all(format!("{what}\n").as_bytes()).unwrap();
     }
 }
@@ -130,10 +129,10 @@ impl Emulator {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Ends it, with everything in it. Connections break.
+    /// Stops it and deletes its documents. Connections break.
     pub fn stop(&mut self) {
         if let Some(mut shell) = self.shell.take() {
-            // The shell that reads from our pipe ends its whole group when the pipe closes.
+            // The shell reads from our pipe and kills its process group when the pipe closes.
             drop(shell.stdin.take());
             let _ = shell.wait();
             let deadline = Instant::now() + START_LIMIT;
@@ -143,10 +142,10 @@ impl Emulator {
         }
     }
 
-    /// Starts it, empty, on the same port, and waits until it answers.
+    /// Starts it, empty, on the same port and waits until it answers.
     pub fn start_again(&mut self) {
         self.stop();
-        // When this process goes, however it goes, the pipe closes, `read` returns, and the group is ended.
+        // However this process ends, the pipe closes, `read` returns, and the process group is killed.
         let script =
             r#""$0" start --host=127.0.0.1 --port="$1" ${2:+--rules="$2"} >/dev/null 2>&1 & read -r _; kill -KILL 0"#;
         let shell = Command::new("sh")
@@ -167,20 +166,19 @@ impl Emulator {
         }
     }
 
-    /// The document at `path` below the database of `project`, with its typed fields (`{"doubleValue": 1.5}`), or
-    /// `None` if there is none.
+    /// The document at `path` in `project`'s database, with its typed fields (`{"doubleValue": 1.5}`), if it exists.
     pub fn document(&self, project: &str, path: &str) -> Option<Value> {
         let document = self.get(project, path)?;
         document.get("name").is_some().then_some(document)
     }
 
-    /// Every document of a collection, in the order of their ids.
+    /// All documents of a collection, ordered by id.
     pub fn documents(&self, project: &str, collection: &str) -> Vec<Value> {
         let (parent, id) = collection.rsplit_once('/').unwrap_or(("", collection));
         self.query(project, parent, &json!({"collectionId": id}))
     }
 
-    /// The paths of all documents that the project has, whatever collection they are in.
+    /// The paths of all documents in the project, in any collection.
     pub fn paths(&self, project: &str) -> Vec<String> {
         let name = |document: Value| document["name"].as_str().unwrap().to_owned();
         let path = |name: String| name.split_once("/documents/").unwrap().1.to_owned();
@@ -188,12 +186,13 @@ impl Emulator {
         all.into_iter().map(|document| path(name(document))).collect()
     }
 
-    /// Asks as a user would, with a token or none, and gives the HTTP status. `body` is a document's JSON, or empty.
-    pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
+    /// Sends a request as a user, with or without a token, and returns the HTTP status. `body` is a document's JSON or
+    /// empty.
+    pub fn request_status(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
         http::status(&self.host(), method, path, token, body).expect("the emulator answers")
     }
 
-    /// A query has no pages, while the emulator lists 150 documents at a time, whatever is asked for.
+    /// Queries, because they have no pages: listing returns at most 150 documents at a time, whatever the page size.
     fn query(&self, project: &str, parent: &str, from: &Value) -> Vec<Value> {
         let parent = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('%', "%25")) };
         let path = format!("/v1/projects/{project}/databases/(default)/documents{parent}:runQuery");
@@ -204,7 +203,7 @@ impl Emulator {
         rows.iter().filter_map(|row| row.get("document").cloned()).collect()
     }
 
-    /// Makes or replaces the document at `path`, with typed fields as [`Emulator::document`] gives them.
+    /// Creates or replaces the document at `path`, with typed fields as [`Emulator::document`] returns them.
     pub fn set(&self, project: &str, path: &str, fields: &Value) {
         let documents = format!("projects/{project}/databases/(default)/documents");
         let write = json!({"writes": [{"update": {"name": format!("{documents}/{path}"), "fields": fields}}]});

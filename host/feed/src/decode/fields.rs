@@ -1,18 +1,18 @@
-//! What one message said, before it is judged.
+//! The parsed fields of one message, not validated yet.
 
 use quotegate_market::{Quote, UnixNanos};
 
-/// What `T` says a message is.
+/// The message type, from `T`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Kind {
-    /// No `T`, or one that is no text.
+    /// No `T`, or it is not a string.
     #[default]
     Missing,
     /// `q`.
     Quote,
     /// `success`, `error` or `subscription`.
     Control,
-    /// Anything else: trades, bars, and what Alpaca may add.
+    /// Anything else: trades, bars, and types that Alpaca may add.
     Unknown,
 }
 
@@ -27,7 +27,7 @@ impl Kind {
     }
 }
 
-/// The keys of a quote that may be absent, each one bit of [`Fields::wrong`].
+/// The optional keys of a quote, each one bit of [`Fields::wrong`].
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Optional {
     BidPrice,
@@ -40,15 +40,15 @@ pub(super) enum Optional {
     Conditions,
 }
 
-/// The fields of a message as far as a quote has them. `T` may come last, so nothing is judged before the end.
+/// The fields that a quote has. `T` may come last, so nothing is validated before the end of the message.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
     pub(super) kind: Kind,
     pub(super) symbol: Option<&'a [u8]>,
     pub(super) event_time: Option<UnixNanos>,
     pub(super) quote: Quote,
-    /// A bit for each [`Optional`] whose last value had the wrong type. Fatal for a quote, none of our business
-    /// elsewhere: `c` is a number in bars.
+    /// One bit for each [`Optional`] whose last value had the wrong type. That makes a quote invalid, but not other
+    /// messages: `c` is a number in bars.
     pub(super) wrong: u16,
 }
 
@@ -57,7 +57,7 @@ impl Fields<'_> {
         self.wrong != 0
     }
 
-    /// Keeps a number; `None` for one that was of the wrong type.
+    /// Sets a number; `None` if it had the wrong type.
     #[inline(always)]
     pub(super) fn set_number(&mut self, key: Optional, value: Option<f64>) {
         let slot = match key {
@@ -70,7 +70,7 @@ impl Fields<'_> {
         self.mark(key, value.is_none());
     }
 
-    /// Keeps an exchange or tape; `None` for one that was of the wrong type.
+    /// Sets an exchange or tape; `None` if it had the wrong type.
     #[inline(always)]
     pub(super) fn set_letter(&mut self, key: Optional, value: Option<u8>) {
         let slot = match key {
@@ -82,7 +82,7 @@ impl Fields<'_> {
         self.mark(key, value.is_none());
     }
 
-    /// Keeps packed conditions; `None` for what was neither null, nor text, nor a list of texts.
+    /// Sets packed conditions; `None` if the value was neither null, nor a string, nor a list of strings.
     #[inline(always)]
     pub(super) fn set_conditions(&mut self, value: Option<u32>) {
         self.quote.conditions = value.unwrap_or(0);
@@ -96,7 +96,7 @@ impl Fields<'_> {
     }
 }
 
-/// The letter that names an exchange or tape: the first, if it is ASCII.
+/// The letter of an exchange or tape: the first one, if it is ASCII.
 #[inline]
 pub(super) fn letter(text: &[u8]) -> u8 {
     text.first().copied().filter(u8::is_ascii).unwrap_or(0)

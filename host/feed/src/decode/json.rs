@@ -1,7 +1,8 @@
 //! The fast path for JSON: one pass over the bytes of one message, no allocation.
 //!
-//! It reads what Alpaca sends. Anything odd (an escape, a nested value, a wrong type, broken syntax) is an [`Odd`], and
-//! the caller reads that message again with serde_json (`slow.rs`), so correctness never depends on this file alone.
+//! It reads what Alpaca sends. For anything unusual (an escape, a nested value, a wrong type, broken syntax) it returns
+//! [`NeedsFallback`], and the caller decodes that message with serde_json (`fallback.rs`), so correctness never depends
+//! on this file alone.
 
 use quotegate_market::conditions;
 
@@ -10,18 +11,18 @@ use super::key;
 use super::number;
 use super::timestamp::{DateCache, rfc3339, utc_prefix};
 
-/// Not for the fast path.
+/// The fast path cannot decode this message.
 #[derive(Debug)]
-pub(super) struct Odd;
+pub(super) struct NeedsFallback;
 
-/// Reads the object that starts at `at` into `fields`, and says where it ends. After an [`Odd`], `fields` mean nothing.
+/// Reads the object at `at` into `fields` and returns where it ends. After [`NeedsFallback`], `fields` are meaningless.
 #[inline]
 pub(super) fn object<'a>(
     text: &'a str,
     at: usize,
     fields: &mut Fields<'a>,
     dates: &mut DateCache,
-) -> Result<usize, Odd> {
+) -> Result<usize, NeedsFallback> {
     let mut cursor = Cursor { bytes: text.as_bytes(), at };
     cursor.expect(b'{')?;
     cursor.space();
@@ -40,7 +41,7 @@ pub(super) fn object<'a>(
     }
 }
 
-/// The first byte at or after `at` that is no white space.
+/// The position of the first non-whitespace byte at or after `at`.
 #[inline]
 pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
@@ -75,12 +76,12 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn expect(&mut self, byte: u8) -> Result<(), Odd> {
-        if self.eat(byte) { Ok(()) } else { Err(Odd) }
+    fn expect(&mut self, byte: u8) -> Result<(), NeedsFallback> {
+        if self.eat(byte) { Ok(()) } else { Err(NeedsFallback) }
     }
 
     #[inline(always)]
-    fn member(&mut self, fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<(), Odd> {
+    fn member(&mut self, fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<(), NeedsFallback> {
         let name = self.key()?;
         self.space();
         self.expect(b':')?;
@@ -102,9 +103,9 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The key as a number: all that interest us have one or two letters.
+    /// The key as a number: all keys of a quote have one or two letters.
     #[inline(always)]
-    fn key(&mut self) -> Result<u16, Odd> {
+    fn key(&mut self) -> Result<u16, NeedsFallback> {
         match self.bytes.get(self.at..) {
             Some(&[b'"', first, b'"', ..]) if is_key_letter(first) => {
                 self.at += 3;
@@ -119,13 +120,13 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn text(&mut self) -> Result<&'a [u8], Odd> {
+    fn text(&mut self) -> Result<&'a [u8], NeedsFallback> {
         self.expect(b'"')?;
         let start = self.at;
         loop {
             match self.peek() {
                 Some(b'"') => break,
-                None | Some(b'\\' | 0..=0x1f) => return Err(Odd),
+                None | Some(b'\\' | 0..=0x1f) => return Err(NeedsFallback),
                 Some(_) => self.at += 1,
             }
         }
@@ -134,7 +135,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn letter(&mut self) -> Result<u8, Odd> {
+    fn letter(&mut self) -> Result<u8, NeedsFallback> {
         match self.bytes.get(self.at..) {
             Some(&[b'"', only, b'"', ..]) if is_plain(only) => {
                 self.at += 3;
@@ -146,7 +147,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn number(&mut self) -> Result<f64, Odd> {
+    fn number(&mut self) -> Result<f64, NeedsFallback> {
         match number::prefix(&self.bytes[self.at..]) {
             Some((value, taken)) => {
                 self.at += taken;
@@ -157,7 +158,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn time(&mut self, dates: &mut DateCache) -> Result<i64, Odd> {
+    fn time(&mut self, dates: &mut DateCache) -> Result<i64, NeedsFallback> {
         if let Some((b'"', rest)) = self.bytes[self.at..].split_first()
             && let Some((time, taken)) = utc_prefix(rest, dates)
             && rest.get(taken) == Some(&b'"')
@@ -165,11 +166,11 @@ impl<'a> Cursor<'a> {
             self.at += taken + 2;
             return Ok(time);
         }
-        rfc3339(self.text()?, dates).ok_or(Odd)
+        rfc3339(self.text()?, dates).ok_or(NeedsFallback)
     }
 
     #[inline(always)]
-    fn conditions(&mut self) -> Result<u32, Odd> {
+    fn conditions(&mut self) -> Result<u32, NeedsFallback> {
         match self.bytes.get(self.at..) {
             Some(&[b'[', b'"', only, b'"', b']', ..]) if is_plain(only) => {
                 self.at += 5;
@@ -181,7 +182,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn condition_list(&mut self) -> Result<u32, Odd> {
+    fn condition_list(&mut self) -> Result<u32, NeedsFallback> {
         self.expect(b'[')?;
         self.space();
         if self.eat(b']') {
@@ -204,8 +205,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over a value of a key that a quote does not have.
-    fn skip(&mut self) -> Result<(), Odd> {
+    /// Skips the value of a key that a quote does not have.
+    fn skip(&mut self) -> Result<(), NeedsFallback> {
         match self.peek() {
             Some(b'"') => self.text().map(|_| ()),
             Some(b'-' | b'0'..=b'9') => self.number().map(|_| ()),
@@ -215,13 +216,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn null(&mut self) -> Result<(), Odd> {
+    fn null(&mut self) -> Result<(), NeedsFallback> {
         self.literal(b"null")
     }
 
-    fn literal(&mut self, word: &[u8]) -> Result<(), Odd> {
+    fn literal(&mut self, word: &[u8]) -> Result<(), NeedsFallback> {
         if !self.bytes[self.at..].starts_with(word) {
-            return Err(Odd);
+            return Err(NeedsFallback);
         }
         self.at += word.len();
         Ok(())
@@ -233,7 +234,7 @@ fn is_key_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic()
 }
 
-/// A byte that stands for itself in a JSON text.
+/// A byte that needs no escape in a JSON string.
 #[inline(always)]
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=0x7e) && byte != b'"' && byte != b'\\'

@@ -1,4 +1,4 @@
-//! The keys of a quote as numbers: all have one or two letters, and a number is compared at once.
+//! The keys of a quote as numbers: all have one or two letters, and a number takes one comparison.
 
 pub(super) const fn one(letter: u8) -> u16 {
     u16::from_le_bytes([letter, 0])

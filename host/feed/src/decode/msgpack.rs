@@ -1,4 +1,4 @@
-//! MessagePack: the same messages in a binary dress. <https://github.com/msgpack/msgpack/blob/master/spec.md>
+//! The same messages in MessagePack. <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
 use quotegate_market::{UnixNanos, conditions};
 use serde_json::Value;
@@ -7,17 +7,17 @@ use super::fields::{Fields, Kind, Optional, letter};
 use super::key;
 use super::timestamp::{DateCache, rfc3339};
 
-/// Control messages are flat; deeper nesting is not understood.
+/// Control messages are flat; deeper nesting is rejected.
 const MAX_DEPTH: u32 = 4;
 
-/// The extension type that the specification gives to timestamps.
+/// The specification's extension type for timestamps.
 const TIMESTAMP: i8 = -1;
 
-/// The frame was cut short, or a byte means nothing in MessagePack: what follows cannot be read.
+/// The frame is truncated or contains an invalid byte: the rest cannot be read.
 #[derive(Debug)]
 pub(super) struct Broken;
 
-/// One value, its contents (if it has any) still ahead of the reader.
+/// One value. The contents of an array or map are still unread.
 #[derive(Debug, Clone, Copy)]
 enum Token<'a> {
     Nil,
@@ -32,7 +32,7 @@ enum Token<'a> {
     Map(u32),
 }
 
-/// Reads values one after another.
+/// Reads one value after another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         self.bytes.is_empty()
     }
 
-    /// The length of the array that comes next. `None`, and nothing read, when it is no array.
+    /// Reads the header of an array and returns its length. `None`, with nothing read, if it is not an array.
     pub(super) fn array(&mut self) -> Option<u32> {
         let mut ahead = *self;
         let Ok(Token::Array(length)) = ahead.token() else { return None };
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         Some(length)
     }
 
-    /// Reads one message into `fields`. `Ok(false)` when the next value is no map; it is stepped over.
+    /// Reads one message into `fields`. `Ok(false)` if the value is not a map; it is skipped.
     #[inline]
     pub(super) fn message(&mut self, fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<bool, Broken> {
         let first = self.token()?;
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     fn member(&mut self, key: &[u8], fields: &mut Fields<'a>, dates: &mut DateCache) -> Result<(), Broken> {
         let name = match *key {
-            // A NUL would make two letters out of one.
+            // With a NUL as its second byte, a two-byte key would equal a one-letter key.
             [letter] => key::one(letter),
             [first, second] if second != 0 => key::two(first, second),
             _ => key::OTHER,
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value as JSON, for control messages: rare, and judged in one place for both encodings.
+    /// The next value as JSON, so that the same code parses control messages of both encodings.
     pub(super) fn value(&mut self) -> Result<Value, Broken> {
         self.value_at(0)
     }
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         self.skip_contents(token)
     }
 
-    /// Steps over what `token` holds. A count instead of recursion: nesting costs the sender bytes, never our stack.
+    /// Skips the contents of `token`. Counts instead of recursing, so that deep nesting cannot overflow our stack.
     fn skip_contents(&mut self, token: Token<'a>) -> Result<(), Broken> {
         let inside = |token| match token {
             Token::Array(length) => u64::from(length),
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A length in 1, 2 or 4 bytes for a width of 0, 1 or 2.
+    /// Reads a length of 1, 2 or 4 bytes for a width of 0, 1 or 2.
     fn length(&mut self, width: u8) -> Result<u32, Broken> {
         Ok(match width {
             0 => u32::from(u8::from_be_bytes(self.take()?)),

@@ -1,16 +1,16 @@
-//! JSON numbers to `f64`, always the nearest one: the same bits as `str::parse`.
+//! Parses JSON numbers to the nearest `f64`: the same bits as `str::parse`.
 
-/// Exact in an `f64`, so that one multiplication or division by them rounds only once (Clinger 1990).
+/// Powers of ten that are exact in an `f64`, so that dividing by one rounds only once (Clinger 1990).
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
 
-/// Integers up to here are exact in an `f64`.
+/// Integers up to this are exact in an `f64`.
 const EXACT: u64 = 1 << 53;
 
-/// Reads one number from the start of `bytes`, and says how many bytes it took. `None` for what JSON does not call a
-/// number, and for one too large for an `f64`.
+/// Parses the number at the start of `bytes` and returns its length. `None` if it is not a JSON number or too large for
+/// an `f64`.
 #[inline(always)]
 pub(super) fn prefix(bytes: &[u8]) -> Option<(f64, usize)> {
     let negative = bytes.first() == Some(&b'-');
@@ -32,13 +32,13 @@ pub(super) fn prefix(bytes: &[u8]) -> Option<(f64, usize)> {
     }
     // Nineteen digits always fit a u64; with more, the mantissa has wrapped.
     if matches!(bytes.get(at), Some(b'e' | b'E')) || whole + places > 19 || mantissa > EXACT || places > 22 {
-        return exponent_end(bytes, at).and_then(|end| slow(&bytes[..end], end));
+        return exponent_end(bytes, at).and_then(|end| fallback(&bytes[..end], end));
     }
     let value = if places == 0 { mantissa as f64 } else { mantissa as f64 / POWERS[places] };
     Some((if negative { -value } else { value }, at))
 }
 
-/// Reads the whole of `text`.
+/// Parses all of `text`.
 pub(super) fn whole(text: &[u8]) -> Option<f64> {
     prefix(text).filter(|&(_, taken)| taken == text.len()).map(|(value, _)| value)
 }
@@ -67,7 +67,7 @@ fn exponent_end(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 #[cold]
-fn slow(text: &[u8], taken: usize) -> Option<(f64, usize)> {
+fn fallback(text: &[u8], taken: usize) -> Option<(f64, usize)> {
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     value.is_finite().then_some((value, taken))
 }
@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_json_does_not_call_a_number_is_refused() {
+    fn invalid_json_numbers_are_rejected() {
         for text in ["", "-", "01", "-01", "1.", ".5", "+1", "1e", "1e+", "1.e5", "NaN", "1e999", "--1"] {
             assert_eq!(whole(text.as_bytes()), None, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! The decoder against a plain one written with `serde_json::Value`, and against garbage.
+//! Compares the decoder with a simple reference decoder, and tests it with garbage.
 
 use proptest::prelude::*;
 use quotegate_market::{Quote, QuoteColumns, conditions};
@@ -20,7 +20,7 @@ fn rows(decoder: &Decoder) -> Vec<(String, Quote)> {
     (0..quotes.len()).map(|row| (name(row), quotes.quote(row))).collect()
 }
 
-/// The documented meaning of a message, without a thought for speed. `Err` says how it is to be counted.
+/// A reference decoder, without regard to speed. `Err` says how the message must be counted.
 fn reference(message: &Value) -> Result<(String, Quote), Skipped> {
     let malformed = Skipped { malformed: 1, ..Skipped::default() };
     let number = |key: &str| match message.get(key) {
@@ -111,7 +111,7 @@ fn time_value() -> impl Strategy<Value = Value> {
     )
 }
 
-/// Anything, as the value of a key that we do not know, or of one that we know and that is wrong.
+/// Any value, for an unknown key or as an invalid value of a known one.
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -123,7 +123,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Members of a message in any order, some left out, now and then one that is wrong.
+/// Members of a message in any order, some missing, sometimes one invalid.
 fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let kind = prop_oneof![12 => Just("q"), 1 => Just("t"), 1 => Just("quote"), 1 => Just("")].prop_map(Value::from);
     let symbol = prop_oneof![8 => "[A-Z]{1,5}", 1 => "[A-Z]{3}/USD", 1 => "\\PC{0,40}"].prop_map(Value::from);
@@ -157,7 +157,7 @@ fn message(members: &[(String, Value)]) -> Value {
     Value::Object(members.iter().cloned().collect::<Map<_, _>>())
 }
 
-/// JSON with the members in their order, white space of `space` wherever it may stand, and keys escaped if so asked.
+/// JSON with the members in order, `space` wherever whitespace is allowed, and optionally escaped keys.
 fn spell(members: &[(String, Value)], space: &str, escape: bool) -> String {
     let spelled = members.iter().map(|(key, value)| {
         let key = if escape && key.len() == 1 && key.is_ascii() {
@@ -236,7 +236,7 @@ fn packed_frame(frame: &[Vec<(String, Value)>]) -> Vec<u8> {
     out
 }
 
-/// Bits, so that a zero and a negative zero differ.
+/// As bits, so that zero and negative zero differ.
 fn bits(rows: &[(String, Quote)]) -> Vec<(String, [u64; 4], Quote)> {
     let prices = |quote: &Quote| [quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size].map(f64::to_bits);
     rows.iter().map(|(name, quote)| (name.clone(), prices(quote), *quote)).collect()
@@ -251,7 +251,7 @@ fn assert_whole(quotes: &QuoteColumns) {
 
 proptest! {
     #[test]
-    fn json_means_what_a_plain_decoder_says(
+    fn json_decodes_like_the_reference_decoder(
         frame in proptest::collection::vec(members(), 0..5),
         space in "[ \\n\\t\\r]{0,2}",
         escape in proptest::bool::weighted(0.2),
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn msgpack_means_the_same(frame in proptest::collection::vec(members(), 0..5)) {
+    fn msgpack_decodes_like_the_reference_decoder(frame in proptest::collection::vec(members(), 0..5)) {
         let messages: Vec<Value> = frame.iter().map(|members| message(members)).collect();
         let (expected, skipped) = reference_frame(&messages);
         let mut decoder = decoded(Payload::Binary(&packed_frame(&frame)));
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_keeps_the_messages_before_it(frame in proptest::collection::vec(members(), 1..5), cut in any::<proptest::sample::Index>()) {
+    fn a_truncated_frame_keeps_the_messages_before_the_cut(frame in proptest::collection::vec(members(), 1..5), cut in any::<proptest::sample::Index>()) {
         let spelled: Vec<String> = frame.iter().map(|members| spell(members, "", false)).collect();
         let text = format!("[{}]", spelled.join(","));
         let cut = (1..cut.index(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(1);
@@ -296,7 +296,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_never_panics_and_never_leaves_half_a_row(
+    fn garbage_never_panics_and_never_leaves_a_partial_row(
         text in r#"[\[\]{}:,"TSqbxpasczt0-9.eE\\ nul+-]{0,80}|\PC{0,60}"#,
         bytes in proptest::collection::vec(any::<u8>(), 0..120),
         frame in proptest::collection::vec(members(), 1..3),
@@ -315,8 +315,8 @@ proptest! {
 }
 
 #[test]
-fn the_samples_of_the_documentation_are_read() {
-    // docs.alpaca.markets/docs/real-time-stock-pricing-data and its crypto and option sisters.
+fn the_documented_samples_are_decoded() {
+    // docs.alpaca.markets/docs/real-time-stock-pricing-data and its pages for crypto and options.
     let mut decoder = decoded(Payload::Text(
         r#"[{"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"},
             {"T":"q","S":"BAT/USD","bp":0.35718,"bs":13445.46,"ap":0.3581,"as":13561.902,"t":"2023-03-12T10:29:43.111588173Z"},
@@ -336,7 +336,7 @@ fn the_samples_of_the_documentation_are_read() {
 }
 
 #[test]
-fn a_quote_from_the_future_is_not_believed() {
+fn a_quote_from_the_future_is_skipped() {
     let quote = |time: &str| format!(r#"{{"T":"q","S":"A","t":"{time}"}}"#);
     // NOW is 2023-07-22T04:26:40Z.
     let text = format!("[{},{}]", quote("2023-07-22T04:27:40Z"), quote("2023-07-22T04:27:40.000000001Z"));
@@ -345,7 +345,7 @@ fn a_quote_from_the_future_is_not_believed() {
 }
 
 #[test]
-fn controls_come_out_in_both_encodings_beside_quotes() {
+fn control_messages_are_decoded_in_both_encodings_beside_quotes() {
     let frame = json!([
         {"T": "success", "msg": "connected"},
         {"msg": "connection limit exceeded", "code": 406, "T": "error"},
@@ -357,15 +357,15 @@ fn controls_come_out_in_both_encodings_beside_quotes() {
     pack(&frame, &mut packed);
     for payload in [Payload::Text(&frame.to_string()), Payload::Binary(&packed)] {
         let mut decoder = decoded(payload);
-        let error = Control::Error { code: 406, message: "connection limit exceeded".into() };
-        let subscription = Control::Subscription(vec!["A".into(), "*".into()]);
-        assert_eq!(decoder.take_controls(), [Control::Connected, error, subscription]);
+        let error = ControlMessage::Error { code: 406, message: "connection limit exceeded".into() };
+        let subscription = ControlMessage::Subscription(vec!["A".into(), "*".into()]);
+        assert_eq!(decoder.take_control_messages(), [ControlMessage::Connected, error, subscription]);
         assert_eq!((decoder.quotes().len(), decoder.take_skipped().malformed), (1, 1));
     }
 }
 
 #[test]
-fn msgpack_timestamps_and_narrow_floats_are_read() {
+fn msgpack_timestamps_and_narrow_floats_are_decoded() {
     let mut frame = vec![0x91, 0x84, 0xa1, b'S', 0xa1, b'A', 0xa1, b't', 0xd7, 0xff];
     frame.extend((7_u64 << 34 | 1_600_000_000).to_be_bytes());
     frame.extend([0xa2, b'b', b'p', 0xca]);
@@ -378,14 +378,14 @@ fn msgpack_timestamps_and_narrow_floats_are_read() {
 #[test]
 fn json_in_a_binary_frame_is_json() {
     let frame = br#"[{"T":"success","msg":"connected"}]"#;
-    assert_eq!(decoded(Payload::Binary(frame)).take_controls(), [Control::Connected]);
+    assert_eq!(decoded(Payload::Binary(frame)).take_control_messages(), [ControlMessage::Connected]);
 }
 
 #[test]
-fn what_is_no_list_of_messages_is_malformed() {
+fn anything_but_a_list_of_messages_is_malformed() {
     for text in ["", "null", "{}", r#"{"T":"success","msg":"connected"}"#, "[1]", "[{},]", "[] []", "[[{}]]"] {
         let mut decoder = decoded(Payload::Text(text));
         assert!(decoder.take_skipped().malformed > 0, "{text:?}");
-        assert_eq!(decoder.take_controls(), [], "{text:?}");
+        assert_eq!(decoder.take_control_messages(), [], "{text:?}");
     }
 }

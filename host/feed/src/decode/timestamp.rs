@@ -1,11 +1,11 @@
-//! RFC 3339 to nanoseconds, by hand: once for every quote.
+//! Parses RFC 3339 times to nanoseconds. Hand-written, because it runs once per quote.
 
 use quotegate_market::UnixNanos;
 
 const SECOND: i64 = 1_000_000_000;
 const POWERS: [i64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
-/// The midnight of the last date seen: nearly every quote of a day shares its first ten bytes.
+/// Midnight of the last date seen: nearly all quotes of a day have the same date.
 #[derive(Debug, Clone)]
 pub(super) struct DateCache {
     date: [u8; 10],
@@ -28,14 +28,14 @@ impl DateCache {
     }
 }
 
-/// Reads a time in UTC that ends with `Z` from the start of `bytes`, and says how many bytes it took.
+/// Parses the UTC time (ending in `Z`) at the start of `bytes` and returns its length.
 #[inline(always)]
 pub(super) fn utc_prefix(bytes: &[u8], dates: &mut DateCache) -> Option<(UnixNanos, usize)> {
     let (local, taken) = local_prefix(bytes, dates)?;
     (*bytes.get(taken)? == b'Z').then_some((local, taken + 1))
 }
 
-/// Reads the whole of `text`, with `Z` or an offset such as `-04:00`.
+/// Parses all of `text`, with `Z` or an offset such as `-04:00`.
 pub(super) fn rfc3339(text: &[u8], dates: &mut DateCache) -> Option<UnixNanos> {
     let (local, taken) = local_prefix(text, dates)?;
     match &text[taken..] {
@@ -69,7 +69,7 @@ fn local_prefix(bytes: &[u8], dates: &mut DateCache) -> Option<(UnixNanos, usize
     Some((dates.midnight(date)?.checked_add(of_day)?, 19 + digits))
 }
 
-/// Nanoseconds after the second, and the bytes they take with their dot. Digits past the ninth are dropped.
+/// The fraction in nanoseconds, and its length including the dot. Digits after the ninth are dropped.
 #[inline(always)]
 fn fraction(bytes: &[u8]) -> Option<(i64, usize)> {
     if bytes.first() != Some(&b'.') {
@@ -96,7 +96,7 @@ fn two_digits(tens: u8, ones: u8) -> Option<i64> {
     (tens <= 9 && ones <= 9).then(|| i64::from(tens) * 10 + i64::from(ones))
 }
 
-/// Midnight of `YYYY-MM-DD`; years that an `i64` of nanoseconds can hold.
+/// Midnight of `YYYY-MM-DD`, for years that fit in an `i64` of nanoseconds.
 fn midnight(date: &[u8; 10]) -> Option<UnixNanos> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
     let (year, month, day) =
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_off() {
+    fn an_offset_is_subtracted() {
         assert_eq!(parse("2023-04-06T07:54:21-04:00"), parse("2023-04-06T11:54:21Z"));
         assert_eq!(parse("1970-01-01T05:30:00+05:30"), Some(0));
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_times_are_rejected() {
         for text in [
             "",
             "Z",

@@ -1,4 +1,4 @@
-//! Sessions that go wrong, and what becomes of them.
+//! Connections that fail, and how the feed reacts.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use quotegate_feed::{AuthBy, ConnectionState, FeedError, FeedSettings, RetryCaus
 
 use crate::server::{Host, Server, pause, settings};
 
-/// Long enough for a busy machine to finish a handshake in, short enough to wait for.
+/// Long enough for a handshake on a busy machine, short enough to wait for.
 const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
-async fn a_welcome_that_is_not_the_documented_one_is_tried_again() {
+async fn an_undocumented_welcome_leads_to_a_retry() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["SPY"]);
     let welcomes = [
@@ -32,7 +32,7 @@ async fn a_welcome_that_is_not_the_documented_one_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_to_the_key_that_is_not_the_documented_one_is_tried_again() {
+async fn an_undocumented_reply_to_the_key_leads_to_a_retry() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["SPY"]);
     for answer in [r#"[{"T":"success","msg":"connected"}]"#, "[1]", r#"[{"T":"error","code":400,"msg":"x"}]"#] {
@@ -48,7 +48,7 @@ async fn an_answer_to_the_key_that_is_not_the_documented_one_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_left_after_the_steps_time() {
+async fn a_silent_server_is_dropped_after_the_step_timeout() {
     let server = Server::start().await;
     let host = Host::start(FeedSettings { step_timeout: SHORT, ..settings(&server) }, &["SPY"]);
     server.accept().await.goodbye().await;
@@ -57,7 +57,7 @@ async fn a_server_that_says_nothing_is_left_after_the_steps_time() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_ends_the_session() {
+async fn an_unacknowledged_request_ends_the_connection() {
     let server = Server::start().await;
     let host = Host::start(FeedSettings { step_timeout: SHORT, ..settings(&server) }, &["SPY"]);
     let mut peer = server.welcome().await;
@@ -68,7 +68,7 @@ async fn a_request_without_an_answer_ends_the_session() {
 }
 
 #[tokio::test]
-async fn codes_that_only_a_person_can_mend_end_the_feed_with_a_remedy() {
+async fn fatal_error_codes_stop_the_feed_with_advice() {
     let fatal = [
         (402, FeedError::AuthenticationFailed),
         (408, FeedError::NotEnabled),
@@ -92,7 +92,7 @@ async fn codes_that_only_a_person_can_mend_end_the_feed_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn codes_that_pass_lead_to_a_new_connection() {
+async fn transient_error_codes_lead_to_a_reconnect() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["SPY"]);
     for code in [401, 404, 407, 500] {
@@ -107,10 +107,10 @@ async fn codes_that_pass_lead_to_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_held_elsewhere_is_told_apart_and_taken_over_when_free() {
+async fn a_connection_held_elsewhere_is_reported_and_taken_when_free() {
     let server = Server::start().await;
     let mut held = settings(&server);
-    held.pauses.held_elsewhere = pause(200);
+    held.backoff.held_elsewhere = pause(200);
     let mut host = Host::start(held, &["SPY"]);
     for _ in 0..2 {
         let mut peer = server.accept().await;
@@ -141,7 +141,7 @@ async fn http_429_and_502_are_retried_and_401_is_fatal() {
 }
 
 #[tokio::test]
-async fn an_address_or_key_that_cannot_be_used_is_fatal() {
+async fn an_invalid_url_or_key_is_fatal() {
     let server = Server::start().await;
     for url in ["https://host/v2/iex", "not an address", "wss://"] {
         let failure = Host::start(FeedSettings { url: url.into(), ..settings(&server) }, &[]).failure().await;
@@ -154,11 +154,11 @@ async fn an_address_or_key_that_cannot_be_used_is_fatal() {
 }
 
 #[tokio::test]
-async fn a_socket_that_answers_no_ping_is_left() {
+async fn a_socket_that_does_not_answer_pings_is_dropped() {
     let server = Server::start().await;
     let silent = FeedSettings { ping_interval: SHORT, pong_timeout: SHORT, close_timeout: SHORT, ..settings(&server) };
     let host = Host::start(silent, &["SPY"]);
-    // Not read from any more, so no pong goes out; not dropped, so that TCP stays alive.
+    // Stop reading, so that no pong is sent, but keep the TCP connection open.
     let _mute = server.session(&["SPY"]).await;
     host.until("a retry", |snapshot| snapshot.retries.get("silent") == Some(&1)).await;
     server.session(&["SPY"]).await;
@@ -170,7 +170,7 @@ async fn control_frames_do_not_hide_stale_data() {
     let server = Server::start().await;
     let host = Host::start(FeedSettings { stale_after: Some(SHORT), ..settings(&server) }, &["SPY"]);
     let mut peer = server.session(&["SPY"]).await;
-    let controls = [
+    let control_messages = [
         r#"[{"T":"subscription","quotes":["SPY"]}]"#,
         r#"[{"T":"error","code":403,"msg":"x"}]"#,
         r#"[{"T":"heartbeat"}]"#,
@@ -179,7 +179,7 @@ async fn control_frames_do_not_hide_stale_data() {
         r#"[{"T":"q"}]"#,
     ];
     let flood = async {
-        for control in controls.iter().cycle() {
+        for control in control_messages.iter().cycle() {
             if !peer.try_send(control).await {
                 return;
             }
@@ -195,7 +195,7 @@ async fn control_frames_do_not_hide_stale_data() {
 }
 
 #[tokio::test]
-async fn a_mute_stream_escalates_until_a_quote_arrives() {
+async fn the_delay_grows_until_a_quote_arrives() {
     let server = Server::start().await;
     let stale = FeedSettings { stale_after: Some(SHORT), ..settings(&server) };
     let mut host = Host::start(stale, &["SPY"]);
@@ -207,7 +207,7 @@ async fn a_mute_stream_escalates_until_a_quote_arrives() {
     peer.quote("SPY").await;
     host.quote().await;
     host.until("a fresh start", |snapshot| snapshot.attempts == 0).await;
-    // The healthy session goes stale in its turn, and the count starts at one again.
+    // The healthy connection goes stale too, and the count starts at one again.
     peer.goodbye().await;
     host.until("an attempt", |snapshot| snapshot.attempts == 1).await;
     host.end().await;
@@ -225,10 +225,10 @@ async fn acknowledgements_alone_do_not_reset_the_backoff() {
 }
 
 #[tokio::test]
-async fn stop_interrupts_a_pause() {
+async fn stop_interrupts_a_reconnect_delay() {
     let server = Server::start().await;
     let mut patient = settings(&server);
-    patient.pauses.rate_limited = pause(3_600_000);
+    patient.backoff.rate_limited = pause(3_600_000);
     let host = Host::start(patient, &["SPY"]);
     server.refuse("429 Too Many Requests").await;
     let waiting = ConnectionState::Waiting(RetryCause::RateLimited);
@@ -246,7 +246,7 @@ async fn stop_interrupts_a_handshake() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_ends_the_session_not_the_host() {
+async fn a_message_over_the_limit_ends_the_connection_not_the_feed() {
     let server = Server::start().await;
     let host = Host::start(FeedSettings { max_message_size: 10_000, ..settings(&server) }, &["SPY"]);
     let mut peer = server.session(&["SPY"]).await;

@@ -1,4 +1,4 @@
-//! The feed against a scripted server on loopback: every case in which Alpaca's clients were seen to fail.
+//! The feed against a scripted server on loopback: every case in which Alpaca's clients are known to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod failing;

@@ -1,4 +1,4 @@
-//! A scripted server and a feed to talk to it: a test reads as the conversation.
+//! A scripted server and a feed that connects to it: a test reads like the conversation.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use quotegate_feed::{
     AuthBy, Calendar, Credentials, Encoding, Feed, FeedError, FeedSettings, FeedSnapshot, FeedStatus, FrameTap,
-    RetryPauses, system_clock,
+    ReconnectBackoff, system_clock,
 };
 use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 use quotegate_pace::Backoff;
@@ -22,11 +22,11 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 use tokio_util::sync::CancellationToken;
 
-/// Far more than any step takes, on any machine; only a test that fails waits so long.
+/// Longer than any step takes on any machine. Only failing tests wait this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn within<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
-    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("waited in vain for {what:?}"))
+    timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("timed out waiting for {what:?}"))
 }
 
 pub(crate) struct Server(TcpListener);
@@ -52,7 +52,7 @@ impl Server {
         Peer { stream, headers }
     }
 
-    /// Accepts, and gets as far as an authenticated session.
+    /// Accepts a connection and authenticates the feed.
     pub(crate) async fn welcome(&self) -> Peer {
         let mut peer = self.accept().await;
         peer.send(r#"[{"T":"success","msg":"connected"}]"#).await;
@@ -61,7 +61,7 @@ impl Server {
         peer
     }
 
-    /// As [`Server::welcome`], and acknowledges a subscription to exactly `symbols`.
+    /// Like [`Server::welcome`], then acknowledges a subscription to exactly `symbols`.
     pub(crate) async fn session(&self, symbols: &[&str]) -> Peer {
         let mut peer = self.welcome().await;
         peer.expect_subscribe(symbols).await;
@@ -69,7 +69,7 @@ impl Server {
         peer
     }
 
-    /// Answers the upgrade with an HTTP status instead.
+    /// Answers the upgrade with an HTTP status.
     pub(crate) async fn refuse(&self, status: &str) {
         let (mut socket, _) = within("a connection", self.0.accept()).await.unwrap();
         let mut request = Vec::new();
@@ -98,7 +98,7 @@ impl Peer {
         self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
-    /// False once the feed is gone.
+    /// False once the feed has disconnected.
     pub(crate) async fn try_send(&mut self, text: &str) -> bool {
         self.stream.send(Message::text(text)).await.is_ok()
     }
@@ -111,11 +111,11 @@ impl Peer {
         self.send(format!(r#"[{{"T":"q","S":"{symbol}","bp":1,"ap":2,"t":"2023-04-06T11:54:21Z"}}]"#)).await;
     }
 
-    /// The next data frame; pings are answered on the way.
+    /// The next data or close frame. Pings are answered.
     pub(crate) async fn next(&mut self) -> Message {
         within("a message", async {
             loop {
-                let message = self.stream.next().await.expect("the feed has gone").unwrap();
+                let message = self.stream.next().await.expect("the feed is connected").unwrap();
                 if message.is_text() || message.is_binary() || message.is_close() {
                     return message;
                 }
@@ -140,7 +140,7 @@ impl Peer {
         self.send(json!([{"T": "subscription", "trades": [], "quotes": symbols}]).to_string()).await;
     }
 
-    /// Waits for `count` pings, answers them.
+    /// Waits for `count` pings and answers them.
     pub(crate) async fn pings(&mut self, count: usize) {
         let mut seen = 0;
         while seen < count {
@@ -149,7 +149,7 @@ impl Peer {
         }
     }
 
-    /// Reads until the end; true when the feed said goodbye first.
+    /// Reads to the end; true if the feed sent a close frame first.
     pub(crate) async fn goodbye(mut self) -> bool {
         let mut polite = false;
         within("the end of the connection", async {
@@ -191,13 +191,13 @@ pub(crate) fn pause(milliseconds: u64) -> Backoff {
     Backoff::new(base, base * 4).unwrap()
 }
 
-/// JSON, short pauses, no watchdog that could bite.
+/// JSON, short delays, and no watchdog that could fire.
 pub(crate) fn settings(server: &Server) -> FeedSettings {
     let credentials = Credentials { key_id: "key".into(), secret_key: "secret".to_owned().into(), by: AuthBy::Message };
-    let pauses = RetryPauses { ordinary: pause(1), held_elsewhere: pause(1), rate_limited: pause(1) };
+    let backoff = ReconnectBackoff { ordinary: pause(1), held_elsewhere: pause(1), rate_limited: pause(1) };
     FeedSettings {
         encoding: Encoding::Json,
-        pauses,
+        backoff,
         stale_after: None,
         close_timeout: Duration::from_millis(50),
         calendar: Calendar::Always,

@@ -1,4 +1,4 @@
-//! Sessions that go well: handshakes, encodings, watchdogs that do not bite, ends.
+//! Healthy connections: handshakes, encodings, watchdogs that do not fire, shutdown.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::server::{Host, Server, settings};
 
 #[tokio::test]
-async fn quotes_flow_after_the_documented_handshake() {
+async fn quotes_arrive_after_the_documented_handshake() {
     let server = Server::start().await;
     let mut host = Host::start(settings(&server), &["AMD", "SPY"]);
     let mut peer = server.session(&["AMD", "SPY"]).await;
@@ -24,7 +24,7 @@ async fn quotes_flow_after_the_documented_handshake() {
 }
 
 #[tokio::test]
-async fn stop_says_goodbye() {
+async fn stop_closes_the_websocket() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["SPY"]);
     let peer = server.session(&["SPY"]).await;
@@ -33,7 +33,7 @@ async fn stop_says_goodbye() {
 }
 
 #[tokio::test]
-async fn header_authentication_takes_its_frames_in_any_timing() {
+async fn header_authentication_accepts_any_frame_timing() {
     let (connected, authenticated) =
         (r#"{"T":"success","msg":"connected"}"#, r#"{"T":"success","msg":"authenticated"}"#);
     let timings = [
@@ -42,7 +42,7 @@ async fn header_authentication_takes_its_frames_in_any_timing() {
         vec![format!("[{authenticated}]")],
         vec![format!("[{connected}]"), r#"[{"T":"error","code":403,"msg":"x"}]"#.into(), format!("[{authenticated}]")],
     ];
-    // More quotes than a batch, before their time: the next frame must be read all the same.
+    // More quotes than a batch before authentication: the next frame must still be read.
     let early = r#",{"T":"q","S":"SPY","t":"2023-04-06T11:54:21Z"}"#.repeat(1100);
     let timings = timings.into_iter().chain([vec![format!("[{connected}{early}]"), format!("[{authenticated}]")]]);
     for frames in timings {
@@ -65,7 +65,7 @@ async fn header_authentication_takes_its_frames_in_any_timing() {
 }
 
 #[tokio::test]
-async fn msgpack_is_spoken_in_both_directions() {
+async fn msgpack_is_used_in_both_directions() {
     let server = Server::start().await;
     let mut host =
         Host::start(quotegate_feed::FeedSettings { encoding: Encoding::MessagePack, ..settings(&server) }, &["SPY"]);
@@ -101,7 +101,7 @@ async fn quiet_hours_do_not_reconnect() {
 }
 
 #[tokio::test]
-async fn a_session_without_symbols_is_never_stale() {
+async fn a_connection_without_symbols_is_never_stale() {
     let server = Server::start().await;
     let mut empty = settings(&server);
     empty.stale_after = Some(Duration::from_millis(5));
@@ -114,7 +114,7 @@ async fn a_session_without_symbols_is_never_stale() {
 }
 
 #[tokio::test]
-async fn unknown_garbage_and_truncated_frames_are_counted_and_the_rest_flows() {
+async fn unknown_garbage_and_truncated_frames_are_counted_and_the_rest_is_decoded() {
     let server = Server::start().await;
     let mut host = Host::start(settings(&server), &["SPY"]);
     let mut peer = server.session(&["SPY"]).await;
@@ -141,7 +141,7 @@ impl FrameTap for Tap {
 }
 
 #[tokio::test]
-async fn the_tap_sees_every_frame_in_its_order() {
+async fn the_tap_sees_every_frame_in_order() {
     let server = Server::start().await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mut host = Host::start_with_tap(settings(&server), &["SPY"], Some(Box::new(Tap(Arc::clone(&seen)))));

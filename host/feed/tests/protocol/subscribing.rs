@@ -1,11 +1,11 @@
-//! Subscriptions: chunks, acknowledgements, changes, refusals.
+//! Subscriptions: chunks, acknowledgements, changes, rejections.
 
 use serde_json::{Value, json};
 
 use crate::server::{Host, Server, settings, symbols};
 
 #[tokio::test]
-async fn many_symbols_go_in_chunks_each_acknowledged_before_the_next() {
+async fn many_symbols_are_sent_in_chunks_each_acknowledged_before_the_next() {
     let server = Server::start().await;
     let names: Vec<String> = (0..1200).map(|n| format!("S{n:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -37,19 +37,19 @@ async fn the_wanted_set_is_subscribed_again_after_a_reconnect() {
 }
 
 #[tokio::test]
-async fn a_change_while_down_counts_on_the_next_connection() {
+async fn a_change_while_disconnected_applies_to_the_next_connection() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["AMD"]);
     let peer = server.session(&["AMD"]).await;
     host.wanted.send(symbols(&["SPY"])).unwrap();
     drop(peer);
-    // Whether the change met the old connection or not, the new one starts from what is wanted now.
+    // Whether or not the change reached the old connection, the new one starts from the current set.
     server.session(&["SPY"]).await;
     host.end().await;
 }
 
 #[tokio::test]
-async fn a_change_in_flight_when_the_socket_dies_is_made_on_the_next() {
+async fn a_change_lost_with_the_socket_is_made_on_the_next_connection() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["AMD"]);
     let mut peer = server.session(&["AMD"]).await;
@@ -76,7 +76,7 @@ async fn only_the_difference_is_sent_while_connected() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_lacks_a_symbol_is_told() {
+async fn a_symbol_missing_in_an_acknowledgement_is_reported() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["AMD", "SPY"]);
     let mut peer = server.welcome().await;
@@ -88,7 +88,7 @@ async fn an_acknowledgement_that_lacks_a_symbol_is_told() {
 }
 
 #[tokio::test]
-async fn the_symbol_limit_keeps_the_socket_and_what_it_holds() {
+async fn the_symbol_limit_keeps_the_connection_and_its_subscriptions() {
     let server = Server::start().await;
     let mut host = Host::start(settings(&server), &["AMD"]);
     let mut peer = server.session(&["AMD"]).await;
@@ -103,7 +103,7 @@ async fn the_symbol_limit_keeps_the_socket_and_what_it_holds() {
 }
 
 #[tokio::test]
-async fn a_bad_symbol_is_found_and_the_others_are_subscribed() {
+async fn a_malformed_symbol_is_found_and_the_others_are_subscribed() {
     let server = Server::start().await;
     let host = Host::start(settings(&server), &["A", "B", "C", "D", "E"]);
     let mut peer = server.welcome().await;
@@ -127,7 +127,7 @@ async fn a_bad_symbol_is_found_and_the_others_are_subscribed() {
 }
 
 #[tokio::test]
-async fn the_wildcard_is_one_name() {
+async fn the_wildcard_is_sent_as_one_name() {
     let server = Server::start().await;
     let mut host = Host::start(settings(&server), &[]);
     let mut peer = server.welcome().await;

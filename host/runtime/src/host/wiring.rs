@@ -8,7 +8,7 @@ use anyhow::Context;
 use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
-use quotegate_feed::{FeedSettings, HOST, RetryPauses, RootCerts, feed_calendar, feed_url};
+use quotegate_feed::{FeedSettings, HOST, ReconnectBackoff, RootCerts, feed_calendar, feed_url};
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::PluginThreads;
@@ -56,12 +56,12 @@ fn connection(
 ) -> anyhow::Result<FeedSettings> {
     let usual = FeedSettings::new(url, credentials)?;
     let feed = FeedSettings {
-        trust: match &settings.ca_file {
+        root_certs: match &settings.ca_file {
             Some(file) => RootCerts::public_and(file)?,
-            None => usual.trust.clone(),
+            None => usual.root_certs.clone(),
         },
         encoding: settings.encoding,
-        pauses: RetryPauses::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
+        backoff: ReconnectBackoff::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
         ping_interval: settings.ping_interval,
         pong_timeout: settings.pong_timeout,
         stale_after: settings.stale_after,

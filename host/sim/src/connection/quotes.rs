@@ -1,4 +1,4 @@
-//! The quotes that a client gets, and what the faults make of them.
+//! Sends quotes to a client and applies faults to them.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Connection, FULL_FRAME, Over, Step, WARM_UP};
-use crate::story::Story;
+use super::{Connection, Disconnected, MAX_FRAME_QUOTES, WARM_UP};
+use crate::playback::Playback;
 use crate::wire;
 use crate::{Fault, Rate, Scenario};
 
 impl Connection {
-    /// Sends what has come due since `sent_until`, and says until when that is.
-    pub(super) async fn send_due(&mut self, sent_until: Instant, now: Instant) -> Result<Instant, Over> {
+    /// Sends what has become due since `sent_until` and returns the new `sent_until`.
+    pub(super) async fn send_due(&mut self, sent_until: Instant, now: Instant) -> Result<Instant, Disconnected> {
         if let Some(scenario) = self.shared.settings.scenario {
-            self.tell(scenario, now).await?;
+            self.send_scenario(scenario, now).await?;
             return Ok(now);
         }
         let Rate::PerSecond(rate) = self.shared.settings.rate else { return Ok(now) };
         if self.chosen.is_empty() || rate <= 0.0 {
             return Ok(now);
         }
-        // Frames of a fixed size wait until they are full, so that the rate stays what it is.
+        // Frames of a fixed size wait until they are full, so that the rate stays the same.
         let fixed = self.shared.settings.quotes_per_frame.map(|quotes| quotes.max(1));
-        // A machine that was asleep must not send hours of quotes at once.
+        // After sleeping, a machine must not send hours of quotes at once.
         let most = (rate as usize + 1).max(fixed.unwrap_or(1));
         let mut due = (((now - sent_until).as_secs_f64() * rate) as usize).min(most);
         due -= due % fixed.unwrap_or(1);
@@ -35,34 +35,34 @@ impl Connection {
         }
         let sent_until = sent_until + Duration::from_secs_f64(due as f64 / rate);
         while due > 0 {
-            let quotes = fixed.unwrap_or(due.min(FULL_FRAME));
+            let quotes = fixed.unwrap_or(due.min(MAX_FRAME_QUOTES));
             self.send_quotes(quotes).await?;
             due -= quotes;
         }
         Ok(sent_until.max(now - Duration::from_secs(1)))
     }
 
-    /// Sends the frames of the story that have come due since the client subscribed, and begins it again at its end.
-    async fn tell(&mut self, scenario: Scenario, now: Instant) -> Step {
+    /// Sends the scenario's due frames. It starts when the client subscribes and restarts at its end.
+    async fn send_scenario(&mut self, scenario: Scenario, now: Instant) -> Result<(), Disconnected> {
         if self.chosen.is_empty() {
             return Ok(());
         }
         let (seed, time) = (self.shared.settings.seed, self.now());
-        let under_way = self.story.take().filter(|story| !story.is_over());
-        let mut story = under_way.unwrap_or_else(|| Story::begin(scenario, seed, now, time));
-        while let Some(quotes) = story.due(now) {
-            let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.session.wants(symbol)).collect();
+        let running = self.playback.take().filter(|playback| !playback.is_over());
+        let mut playback = running.unwrap_or_else(|| Playback::begin(scenario, seed, now, time));
+        while let Some(quotes) = playback.due(now) {
+            let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.state.wants(symbol)).collect();
             if !wanted.is_empty() && self.may_send().await? {
                 wanted.iter().for_each(|(symbol, quote)| self.frame.push(symbol, quote));
                 self.send_filled().await?;
             }
         }
-        self.story = Some(story);
+        self.playback = Some(playback);
         Ok(())
     }
 
-    /// One frame of the market's own quotes.
-    pub(super) async fn send_quotes(&mut self, quotes: usize) -> Step {
+    /// Sends one frame of the market's quotes.
+    pub(super) async fn send_quotes(&mut self, quotes: usize) -> Result<(), Disconnected> {
         if !self.may_send().await? {
             return Ok(());
         }
@@ -79,14 +79,14 @@ impl Connection {
         self.send_filled().await
     }
 
-    /// False where the fault is to send nothing; some faults come before a frame.
-    async fn may_send(&mut self) -> Result<bool, Over> {
+    /// Applies faults that come before a frame. Returns false if the fault is to send nothing.
+    async fn may_send(&mut self) -> Result<bool, Disconnected> {
         let fault = self.shared.fault();
         match fault {
             Some(Fault::Silent | Fault::NoPong) if self.quotes >= WARM_UP => return Ok(false),
             Some(Fault::SlowClient) if self.frames >= WARM_UP => self.refuse(407, "slow client").await?,
             Some(Fault::InternalError) if self.frames >= WARM_UP => self.refuse(500, "internal error").await?,
-            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Over),
+            Some(Fault::DropAfter(frames)) if self.frames >= frames => return Err(Disconnected),
             Some(Fault::Garbage) if self.frames % 10 == 5 => self.send_garbage().await?,
             Some(Fault::UnknownTypes) if self.frames % 10 == 5 => self.send_unknown().await?,
             _ => {}
@@ -94,27 +94,27 @@ impl Connection {
         Ok(true)
     }
 
-    /// The frame as it is filled now, or what the fault makes of it.
-    async fn send_filled(&mut self) -> Step {
+    /// Sends the collected frame, truncated if the fault says so.
+    async fn send_filled(&mut self) -> Result<(), Disconnected> {
         self.frames += 1;
         self.quotes += self.frame.len() as u64;
         self.shared.counters.quotes.fetch_add(self.frame.len() as u64, Relaxed);
         let mut frame = self.frame.take();
         if self.shared.fault() == Some(Fault::Truncated) && self.frames % 10 == 5 {
-            frame = cut(frame);
+            frame = truncate(frame);
         }
         self.send(frame).await
     }
 
-    async fn send_garbage(&mut self) -> Step {
+    async fn send_garbage(&mut self) -> Result<(), Disconnected> {
         let bytes: Vec<u8> = (0..self.rng.usize(1..200)).map(|_| self.rng.u8(..)).collect();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         self.send(Message::binary(bytes)).await?;
         self.send(Message::text(text)).await
     }
 
-    /// Messages that a client should step over, and quotes that are unusual and right.
-    async fn send_unknown(&mut self) -> Step {
+    /// Sends messages that a client should skip, and unusual but valid quotes.
+    async fn send_unknown(&mut self) -> Result<(), Disconnected> {
         for message in [
             json!({"T": "x", "S": "SPY", "i": 52_983_525_029_461_u64}),
             json!({"T": "brand-new", "nested": {"list": [1, null, "a\"b\\c"]}}),
@@ -140,8 +140,8 @@ impl Connection {
     }
 }
 
-/// Only the first two thirds of a frame.
-fn cut(frame: Message) -> Message {
+/// Keeps the first two thirds of a frame.
+fn truncate(frame: Message) -> Message {
     match frame {
         Message::Text(text) => Message::text(text.chars().take(text.len() * 2 / 3).collect::<String>()),
         Message::Binary(bytes) => Message::binary(bytes[..bytes.len() * 2 / 3].to_vec()),

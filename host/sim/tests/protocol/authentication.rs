@@ -1,4 +1,4 @@
-//! Who may come in, and when.
+//! Authentication and connection limits.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ fn with_keys() -> SimSettings {
 }
 
 #[tokio::test]
-async fn any_key_opens_a_simulator_that_has_none() {
+async fn a_simulator_without_keys_accepts_any_key() {
     let sim = Sim::start(quiet()).await;
     sim.client().await;
     assert_eq!((sim.handle.connections(), sim.handle.refused()), (1, 0));
 }
 
 #[tokio::test]
-async fn only_the_configured_pair_is_accepted_and_a_second_try_may_succeed() {
+async fn only_the_configured_key_pair_is_accepted_and_a_retry_can_succeed() {
     let sim = Sim::start(with_keys()).await;
     let mut client = sim.connect(&[]).await;
     for (key, secret) in [("id", "wrong"), ("wrong", "hidden"), ("", "")] {
@@ -35,7 +35,7 @@ async fn only_the_configured_pair_is_accepted_and_a_second_try_may_succeed() {
 }
 
 #[tokio::test]
-async fn tokens_stand_for_the_pair() {
+async fn tokens_replace_the_key_pair() {
     for key in ["access_token", "oauth"] {
         let sim = Sim::start(with_keys()).await;
         let mut client = sim.connect(&[]).await;
@@ -64,7 +64,7 @@ async fn headers_authenticate_without_a_message() {
 }
 
 #[tokio::test]
-async fn wrong_headers_are_answered_by_a_frame() {
+async fn wrong_headers_get_an_error_message() {
     let sim = Sim::start(with_keys()).await;
     let mut client = sim.connect(&[("APCA-API-KEY-ID", "id"), ("APCA-API-SECRET-KEY", "wrong")]).await;
     client.expect_error(402, "auth failed").await;
@@ -80,7 +80,7 @@ async fn nothing_is_subscribed_before_authentication() {
 }
 
 #[tokio::test]
-async fn who_does_not_authenticate_in_time_is_sent_away() {
+async fn a_client_that_does_not_authenticate_in_time_is_disconnected() {
     let sim = Sim::start(SimSettings { auth_timeout: Duration::from_millis(50), ..quiet() }).await;
     let mut client = sim.connect(&[]).await;
     client.expect_error(404, "auth timeout").await;
@@ -88,7 +88,7 @@ async fn who_does_not_authenticate_in_time_is_sent_away() {
 }
 
 #[tokio::test]
-async fn a_path_has_one_place_which_a_goodbye_frees_at_once() {
+async fn a_path_has_one_connection_slot_which_a_close_frees_at_once() {
     let sim = Sim::start(quiet()).await;
     let first = sim.client().await;
     let mut second = sim.connect(&[]).await;
@@ -107,7 +107,7 @@ async fn a_path_has_one_place_which_a_goodbye_frees_at_once() {
 }
 
 #[tokio::test]
-async fn a_place_is_freed_when_the_socket_just_ends() {
+async fn a_slot_is_freed_when_the_socket_is_dropped() {
     let sim = Sim::start(quiet()).await;
     drop(sim.client().await);
     sim.until("a free place", |handle| handle.connected() == 0).await;
@@ -115,14 +115,14 @@ async fn a_place_is_freed_when_the_socket_just_ends() {
 }
 
 #[tokio::test]
-async fn more_places_can_be_had() {
+async fn the_connection_limit_is_configurable() {
     let sim = Sim::start(SimSettings { connection_limit: 2, ..quiet() }).await;
     let _both = (sim.client().await, sim.client().await);
     assert_eq!(sim.handle.connected(), 2);
 }
 
 #[tokio::test]
-async fn message_pack_is_answered_in_message_pack() {
+async fn messagepack_requests_get_messagepack_answers() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.try_connect("/v2/iex", &[("Content-Type", "application/msgpack")]).await.unwrap();
     let welcome = client.data().await.unwrap();

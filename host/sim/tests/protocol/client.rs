@@ -1,4 +1,4 @@
-//! A running simulator and clients of it: a test reads as the conversation.
+//! A running simulator and its clients: a test reads like the conversation.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Far more than any step takes, on any machine; only a test that fails waits so long.
+/// Longer than any step takes on any machine. Only failing tests wait this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn within<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
@@ -27,7 +27,7 @@ pub(crate) fn symbol(name: &str) -> Symbol {
     Symbol::new(name).unwrap()
 }
 
-/// Two symbols, nothing sent by itself.
+/// Two symbols; only pushed quotes are sent.
 pub(crate) fn quiet() -> SimSettings {
     let universe = Universe::List(vec![symbol("SPY"), symbol("AAPL")]);
     SimSettings { universe, rate: Rate::PerSecond(0.0), ..SimSettings::default() }
@@ -63,14 +63,14 @@ impl Sim {
         Ok(Client { stream })
     }
 
-    /// Connected, and welcomed.
+    /// Connects and reads the welcome.
     pub(crate) async fn connect(&self, headers: &[(&str, &str)]) -> Client {
         let mut client = self.try_connect("/v2/iex", headers).await.unwrap();
         client.expect(json!({"T": "success", "msg": "connected"})).await;
         client
     }
 
-    /// Connected and authenticated, in JSON.
+    /// Connects and authenticates, in JSON.
     pub(crate) async fn client(&self) -> Client {
         let mut client = self.connect(&[]).await;
         client.authenticate("key", "secret").await;
@@ -78,7 +78,7 @@ impl Sim {
         client
     }
 
-    /// As [`Sim::client`], and subscribed to the quotes of these.
+    /// Like [`Sim::client`], then subscribes to quotes of these symbols.
     pub(crate) async fn subscriber(&self, names: &[&str]) -> Client {
         let mut client = self.client().await;
         client.say(json!({"action": "subscribe", "quotes": names})).await;
@@ -86,7 +86,7 @@ impl Sim {
         client
     }
 
-    /// Looks again and again; nothing tells when a counter of the handle changes.
+    /// Polls, because the handle's counters have no notification.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&SimHandle) -> bool) {
         within(what, async {
             while !holds(&self.handle) {
@@ -118,12 +118,12 @@ impl Client {
         self.expect(json!({"T": "success", "msg": "authenticated"})).await;
     }
 
-    /// The next message of any kind; `None` at the end of the connection, however it ends.
+    /// The next message of any kind; `None` once the connection has ended.
     pub(crate) async fn any(&mut self) -> Option<Message> {
         within("a message", self.stream.next()).await?.ok()
     }
 
-    /// The next frame of data; `None` at the end.
+    /// The next data frame; `None` at the end.
     pub(crate) async fn data(&mut self) -> Option<Message> {
         loop {
             let message = self.any().await?;
@@ -139,7 +139,7 @@ impl Client {
         serde_json::from_str(frame.to_text().unwrap()).unwrap()
     }
 
-    /// The next item that is no quote; it is alone in its frame.
+    /// The next item that is not a quote; it must be alone in its frame.
     pub(crate) async fn control(&mut self) -> Value {
         loop {
             let items = self.items().await;
@@ -163,21 +163,21 @@ impl Client {
         self.control().await
     }
 
-    /// Sends a ping and waits for its answer, past whatever comes before.
+    /// Sends a ping and waits for its pong, skipping other messages.
     pub(crate) async fn ping(&mut self) {
         self.send(Message::Ping(Bytes::from_static(b"there?"))).await;
         while !matches!(self.any().await.expect("the connection has ended"), Message::Pong(_)) {}
     }
 
-    /// Sends a ping and reads on for a while: nothing can tell that an answer never comes. Too short a while only lets a
-    /// wrong server pass, and fails no right one.
+    /// Sends a ping and reads for a while, because the absence of a pong cannot be observed. If that is too short, a
+    /// faulty server may pass, but a correct one never fails.
     pub(crate) async fn has_no_pong(&mut self) -> bool {
         self.send(Message::Ping(Bytes::from_static(b"there?"))).await;
         let pong = async { while !matches!(self.stream.next().await, Some(Ok(Message::Pong(_))) | None) {} };
         timeout(Duration::from_millis(100), pong).await.is_err()
     }
 
-    /// Says goodbye; true if the server answers it before it goes.
+    /// Closes the websocket; true if the server answers with a close frame.
     pub(crate) async fn goodbye(mut self) -> bool {
         within("a goodbye", self.stream.close(None)).await.unwrap();
         let mut answered = false;
@@ -187,7 +187,7 @@ impl Client {
         answered
     }
 
-    /// Reads to the end, and says how many frames of quotes there were.
+    /// Reads to the end and returns the number of frames with quotes.
     pub(crate) async fn frames_to_the_end(&mut self) -> usize {
         let mut frames = 0;
         while let Some(frame) = self.data().await {

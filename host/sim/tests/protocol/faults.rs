@@ -1,4 +1,4 @@
-//! What goes wrong on request, and that it goes right again.
+//! Faults on request, and recovery.
 
 use quotegate_sim::{Fault, SimSettings};
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ async fn is_healthy(client: &mut Client) {
     assert!(quotes.iter().all(|item| item["T"] == "q"), "{quotes:?}");
 }
 
-/// Reads until frames of each kind were seen: those that hold good quotes, and those that `is_odd` picks.
-async fn good_and_odd(client: &mut Client, is_odd: impl Fn(&[u8]) -> bool) {
+/// Reads until it has seen frames with valid quotes and frames that match `is_faulty`.
+async fn valid_and_faulty(client: &mut Client, is_faulty: impl Fn(&[u8]) -> bool) {
     let (mut good, mut odd, mut good_after) = (0, 0, 0);
     while good == 0 || odd < 3 || good_after == 0 {
         let frame = client.data().await.expect("the connection has ended").into_data();
-        if is_odd(&frame) {
+        if is_faulty(&frame) {
             odd += 1;
         } else {
             good += 1;
@@ -61,7 +61,7 @@ async fn an_upgrade_is_refused_with_429() {
 }
 
 #[tokio::test]
-async fn a_slow_client_is_told_and_left() {
+async fn a_slow_client_gets_an_error_and_is_disconnected() {
     let sim = Sim::start(faulty("slow-client")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut client).await;
@@ -78,7 +78,7 @@ async fn an_internal_error_comes_after_good_quotes() {
 }
 
 #[tokio::test]
-async fn each_connection_ends_after_so_many_frames() {
+async fn each_connection_ends_after_the_configured_number_of_frames() {
     let sim = Sim::start(faulty("drop-after=3")).await;
     for _ in 0..2 {
         let mut client = sim.subscriber(&["SPY"]).await;
@@ -92,7 +92,7 @@ async fn a_silent_server_answers_pings_and_sends_nothing() {
     let sim = Sim::start(faulty("silent")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut client).await;
-    // All quotes before a pong have been sent before the ping was read: a second ping finds nothing in between.
+    // All quotes before the first pong were sent before its ping was read, so none may come before the second pong.
     client.ping().await;
     let sent = sim.handle.quotes_sent();
     client.ping().await;
@@ -102,7 +102,7 @@ async fn a_silent_server_answers_pings_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_dead_server_neither_reads_nor_sends_and_the_next_connection_is_well() {
+async fn a_dead_connection_neither_reads_nor_sends_and_the_next_one_works() {
     let sim = Sim::start(faulty("no-pong")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut client).await;
@@ -110,7 +110,7 @@ async fn a_dead_server_neither_reads_nor_sends_and_the_next_connection_is_well()
     let sent = sim.handle.quotes_sent();
     assert!(client.has_no_pong().await, "a dead server answered");
     assert_eq!(sim.handle.quotes_sent(), sent);
-    // The first one is still open and takes no place.
+    // The first connection is still open but takes no slot.
     let mut next = sim.subscriber(&["SPY"]).await;
     is_healthy(&mut next).await;
 }
@@ -118,21 +118,21 @@ async fn a_dead_server_neither_reads_nor_sends_and_the_next_connection_is_well()
 #[tokio::test]
 async fn garbage_comes_between_good_quotes() {
     let sim = Sim::start(faulty("garbage")).await;
-    good_and_odd(&mut sim.subscriber(&["SPY"]).await, |frame| items(frame).is_none()).await;
+    valid_and_faulty(&mut sim.subscriber(&["SPY"]).await, |frame| items(frame).is_none()).await;
 }
 
 #[tokio::test]
-async fn frames_are_cut_between_good_ones() {
+async fn truncated_frames_come_between_good_ones() {
     let sim = Sim::start(faulty("truncated-json")).await;
     let mut client = sim.subscriber(&["SPY"]).await;
-    good_and_odd(&mut client, |frame| items(frame).is_none() && frame.starts_with(b"[{\"T\":\"q\"")).await;
+    valid_and_faulty(&mut client, |frame| items(frame).is_none() && frame.starts_with(b"[{\"T\":\"q\"")).await;
 }
 
 #[tokio::test]
 async fn unknown_messages_come_between_good_quotes() {
     let sim = Sim::start(faulty("unknown-types")).await;
-    let is_odd = |frame: &[u8]| items(frame).unwrap().iter().any(|item| item["T"] != "q" || !item["c"].is_array());
-    good_and_odd(&mut sim.subscriber(&["SPY"]).await, is_odd).await;
+    let is_faulty = |frame: &[u8]| items(frame).unwrap().iter().any(|item| item["T"] != "q" || !item["c"].is_array());
+    valid_and_faulty(&mut sim.subscriber(&["SPY"]).await, is_faulty).await;
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_huge_frame_comes_between_ordinary_ones() {
 }
 
 #[tokio::test]
-async fn half_an_acknowledgement_can_be_completed_by_asking_again() {
+async fn a_partial_acknowledgement_is_completed_by_requesting_again() {
     let sim = Sim::start(SimSettings { fault: Some(Fault::MissingAck), ..quiet() }).await;
     let mut client = sim.client().await;
     let all = json!(["A", "B", "C", "D"]);

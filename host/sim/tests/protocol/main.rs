@@ -1,4 +1,4 @@
-//! The simulator as a client meets it: every rule on a real websocket, in both encodings.
+//! The simulator's protocol: every rule over a real websocket, in both encodings.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authentication;

@@ -1,4 +1,4 @@
-//! What is delivered, and how it is written.
+//! Which quotes are sent, and their encoding.
 
 use quotegate_market::{Quote, conditions};
 use quotegate_sim::{Rate, SimSettings};
@@ -22,7 +22,7 @@ fn sample() -> Quote {
     }
 }
 
-/// Quotes without their times, which are the only thing that a seed does not decide.
+/// Quotes without their times, the only part that the seed does not determine.
 async fn timeless(settings: SimSettings, count: usize) -> Vec<Value> {
     let sim = Sim::start(settings).await;
     let mut client = sim.subscriber(&["*"]).await;
@@ -36,14 +36,14 @@ async fn timeless(settings: SimSettings, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_seed_decides_every_quote() {
+async fn the_seed_determines_every_quote() {
     let seeded = |seed| timeless(SimSettings { seed, ..busy() }, 500);
     assert_eq!(seeded(7).await, seeded(7).await);
     assert_ne!(seeded(7).await, seeded(8).await);
 }
 
 #[tokio::test]
-async fn times_rise_and_frames_are_as_full_as_asked_for() {
+async fn times_increase_and_frames_have_the_configured_size() {
     let sim = Sim::start(busy()).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     let mut last = String::new();
@@ -52,7 +52,7 @@ async fn times_rise_and_frames_are_as_full_as_asked_for() {
         assert_eq!(items.len(), 5);
         for quote in items {
             assert_eq!((&quote["T"], &quote["S"]), (&json!("q"), &json!("SPY")));
-            // Zeros at the end are left out, so texts of nine digits are compared.
+            // Trailing zeros are left out, so pad to nine digits before comparing.
             let time = quote["t"].as_str().unwrap().trim_end_matches('Z');
             let (seconds, nanos) = time.split_once('.').unwrap_or((time, ""));
             let time = format!("{seconds}.{nanos:0<9}");
@@ -64,7 +64,7 @@ async fn times_rise_and_frames_are_as_full_as_asked_for() {
 }
 
 #[tokio::test]
-async fn quotes_flow_at_a_rate_too_and_end_with_the_subscription() {
+async fn quotes_are_sent_at_the_rate_and_stop_with_the_subscription() {
     let sim = Sim::start(SimSettings { rate: Rate::PerSecond(500.0), ..quiet() }).await;
     let mut client = sim.subscriber(&["AAPL"]).await;
     assert_eq!(client.items().await[0]["S"], "AAPL");
@@ -84,12 +84,12 @@ async fn fixed_frames_do_not_raise_the_rate() {
     for _ in 0..3 {
         assert_eq!(client.items().await.len(), 200);
     }
-    // 600 quotes are due after 0.3 s; a slow machine only makes it longer.
+    // 600 quotes are due after 0.3 s, and later on a slow machine.
     assert!(start.elapsed() > std::time::Duration::from_millis(250), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
-async fn exact_quotes_reach_those_who_want_them_as_documented() {
+async fn pushed_quotes_reach_subscribers_as_documented() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["FAKEPACA"]).await;
     sim.handle.send_quote(&symbol("OTHER"), &sample());
@@ -100,7 +100,7 @@ async fn exact_quotes_reach_those_who_want_them_as_documented() {
 }
 
 #[tokio::test]
-async fn a_quote_without_exchange_tape_and_condition_is_still_json() {
+async fn a_quote_without_exchange_tape_and_condition_is_valid_json() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["BTC/USD"]).await;
     let coin = Quote { bid_price: 0.35718, bid_size: 13445.46, event_time: 1_000_000_000, ..Quote::default() };
@@ -111,7 +111,7 @@ async fn a_quote_without_exchange_tape_and_condition_is_still_json() {
 }
 
 #[tokio::test]
-async fn message_pack_starts_with_the_type_and_has_its_own_kind_of_time() {
+async fn messagepack_starts_with_the_type_and_uses_the_timestamp_extension() {
     let sim = Sim::start(quiet()).await;
     let headers = [("Content-Type", "application/msgpack"), ("APCA-API-KEY-ID", "k"), ("APCA-API-SECRET-KEY", "s")];
     let mut client = sim.try_connect("/v2/iex", &headers).await.unwrap();
@@ -124,13 +124,13 @@ async fn message_pack_starts_with_the_type_and_has_its_own_kind_of_time() {
     let frame = client.data().await.unwrap().into_data();
     let at = frame.windows(7).position(|bytes| bytes == b"\xa1T\xa1q\xa1S\xa3").expect("T and S first");
     assert_eq!(frame[at - 1], 0x8b, "a map of eleven");
-    // Extension −1, in the form of eight bytes (0xd7) or of twelve (0xc7 12).
+    // Extension −1, in its form of eight bytes (0xd7) or twelve (0xc7 12).
     let time = frame.windows(2).position(|bytes| bytes == b"\xa1t").expect("a time") + 2;
     assert!(frame[time..].starts_with(b"\xd7\xff") || frame[time..].starts_with(b"\xc7\x0c\xff"), "{frame:x?}");
 }
 
 #[tokio::test]
-async fn raw_frames_and_the_end_reach_every_client() {
+async fn raw_frames_and_disconnects_reach_every_client() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.client().await;
     sim.handle.send_text("{broken");
@@ -139,5 +139,5 @@ async fn raw_frames_and_the_end_reach_every_client() {
     assert_eq!(client.data().await, Some(Message::binary(&b"\xff\x00"[..])));
     sim.handle.disconnect_all();
     assert_eq!(client.data().await, None);
-    sim.until("nobody", |handle| handle.connected() == 0).await;
+    sim.until("no connection", |handle| handle.connected() == 0).await;
 }

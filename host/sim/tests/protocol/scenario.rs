@@ -1,4 +1,4 @@
-//! A story instead of the market's own quotes.
+//! A scenario instead of random quotes.
 
 use jiff::Timestamp;
 use quotegate_sim::{Scenario, SimSettings};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Sim, quiet};
 
-fn told() -> SimSettings {
+fn scenario_settings() -> SimSettings {
     SimSettings { scenario: Some(Scenario::OpeningBell), seed: 7, ..quiet() }
 }
 
@@ -20,14 +20,14 @@ async fn quotes(client: &mut Client, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_scenario_is_told_to_each_client_from_its_beginning_as_though_it_happened_now() {
+async fn each_client_gets_the_scenario_from_its_start_at_current_times() {
     let wanted: Vec<(String, f64, f64)> = Scenario::OpeningBell
         .frames(7)
         .flat_map(|frame| frame.quotes)
         .map(|(symbol, quote)| (symbol.to_string(), quote.bid_price, quote.ask_price))
         .take(3)
         .collect();
-    let sim = Sim::start(told()).await;
+    let sim = Sim::start(scenario_settings()).await;
     for _ in 0..2 {
         let before = Timestamp::now();
         let mut client = sim.subscriber(&["*"]).await;
@@ -44,8 +44,8 @@ async fn a_scenario_is_told_to_each_client_from_its_beginning_as_though_it_happe
 }
 
 #[tokio::test]
-async fn only_what_is_subscribed_is_told() {
-    let sim = Sim::start(told()).await;
+async fn only_subscribed_symbols_are_sent() {
+    let sim = Sim::start(scenario_settings()).await;
     let mut client = sim.subscriber(&["SPY", "QQQ"]).await;
     let quotes = quotes(&mut client, 2).await;
     assert!(quotes.iter().all(|quote| quote["S"] == "SPY" || quote["S"] == "QQQ"), "{quotes:?}");

@@ -1,4 +1,4 @@
-//! What is wanted, and how it is acknowledged.
+//! Subscriptions and acknowledgements.
 
 use quotegate_sim::SimSettings;
 use serde_json::json;
@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::client::{Sim, quiet};
 
 #[tokio::test]
-async fn every_change_is_acknowledged_with_the_whole_set() {
+async fn every_change_is_acknowledged_with_all_subscriptions() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.client().await;
     client.request(json!({"action": "subscribe", "quotes": ["SPY", "AAPL"], "bars": ["*"]})).await;
@@ -24,7 +24,7 @@ async fn every_change_is_acknowledged_with_the_whole_set() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_wrong_in_part_is_refused_as_a_whole() {
+async fn a_partly_invalid_request_is_rejected_entirely() {
     let sim = Sim::start(quiet()).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     let wrong = [
@@ -48,14 +48,14 @@ async fn a_request_that_is_wrong_in_part_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_set_over_the_limit_leaves_the_old_one() {
+async fn a_request_over_the_limit_changes_nothing() {
     let sim = Sim::start(SimSettings { symbol_limit: Some(2), ..quiet() }).await;
     let mut client = sim.subscriber(&["SPY"]).await;
     for names in [&["AAPL", "MSFT"][..], &["*"]] {
         client.say(json!({"action": "subscribe", "quotes": names})).await;
         client.expect_error(405, "symbol limit exceeded").await;
     }
-    // The same symbol in a second channel is not a second symbol.
+    // A symbol in two channels counts once.
     let set = client.request(json!({"action": "subscribe", "quotes": ["AAPL"], "trades": ["SPY"]})).await;
     assert_eq!((&set["quotes"], &set["trades"]), (&json!(["AAPL", "SPY"]), &json!(["SPY"])));
 }

@@ -1,5 +1,5 @@
-//! One rule, two ways: quotegate's columns into a component, and JSON into an Extism plugin, one call a quote, the way its
-//! users do it. Prints what a quote costs on one core in each, and the ratio. `tests/bench/extism/run` builds the guest
+//! One rule, two ways: quotegate's columns into a component, and JSON into an Extism plugin, one call per quote, as its
+//! users do. Prints the cost of a quote on one core in each, and the ratio. `tests/bench/extism/run` builds the guest
 //! and starts this.
 
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 const FILTER: &[u8] = include_bytes!("../../../../plugins/components/quote-filter.wasm");
 /// The rule of `guest/src/lib.rs`.
 const CONFIG: &str = r#"{"max_spread_bps": 50.0, "min_price": 1.0}"#;
-/// Quotes in a call of the component. Extism gets each of them by itself.
+/// Quotes per call of the component. Extism gets one per call.
 const BATCHES: [usize; 2] = [64, 256];
-/// Rounds of some hundred microseconds each; the ways take turns, so what else the machine does hits both alike.
+/// Rounds of a few hundred microseconds. The two ways take turns, so that other load affects both.
 const ROUNDS: usize = 501;
-/// What the comparison is meant to show.
+/// The ratio that the comparison must reach.
 const AIM: f64 = 50.0;
 
-/// A quote as JSON, with what every quote of the feed has.
+/// A quote as JSON, with the fields of every quote of the feed.
 #[derive(Serialize)]
 struct JsonQuote<'a> {
     symbol: &'a str,
@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
 fn component() -> anyhow::Result<PluginInstance> {
     let engine = PluginEngine::new(&EngineSettings { instances: 4, ..EngineSettings::default() })?;
     let plugin = PreparedPlugin::new(&engine, "quote-filter", FILTER, None)?;
-    // On a busy machine a call may wait for longer than it runs.
+    // On a busy machine a call may wait longer than it runs.
     let limits = PluginLimits { time_per_call: Duration::from_secs(10), ..PluginLimits::default() };
     Ok(PluginInstance::start(&plugin, &TenantId::new("bench")?, CONFIG, &limits)?)
 }

@@ -1,4 +1,4 @@
-//! `with-emulator COMMAND…` runs a command with one Firestore emulator for all tests that it runs.
+//! `with-emulator COMMAND…` runs a command with one Firestore emulator for all its tests.
 
 #![allow(clippy::print_stderr)] // for people
 
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            eprintln!("{} does not start: {error}", program.display());
+            eprintln!("could not start {}: {error}", program.display());
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,5 @@
-//! gRPC as far as one request with one answer needs it, on HTTP/2 frames. The generated code has clients only, and a
-//! server of our own can also stay silent, which a well-behaved one cannot.
+//! A minimal gRPC server for unary requests, on HTTP/2 frames. The generated code has only clients, and this server can
+//! also stay silent, which a real one would not.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) async fn serve(socket: TcpStream, server: Arc<Server>) {
 }
 
 async fn serve_requests(mut connection: Connection<TcpStream, Bytes>, server: &Arc<Server>) {
-    // Dropped with the connection, so that a silent request ends with it.
+    // Dropped with the connection, which ends unanswered requests.
     let mut requests = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
         requests.spawn(answer(request, respond, server.clone()));
@@ -40,19 +40,19 @@ async fn serve_requests(mut connection: Connection<TcpStream, Bytes>, server: &A
 
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, server: Arc<Server>) {
     if request.uri().path() != BATCH_WRITE {
-        let message = format!("the fake Firestore knows BatchWrite only, not {}", request.uri().path());
+        let message = format!("the fake Firestore supports only BatchWrite, not {}", request.uri().path());
         let _ = fail(&mut respond, UNIMPLEMENTED, &message);
         return;
     }
     let Ok(bytes) = body(request).await else { return };
     let Some(request) = bytes.get(PREFIX..).and_then(|message| BatchWriteRequest::decode(message).ok()) else {
-        let _ = fail(&mut respond, INVALID_ARGUMENT, "this is no BatchWriteRequest");
+        let _ = fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchWriteRequest");
         return;
     };
     match server.batch_write(&request) {
         Plan::Answer { after, answer } => {
             tokio::time::sleep(after).await;
-            // A client that has given up meanwhile takes no answer.
+            // The client may have given up in the meantime.
             let _ = match answer {
                 Ok(response) => succeed(&mut respond, &response),
                 Err((code, message)) => fail(&mut respond, code, message),
@@ -91,7 +91,7 @@ fn succeed(respond: &mut SendResponse<Bytes>, message: &impl Message) -> Result<
 fn fail(respond: &mut SendResponse<Bytes>, code: i32, message: &str) -> Result<(), h2::Error> {
     let mut response = head();
     response.headers_mut().insert("grpc-status", HeaderValue::from(code));
-    // What no header can hold is left out: gRPC would have it percent-encoded, and no script needs it.
+    // Messages that headers do not allow are left out: gRPC percent-encodes them, and no script needs that.
     if let Ok(message) = HeaderValue::from_str(message) {
         response.headers_mut().insert("grpc-message", message);
     }

@@ -3,7 +3,7 @@
 use extism_pdk::{FnResult, Json, plugin_fn};
 use serde::{Deserialize, Serialize};
 
-/// What the rule reads; serde passes over the rest of the quote.
+/// The fields that the rule reads; serde skips the rest.
 #[derive(Deserialize)]
 struct Quote {
     bid_price: f64,
@@ -17,16 +17,16 @@ struct Verdict {
     reason: Option<&'static str>,
 }
 
-// Constants: what an Extism plugin reads from its configuration it would read, and parse, at every call.
+// Constants, because an Extism plugin would read and parse its configuration on every call.
 const MIN_PRICE: f64 = 1.0;
 const MAX_SPREAD_BPS: f64 = 50.0;
 
 #[plugin_fn]
 pub fn filter(Json(quote): Json<Quote>) -> FnResult<Json<Verdict>> {
-    Ok(Json(judge(&quote)))
+    Ok(Json(evaluate(&quote)))
 }
 
-fn judge(quote: &Quote) -> Verdict {
+fn evaluate(quote: &Quote) -> Verdict {
     let Quote { bid_price: bid, ask_price: ask } = *quote;
     let refused = |reason| Verdict { keep: false, reason: Some(reason) };
     let is_cheap = |price: f64| price > 0.0 && price < MIN_PRICE;

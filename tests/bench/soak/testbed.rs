@@ -1,4 +1,4 @@
-//! Everything that the soak starts, and can take away again.
+//! Everything that the soak starts and stops.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(crate) const TENANTS: [&str; 3] = ["acme", "globex", "hooli"];
 pub(crate) const SYMBOLS: u32 = 1000;
 pub(crate) const RATE: u32 = 50_000;
 
-/// One document a quote, each with the exchange's time in `ts`: that is what the ledger goes by.
+/// One document per quote, each with the exchange's time in `ts`, which the ledger compares.
 const SETTINGS: &str = r#"
 [feed]
 calendar = "always"
@@ -58,18 +58,18 @@ config = { standard = true }
 pub(crate) const KEEP_ALL: &str = "";
 pub(crate) const TRAP: &str = "unreachable";
 
-/// How the Firestore behaves.
+/// How Firestore behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Mood {
-    Well,
+pub(crate) enum FirestoreMode {
+    Healthy,
     /// Every request fails (UNAVAILABLE).
     Unavailable,
-    /// Everything is written, and nobody is told.
+    /// Everything is written but never answered.
     Silent,
-    /// Of ten requests one has documents that fail for a time (ABORTED), of twenty one has some that fail for good
+    /// One in ten requests has documents that fail temporarily (ABORTED), one in twenty has some that fail permanently
     /// (INVALID_ARGUMENT).
-    Picky,
+    FailingDocuments,
 }
 
 const ABORTED: i32 = 10;
@@ -77,7 +77,7 @@ const INVALID_ARGUMENT: i32 = 3;
 const UNAVAILABLE: i32 = 14;
 
 /// The host under test, with a simulator and a Firestore.
-pub(crate) struct Street {
+pub(crate) struct Testbed {
     pub(crate) host: Running,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) sim_port: u16,
@@ -86,11 +86,11 @@ pub(crate) struct Street {
     sim: Option<Sim>,
     firestore: Option<FakeFirestore>,
     firestore_port: u16,
-    mood: Arc<AtomicU8>,
+    mode: Arc<AtomicU8>,
     folder: TempDir,
 }
 
-impl Street {
+impl Testbed {
     pub(crate) fn start() -> Self {
         let (sim_port, ops_port, firestore_port) = (free_port(), free_port(), free_port());
         let folder = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ impl Street {
                 .env("FIRESTORE_PROJECT_ID", "demo-soak")
                 .env("FIRESTORE_EMULATOR_HOST", format!("127.0.0.1:{firestore_port}")),
         );
-        let mut street = Self {
+        let mut testbed = Self {
             host,
             ledger: Arc::default(),
             sim_port,
@@ -115,15 +115,15 @@ impl Street {
             sim: None,
             firestore: None,
             firestore_port,
-            mood: Arc::new(AtomicU8::new(Mood::Well as u8)),
+            mode: Arc::new(AtomicU8::new(FirestoreMode::Healthy as u8)),
             folder,
         };
-        street.start_firestore();
-        street.start_sim(None);
-        street
+        testbed.start_firestore();
+        testbed.start_sim(None);
+        testbed
     }
 
-    /// Another simulator in the place of the last one, which is killed.
+    /// Kills the simulator and starts another one.
     pub(crate) fn start_sim(&mut self, fault: Option<&str>) {
         self.kill_sim();
         let listen = format!("127.0.0.1:{}", self.sim_port);
@@ -139,12 +139,12 @@ impl Street {
         self.sim = None;
     }
 
-    /// Ends the Firestore that is there, with all connections, and starts one that knows what the last one wrote.
+    /// Ends the current Firestore, with all connections, and starts one that continues its ledger.
     pub(crate) fn start_firestore(&mut self) {
         self.end_firestore();
-        let (mood, ledger) = (self.mood.clone(), self.ledger.clone());
+        let (mode, ledger) = (self.mode.clone(), self.ledger.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], self.firestore_port));
-        let script = move |arrival: &Arrival| act(mood.load(Relaxed), arrival);
+        let script = move |arrival: &Arrival| act(mode.load(Relaxed), arrival);
         self.firestore = Some(self.runtime.block_on(FakeFirestore::start_on(address, ledger, script)));
     }
 
@@ -152,19 +152,19 @@ impl Street {
         self.firestore = None;
     }
 
-    pub(crate) fn set_mood(&self, mood: Mood) {
-        self.mood.store(mood as u8, Relaxed);
+    pub(crate) fn set_firestore_mode(&self, mode: FirestoreMode) {
+        self.mode.store(mode as u8, Relaxed);
     }
 
-    /// Changes the plugin of the third tenant, while it runs.
+    /// Replaces the third tenant's plugin while it runs.
     pub(crate) fn set_filter(&self, body: &str) {
-        // At once, not in parts: the host may look at any moment.
+        // Atomically, because the host may read the file at any time.
         let draft = self.folder.path().join("draft");
         std::fs::write(&draft, guest(body)).unwrap();
         std::fs::rename(draft, self.folder.path().join("filter.wasm")).unwrap();
     }
 
-    /// Waits until `condition` gives something; if it never does, tells how the host is.
+    /// Waits until `condition` returns a value; if it never does, prints the host's log and metrics.
     pub(crate) fn wait<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -206,28 +206,28 @@ impl Drop for Sim {
     }
 }
 
-fn act(mood: u8, arrival: &Arrival) -> Act {
-    const WELL: u8 = Mood::Well as u8;
-    const UNAVAILABLE_NOW: u8 = Mood::Unavailable as u8;
-    const SILENT: u8 = Mood::Silent as u8;
-    match mood {
-        WELL => Act::Write,
-        UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "nobody home"),
+fn act(mode: u8, arrival: &Arrival) -> Act {
+    const HEALTHY: u8 = FirestoreMode::Healthy as u8;
+    const UNAVAILABLE_NOW: u8 = FirestoreMode::Unavailable as u8;
+    const SILENT: u8 = FirestoreMode::Silent as u8;
+    match mode {
+        HEALTHY => Act::Write,
+        UNAVAILABLE_NOW => Act::FailRequest(UNAVAILABLE, "unavailable"),
         SILENT => Act::LoseAnswer,
         _ if arrival.request % 10 == 1 => Act::Fail(ABORTED, "too many at once"),
         _ if arrival.request % 20 == 2 && arrival.path.contains("live_quotes") => {
-            Act::Fail(INVALID_ARGUMENT, "the soak does not like it")
+            Act::Fail(INVALID_ARGUMENT, "refused by the soak")
         }
         _ => Act::Write,
     }
 }
 
-/// What the host counts, by name with labels.
+/// The host's metrics, by name with labels.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// A sample; 0 if there is none yet.
+    /// A sample, or 0 if it does not exist yet.
     pub(crate) fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
     }
@@ -236,12 +236,12 @@ impl Metrics {
         self.get(&format!("quotegate_tenant_{name}{{tenant=\"{tenant}\"}}"))
     }
 
-    /// Over all tenants.
+    /// The sum over all tenants.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         TENANTS.iter().map(|tenant| self.of(tenant, name)).sum()
     }
 
-    /// Over all labels.
+    /// The sum over all labels.
     pub(crate) fn all(&self, prefix: &str) -> f64 {
         self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
     }

@@ -3,18 +3,18 @@ use std::hash::BuildHasher;
 
 use crate::Symbol;
 
-/// A symbol's number in one [`SymbolTable`]: dense, from 0, in the order of first use.
+/// A symbol's number in a [`SymbolTable`]: dense, from 0, in order of first use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SymbolId(pub u32);
 
 impl SymbolId {
-    /// The id as an index into a `Vec` with one entry a symbol.
+    /// The id as an index into a `Vec` with one entry per symbol.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Names to numbers and back. Looked up once for every quote, by the raw bytes of a frame.
+/// Maps symbols to numbers and back. Looked up once per quote, by the raw bytes of a frame.
 #[derive(Debug)]
 pub struct SymbolTable {
     ids: HashTable<u32>,
@@ -24,22 +24,22 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
-    /// About twice the number of listed US symbols: a wildcard feed that sends garbage names
-    /// cannot make the table grow for ever.
+    /// About twice the number of listed US symbols. The limit stops a wildcard feed that sends garbage names from growing
+    /// the table forever.
     pub const DEFAULT_CAPACITY: usize = 32_768;
 
-    /// An empty table that refuses names past `capacity`.
+    /// An empty table for up to `capacity` symbols.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { ids: HashTable::new(), names: Vec::new(), hasher: foldhash::fast::RandomState::default(), capacity }
     }
 
-    /// The id of `name`, if the table has it.
+    /// The id of `name`, if it is in the table.
     pub fn get(&self, name: &[u8]) -> Option<SymbolId> {
         let found = self.ids.find(self.hash(name), |&id| self.bytes(id) == name);
         found.map(|&id| SymbolId(id))
     }
 
-    /// The id of `name`, made if it is new. `None` when the name is not a legal [`Symbol`] or the table is full.
+    /// The id of `name`, which is added if it is new. `None` if it is not a valid [`Symbol`] or the table is full.
     pub fn intern(&mut self, name: &[u8]) -> Option<SymbolId> {
         if let Some(id) = self.get(name) {
             return Some(id);
@@ -56,22 +56,22 @@ impl SymbolTable {
         Some(SymbolId(id))
     }
 
-    /// The symbol that `id` stands for. Ids come from this table only.
+    /// The symbol with this id, which must come from this table.
     pub fn symbol(&self, id: SymbolId) -> &Symbol {
         &self.names[id.index()]
     }
 
-    /// All of them, by their number.
+    /// All symbols, in order of their ids.
     pub fn symbols(&self) -> &[Symbol] {
         &self.names
     }
 
-    /// How many symbols there are; every id is below this.
+    /// The number of symbols; every id is below it.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// True before the first symbol.
+    /// True if there are no symbols.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_id_and_a_full_table_refuses_only_new_names() {
+    fn a_name_keeps_its_id_and_a_full_table_rejects_only_new_names() {
         let mut table = SymbolTable::with_capacity(300);
         let ids: Vec<_> = (0..300).map(|n| table.intern(format!("S{n}").as_bytes()).unwrap()).collect();
         for (n, id) in ids.iter().enumerate() {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_symbol_gets_no_id() {
+    fn an_invalid_name_gets_no_id() {
         assert_eq!(SymbolTable::default().intern(b"A B"), None);
         assert_eq!(SymbolTable::default().intern(&[0xff, 0xfe]), None);
     }

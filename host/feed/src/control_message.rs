@@ -1,32 +1,32 @@
-//! Control messages and what each error code means for us. Facts: docs.alpaca.markets/docs/streaming-market-data.
+//! Control messages and how the feed reacts to each error code. Protocol: docs.alpaca.markets/docs/streaming-market-data.
 
 use serde_json::Value;
 
 use crate::error::FeedError;
 
-/// A message about the session, not about the market.
+/// A message from the server about the connection rather than the market.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Control {
+pub enum ControlMessage {
     /// `success`, `connected`: the server's welcome.
     Connected,
     /// `success`, `authenticated`.
     Authenticated,
-    /// A `success` that the documentation does not name.
+    /// A `success` message that is not documented.
     OtherSuccess(String),
     /// `error`.
     Error {
-        /// Alpaca's number, see [`Verdict::of`].
+        /// Alpaca's error code.
         code: u16,
-        /// Alpaca's words.
+        /// Alpaca's text.
         message: String,
     },
-    /// `subscription`: the symbols whose quotes the session now has, all of them; `*` stands for every one. The lists of
-    /// other channels do not concern us, and a list may be missing, which means empty.
+    /// `subscription`: every symbol whose quotes are now subscribed; `*` means all symbols. Other channels are ignored.
+    /// A missing list means an empty one.
     Subscription(Vec<String>),
 }
 
-impl Control {
-    /// Reads a control message; `None` when it lacks what it must have.
+impl ControlMessage {
+    /// Parses a control message; `None` if a required field is missing or invalid.
     pub(crate) fn from_value(value: &Value) -> Option<Self> {
         let message = || value.get("msg").and_then(Value::as_str);
         match value.get("T")?.as_str()? {
@@ -53,25 +53,25 @@ impl Control {
     }
 }
 
-/// What an error code asks of us.
+/// How the feed reacts to an error code.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    /// No retry can help: the account, the key or the settings must change first.
+pub(crate) enum ErrorAction {
+    /// Retrying is pointless: the account, the key or the settings must change first.
     Fatal(FeedError),
-    /// 406: another session of this account is alive. Retry slowly.
+    /// 406: another connection of this account is open. Retry slowly.
     HeldElsewhere,
-    /// Close the socket, come back after a pause.
+    /// Close the socket and reconnect after a delay.
     Reconnect,
-    /// 400: the request, or a symbol in it, is badly formed. The session and what it holds stay as they were.
+    /// 400: the request, or a symbol in it, is malformed. The connection and its subscriptions are unchanged.
     BadRequest,
-    /// 405: the plan allows fewer symbols. The session and what it holds stay as they were.
+    /// 405: the plan allows fewer symbols. The connection and its subscriptions are unchanged.
     SymbolLimit,
-    /// Counted, nothing else.
+    /// Only count it.
     Ignore,
 }
 
-impl Verdict {
-    pub(crate) fn of(code: u16) -> Self {
+impl ErrorAction {
+    pub(crate) fn for_code(code: u16) -> Self {
         match code {
             400 => Self::BadRequest,
             402 => Self::Fatal(FeedError::AuthenticationFailed),
@@ -79,7 +79,7 @@ impl Verdict {
             406 => Self::HeldElsewhere,
             408 => Self::Fatal(FeedError::NotEnabled),
             409 => Self::Fatal(FeedError::InsufficientSubscription),
-            // We only ever ask for quotes, so no later request could fare better.
+            // We only ever request quotes, so no other request could succeed.
             410 => Self::Fatal(FeedError::NoQuotes),
             411 => Self::Fatal(FeedError::InsufficientScope),
             412 => Self::Fatal(FeedError::MessagePackOnly),
@@ -96,15 +96,18 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_missing_list_in_an_acknowledgement_is_an_empty_one() {
+    fn a_missing_list_in_an_acknowledgement_is_empty() {
         let ack = json!({"T": "subscription", "trades": ["SPY"]});
-        assert_eq!(Control::from_value(&ack), Some(Control::Subscription(Vec::new())));
+        assert_eq!(ControlMessage::from_value(&ack), Some(ControlMessage::Subscription(Vec::new())));
         let ack = json!({"T": "subscription", "quotes": ["SPY", "*"]});
-        assert_eq!(Control::from_value(&ack), Some(Control::Subscription(vec!["SPY".into(), "*".into()])));
+        assert_eq!(
+            ControlMessage::from_value(&ack),
+            Some(ControlMessage::Subscription(vec!["SPY".into(), "*".into()]))
+        );
     }
 
     #[test]
-    fn a_control_message_without_its_point_is_none() {
+    fn an_incomplete_control_message_is_none() {
         for value in [
             json!({"T": "error", "msg": "x"}),
             json!({"T": "error", "code": 70000}),
@@ -113,13 +116,14 @@ mod tests {
             json!({"T": "subscription", "quotes": [1]}),
             json!({}),
         ] {
-            assert_eq!(Control::from_value(&value), None, "{value}");
+            assert_eq!(ControlMessage::from_value(&value), None, "{value}");
         }
     }
 
     #[test]
-    fn every_code_that_only_a_person_can_mend_is_fatal() {
-        let fatal: Vec<_> = (400..=600).filter(|&code| matches!(Verdict::of(code), Verdict::Fatal(_))).collect();
+    fn error_codes_that_a_retry_cannot_fix_are_fatal() {
+        let fatal: Vec<_> =
+            (400..=600).filter(|&code| matches!(ErrorAction::for_code(code), ErrorAction::Fatal(_))).collect();
         assert_eq!(fatal, [402, 408, 409, 410, 411, 412, 413]);
     }
 }

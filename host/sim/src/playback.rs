@@ -3,26 +3,27 @@ use tokio::time::{Duration, Instant};
 
 use crate::{Scenario, ScenarioFrame, ScenarioFrames};
 
-/// A scenario that is being told to a client, as though it happened now.
+/// Plays a scenario to one client, shifted to the current time.
 #[derive(Debug)]
-pub(crate) struct Story {
+pub(crate) struct Playback {
     frames: ScenarioFrames,
-    /// The first that has not been told; none at the end.
+    /// The next frame; `None` at the end.
     next: Option<ScenarioFrame>,
-    /// When the telling began, by the clock that waits and by the one that quotes carry.
+    /// When the playback began.
     began: Instant,
+    /// What to add to the scenario's times to get current ones.
     shift: i64,
     scenario_began: i64,
 }
 
-impl Story {
+impl Playback {
     pub(crate) fn begin(scenario: Scenario, seed: u64, now: Instant, time: i64) -> Self {
         let scenario_began = scenario.begins();
         let mut frames = scenario.frames(seed);
         Self { next: frames.next(), frames, began: now, shift: time - scenario_began, scenario_began }
     }
 
-    /// The next frame, if its moment has come.
+    /// The next frame, if it is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Vec<(Symbol, Quote)>> {
         let due = self.next.as_ref()?.received_time - self.scenario_began;
         if now.duration_since(self.began) < Duration::from_nanos(u64::try_from(due).unwrap_or(0)) {

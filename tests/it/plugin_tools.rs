@@ -1,4 +1,4 @@
-//! `quotegate plugin test`, `run` and `inspect`, as an author meets them.
+//! `quotegate plugin test`, `run` and `inspect`, as an author uses them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A verb in a folder of its own; compiled code is kept there too.
+/// Runs a command in its own folder, where compiled code is cached too.
 fn plugin(folder: &Path, verb: &str, arguments: &[&str]) -> Command {
     let mut command = quotegate(["plugin", verb]);
     command.args(arguments).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache"));
@@ -28,7 +28,7 @@ fn quote_filter() -> String {
     standard("quote-filter").0
 }
 
-/// One fixture beside a component, tried.
+/// Tests a component with one fixture.
 fn test(component: &str, fixture: &str, more: &[&str]) -> (Finished, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("case.toml");
@@ -51,7 +51,7 @@ expect = \"kept\" # it is not
 ";
 
 #[test]
-fn the_fixtures_of_the_standard_plugins_pass_and_are_told_the_same_each_time() {
+fn the_standard_plugins_fixtures_pass_with_the_same_output_each_time() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["quote-filter", "field-map"] {
         let (component, fixtures) = standard(name);
@@ -80,7 +80,7 @@ fn a_difference_is_shown_and_update_writes_it_without_touching_comments() {
 }
 
 #[test]
-fn a_terminal_gets_colours_unless_no_colour_is_wanted() {
+fn a_terminal_gets_colors_unless_they_are_turned_off() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("case.toml"), WIDE).unwrap();
     let program = env!("CARGO_BIN_EXE_quotegate");
@@ -111,7 +111,7 @@ at = { from = \"event_time\" }
 symbol = \"SPY\"
 bid_price = 500.0
 ";
-    // A path within another is refused by the map itself; this one is not.
+    // The map itself rejects a path within another; this one it does not.
     let fixture = fixture.replace("\nat = ", "\nwhen = ");
     let (updated, file) = test(&component, &fixture, &["--update"]);
     assert_eq!(updated.code, 0, "{}{}", updated.stdout, updated.stderr);
@@ -122,14 +122,14 @@ bid_price = 500.0
     }
     let (passed, _) = test(&component, &file, &[]);
     assert_eq!(passed.code, 0, "{}", passed.stdout);
-    // An integer is no double, even of the same value.
+    // An integer is not a double, even with the same value.
     let (failed, _) = test(&component, &file.replace("1768401000000", "1768401000000.0"), &[]);
     assert!(failed.stdout.contains("-   fields.at.ms = 1768401000000.0"), "{}", failed.stdout);
     assert!(failed.stdout.contains("+   fields.at.ms = 1768401000000\n"), "{}", failed.stdout);
 }
 
 #[test]
-fn what_is_wrong_with_a_fixture_is_told_at_once_with_its_place() {
+fn all_errors_in_a_fixture_are_reported_with_their_location() {
     let fixture =
         "[confg]\n[limits]\nmemory_mib = 0\n[[quotes]]\nsymbol = \"SPY\"\nbid = 1\nexpect = \"yes\"\n[[quotes]]\n";
     let (failed, _) = test(&quote_filter(), fixture, &[]);
@@ -150,7 +150,7 @@ fn what_is_wrong_with_a_fixture_is_told_at_once_with_its_place() {
     assert!(missing.code == 2 && missing.stderr.contains("no.wasm is not there"), "{}", missing.stderr);
 }
 
-/// A component made for a test.
+/// Builds a component for a test.
 fn made(folder: &Path, name: &str, filter: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, guest(filter)).unwrap();
@@ -160,9 +160,9 @@ fn made(folder: &Path, name: &str, filter: &str) -> String {
 const TWO: &str = "[[quotes]]\nsymbol = \"SPY\"\nbid_price = 1.0\nexpect = \"kept\"\n[[quotes]]\nsymbol = \"QQQ\"\nexpect = \"kept\"\n";
 
 #[test]
-fn an_answer_that_hangs_on_batches_and_a_failure_are_told_as_what_they_are() {
+fn batch_dependence_and_failures_are_reported_as_such() {
     let folder = tempfile::tempdir().unwrap();
-    // Refuses whatever is the first of its batch.
+    // Refuses the first quote of each batch.
     let first = made(folder.path(), "first.wasm", "(i32.store8 (i32.const 1024) (i32.const 1))");
     let (failed, _) = test(&first, TWO, &[]);
     assert_eq!(failed.code, 1);
@@ -183,7 +183,7 @@ fn an_answer_that_hangs_on_batches_and_a_failure_are_told_as_what_they_are() {
 }
 
 #[test]
-fn junit_says_what_failed() {
+fn junit_output_names_what_failed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("case.toml"), WIDE).unwrap();
     let arguments = [&quote_filter(), "--fixtures", "case.toml", "--junit", "out.xml"].map(str::to_owned);
@@ -193,7 +193,7 @@ fn junit_says_what_failed() {
     assert!(text.contains("<testsuites tests=\"1\" failures=\"1\">") && text.contains("+ refused: spread"), "{text}");
 }
 
-/// Ten seconds of two symbols, ten times a second; SPY's spread widens half way.
+/// Ten seconds of two symbols, ten quotes per second; SPY's spread widens halfway.
 fn record(folder: &Path) {
     let path = folder.join("day.jsonl");
     let mut writer = RecordingWriter::create(&path, &Header::new("iex", "json")).unwrap();
@@ -217,7 +217,7 @@ fn lines(finished: &Finished) -> Vec<Value> {
 }
 
 #[test]
-fn a_dry_run_counts_verdicts_and_writes_each_symbol_once_an_interval() {
+fn a_dry_run_counts_verdicts_and_writes_each_symbol_once_per_interval() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path());
     std::fs::write(folder.path().join("acme.toml"), "tenant = \"acme\"\n[config]\nmax_spread_bps = 20.0\n").unwrap();
@@ -241,7 +241,7 @@ fn a_dry_run_counts_verdicts_and_writes_each_symbol_once_an_interval() {
         let path = format!("tenants/acme/live_quotes/{symbol}");
         lines.iter().filter(|line| line["would_write"] == *path).collect::<Vec<_>>()
     };
-    // At 0 s, 1 s, … 9 s, and the last word at 10 s; SPY's last kept quote is that of 4.9 s.
+    // At 0 s, 1 s, … 9 s, and the newest quote at 10 s; SPY's last kept quote is from 4.9 s.
     assert_eq!((written("QQQ").len(), written("SPY").len()), (11, 6));
     assert_eq!(written("SPY")[5]["at"], "2026-01-14T14:30:05.000000Z");
     assert_eq!(written("SPY")[5]["fields"]["ask"], 500.1);
@@ -251,7 +251,7 @@ fn a_dry_run_counts_verdicts_and_writes_each_symbol_once_an_interval() {
 }
 
 #[test]
-fn two_versions_are_compared_where_they_differ() {
+fn a_comparison_shows_where_two_versions_differ() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path());
     let refuses_all = made(folder.path(), "none.wasm", "(memory.fill (i32.const 1024) (i32.const 1) (local.get $n))");
@@ -272,7 +272,7 @@ fn two_versions_are_compared_where_they_differ() {
 }
 
 #[test]
-fn a_plugin_that_fails_in_a_dry_run_is_told_and_is_exit_code_1() {
+fn a_plugin_failure_in_a_dry_run_is_reported_with_exit_code_1() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path());
     let trap = made(folder.path(), "trap.wasm", "(unreachable)");
@@ -288,7 +288,7 @@ fn a_plugin_that_fails_in_a_dry_run_is_told_and_is_exit_code_1() {
 }
 
 #[test]
-fn a_component_is_inspected_and_what_is_none_is_refused_in_a_sentence() {
+fn components_are_inspected_and_other_files_are_rejected_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("acme.toml"), "[config]\nmax_spread_bps = 20.0\n").unwrap();
     let text = finish(&mut plugin(folder.path(), "inspect", &[&quote_filter(), "--config", "acme.toml"]));
@@ -354,6 +354,6 @@ fn a_dry_run_of_whole_tenants_prints_the_same_lines_each_time() {
     let (mapped, narrow) = (of("tenants/all/live_quotes/SPY"), of("tenants/narrow/live_quotes/SPY"));
     assert_eq!(mapped.last().unwrap()["fields"], serde_json::json!({ "best": { "bid": 500.0 } }));
     assert_eq!(narrow.last().unwrap()["fields"]["ask"], 500.1, "what the filter refuses is not the last word");
-    // Two a second for all, as in earnest: 20 in the recording's 9.9 s, and after it the last word of three symbols.
+    // Two per second overall, as in a real run: 20 in the recording's 9.9 s, then the newest quotes of three symbols.
     assert!((20..=24).contains(&lines.len()), "{}", first.stdout);
 }

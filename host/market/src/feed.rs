@@ -13,7 +13,7 @@ pub enum FeedName {
     Boats,
     /// Alpaca's derived overnight feed.
     Overnight,
-    /// One made-up symbol, `FAKEPACA`, at all hours.
+    /// One made-up symbol, `FAKEPACA`, around the clock.
     Test,
     /// Crypto on Alpaca US.
     CryptoUs,
@@ -28,7 +28,7 @@ pub enum FeedName {
 }
 
 impl FeedName {
-    /// Every feed, in the order in which people are told of them.
+    /// Every feed, in the order of the documentation.
     pub const ALL: [Self; 11] = [
         Self::Iex,
         Self::Sip,
@@ -43,7 +43,7 @@ impl FeedName {
         Self::Opra,
     ];
 
-    /// The name as settings write it.
+    /// The name in settings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Iex => "iex",
@@ -60,7 +60,7 @@ impl FeedName {
         }
     }
 
-    /// The only encoding that Alpaca offers for the feed; `None` if both are offered.
+    /// The feed's only encoding; `None` if Alpaca offers both.
     pub fn required_encoding(self) -> Option<Encoding> {
         matches!(self, Self::Indicative | Self::Opra).then_some(Encoding::MessagePack)
     }
@@ -82,7 +82,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The media type that asks for it when the websocket is opened.
+    /// The media type that requests it in the websocket upgrade.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",

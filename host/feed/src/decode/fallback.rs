@@ -1,4 +1,4 @@
-//! The slow path for JSON: one message through serde_json, for whatever the fast path found odd.
+//! The fallback for JSON: decodes one message with serde_json if the fast path cannot.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::fields::{Fields, Kind, Optional, letter};
 use super::number;
 use super::timestamp::{DateCache, rfc3339};
 
-/// The members of an object in their order, values untouched: numbers keep their text, so that they can be read exactly.
+/// The members of an object in order, values unparsed: numbers keep their text, so that they can be read exactly.
 pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// The JSON value that starts at the beginning of `text`, and its length. `None` when it is broken or cut short.
+/// The JSON value that starts at the beginning of `text`, and its length. `None` if it is broken or truncated.
 pub(super) fn value(text: &str) -> Option<(&RawValue, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let value = values.next()?.ok()?;
@@ -28,13 +28,13 @@ impl<'a> Members<'a> {
         serde_json::from_str(value.get()).ok()
     }
 
-    /// Texts of `T` and `S` with their escapes undone, for [`Members::fields`] to borrow.
+    /// The unescaped values of `T` and `S`, for [`Members::fields`] to borrow.
     pub(super) fn texts(&self) -> (Option<String>, Option<String>) {
         let last = |name: &str| self.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| text(value));
         (last("T"), last("S"))
     }
 
-    /// What the members say, with the answer of [`Members::texts`].
+    /// Parses the members. `texts` comes from [`Members::texts`].
     pub(super) fn fields<'t>(&self, texts: &'t (Option<String>, Option<String>), dates: &mut DateCache) -> Fields<'t> {
         let mut fields = Fields {
             kind: texts.0.as_deref().map_or(Kind::Missing, |kind| Kind::of(kind.as_bytes())),

@@ -5,21 +5,21 @@ use tempfile::TempDir;
 
 use super::{Running, Sim, eventually, free_port, get, quotegate};
 
-/// A host with settings and a page, and the folder that it runs in.
-pub struct House {
+/// The folder, settings and port to run a host with.
+pub struct HostSetup {
     pub folder: TempDir,
     pub port: u16,
 }
 
-impl House {
-    /// Writes the settings.
+impl HostSetup {
+    /// Creates the folder and writes the settings.
     pub fn new(settings: &str) -> Self {
-        let house = Self { folder: tempfile::tempdir().unwrap(), port: free_port() };
-        std::fs::write(house.folder.path().join("quotegate.toml"), settings).unwrap();
-        house
+        let setup = Self { folder: tempfile::tempdir().unwrap(), port: free_port() };
+        std::fs::write(setup.folder.path().join("quotegate.toml"), settings).unwrap();
+        setup
     }
 
-    /// The host, reading from `sim`; where it writes is the caller's to say.
+    /// The command that runs the host on `sim`. The caller configures the sink.
     pub fn command(&self, sim: &Sim) -> Command {
         let mut command = quotegate(["run", "--config", "quotegate.toml"]);
         command
@@ -34,7 +34,7 @@ impl House {
         command
     }
 
-    /// Runs until its page is there.
+    /// Starts a dry run and waits until the page is served.
     pub fn dry_run(&self, sim: &Sim) -> Running {
         let host = Running::start(self.command(sim).env("DRY_RUN", "1"));
         self.wait_until_served();
@@ -45,16 +45,16 @@ impl House {
         eventually("the page is served", || get(self.port, "/"));
     }
 
-    /// The page's address.
+    /// The URL of the page.
     pub fn page(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
     }
 }
 
-/// A component of the frame that the plugin room's own tests use.
+/// A component with this filter, from the template of the plugin crate's tests.
 pub fn guest(filter: &str) -> Vec<u8> {
-    let frame = Path::new(env!("CARGO_MANIFEST_DIR")).join("host/plugin/tests/guests/guest.wat");
-    let text = std::fs::read_to_string(frame).unwrap();
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("host/plugin/tests/guests/guest.wat");
+    let text = std::fs::read_to_string(template).unwrap();
     let no_documents = "(memory.fill (i32.const 32768) (i32.const 0) (i32.const 512))";
     let parts = [("{{configure}}", ""), ("{{filter}}", filter), ("{{map}}", no_documents), ("{{start}}", "")];
     wat::parse_str(parts.iter().fold(text, |text, (place, part)| text.replace(place, part))).unwrap()

@@ -1,0 +1,223 @@
+//! One authenticated connection: keeps the subscription up to date, delivers quotes, and runs the watchdogs.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use quotegate_market::{QuoteReceiver, Subscription};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::Message;
+use tracing::{debug, info, warn};
+
+use crate::connection::{Connection, SessionEnd};
+use crate::control_message::{ControlMessage, ErrorAction};
+use crate::reader::FrameReader;
+use crate::request;
+use crate::settings::{Clock, FeedSettings};
+use crate::status::{FeedStatus, RetryCause};
+use crate::subscription::Subscriber;
+use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
+
+/// A warning names at most this many symbols.
+const MAX_NAMED: usize = 20;
+
+pub(crate) struct ConnectionLoop<'a> {
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) reader: &'a mut FrameReader,
+    pub(crate) subscriber: &'a mut Subscriber,
+    pub(crate) wanted: &'a mut watch::Receiver<Arc<Subscription>>,
+    pub(crate) receiver: &'a mut dyn QuoteReceiver,
+    pub(crate) settings: &'a FeedSettings,
+    pub(crate) status: &'a FeedStatus,
+    pub(crate) clock: &'a Clock,
+}
+
+/// The deadlines of one connection.
+struct Deadlines {
+    socket: SocketWatchdog,
+    data: DataWatchdog,
+    ack_deadline: Option<Instant>,
+}
+
+impl Deadlines {
+    fn wake_at(&self) -> Instant {
+        let earliest = self.data.wake_at().into_iter().chain(self.ack_deadline).min();
+        earliest.map_or(self.socket.wake_at(), |other| other.min(self.socket.wake_at()))
+    }
+}
+
+impl ConnectionLoop<'_> {
+    /// Runs until the connection ends. Calls `on_first_quote` when the first quote has arrived.
+    pub(crate) async fn run(&mut self, mut on_first_quote: impl FnMut()) -> Result<Infallible, SessionEnd> {
+        let now = Instant::now();
+        let mut deadlines = Deadlines {
+            socket: SocketWatchdog::new(self.settings.ping_interval, self.settings.pong_timeout, now),
+            data: DataWatchdog::new(self.settings.stale_after, now),
+            ack_deadline: None,
+        };
+        self.subscriber.reset();
+        self.update_wanted();
+        let mut flowing = false;
+        let mut wanted_may_change = true;
+        let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at()));
+        loop {
+            self.send_next_request(&mut deadlines, timer.as_mut()).await?;
+            // The timer comes before the frames: a burst of frames must not hide a deadline.
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed(), if wanted_may_change => match changed {
+                    Ok(()) => self.update_wanted(),
+                    // The sender is gone: keep the last subscription.
+                    Err(_) => wanted_may_change = false,
+                },
+                () = &mut timer => {
+                    // Read what has already arrived before checking deadlines: a host that was stalled must not mistake
+                    // its own delay for silence of the server.
+                    if let Some(read) = self.connection.read(self.reader).now_or_never() {
+                        self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
+                    }
+                    self.check(&mut deadlines).await?;
+                    timer.as_mut().reset(deadlines.wake_at());
+                }
+                read = self.connection.read(self.reader) => {
+                    self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
+                    // Without this, a socket that always has more frames would never let another task run.
+                    tokio::task::coop::consume_budget().await;
+                }
+            }
+        }
+    }
+
+    /// Processes the result of a read.
+    fn process(
+        &mut self,
+        read: Result<usize, SessionEnd>,
+        deadlines: &mut Deadlines,
+        flowing: &mut bool,
+        on_first_quote: &mut impl FnMut(),
+    ) -> Result<(), SessionEnd> {
+        read?;
+        deadlines.socket.heard();
+        if self.reader.deliver(self.receiver) {
+            deadlines.data.quote_arrived(Instant::now());
+            if !std::mem::replace(flowing, true) {
+                on_first_quote();
+            }
+        }
+        for message in self.reader.take_control_messages() {
+            self.handle(message, deadlines)?;
+        }
+        Ok(())
+    }
+
+    fn update_wanted(&mut self) {
+        let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        self.subscriber.want(&wanted);
+        self.status.set_missing(self.subscriber.missing());
+    }
+
+    async fn send_next_request(
+        &mut self,
+        deadlines: &mut Deadlines,
+        timer: std::pin::Pin<&mut Sleep>,
+    ) -> Result<(), SessionEnd> {
+        let Some(request) = self.subscriber.next_request() else { return Ok(()) };
+        debug!(event_type = "subscription_request", action = ?request.action, symbols = request.names.len(), "sending a subscription request");
+        self.connection.send(request::subscription(request, self.settings.encoding)).await?;
+        deadlines.ack_deadline = Some(Instant::now() + self.settings.step_timeout);
+        // The only deadline that can be earlier than the ones the timer was set for.
+        timer.reset(deadlines.wake_at());
+        Ok(())
+    }
+
+    async fn check(&mut self, deadlines: &mut Deadlines) -> Result<(), SessionEnd> {
+        let now = Instant::now();
+        if deadlines.ack_deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(SessionEnd::retry(
+                RetryCause::Unacknowledged,
+                "the server did not acknowledge a subscription request in time",
+            ));
+        }
+        let expected = self.subscriber.holds_any() && self.settings.calendar.is_open((self.clock)());
+        if !expected {
+            // From now on silence is normal.
+            self.status.set_silent(false);
+        }
+        if deadlines.data.is_stale(expected, now) {
+            return Err(SessionEnd::retry(
+                RetryCause::Stale,
+                "no quotes arrived for too long while the exchange is open",
+            ));
+        }
+        match deadlines.socket.check(now) {
+            SocketCheck::Dead => Err(SessionEnd::retry(RetryCause::Silent, "the server did not answer a ping")),
+            SocketCheck::Ping => self.connection.send(Message::Ping(Vec::new().into())).await,
+            SocketCheck::Wait => Ok(()),
+        }
+    }
+
+    fn handle(&mut self, message: ControlMessage, deadlines: &mut Deadlines) -> Result<(), SessionEnd> {
+        match message {
+            ControlMessage::Subscription(names) => {
+                let missing = self.subscriber.acknowledged(&names);
+                self.report_missing(&missing, "the server did not include these symbols in its acknowledgement");
+                if !self.subscriber.is_waiting() {
+                    deadlines.ack_deadline = None;
+                }
+                info!(
+                    event_type = "alpaca_subscribed",
+                    symbols = self.subscriber.held(),
+                    "the server acknowledged the subscription"
+                );
+            }
+            ControlMessage::Error { code, message } => {
+                self.status.count_error(code);
+                self.handle_error(code, &message)?;
+                if !self.subscriber.is_waiting() {
+                    deadlines.ack_deadline = None;
+                }
+            }
+            ControlMessage::Connected | ControlMessage::Authenticated | ControlMessage::OtherSuccess(_) => {
+                debug!(?message, "unexpected success message");
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_error(&mut self, code: u16, message: &str) -> Result<(), SessionEnd> {
+        match ErrorAction::for_code(code) {
+            ErrorAction::Fatal(error) => return Err(SessionEnd::Fatal(error)),
+            ErrorAction::HeldElsewhere => return Err(SessionEnd::retry(RetryCause::HeldElsewhere, message)),
+            ErrorAction::Reconnect => {
+                return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {message}")));
+            }
+            ErrorAction::BadRequest => {
+                let rejected = self.subscriber.rejected();
+                self.report_missing(
+                    rejected.as_slice(),
+                    "the server rejected this symbol: remove it from the settings",
+                );
+            }
+            ErrorAction::SymbolLimit => {
+                let refused = self.subscriber.over_limit();
+                self.report_missing(&refused, "the plan allows fewer symbols: remove some, or upgrade the plan");
+            }
+            ErrorAction::Ignore => {
+                warn!(event_type = "alpaca_error", code, message, "ignoring an error message from the server");
+            }
+        }
+        Ok(())
+    }
+
+    /// The one place where missing symbols are counted and logged.
+    fn report_missing(&self, names: &[Arc<str>], why: &'static str) {
+        if names.is_empty() {
+            return;
+        }
+        self.status.count_missing(names.len());
+        self.status.set_missing(self.subscriber.missing());
+        let named = &names[..names.len().min(MAX_NAMED)];
+        warn!(event_type = "symbols_missing", count = names.len(), symbols = ?named, "{why}");
+    }
+}
