@@ -1,16 +1,17 @@
 //! What the feed tells of itself. Written by the reader's task only, read by heartbeat and operations at any time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use quotegate_market::{QuoteColumns, UnixNanos};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::Skipped;
 
 /// Why a connection ended or did not come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryCause {
     /// No TCP or TLS connection, or an upgrade that failed for another reason than the two below.
@@ -66,7 +67,7 @@ impl RetryCause {
 }
 
 /// Where the connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state", content = "cause")]
 pub enum ConnectionState {
     /// Not started yet.
@@ -139,7 +140,7 @@ pub struct FeedStatus {
 }
 
 /// Everything in [`FeedStatus`] at one moment, for people and metrics.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeedSnapshot {
     /// Where the connection stands.
     pub connection: ConnectionState,
@@ -160,7 +161,7 @@ pub struct FeedSnapshot {
     /// The exchange is open, no quote came for the time after which one must, and none has come since.
     pub silent: bool,
     /// Ended or failed connections by cause; causes that never happened are left out.
-    pub retries: BTreeMap<&'static str, u64>,
+    pub retries: BTreeMap<Cow<'static, str>, u64>,
     /// Error messages of the server by code.
     pub errors: BTreeMap<u16, u64>,
     /// How often a symbol that was asked for did not come to be subscribed.
@@ -224,7 +225,7 @@ impl FeedStatus {
     /// Everything at once. The counters are read one after another, so they may be a frame apart.
     pub fn snapshot(&self) -> FeedSnapshot {
         let last_received_time = self.last_received_time();
-        let retried = |cause: RetryCause| (cause.as_str(), self.retries[cause as usize].load(Relaxed));
+        let retried = |cause: RetryCause| (cause.as_str().into(), self.retries[cause as usize].load(Relaxed));
         let rare = self.rare();
         FeedSnapshot {
             connection: rare.state,
