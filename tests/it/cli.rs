@@ -24,7 +24,7 @@ fn the_demo_says_what_it_waits_for_when_it_is_told_to_end() {
     assert!(interrupt.success());
     let rest: Vec<String> = lines.collect();
     let told = rest.iter().position(|line| line.starts_with("ending: what is dirty is written first"));
-    let summary = rest.iter().position(|line| line.starts_with("ended after "));
+    let summary = rest.iter().position(|line| line.starts_with("stopped after "));
     assert!(told.is_some() && told < summary, "{rest:#?}");
     assert!(child.wait().unwrap().success());
 }

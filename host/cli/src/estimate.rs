@@ -152,7 +152,7 @@ fn reason(tenant: &TenantEstimate) -> String {
                 1 => String::new(),
                 many => format!(", {many} documents per quote"),
             };
-            format!("{}, one write per {seconds} s{documents}", counted(symbols, "symbol"))
+            format!("{}, once every {seconds} s{documents}", counted(symbols, "symbol"))
         }
     }
 }

@@ -3,7 +3,6 @@
 use quotegate_feed::ConnectionState;
 use quotegate_runtime::heartbeat::IngestStatus;
 use quotegate_runtime::status::Snapshot;
-use quotegate_runtime::text::counted;
 
 /// Why the host is not ready. Empty if it is.
 pub(super) fn not_ready(snapshot: &Snapshot) -> Vec<String> {
@@ -37,7 +36,6 @@ pub(super) fn tenant_problems(snapshot: &Snapshot, with_names: bool) -> Vec<Stri
     }
     match problems.count() {
         0 => Vec::new(),
-        1 => vec!["1 tenant is not running".to_owned()],
-        count => vec![format!("{} are not running", counted(count, "tenant"))],
+        count => vec![format!("tenants that are not running: {count}")],
     }
 }

@@ -121,7 +121,7 @@ impl Inner {
                     warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
                 }
                 None => {
-                    info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"))
+                    info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 /// A count and its noun, as in `1 tenant` and `2 tenants`.
-pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     let plural = if count == N::from(1) { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -198,14 +198,14 @@ fn a_silent_feed_is_stale_and_a_host_that_was_killed_is_gone() {
     browser.until_by("LIVE", live, || sim.send("SPY", &quote(500.0)));
     // The rule's thirty seconds have no shorter form: this is what the page is for.
     browser.until("STALE", "document.querySelector('#badge').textContent === 'STALE'");
-    assert!(browser.text("#reason").starts_with("no quote came for "), "{}", browser.text("#reason"));
-    assert!(browser.text("#said").starts_with("STALE: no quote came for "), "{}", browser.text("#said"));
+    assert!(browser.text("#reason").starts_with("no quote arrived for "), "{}", browser.text("#reason"));
+    assert!(browser.text("#said").starts_with("STALE: no quote arrived for "), "{}", browser.text("#said"));
     browser.screenshot("page-stale");
 
     drop(host); // kills it
     browser.until("OFFLINE", "document.querySelector('#badge').textContent === 'OFFLINE'");
     let gone = browser.text("#gone");
-    assert!(gone.starts_with("The host has been gone since ") && gone.contains("What you see below is old."), "{gone}");
+    assert!(gone.starts_with("No connection to the host since ") && gone.contains("The data below is old."), "{gone}");
     assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('#gone')).display"), "block");
     assert_fits(&mut browser, PHONE.width, "the notice");
     browser.screenshot("page-offline");
@@ -277,7 +277,7 @@ fn faults_are_seen() {
     browser.screenshot("page-sink-down");
 
     down.store(false, Relaxed);
-    send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'works'");
+    send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'working'");
     assert_quiet(&browser, &house, "");
     host.signal("TERM");
     host.wait();
