@@ -23,7 +23,7 @@ fn the_demo_says_what_it_waits_for_when_it_is_told_to_end() {
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let rest: Vec<String> = lines.collect();
-    let told = rest.iter().position(|line| line.starts_with("ending: what is dirty is written first"));
+    let told = rest.iter().position(|line| line.starts_with("stopping: writing what is dirty"));
     let summary = rest.iter().position(|line| line.starts_with("stopped after "));
     assert!(told.is_some() && told < summary, "{rest:#?}");
     assert!(child.wait().unwrap().success());
