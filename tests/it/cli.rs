@@ -23,8 +23,8 @@ fn the_demo_says_what_it_is_waiting_for_when_it_is_stopped() {
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let rest: Vec<String> = lines.collect();
-    let told = rest.iter().position(|line| line.starts_with("ending: what is dirty is written first"));
-    let summary = rest.iter().position(|line| line.starts_with("ended after "));
+    let told = rest.iter().position(|line| line.starts_with("stopping: writing what is dirty"));
+    let summary = rest.iter().position(|line| line.starts_with("stopped after "));
     assert!(told.is_some() && told < summary, "{rest:#?}");
     assert!(child.wait().unwrap().success());
 }

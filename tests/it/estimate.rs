@@ -87,10 +87,10 @@ fn the_estimate_prints_the_numbers_the_price_and_its_date() {
         let found = finished.stdout.lines().find(|line| line.starts_with(begin));
         found.unwrap_or_else(|| panic!("no {begin}: {}", finished.stdout)).to_owned()
     };
-    assert!(line("plain: at most (1 symbol, each 1 s)").ends_with("86,400"));
+    assert!(line("plain: at most (1 symbol, once every 1 s)").ends_with("86,400"));
     assert!(line("tight: at most (its own limit)").ends_with("8,640"));
     // 86,400 + 86,400 + 8,640 + 86,400 quotes and 23,040 heartbeats.
-    assert!(line("together: at most").ends_with("290,880"));
+    assert!(line("total: at most").ends_with("290,880"));
     assert!(line("cost: at most").ends_with("$0.26"));
     assert!(finished.stdout.contains("as of 2026-11-23") && finished.stdout.contains("not known without a recording"));
 

@@ -198,7 +198,7 @@ fn the_number_of_event_streams_is_limited() {
     assert!(listeners.iter().all(|(head, _)| head == "HTTP/1.1 200 OK"));
     let refused = get(port, "/api/events").unwrap();
     assert_eq!(refused.status, 503);
-    assert!(refused.body.contains("16 others watch already"), "{}", refused.body);
+    assert!(refused.body.contains("16 clients are already watching"), "{}", refused.body);
     // Everything else still answers.
     assert_eq!(get(port, "/api/state").unwrap().status, 200);
     listeners.pop();
@@ -239,5 +239,5 @@ fn a_configured_port_that_is_taken_stops_the_host() {
     let port = taken.local_addr().unwrap().port();
     let ended = harness::finish(&mut host("ws://127.0.0.1:1/v2/iex", port));
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("ops.port: nothing can listen on 127.0.0.1:"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ops.port: could not listen on 127.0.0.1:"), "{}", ended.stderr);
 }

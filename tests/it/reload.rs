@@ -253,7 +253,7 @@ fn a_bad_file_changes_nothing_and_settings_that_need_a_restart_are_named() {
     assert!(refused["message"].as_str().unwrap().contains("nowhere.wasm"), "{refused}");
     setup.reload(&mut host, &format!("{good}[sink]\nbatch_size = 7\n[pace]\nburst = 41\n"));
     let named = host.wait_for_event("reload_needs_restart");
-    assert!(named["message"].as_str().unwrap().ends_with("from the next start on: sink.batch_size"), "{named}");
+    assert!(named["message"].as_str().unwrap().ends_with("after a restart: sink.batch_size"), "{named}");
     sim.send("SPY", &quote(1.0));
     sim.send("QQQ", &quote(1.0));
     setup.wait_for_bid("acme", "SPY", 1.0);

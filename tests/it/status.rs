@@ -38,14 +38,17 @@ fn a_host_that_is_well_is_live_and_the_exit_code_is_0() {
     sim.wait_for_symbols(&["SPY"]);
     let before = status(&setup);
     assert_eq!((before.code, before.stderr.as_str()), (1, ""), "{}", before.stdout);
-    assert!(before.stdout.starts_with("STALE  test-host · quotegate ") && before.stdout.contains("no quote came yet"));
+    assert!(
+        before.stdout.starts_with("STALE  test-host · quotegate ")
+            && before.stdout.contains("no quote has arrived yet")
+    );
 
     let well = status_until(&setup, &sim, "LIVE", |status| status.code == 0);
     assert!(well.stdout.starts_with("LIVE  test-host · quotegate "), "{}", well.stdout);
-    for said in ["feed     streaming for ", "sink     works: ", "tenant acme: LIVE, running; ", "at most 20/s"] {
+    for said in ["feed     streaming for ", "sink     working: ", "tenant acme: LIVE, running; ", "at most 20/s"] {
         assert!(well.stdout.contains(said), "{said}: {}", well.stdout);
     }
-    assert!(!well.stdout.contains("wrong:"));
+    assert!(!well.stdout.contains("problems:"));
     let json = finish(&mut quotegate(["status", &setup.page(), "--json"]));
     let state: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((json.code, &state["liveness"]["state"]), (0, &Value::from("live")));
@@ -79,10 +82,10 @@ fn every_fault_is_said_and_the_exit_code_is_1() {
     let quarantine = "\n  tenant bad is degraded: the plugin trap is in quarantine: ";
     let found = status_until(&setup, &sim, "a plugin in quarantine", said(quarantine));
     assert!(found.stdout.contains("\n  plugin trap: quarantined; "), "{}", found.stdout);
-    assert!(found.stdout.contains("last warnings and errors:\n"), "{}", found.stdout);
+    assert!(found.stdout.contains("latest warnings and errors:\n"), "{}", found.stdout);
 
     down.store(true, Relaxed);
-    let broken = "\n  the sink does not take documents: the sink cannot be reached\n";
+    let broken = "\n  the sink does not accept documents: the sink cannot be reached\n";
     status_until(&setup, &sim, "the sink is down", said(broken));
     down.store(false, Relaxed);
     status_until(&setup, &sim, "the sink is back", |status| !status.stdout.contains(broken));
@@ -116,7 +119,7 @@ fn a_host_that_does_not_answer_is_reported_with_advice() {
     for wrong in [["status", "localhost:8700"], ["top", "ftp://host"]] {
         let refused = finish(&mut quotegate(wrong));
         assert_eq!(refused.code, 2, "{}", refused.stderr);
-        assert!(refused.stderr.contains("give something like http://127.0.0.1:8700"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("try something like http://127.0.0.1:8700"), "{}", refused.stderr);
     }
     assert_eq!(finish(&mut quotegate(["top", "--interval", "0"])).code, 2);
 
@@ -125,9 +128,9 @@ fn a_host_that_does_not_answer_is_reported_with_advice() {
     setup.wait_until_served();
     let locked = status(&setup);
     assert_eq!(locked.code, 1);
-    assert!(locked.stderr.contains("wants a token; give its ops.token with --token"), "{}", locked.stderr);
+    assert!(locked.stderr.contains("requires a token; pass its ops.token with --token"), "{}", locked.stderr);
     let wrong = finish(quotegate(["status", &setup.page()]).env("QUOTEGATE_OPS__TOKEN", "sesame"));
-    assert!(wrong.stderr.contains("refuses the token") && !wrong.stderr.contains("sesame"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("rejects the token") && !wrong.stderr.contains("sesame"), "{}", wrong.stderr);
     let right = finish(quotegate(["status", &setup.page()]).env("QUOTEGATE_OPS__TOKEN", "hush"));
     assert!(right.stdout.contains("test-host"), "{}", right.stderr);
 }
@@ -178,7 +181,7 @@ fn top_shows_rates_and_leaves_the_terminal_as_it_was() {
     eventually("the host", || text().contains("LIVE  test-host").then_some(()));
     drop(host); // kills it, while top is running
     eventually("the host is gone", || text().contains("OFFLINE  no answer from").then_some(()));
-    eventually("what was known", || text().contains("what was last known:").then_some(()));
+    eventually("what was known", || text().contains("last known state:").then_some(()));
     keys.write_all(b"q").unwrap();
     assert!(terminal.wait().unwrap().success(), "{}", text());
     reader.join().unwrap();

@@ -8,6 +8,7 @@ use super::Failure;
 use super::settings::SettingsArgs;
 use quotegate_loader::PluginLoader;
 use quotegate_runtime::host::wiring;
+use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,9 +16,10 @@ Examples:
   quotegate check --config config/quotegate.toml
   TENANT_ID=acme quotegate check --set sink.kind=dry-run
 
-PluginLoader are compiled, started and asked whether they accept their configuration.
+Plugins are compiled and started, to check that they accept their configuration. All problems are printed, not only the
+first one.
 
-Exit codes: 0 the settings are good, 2 they are not; every problem is printed, not just the first.")]
+Exit codes: 0 if the settings are valid, 2 if they are not.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -39,14 +41,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
     }
     if !problems.is_empty() {
-        let count = problems.len();
         return Err(Failure::Usage(anyhow::anyhow!(
-            "{}\n\n{count} problem{}",
+            "{}\n\n{}",
             problems.join("\n"),
-            if count == 1 { "" } else { "s" }
+            counted(problems.len(), "problem")
         )));
     }
     let tenants = loaded.settings.tenants.len();
-    println!("\nthe settings are good: {tenants} tenant{}", if tenants == 1 { "" } else { "s" });
+    println!("\nthe settings are valid: {}", counted(tenants, "tenant"));
     Ok(ExitCode::SUCCESS)
 }

@@ -11,18 +11,18 @@ use super::{Cli, Failure};
 #[command(after_help = "\
 Examples:
   quotegate completions bash > ~/.local/share/bash-completion/completions/quotegate
-  quotegate completions zsh > ~/.zfunc/_quotegate       with fpath+=~/.zfunc before compinit in ~/.zshrc
+  quotegate completions zsh > ~/.zfunc/_quotegate       needs fpath+=~/.zfunc before compinit in ~/.zshrc
   quotegate completions fish > ~/.config/fish/completions/quotegate.fish
   quotegate completions elvish >> ~/.config/elvish/rc.elv
   quotegate completions powershell >> $PROFILE")]
 pub(super) struct CompletionsArgs {
-    /// The shell that the script is for
+    /// The shell
     shell: Shell,
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     match stdout().write_all(&script(args.shell)) {
-        // A reader such as `head` may have seen enough.
+        // A reader such as `head` may close the pipe early.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("could not write to standard output").map_err(Failure::Running)
         }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn bash_completes_a_verb_that_is_half_typed() {
+    fn bash_completes_a_partial_verb() {
         let complete =
             "COMP_WORDS=(quotegate est); COMP_CWORD=1; _quotegate quotegate est quotegate; echo \"${COMPREPLY[@]}\"";
         let text = format!("{}\n{complete}", String::from_utf8(script(Shell::Bash)).unwrap());

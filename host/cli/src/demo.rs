@@ -11,21 +11,23 @@ use super::{Failure, progress, signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An embedded simulator serves the real protocol on a loopback websocket. Two tenants with different symbols and limits
-are ingested: `alpha` wants three symbols, each at most twice a second, and filters its quotes; `omega` wants everything,
-at most eight writes a second, and maps their fields. Both plugins come with the host. Documents go nowhere (`--show` prints them), or to the Firestore emulator if FIRESTORE_EMULATOR_HOST is set:
+An embedded simulator serves Alpaca's protocol on a loopback websocket. Two tenants ingest its quotes: `alpha` filters
+three symbols and writes each at most twice per second. `omega` maps all symbols to smaller documents, and writes at most
+eight of them per second. Both use standard plugins. Documents are not written (`--show` prints them), unless
+FIRESTORE_EMULATOR_HOST is set.
 
-  FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 quotegate demo
-
-Ctrl-C ends it with a summary.")]
+Examples:
+  quotegate demo                                         Ctrl-C stops it and prints a summary
+  quotegate demo --show --seconds 5
+  FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 quotegate demo")]
 pub(super) struct DemoArgs {
     /// Print every document that would be written
     #[arg(long)]
     show: bool,
-    /// End by itself after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
-    /// Simulated quotes a second
+    /// Simulated quotes per second
     #[arg(long, value_name = "Q/S", default_value_t = 2000)]
     rate: u32,
 }
@@ -37,10 +39,10 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let stop = signals::stop_on_signal()?;
 
     match &emulator {
-        Some(host) => println!("demo: two tenants, simulated quotes, documents go to the emulator at {host}"),
-        None => println!("demo: two tenants, simulated quotes, documents go nowhere (a dry run)"),
+        Some(host) => println!("demo: two tenants, simulated quotes, documents written to the emulator at {host}"),
+        None => println!("demo: two tenants, simulated quotes, nothing is written (a dry run)"),
     }
-    println!("Ctrl-C ends it with a summary.");
+    println!("Ctrl-C stops it and prints a summary.");
     let host = ServedHost::start(&settings).await?;
     if let Some(address) = host.address() {
         println!("watch it at http://{address}/\n");
@@ -55,7 +57,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Quotes with a wide spread or crossed prices are refused, and those that hardly moved.
+/// Refuses quotes that have a wide spread or crossed prices, or that hardly moved.
 const FILTER: &str =
     r#"[{ standard = "quote-filter", config = { max_spread_bps = 2, crossed = "refuse", min_move = 0.01 } }]"#;
 /// A small document for a small screen.
@@ -85,7 +87,7 @@ fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure
         None => overrides.push(setting("sink.kind", "dry-run", flag)),
     }
     overrides.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
-    // No environment: the demo looks the same whatever is set.
+    // Without the environment, so that the demo is always the same.
     let sources = Sources { file: None, environment: Vec::new(), overrides };
     let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
     Ok(loaded.settings)

@@ -11,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
 use quotegate_pipeline::simulation::NullObserver;
-use quotegate_runtime::estimate::{Estimate, LimitedBy, SHORTEST, TenantEstimate, Writes, estimate};
+use quotegate_runtime::estimate::{Estimate, LimitedBy, MIN_SECONDS, TenantEstimate, Writes, estimate};
 use quotegate_runtime::simulation::{simulate, simulated_tenants};
+use quotegate_runtime::text::counted;
 
-/// What 100,000 document writes cost in a single US region, in dollars, and when that was looked up. Firestore's
-/// standard edition; multi-region locations were twice that.
+/// The price of 100,000 document writes in dollars, in a single US region and Firestore's standard edition, and its date.
+/// Multi-region locations cost twice as much.
 const PRICE: f64 = 0.09;
-const PRICE_OF: &str = "2026-11-23";
+const PRICE_DATE: &str = "2026-11-23";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -26,16 +27,16 @@ Examples:
   quotegate estimate --config config/quotegate.toml --recording monday.jsonl.zst --json
   TENANT_ID=acme quotegate estimate --set pace.writes_per_second=5 --price-per-100k 0.18
 
-The highest number is what intervals and rates allow in the long run. The likely one needs a recording (quotegate
-record): it is played through the tenants' own filters, maps, intervals and limits in its own time, as if Firestore
-answered at once and nobody were paused, and scaled to a day. Writes nothing and connects nowhere.")]
+The highest number is what intervals and rates allow in the long run. The likely number needs a recording (see quotegate
+record). It is simulated with the tenants' filters, maps, intervals and limits, as if Firestore answered at once and no
+tenant were paused, and scaled to a day. Nothing is written, and nothing is connected to.")]
 pub(super) struct EstimateArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Frames of `quotegate record`, from which the likely number comes
+    /// A file of `quotegate record`, for the likely number
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
-    /// What 100,000 document writes cost where the database is, in dollars
+    /// The price of 100,000 document writes in the database's location, in dollars
     #[arg(long, value_name = "DOLLARS", default_value_t = PRICE, value_parser = price)]
     price_per_100k: f64,
     /// Print one JSON object
@@ -44,12 +45,12 @@ pub(super) struct EstimateArgs {
 }
 
 fn price(text: &str) -> Result<f64, String> {
-    let price: f64 = text.parse().map_err(|_| "a number of dollars such as 0.18 is wanted".to_owned())?;
-    if price.is_finite() && price >= 0.0 { Ok(price) } else { Err("a price is 0 or more".to_owned()) }
+    let price: f64 = text.parse().map_err(|_| "must be a number of dollars, such as 0.18".to_owned())?;
+    if price.is_finite() && price >= 0.0 { Ok(price) } else { Err("must be 0 or more".to_owned()) }
 }
 
 pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
-    // No credentials are needed to count.
+    // An estimate needs no credentials.
     let loaded = args.settings.load_with(vec![setting("sink.kind", "dry-run", "estimate")])?;
     let settings = &loaded.settings;
     let report = match &args.recording {
@@ -58,8 +59,8 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
             let (tenants, limit) = simulated_tenants(settings).await?;
             let report = simulate(tenants, limit, recording, &mut NullObserver, CancellationToken::new()).await?;
             let (path, seconds) = (path.display(), report.seconds);
-            if seconds < SHORTEST {
-                let problem = "which says nothing about a day; record at least some minutes";
+            if seconds < MIN_SECONDS {
+                let problem = "too little to estimate a day; record at least some minutes";
                 return Err(anyhow!("{path} covers {seconds:.3} s, {problem}").into());
             }
             Some(report)
@@ -78,7 +79,7 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
 /// Where the price comes from.
 fn price_source(price: f64) -> String {
     if price.to_bits() == PRICE.to_bits() {
-        format!("the price of a single US region as of {PRICE_OF}; --price-per-100k sets another")
+        format!("the price in a single US region as of {PRICE_DATE}; --price-per-100k changes it")
     } else {
         "the price given with --price-per-100k".to_owned()
     }
@@ -99,7 +100,7 @@ fn as_json(estimate: &Estimate, price: f64) -> serde_json::Value {
 }
 
 fn as_text(estimate: &Estimate, price: f64) -> String {
-    let mut text = format!("{:<58}{:>16}{:>16}\n", "document writes a day", "in 6.5 h", "in 24 h");
+    let mut text = format!("{:<58}{:>16}{:>16}\n", "document writes per day", "in 6.5 h", "in 24 h");
     let mut row = |name: String, [session, day]: [String; 2]| {
         let _ = writeln!(text, "{name:<58}{session:>16}{day:>16}");
     };
@@ -109,31 +110,33 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
             row(format!("{}: likely", tenant.id), numbers(likely));
         }
     }
-    let limit = format!("all tenants: at most (limit {} a second)", estimate.global_writes_per_second);
+    let limit = format!("all tenants: at most (limit {} per second)", estimate.global_writes_per_second);
     row(limit, numbers(estimate.highest_quotes));
     row("heartbeats, day and night".to_owned(), [grouped(estimate.heartbeats), grouped(estimate.heartbeats)]);
-    row("together: at most".to_owned(), numbers(estimate.highest));
+    row("total: at most".to_owned(), numbers(estimate.highest));
     row("cost: at most".to_owned(), dollars(estimate.highest, price));
     if let Some(likely) = estimate.likely {
-        row("together: likely".to_owned(), numbers(likely));
+        row("total: likely".to_owned(), numbers(likely));
         row("cost: likely".to_owned(), dollars(likely, price));
     }
-    let _ =
-        writeln!(text, "\n6.5 h: quotes in the regular session of the US stock exchanges only; 24 h: day and night.");
-    let _ = writeln!(text, "${price} for 100,000 writes: {}.", price_source(price));
-    let _ = writeln!(text, "Of one database 20,000 writes a day are free, which is not taken off here.");
+    let _ = writeln!(
+        text,
+        "\n6.5 h: quotes only in the regular session of the US stock exchanges. 24 h: quotes day and night."
+    );
+    let _ = writeln!(text, "${price} per 100,000 writes: {}.", price_source(price));
+    let _ = writeln!(text, "The free quota of 20,000 writes per day in one database is not subtracted.");
     if estimate.control_reads > 0 {
         let _ = writeln!(
             text,
-            "ops/ingest_control is read {} times a day, which is priced apart.",
+            "ops/ingest_control is also read {} times per day. Reads have their own price.",
             grouped(estimate.control_reads)
         );
     }
     let _ = match estimate.recorded_seconds {
-        Some(seconds) => writeln!(text, "Likely: as in the {seconds:.1} s of the recording, all day."),
+        Some(seconds) => writeln!(text, "Likely: the rate of the {seconds:.1} s in the recording, for the whole day."),
         None => writeln!(
             text,
-            "The likely number is not known without a recording: make one with `quotegate record`, pass --recording."
+            "The likely number is not known without a recording: make one with `quotegate record`, and pass it with --recording."
         ),
     };
     text
@@ -145,12 +148,11 @@ fn reason(tenant: &TenantEstimate) -> String {
         LimitedBy::OwnRate => "its own limit".to_owned(),
         LimitedBy::Symbols => {
             let (symbols, seconds) = (tenant.symbols.unwrap_or_default(), tenant.interval_seconds);
-            let plural = if symbols == 1 { "" } else { "s" };
             let documents = match tenant.documents_per_quote {
                 1 => String::new(),
-                many => format!(", {many} documents a quote"),
+                many => format!(", {many} documents per quote"),
             };
-            format!("{symbols} symbol{plural}, each {seconds} s{documents}")
+            format!("{}, once every {seconds} s{documents}", counted(symbols, "symbol"))
         }
     }
 }
@@ -163,7 +165,7 @@ fn dollars(writes: Writes, price: f64) -> [String; 2] {
     writes.cost(price).map(|cost| format!("${cost:.2}"))
 }
 
-/// With commas between the thousands.
+/// With thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -181,12 +183,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!([0, 999, 1000, 172_800, 1_234_567].map(grouped), ["0", "999", "1,000", "172,800", "1,234,567"]);
     }
 
     #[test]
-    fn a_price_is_a_number_that_can_be_paid() {
+    fn a_price_is_a_finite_number_of_at_least_0() {
         assert_eq!(price("0.18"), Ok(0.18));
         for bad in ["-1", "inf", "NaN", "cheap"] {
             assert!(price(bad).is_err(), "{bad}");

@@ -1,9 +1,9 @@
-//! The verbs. The only place that prints for people.
+//! The verbs of the command. The only crate that prints for people.
 //!
-//! Results go to standard output, log lines and errors to standard error. Exit codes: 0 done, 1 failed while running,
-//! 2 bad settings or usage.
+//! Results go to standard output, log lines and errors to standard error. Exit codes: 0 success, 1 failure at run time,
+//! 2 invalid settings or usage.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // printing is what this room is for
+#![allow(clippy::print_stdout, clippy::print_stderr)] // printing is this crate's purpose
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod check;
@@ -44,47 +44,47 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  quotegate demo                                        see it work, with no account and no settings
-  TENANT_ID=local DRY_RUN=1 quotegate run               a dry run of one tenant on simulated quotes
-  quotegate check --config config/quotegate.toml        what would be used, and where each value comes from
-  quotegate estimate --config config/quotegate.toml     how many writes a day that can be, and their cost
-  quotegate run --config config/quotegate.toml          the ingest host itself
-  quotegate status                                      is the host on this machine well?
+  quotegate demo                                        try it without an account or settings
+  TENANT_ID=local DRY_RUN=1 quotegate run               a dry run of one tenant with simulated quotes
+  quotegate check --config config/quotegate.toml        print every setting, and where it comes from
+  quotegate estimate --config config/quotegate.toml     estimate writes per day, and their cost
+  quotegate run --config config/quotegate.toml          run the ingest host
+  quotegate status                                      check the host on this machine
 
-Exit codes: 0 done, 1 failed while running, 2 bad settings or usage.";
+Exit codes: 0 success, 1 failure at run time, 2 invalid settings or usage.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Ingest quotes and write documents until SIGTERM or Ctrl-C
     Run(run::RunArgs),
-    /// Watch two tenants ingest simulated quotes, with no account and no settings
+    /// Run two tenants with simulated quotes, without an account or settings
     Demo(demo::DemoArgs),
-    /// Read every setting, connect nowhere, and print what would be used and why
+    /// Check the settings without connecting, and print each value and its origin
     Check(check::CheckArgs),
-    /// Count the document writes of a day, from the settings and a recording, and what they cost
+    /// Estimate document writes per day and their cost, from the settings and a recording
     Estimate(estimate::EstimateArgs),
-    /// Run until the first successful write, or fail after a while; the last line is PASS or FAIL
+    /// Run until the first successful write or a timeout, and print PASS or FAIL
     Smoke(smoke::SmokeArgs),
-    /// Serve the Alpaca stream protocol with made-up quotes
+    /// Serve Alpaca's stream protocol with simulated quotes
     Sim(sim::SimArgs),
-    /// Write the feed's frames with their arrival times to a file, for replay
+    /// Record the feed's frames and their arrival times in a file, for replay
     Record(record::RecordArgs),
-    /// Write plugins: make, build, test, try and measure them
+    /// Create, build, test, run and benchmark plugins
     #[cfg(feature = "authoring")]
     Plugin(plugin::PluginArgs),
-    /// Compile plugins ahead of time, for an image
+    /// Compile plugins ahead of time, for a container image
     Precompile(precompile::PrecompileArgs),
-    /// Say whether a running host is well, and why if it is not
+    /// Check a running host, and print what is wrong with it
     Status(status::StatusArgs),
     /// Watch a running host in the terminal
     Top(top::TopArgs),
-    /// Print a script that completes quotegate's commands in a shell
+    /// Print a shell completion script
     Completions(completions::CompletionsArgs),
     /// Write man pages
     Man(man::ManArgs),
 }
 
-/// How a verb went wrong, as far as the exit code goes.
+/// A verb's error, and its exit code.
 #[derive(Debug)]
 enum Failure {
     /// Exit code 1.
@@ -95,7 +95,7 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        // A plugin that does not start is a matter of settings, and so is what the feed will not have.
+        // These are problems with the settings.
         if error.is::<PluginLoadError>() || error.is::<FeedSettingsError>() {
             Self::Usage(error.context("quotegate"))
         } else {
@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("quotegate: the operating system gives no threads: {error}");
+            eprintln!("quotegate: could not start threads: {error}");
             return ExitCode::from(1);
         }
     };
@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
             Verb::Man(args) => man::run(&args),
         }
     });
-    // Nothing may outlive its verb, not even a blocked look-up of a host name.
+    // Do not wait for anything that still runs, such as a blocked DNS lookup.
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,

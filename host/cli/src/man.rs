@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_is_named() {
+    fn an_unwritable_folder_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = write_pages(&file.path().join("man1")).unwrap_err();
         assert!(error.to_string().contains("man1"), "{error}");

@@ -14,14 +14,14 @@ Examples:
   quotegate precompile --folder /var/cache/quotegate
   quotegate precompile --folder /var/cache/quotegate --config config/quotegate.toml
 
-Made for building an image. The host looks there with plugins.cache_folder set to the folder, which may then be
-read-only; it takes code only from folders and files that belong to its own user or to root and that nobody else can
-write to. The code runs on every x86-64 server since 2013; where it does not fit, the host compiles anew and says so.")]
+For building container images. Set plugins.cache_folder to the folder, which may be read-only at run time. The host loads
+code only from folders and files that belong to root or its own user, and that no one else can write. The code runs on
+x86-64 servers made since 2013. If it does not match the machine, the host compiles the plugin again and logs that.")]
 pub(super) struct PrecompileArgs {
-    /// Where the compiled code goes; made if it is not there
+    /// The folder for the compiled code; created if it does not exist
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// Compile the plugins of these settings' tenants too
+    /// Also compile the plugins of the tenants in these settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ pub(super) async fn run(args: PrecompileArgs) -> Result<ExitCode, Failure> {
     let settings = match args.config {
         None => None,
         Some(file) => {
-            // Nothing is read or written here, so credentials are not asked for.
+            // Compiling needs no credentials.
             let overrides = vec![setting("sink.kind", "dry-run", "precompile")];
             let sources = Sources { file: Some(file), environment: std::env::vars_os().collect(), overrides };
             Some(Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?.settings)

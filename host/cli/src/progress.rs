@@ -7,33 +7,39 @@ use tokio_util::sync::CancellationToken;
 
 use quotegate_runtime::host::Summary;
 use quotegate_runtime::status::{HostStatus, Snapshot};
+use quotegate_runtime::text::counted;
 
-/// Prints a line a tenant each `every` until the host has `ended`; says so when it is told to `stop`.
-pub(super) async fn print(status: Arc<HostStatus>, every: Duration, stop: CancellationToken, ended: CancellationToken) {
+/// Prints a line per tenant once per `interval`, until `ended`. Prints a message on `stop`.
+pub(super) async fn print(
+    status: Arc<HostStatus>,
+    interval: Duration,
+    stop: CancellationToken,
+    ended: CancellationToken,
+) {
     let mut before = status.snapshot();
     let mut seconds = 0.0;
-    let mut is_told = false;
+    let mut is_stopping = false;
     loop {
         tokio::select! {
             biased;
             () = ended.cancelled() => return,
-            () = stop.cancelled(), if !is_told => {
-                is_told = true;
-                println!("\nending: what is dirty is written first, as the limits allow; Ctrl-C again ends at once");
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                println!("\nstopping: writing what is dirty, within the limits; press Ctrl-C again to exit at once");
                 continue;
             }
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(interval) => {}
         }
         let now = status.snapshot();
-        seconds += every.as_secs_f64();
-        print!("{}", lines(&before, &now, seconds, every));
+        seconds += interval.as_secs_f64();
+        print!("{}", lines(&before, &now, seconds, interval));
         before = now;
     }
 }
 
-fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> String {
+fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, interval: Duration) -> String {
     let mut text = format!("{seconds:>4.0} s  feed {}\n", now.connection());
-    let per_second = |new: u64, old: u64| new.saturating_sub(old) as f64 / every.as_secs_f64();
+    let per_second = |new: u64, old: u64| new.saturating_sub(old) as f64 / interval.as_secs_f64();
     for ((id, new), (_, old)) in now.tenants.iter().zip(&before.tenants) {
         let _ = writeln!(
             text,
@@ -53,37 +59,38 @@ fn lines(before: &Snapshot, now: &Snapshot, seconds: f64, every: Duration) -> St
 
 fn plugin_line(plugin: &PluginSnapshot) -> String {
     let calls = plugin.calls.max(1) as f64;
-    let mut text = format!("{}: {} quotes", plugin.name, plugin.quotes_seen);
+    let mut text = format!("{}: {}", plugin.name, counted(plugin.quotes_seen, "quote"));
     if plugin.documents > 0 {
-        let _ = write!(text, ", {} documents", plugin.documents);
+        let _ = write!(text, ", {}", counted(plugin.documents, "document"));
     } else {
         let refused: Vec<String> =
             plugin.quotes_refused.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let _ = write!(text, ", {} kept, refused: {}", plugin.quotes_kept, refused.join(", "));
     }
-    let _ = write!(text, "; {:.1} µs a call", plugin.seconds * 1e6 / calls);
+    let _ = write!(text, "; {:.1} µs per call", plugin.seconds * 1e6 / calls);
     text
 }
 
-/// What a person wants to know at the end.
+/// The summary at the end.
 pub(super) fn summary(summary: &Summary) -> String {
-    let mut text = format!("ended after {:.1} s\n", summary.elapsed.as_secs_f64());
+    let mut text = format!("stopped after {:.1} s\n", summary.elapsed.as_secs_f64());
     for (id, tenant) in &summary.snapshot.tenants {
         let _ = writeln!(
             text,
-            "  {:<8} {} quotes in, {} refused by its filter, {} replaced by newer ones, {} documents written",
+            "  {:<8} {} in, {} refused by its filter, {} replaced by newer ones, {} written",
             id.as_str(),
-            tenant.counters.quotes,
+            counted(tenant.counters.quotes, "quote"),
             tenant.counters.filtered,
             tenant.counters.conflated,
-            tenant.counters.written,
+            counted(tenant.counters.written, "document"),
         );
     }
     let left = summary.unflushed.dirty + summary.unflushed.in_flight;
     match left {
         0 => text.push_str("  every symbol's newest quote was written"),
         _ => {
-            let _ = write!(text, "  {left} symbols were not flushed: the limits and the grace period allowed no more");
+            let left = counted(left, "symbol");
+            let _ = write!(text, "  not flushed within the limits and the grace period: {left}");
         }
     }
     text

@@ -17,9 +17,10 @@ use tracing::{info, warn};
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
 use quotegate_runtime::host::{source, wiring};
-use quotegate_runtime::pulses::Pulses;
+use quotegate_runtime::text::counted;
+use quotegate_runtime::watchdog::Watchdog;
 
-/// Frames on their way to the file. At 64 quotes a frame this is some 25 MB: a disk may pause for seconds.
+/// How many frames may wait for the disk, which may pause for seconds. With 64 quotes per frame, this is about 25 MB.
 const QUEUE: usize = 4096;
 
 #[derive(Debug, Args)]
@@ -28,14 +29,15 @@ Examples:
   TENANT_ID=acme MONITORED_SYMBOLS=SPY,AAPL quotegate record --out day.jsonl.zst
   TENANT_ID=local DRY_RUN=1 quotegate record --out simulated.jsonl --seconds 10
 
-Records what the settings' tenants want, and writes nothing to Firestore. Play it back with feed.source = \"replay\".")]
+Records the symbols that the tenants in the settings want. Writes nothing to Firestore. To play the file back, set
+feed.source = \"replay\".")]
 pub(super) struct RecordArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// The file; compressed if its name ends in .zst
+    /// The file to write; compressed if its name ends in .zst
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// End by itself after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
 }
@@ -60,9 +62,9 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let disk = thread::spawn(move || {
         let _ = ended.send(write_all(writer, received));
     });
-    // Nobody changes it while it records.
+    // It does not change while recording.
     let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
-    let mut running = source.start(subscription, Nothing, Arc::new(FeedStatus::default()), Pulses::new())?;
+    let mut running = source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new())?;
     let mut end = end;
     let mut source_end = None;
     let mut written = None;
@@ -82,19 +84,19 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
         None => end.await,
     };
     let _ = disk.join();
-    let count = written.context("the thread that writes the file has panicked")??;
+    let count = written.context("the thread that writes the file panicked")??;
     if let Some(Err(error)) = source_end {
         return Err(error.context("the feed failed").into());
     }
     let lost = lost.load(Ordering::Relaxed);
     if lost > 0 {
-        warn!(lost, "{lost} frames came faster than the disk took them and are not in the file");
+        warn!(lost, "the disk was too slow: {} not in the file", counted(lost, "frame"));
     }
-    println!("{count} frames in {}", args.out.display());
+    println!("{} in {}", counted(count, "frame"), args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Until every sender is gone. The number of frames written.
+/// Writes until every sender is gone. Returns the number of frames.
 fn write_all(mut writer: RecordingWriter, mut received: Receiver<RecordedFrame>) -> anyhow::Result<u64> {
     let mut count = 0;
     while let Some(frame) = received.blocking_recv() {
@@ -105,7 +107,7 @@ fn write_all(mut writer: RecordingWriter, mut received: Receiver<RecordedFrame>)
     Ok(count)
 }
 
-/// Hands frames to the disk's thread; the reader never waits for it.
+/// Passes frames to the thread that writes them. The reader never waits for it.
 struct Tap {
     frames: Sender<RecordedFrame>,
     lost: Arc<AtomicU64>,
@@ -123,9 +125,9 @@ impl FrameTap for Tap {
     }
 }
 
-/// The quotes themselves are not wanted here.
-struct Nothing;
+/// Only the frames are recorded, so decoded quotes are not used.
+struct IgnoreQuotes;
 
-impl QuoteReceiver for Nothing {
+impl QuoteReceiver for IgnoreQuotes {
     fn receive(&mut self, _: &QuoteColumns, _: &SymbolTable) {}
 }

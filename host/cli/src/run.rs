@@ -12,8 +12,9 @@ use super::served::ServedHost;
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
 use quotegate_pipeline::simulation::{Observer, WouldWrite};
-use quotegate_runtime::host::{Reloads, wiring};
+use quotegate_runtime::host::{ReloadSource, wiring};
 use quotegate_runtime::simulation::{simulate, simulated_tenants};
+use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,14 +25,16 @@ Examples:
   quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay --set feed.replay.file=day.jsonl.zst \\
     --set feed.replay.speed=max > documents.jsonl
 
-Ends on SIGTERM or Ctrl-C after writing what is dirty, within run.shutdown_grace_s. SIGHUP, or a change of a file, loads
-tenants, symbols, limits and plugins anew, without a reconnect: all of them count once all are good, else nothing
-changes. A dry run of a replay at the speed max prints the documents to standard output, as JSON lines: it goes by the
-recording's time alone, so that the same files come to the same lines. run.paused, tenants.X.paused and the Firestore document ops/ingest_control pause writing.")]
+On SIGTERM or Ctrl-C, it writes what is dirty within run.shutdown_grace_s, and exits. On SIGHUP, or when a file changes,
+it reloads tenants, symbols, limits and plugins without a reconnect. A reload applies everything, or nothing if any of it
+is invalid. run.paused, tenants.X.paused and the Firestore document ops/ingest_control pause writing.
+
+A dry run of a replay at speed max prints the documents to standard output as JSON lines. It depends only on the
+recording's time, so the same files always give the same lines.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// End by itself after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     stop_after: Option<f64>,
 }
@@ -42,24 +45,24 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
     let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
-    if let Some(replay) = as_fast_as_it_goes(&loaded.settings) {
+    if let Some(replay) = unpaced_dry_run(&loaded.settings) {
         return dry_run(&loaded.settings, &replay.file, stop).await;
     }
-    let asked = signals::reload_on_signal()?;
+    let requested = signals::reload_on_signal()?;
     let mut host = ServedHost::start(&loaded.settings).await?;
-    let of_files = sources.clone();
-    host.host.reload_from(Reloads {
+    let watched = sources.clone();
+    host.host.reload_from(ReloadSource {
         load: Box::new(move || Ok(Settings::load(&sources)?)),
-        files: Box::new(move || of_files.files()),
-        asked,
+        files: Box::new(move || watched.files()),
+        requested,
         current: loaded,
     });
     host.finish(stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The recording of a dry run that nobody watches as it goes.
-fn as_fast_as_it_goes(settings: &Settings) -> Option<&ReplaySettings> {
+/// The recording, if this is a dry run of a replay without a speed limit.
+fn unpaced_dry_run(settings: &Settings) -> Option<&ReplaySettings> {
     match &settings.source {
         Source::Replay(replay) if replay.speed.is_none() && wiring::is_dry_run(settings) => Some(replay),
         _ => None,
@@ -71,7 +74,7 @@ async fn dry_run(settings: &Settings, file: &Path, stop: CancellationToken) -> R
     let recording = Recording::open(file).map_err(anyhow::Error::from)?;
     info!(
         event_type = "startup",
-        "a dry run of {}, as fast as it goes: what would be written is printed, in the recording's own time",
+        "dry run of {}, as fast as possible, in the recording's own time; printing what would be written",
         file.display()
     );
     let (tenants, limit) = simulated_tenants(settings).await?;
@@ -80,11 +83,16 @@ async fn dry_run(settings: &Settings, file: &Path, stop: CancellationToken) -> R
     printer.out.flush().map_err(anyhow::Error::from)?;
     for tenant in &report.tenants {
         if let Some(stopped) = &tenant.stopped {
-            warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "{} has stopped the tenant: {}", stopped.plugin, stopped.problem);
+            warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "the plugin {} stopped the tenant: {}", stopped.plugin, stopped.problem);
         }
     }
     let (documents, seconds) = (printer.documents, report.seconds);
-    info!(event_type = "shutdown", documents, "{documents} documents of {seconds:.1} s would be written");
+    info!(
+        event_type = "shutdown",
+        documents,
+        "would have written {} in {seconds:.1} s",
+        counted(documents, "document")
+    );
     Ok(ExitCode::SUCCESS)
 }
 

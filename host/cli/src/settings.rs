@@ -7,16 +7,16 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::Failure;
 use quotegate_runtime::log;
 
-/// The flags that every verb with settings has.
+/// The flags of every verb that reads settings.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SettingsArgs {
-    /// TOML file with settings; the files in the folder `tenants` beside it are read too
+    /// TOML file with settings; also reads the files in the folder `tenants` next to it
     #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
     config: Option<PathBuf>,
-    /// Write nothing: print the documents that would be written to the log
+    /// Write nothing; log the documents that would be written
     #[arg(long)]
     dry_run: bool,
-    /// Any setting, by its key in the file; may be repeated
+    /// Override a setting by its key in the file; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -24,12 +24,12 @@ pub(super) struct SettingsArgs {
 const CONFIG_VARIABLE: &str = "QUOTEGATE_CONFIG";
 
 impl SettingsArgs {
-    /// Reads every layer. All problems come at once.
+    /// Reads every layer, and reports all problems at once.
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
         self.load_with(Vec::new())
     }
 
-    /// The same, with `extra` settings of the verb's own flags on top.
+    /// The same, with `extra` settings from the verb's own flags on top.
     pub(super) fn load_with(&self, extra: Vec<Override>) -> Result<Loaded, Failure> {
         let sources = self.sources(extra)?;
         Settings::load(&sources).map_err(|error| Failure::Usage(error.into()))
@@ -41,7 +41,7 @@ impl SettingsArgs {
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
                 return Err(Failure::Usage(anyhow::anyhow!(
-                    "quotegate: --set wants KEY=VALUE, as in --set sink.batch_size=50"
+                    "quotegate: --set requires KEY=VALUE, as in --set sink.batch_size=50"
                 )));
             };
             overrides.push(setting(key.trim(), value, "--set"));
@@ -55,12 +55,12 @@ impl SettingsArgs {
     }
 }
 
-/// A setting that a flag sets.
+/// A setting that comes from a flag.
 pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> Override {
     Override { key: key.to_owned(), value: value.to_string(), flag: flag.to_owned() }
 }
 
-/// Starts logging as the settings say.
+/// Starts logging with the format and level in the settings.
 pub(super) fn start_log(settings: &Settings) -> Result<WorkerGuard, Failure> {
     log::start(settings.log.format, &settings.log.level).map_err(Failure::Usage)
 }

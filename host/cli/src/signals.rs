@@ -5,13 +5,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once, as people expect of Ctrl-C.
+/// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once, as users of Ctrl-C expect.
 pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let token = stop.clone();
-    // Ends with the runtime: there is nothing to clean up after it.
+    // Ends with the runtime. There is nothing to clean up.
     tokio::spawn(async move {
         let mut first = true;
         loop {
@@ -23,23 +23,27 @@ pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
                 std::process::exit(1);
             }
             first = false;
-            info!(event_type = "shutdown", signal = name, "{name}: no more quotes are read; writing what is dirty");
+            info!(
+                event_type = "shutdown",
+                signal = name,
+                "{name}: shutting down; no more quotes are read, and what is dirty is written"
+            );
             token.cancel();
         }
     });
     Ok(stop)
 }
 
-/// Rung by each SIGHUP, which would otherwise end the process.
+/// Notified by each SIGHUP, which would otherwise end the process.
 pub(super) fn reload_on_signal() -> anyhow::Result<Arc<Notify>> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let asked = Arc::new(Notify::new());
-    let bell = asked.clone();
+    let requested = Arc::new(Notify::new());
+    let notify = requested.clone();
     // Ends with the runtime, as above.
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            bell.notify_one();
+            notify.notify_one();
         }
     });
-    Ok(asked)
+    Ok(requested)
 }

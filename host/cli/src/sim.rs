@@ -9,6 +9,7 @@ use quotegate_sim::{Fault, Rate, Scenario, SimSettings, Simulator, Universe};
 
 use super::{Failure, signals};
 use quotegate_runtime::log;
+use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,26 +20,25 @@ Examples:
   quotegate sim --scenario opening-bell
   quotegate sim --scenario opening-bell --out bell.jsonl.zst
 
-Then point a client at ws://127.0.0.1:8181/v2/iex: any key is accepted. A scenario is told to each
-client from its beginning, as though it happened now; in a file it keeps its own day, and the same
-seed makes the same frames.")]
+Point a client at ws://127.0.0.1:8181/v2/iex. Any key is accepted. A scenario starts from the beginning for each client,
+with current times. In a file, it has the times of its own day, and the same seed gives the same frames.")]
 pub(super) struct SimArgs {
-    /// Where to listen; port 0 picks a free one
+    /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
     listen: SocketAddr,
-    /// How many symbols there are, or their names
+    /// The number of symbols, or their names
     #[arg(long, value_name = "N|LIST", default_value = "100")]
     symbols: Universe,
-    /// Quotes a second over all subscribed symbols, or `max`
+    /// Quotes per second over all subscribed symbols, or `max`
     #[arg(long, value_name = "Q/S|max", default_value = "1000")]
     rate: Rate,
-    /// Tell a story with stocks and times of its own: opening-bell
+    /// Play a scenario with its own symbols and times: opening-bell
     #[arg(long, value_name = "NAME", conflicts_with_all = ["symbols", "rate"])]
     scenario: Option<Scenario>,
-    /// Write the scenario to a file as `record` would, and serve nothing; compressed if its name ends in .zst
+    /// Write the scenario to a file, as `record` does, instead of serving it; compressed if its name ends in .zst
     #[arg(long, value_name = "FILE", requires = "scenario", conflicts_with_all = ["listen", "fault"])]
     out: Option<PathBuf>,
-    /// What to do wrong
+    /// Inject a fault
     #[arg(long, value_name = "NAME")]
     fault: Option<Fault>,
     /// The same seed gives the same prices
@@ -49,13 +49,11 @@ pub(super) struct SimArgs {
 pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
     if let (Some(scenario), Some(out)) = (args.scenario, &args.out) {
         let (frames, quotes) = write(scenario, args.seed, out)?;
-        println!("{quotes} quotes in {frames} frames in {}", out.display());
+        println!("{} in {} in {}", counted(quotes, "quote"), counted(frames, "frame"), out.display());
         return Ok(ExitCode::SUCCESS);
     }
     if args.scenario.is_some() && args.fault == Some(Fault::HugeFrame) {
-        return Err(Failure::Usage(anyhow!(
-            "quotegate: a scenario has no huge frames; leave out --fault or --scenario"
-        )));
+        return Err(Failure::Usage(anyhow!("quotegate: a scenario has no huge frames; omit --fault or --scenario")));
     }
     let _log = log::start(quotegate_config::LogFormat::Auto, "info").map_err(Failure::Usage)?;
     let stop = signals::stop_on_signal()?;
@@ -69,13 +67,13 @@ pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
     };
     let simulator = Simulator::bind(args.listen, settings)
         .await
-        .with_context(|| format!("cannot listen on {}; choose another with --listen", args.listen))?;
+        .with_context(|| format!("could not listen on {}; choose another address with --listen", args.listen))?;
     println!("serving ws://{}/v2/iex", simulator.local_addr());
     simulator.run(stop).await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// As if a client that wants everything had recorded it. How many frames and quotes.
+/// Writes what a client that subscribed to everything would have recorded. Returns the numbers of frames and quotes.
 fn write(scenario: Scenario, seed: u64, out: &Path) -> anyhow::Result<(usize, usize)> {
     let began = scenario.begins();
     let mut writer = RecordingWriter::create(out, &Header::started_at("sim", "json", began))?;
@@ -87,12 +85,12 @@ fn write(scenario: Scenario, seed: u64, out: &Path) -> anyhow::Result<(usize, us
     ];
     let controls = (0..).zip(controls).map(|(at, text)| (began + at, text));
     let (mut frames, mut quotes) = (0, 0);
-    let told = scenario.frames(seed).map(|frame| {
+    let played = scenario.frames(seed).map(|frame| {
         frames += 1;
         quotes += frame.quotes.len();
         (frame.received_time, frame.json())
     });
-    for (received_time, text) in controls.chain(told) {
+    for (received_time, text) in controls.chain(played) {
         writer.write(&RecordedFrame { received_time, payload: Payload::Text(text) })?;
     }
     writer.finish()?;

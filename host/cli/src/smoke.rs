@@ -15,12 +15,14 @@ Examples:
   TENANT_ID=local DRY_RUN=1 quotegate smoke --seconds 10
   quotegate smoke --config config/quotegate.toml
 
-Passes at the first document that Firestore confirms, quote or heartbeat; in a dry run at the first quote document that
-would be written. The last line of standard output is PASS … or FAIL …; exit code 0 or 1, or 2 with bad settings.")]
+Passes as soon as Firestore confirms a document, quote or heartbeat. In a dry run, passes at the first quote document
+that would be written. The last line of standard output is PASS … or FAIL …
+
+Exit codes: 0 PASS, 1 FAIL, 2 invalid settings.")]
 pub(super) struct SmokeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Give up after so many seconds
+    /// Fail after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     seconds: f64,
 }
@@ -28,7 +30,7 @@ pub(super) struct SmokeArgs {
 pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
     let limit = setting("run.stop_after_s", args.seconds, "--seconds");
     let loaded = args.settings.load_with(vec![limit]).inspect_err(|_| {
-        println!("FAIL before it began: bad settings; standard error names each of them");
+        println!("FAIL before the start: invalid settings; see standard error");
     })?;
     let _log = start_log(&loaded.settings)?;
     let stop = signals::stop_on_signal()?;
@@ -36,7 +38,7 @@ pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
 
     let host = match ServedHost::start(&loaded.settings).await {
         Ok(host) => host,
-        Err(error) => return Ok(verdict(began, Err(format!("{error:#}")))),
+        Err(error) => return Ok(report(began, Err(format!("{error:#}")))),
     };
     let status = host.host.status();
     let watcher = tokio::spawn({
@@ -58,11 +60,11 @@ pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
         Ok(_) if snapshot.has_written() => Ok(snapshot.what_was_written()),
         Ok(_) => Err(format!("nothing was written: {}", snapshot.why_not_written())),
     };
-    Ok(verdict(began, outcome))
+    Ok(report(began, outcome))
 }
 
-/// The last line, and the exit code that goes with it.
-fn verdict(began: Instant, outcome: Result<String, String>) -> ExitCode {
+/// Prints the last line, and returns its exit code.
+fn report(began: Instant, outcome: Result<String, String>) -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
     info!(event_type = "smoke_result", passed = outcome.is_ok(), seconds, "smoke test ended");
     match outcome {

@@ -4,29 +4,31 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
-use super::remote::{RemoteArgs, RemoteState, TenantState, printable};
+use super::remote::{RemoteArgs, printable};
+use quotegate_ops::{HostState, TenantState};
+use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  quotegate status                                the host on this machine
+  quotegate status                                check the host on this machine
   quotegate status http://10.0.0.5:8700
   gcloud run services proxy quotegate --port 8700 & quotegate status
   QUOTEGATE_OPS__TOKEN=… quotegate status --json | jq '.tenants[] | {id, status, reason}'
 
-Exit codes: 0 the host is LIVE and every tenant is running; 1 something is wrong, which is printed, or nobody answers;
-2 bad usage. LIVE, STALE and OFFLINE follow the rule of the page: STALE after 30 s without a quote or a heartbeat.")]
+Exit codes: 0 if the host is LIVE and every tenant is running; 1 if something is wrong, which is printed, or if the host
+does not answer; 2 for usage errors. A host is STALE after 30 s without a quote or a heartbeat.")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     remote: RemoteArgs,
-    /// Print the whole state as JSON
+    /// Print the complete state as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     let remote = args.remote.remote()?;
-    let (text, state) = remote.ask().await?;
+    let (text, state) = remote.state().await?;
     match args.json {
         true => println!("{text}"),
         false => print!("{}", printable(&summary(&state))),
@@ -34,20 +36,20 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     Ok(if state.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn summary(state: &RemoteState) -> String {
+fn summary(state: &HostState) -> String {
     let mut text = format!("{}  {}\n", state.liveness.state.as_str(), identity(state));
     let _ = writeln!(text, "feed     {}", feed(state));
     let sink = &state.sink;
-    let how = if sink.failing { "failing" } else { "works" };
+    let health = if sink.failing { "failing" } else { "working" };
     let _ = writeln!(
         text,
-        "sink     {how}: {} written, {} sent again, {} refused",
+        "sink     {health}: {} written, {} retried, {} refused",
         sink.written, sink.retried, sink.refused
     );
     let limit = &state.write_limit;
     let _ = writeln!(
         text,
-        "writes   at most {}/s, {} of {} tokens left; {} dirty, {} of them due",
+        "writes   at most {}/s, {} of {} tokens left; {} dirty, {} due",
         limit.per_second,
         state.tokens,
         limit.burst,
@@ -55,70 +57,72 @@ fn summary(state: &RemoteState) -> String {
         state.sum(|tenant| tenant.due),
     );
     let (half, most) = (state.confirmed_within(0.5, None), state.confirmed_within(0.99, None));
-    let _ = writeln!(text, "latency  half of the writes confirmed in {half}, 99 % in {most}, since the start");
+    let _ = writeln!(text, "latency  half of the writes confirmed in {half}, 99% in {most}, since the start");
     for tenant in &state.tenants {
         text.push_str(&tenant_lines(state, tenant));
     }
     let problems = state.problems();
     if !problems.is_empty() {
-        text.push_str("\nwrong:\n");
+        text.push_str("\nproblems:\n");
         for problem in problems {
             let _ = writeln!(text, "  {problem}");
         }
     }
     if !state.recent_errors.is_empty() {
-        text.push_str("\nlast warnings and errors:\n");
+        text.push_str("\nlatest warnings and errors:\n");
         for error in state.recent_errors.iter().take(5) {
-            let _ = writeln!(text, "  {} ago  {} {}", state.ago(error.time), error.message, error.details);
+            let _ = writeln!(text, "  {} ago  {} {}", state.age(error.time), error.message, error.details);
         }
     }
     text
 }
 
-/// Which host it is.
-pub(super) fn identity(state: &RemoteState) -> String {
+/// The host's name, version and uptime.
+pub(super) fn identity(state: &HostState) -> String {
     let dry_run = if state.dry_run { " · dry run" } else { "" };
-    format!("{} · quotegate {} · up {}{dry_run}", state.instance, state.version, state.ago(state.started))
+    format!("{} · quotegate {} · up {}{dry_run}", state.instance, state.version, state.age(state.started))
 }
 
-fn feed(state: &RemoteState) -> String {
+fn feed(state: &HostState) -> String {
     let feed = &state.feed;
     let last =
-        feed.last_received_time.map_or("none yet".to_owned(), |last| format!("the last {} ago", state.ago(last)));
+        feed.last_received_time.map_or("none yet".to_owned(), |last| format!("the last one {} ago", state.age(last)));
     let reconnects: u64 = feed.retries.values().sum();
     format!(
-        "{} for {}; {} quotes, {last}; {reconnects} reconnects",
+        "{} for {}; {}, {last}; {}",
         state.connection,
-        state.ago(feed.since),
-        feed.quotes
+        state.age(feed.since),
+        counted(feed.quotes, "quote"),
+        counted(reconnects, "reconnect")
     )
 }
 
-fn tenant_lines(state: &RemoteState, tenant: &TenantState) -> String {
-    let last = match (&tenant.last_symbol, tenant.last_quote_time) {
-        (Some(symbol), Some(time)) => format!("; last {symbol} {} ago", state.ago(time)),
+fn tenant_lines(state: &HostState, tenant: &TenantState) -> String {
+    let (status, snapshot) = (tenant.status.as_str(), &tenant.snapshot);
+    let counters = &snapshot.counters;
+    let last = match (&snapshot.last_symbol, snapshot.last_quote_time) {
+        (Some(symbol), Some(time)) => format!("; last {symbol} {} ago", state.age(time)),
         _ => String::new(),
     };
     let mut text = format!(
-        "tenant {}: {}, {}; {} quotes, {} written, {} dirty, {} lost{last}\n",
+        "tenant {}: {}, {status}; {}, {} written, {} dirty, {} lost{last}\n",
         tenant.id,
         tenant.liveness.state.as_str(),
-        tenant.status,
-        tenant.quotes,
-        tenant.written,
-        tenant.dirty,
-        tenant.lost,
+        counted(counters.quotes, "quote"),
+        counters.written,
+        counters.dirty,
+        counters.lost,
     );
-    for plugin in &tenant.plugins {
+    for plugin in &snapshot.plugins {
         let each = plugin.seconds * 1e6 / plugin.quotes_seen.max(1) as f64;
         let problem = plugin.last_problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
         let _ = writeln!(
             text,
-            "  plugin {}: {}; {} quotes, {each:.1} µs each, {} failures{problem}",
+            "  plugin {}: {}; {}, {each:.1} µs each, {}{problem}",
             plugin.name,
-            plugin.state,
-            plugin.quotes_seen,
-            plugin.failed(),
+            plugin.state.as_str(),
+            counted(plugin.quotes_seen, "quote"),
+            counted(plugin.failures.values().sum::<u64>(), "failure"),
         );
     }
     text

@@ -1,23 +1,22 @@
-//! A terminal that one program has to itself for a while.
+//! Full-screen output on a terminal.
 
 use std::io::{Read, Write, stdin, stdout};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio_util::sync::CancellationToken;
 
-/// The other screen of the terminal, without a cursor and without an echo of keys. Everything is put back when it is
-/// dropped.
+/// The terminal's alternate screen, without a cursor and without echo. Dropping it restores the terminal.
 pub(super) struct Screen {
     before: Option<Termios>,
 }
 
-/// What a line looks like.
+/// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
-    Head,
+    Heading,
     Good,
-    Poor,
+    Warning,
     Bad,
 }
 
@@ -27,10 +26,10 @@ impl Screen {
         let before = tcgetattr(stdin()).ok();
         if let Some(before) = &before {
             let mut quiet = before.clone();
-            // Ctrl-C still makes a signal.
+            // Ctrl-C still sends a signal.
             quiet.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
             let _ = tcsetattr(stdin(), OptionalActions::Now, &quiet);
-            // Ends with the process: nothing can take it out of its read.
+            // Runs until the process ends, because its read cannot be interrupted.
             std::thread::spawn(move || {
                 for key in stdin().lock().bytes().map_while(Result::ok) {
                     if matches!(key, b'q' | b'Q') {
@@ -39,7 +38,7 @@ impl Screen {
                 }
             });
         }
-        put("\x1b[?1049h\x1b[?25l");
+        print("\x1b[?1049h\x1b[?25l");
         Self { before }
     }
 
@@ -47,7 +46,7 @@ impl Screen {
     pub(super) fn show(&self, lines: &[(Style, String)]) {
         let size = tcgetwinsize(stdout()).ok();
         let (width, height) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
-        // A terminal that does not tell its size says 0.
+        // A terminal of unknown size reports 0.
         let (width, height) = (if width == 0 { 80 } else { width }, if height == 0 { 24 } else { height });
         let mut frame = String::from("\x1b[H");
         for (at, (style, text)) in lines.iter().take(height.into()).enumerate() {
@@ -56,13 +55,13 @@ impl Screen {
             frame.push_str(&format!("{line_break}{}{cut}\x1b[0m\x1b[K", style.code()));
         }
         frame.push_str("\x1b[J");
-        put(&frame);
+        print(&frame);
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        put("\x1b[?25h\x1b[?1049l");
+        print("\x1b[?25h\x1b[?1049l");
         if let Some(before) = &self.before {
             let _ = tcsetattr(stdin(), OptionalActions::Now, before);
         }
@@ -73,16 +72,16 @@ impl Style {
     fn code(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Head => "\x1b[1m",
+            Self::Heading => "\x1b[1m",
             Self::Good => "\x1b[1;32m",
-            Self::Poor => "\x1b[1;33m",
+            Self::Warning => "\x1b[1;33m",
             Self::Bad => "\x1b[1;31m",
         }
     }
 }
 
-/// A terminal that is gone is no reason to panic.
-fn put(text: &str) {
+/// Ignores errors: the terminal may be gone.
+fn print(text: &str) {
     let mut out = stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -11,7 +11,7 @@ mod tests;
 mod timestamp;
 
 use quotegate_market::{QuoteColumns, SymbolTable, UnixNanos};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::control_message::ControlMessage;
 use crate::frame::Payload;
@@ -22,7 +22,7 @@ use timestamp::DateCache;
 pub const MAX_AHEAD: UnixNanos = 60 * 1_000_000_000;
 
 /// Skipped messages, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Skipped {
     /// `T` is neither a quote nor a control message.
     pub unknown_type: u64,

@@ -1,17 +1,18 @@
 //! The feed's state and counters. Written only by the reader's task, read by the heartbeat and by operators at any time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, UnixNanos};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::Skipped;
 
 /// Why a connection ended or failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryCause {
     /// TCP, TLS or the upgrade failed, for a reason other than the two below.
@@ -67,7 +68,7 @@ impl RetryCause {
 }
 
 /// The state of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state", content = "cause")]
 pub enum ConnectionState {
     /// Not started yet.
@@ -138,7 +139,7 @@ pub struct FeedStatus {
 }
 
 /// A copy of everything in [`FeedStatus`], for people and metrics.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeedSnapshot {
     /// The state of the connection.
     pub connection: ConnectionState,
@@ -159,7 +160,7 @@ pub struct FeedSnapshot {
     /// The exchange is open, the feed was reconnected for being silent, and no quote has arrived since.
     pub silent: bool,
     /// Ended or failed connections by cause, without causes that never happened.
-    pub retries: BTreeMap<&'static str, u64>,
+    pub retries: BTreeMap<Cow<'static, str>, u64>,
     /// Error messages from the server by code.
     pub errors: BTreeMap<u16, u64>,
     /// How often a requested symbol was not subscribed.
@@ -196,7 +197,7 @@ impl FeedStatus {
 
     /// Copies everything. The counters are read one after another, so they may be a frame apart.
     pub fn snapshot(&self) -> FeedSnapshot {
-        let retried = |cause: RetryCause| (cause.as_str(), self.retries[cause as usize].load(Relaxed));
+        let retried = |cause: RetryCause| (cause.as_str().into(), self.retries[cause as usize].load(Relaxed));
         let details = self.details();
         FeedSnapshot {
             connection: details.state,

@@ -1,146 +1,146 @@
-//! `/api/events`: server-sent events for those who watch. One task makes them for all; it does nothing while nobody is
-//! there, and at most a few times a second something however fast the feed is.
+//! `/api/events`: server-sent events for clients that watch the host. One task makes them for all clients. It is idle
+//! without clients, and sends at most a few updates per second however fast the feed is.
 //!
 //! | event | data |
 //! |---|---|
-//! | `state` | as `/api/state`, about once a second; at most [`TENANTS`] tenants |
-//! | `quotes` | `{tenant, full, symbols, rows}`: the rows that changed; all of them if `full`. A row is symbol, bid, ask, bid size, ask size, exchange time and arrival in milliseconds |
+//! | `state` | as `/api/state`, about once per second, with at most [`MAX_TENANTS`] tenants |
+//! | `quotes` | `{tenant, full, symbols, rows}`: the rows that changed, or all of them if `full`. A row is symbol, bid, ask, bid size, ask size, exchange time and arrival in milliseconds |
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use quotegate_document::TenantId;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::state;
+use super::state::HostState;
 use quotegate_pipeline::tenant::LiveQuote;
 use quotegate_runtime::status::HostStatus;
 
-/// Who may watch at one time.
-pub(super) const LISTENERS: usize = 16;
-/// Between two updates.
-const EVERY: Duration = Duration::from_millis(400);
-/// The state comes with every such update.
+/// How many clients may watch at the same time.
+const MAX_CLIENTS: usize = 16;
+/// The time between two updates.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(400);
+/// Every so many updates include the state.
 const STATE_EVERY: u32 = 3;
-/// The tenants in one update; a page with more of them is no help.
-const TENANTS: usize = 100;
-/// Updates that may wait for a slow listener. Then it is dropped, and may come again.
-const WAITING: usize = 8;
+/// The page has no use for more.
+const MAX_TENANTS: usize = 100;
+/// How many updates may wait for a slow client before it is disconnected. It may reconnect.
+const MAX_WAITING: usize = 8;
 
-/// Where listeners come in.
-pub(super) struct Events {
-    arrivals: mpsc::Sender<Listener>,
-    places: Arc<Semaphore>,
+/// Accepts clients, and owns the task that sends them events.
+pub(super) struct EventStream {
+    new_clients: mpsc::Sender<Client>,
+    permits: Arc<Semaphore>,
 }
 
-struct Listener {
-    updates: mpsc::Sender<Bytes>,
+struct Client {
+    updates: mpsc::Sender<Vec<Event>>,
     tenant: Option<TenantId>,
-    /// What it has of the tenant's board; `None` if it knows nothing.
+    /// The version of the tenant's live quotes that it has. `None` before its first update.
     version: Option<u64>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Events {
-    /// Starts the task, which ends with `stop`: so all listeners go, and the server can end.
+impl EventStream {
+    /// Starts the task. `stop` ends it and disconnects all clients, so that the server can shut down.
     pub(super) fn start(status: Arc<HostStatus>, stop: CancellationToken) -> Self {
-        let (arrivals, arrived) = mpsc::channel(LISTENERS);
-        tokio::spawn(run(status, arrived, stop));
-        Self { arrivals, places: Arc::new(Semaphore::new(LISTENERS)) }
+        let (new_clients, receiver) = mpsc::channel(MAX_CLIENTS);
+        tokio::spawn(run(status, receiver, stop));
+        Self { new_clients, permits: Arc::new(Semaphore::new(MAX_CLIENTS)) }
     }
 
-    /// The stream of one listener that wants the quotes of `tenant`.
-    pub(super) fn listen(&self, tenant: Option<TenantId>) -> Response {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            let text = format!("{LISTENERS} others watch already; try again when one of them has left\n");
+    /// The events for one client that watches the quotes of `tenant`.
+    pub(super) fn watch(&self, tenant: Option<TenantId>) -> Response {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            let text = format!("{MAX_CLIENTS} clients are already watching; try again when one of them has left\n");
             return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
         };
-        let (updates, received) = mpsc::channel(WAITING);
-        let listener = Listener { updates, tenant, version: None, _place: place };
-        if self.arrivals.try_send(listener).is_err() {
+        let (updates, receiver) = mpsc::channel(MAX_WAITING);
+        let client = Client { updates, tenant, version: None, _permit: permit };
+        if self.new_clients.try_send(client).is_err() {
             return (StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down\n").into_response();
         }
-        let updates = stream::unfold(received, async |mut received| {
-            let update = received.recv().await?;
-            Some((Ok::<_, std::convert::Infallible>(update), received))
+        let updates = stream::unfold(receiver, async |mut receiver| {
+            let update: Vec<Event> = receiver.recv().await?;
+            Some((stream::iter(update).map(Ok::<_, Infallible>), receiver))
         });
-        ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(updates)).into_response()
+        Sse::new(updates.flatten()).into_response()
     }
 }
 
-async fn run(status: Arc<HostStatus>, mut arrived: mpsc::Receiver<Listener>, stop: CancellationToken) {
-    let mut listeners: Vec<Listener> = Vec::new();
+async fn run(status: Arc<HostStatus>, mut new_clients: mpsc::Receiver<Client>, stop: CancellationToken) {
+    let mut clients: Vec<Client> = Vec::new();
     let mut round = 0_u32;
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(UPDATE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            listener = arrived.recv() => match listener {
-                Some(listener) => listeners.push(listener),
+            client = new_clients.recv() => match client {
+                Some(client) => clients.push(client),
                 None => return,
             },
-            _ = ticks.tick(), if !listeners.is_empty() => {
-                update(&status, &mut listeners, round.is_multiple_of(STATE_EVERY));
+            _ = ticks.tick(), if !clients.is_empty() => {
+                update(&status, &mut clients, round.is_multiple_of(STATE_EVERY));
                 round = round.wrapping_add(1);
             }
         }
     }
-    // What everybody sees last is that the host is going.
-    let last = event("state", &state::short_json(&status.snapshot(), TENANTS));
-    for listener in &listeners {
-        let _ = listener.updates.try_send(last.clone());
+    // The last event says that the host is shutting down.
+    let last = state_event(&status);
+    for client in &clients {
+        let _ = client.updates.try_send(vec![last.clone()]);
     }
 }
 
-/// Sends one update to everybody; those that do not keep up or are gone leave.
-fn update(status: &HostStatus, listeners: &mut Vec<Listener>, with_state: bool) {
-    let wants_state = |listener: &Listener| with_state || listener.version.is_none();
-    let state =
-        listeners.iter().any(wants_state).then(|| event("state", &state::short_json(&status.snapshot(), TENANTS)));
-    // Listeners of one tenant mostly know the same, so what they get is made once.
+/// Sends one update to all clients. Drops those that are slow or gone.
+fn update(status: &HostStatus, clients: &mut Vec<Client>, with_state: bool) {
+    let needs_state = |client: &Client| with_state || client.version.is_none();
+    let state = clients.iter().any(needs_state).then(|| state_event(status));
+    // Most clients of one tenant have the same version, so their update is made only once.
     let mut quotes: BTreeMap<(TenantId, Option<u64>), Option<Changes>> = BTreeMap::new();
-    send_each(listeners, |listener| {
-        let mut parts = Vec::new();
-        if wants_state(listener) {
-            parts.extend(state.clone());
+    send_each(clients, |client| {
+        let mut events = Vec::new();
+        if needs_state(client) {
+            events.extend(state.clone());
         }
-        let mut version = listener.version.unwrap_or(0);
-        if let Some(tenant) = &listener.tenant {
-            let known = (tenant.clone(), listener.version);
-            let changes = quotes.entry(known).or_insert_with(|| changes(status, tenant, listener.version));
+        let mut version = client.version.unwrap_or(0);
+        if let Some(tenant) = &client.tenant {
+            let known = (tenant.clone(), client.version);
+            let changes = quotes.entry(known).or_insert_with(|| changes(status, tenant, client.version));
             if let Some(changes) = changes {
-                parts.push(changes.event.clone());
+                events.push(changes.event.clone());
                 version = changes.version;
             }
         }
-        listener.version = Some(version);
-        (!parts.is_empty()).then(|| Bytes::from(parts.concat()))
+        client.version = Some(version);
+        events
     });
 }
 
-/// Sends everybody what is made for them, without waiting.
-fn send_each(listeners: &mut Vec<Listener>, mut make: impl FnMut(&mut Listener) -> Option<Bytes>) {
-    listeners.retain_mut(|listener| match make(listener) {
-        Some(update) => listener.updates.try_send(update).is_ok(),
-        None => !listener.updates.is_closed(),
+/// Sends each client the events made for it, without waiting.
+fn send_each(clients: &mut Vec<Client>, mut events_for: impl FnMut(&mut Client) -> Vec<Event>) {
+    clients.retain_mut(|client| {
+        let events = events_for(client);
+        if events.is_empty() { !client.updates.is_closed() } else { client.updates.try_send(events).is_ok() }
     });
 }
 
 /// An event, and the version of the live quotes that it leads to.
 struct Changes {
-    event: Bytes,
+    event: Event,
     version: u64,
 }
 
-/// What changed of a tenant's live quotes, if anything; asks the tenant for what comes with the next update.
+/// What changed in a tenant's live quotes, if anything. Also asks the tenant to publish for the next update.
 fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Option<Changes> {
     let tenants = status.tenants();
     let (_, found) = tenants.iter().find(|(id, _)| id == tenant)?;
@@ -156,7 +156,7 @@ fn changes(status: &HostStatus, tenant: &TenantId, version: Option<u64>) -> Opti
         "symbols": changes.symbols,
         "rows": rows,
     });
-    Some(Changes { event: event("quotes", &data.to_string()), version: changes.version })
+    Some(Changes { event: Event::default().event("quotes").data(data.to_string()), version: changes.version })
 }
 
 fn row(row: &LiveQuote) -> Value {
@@ -172,9 +172,8 @@ fn row(row: &LiveQuote) -> Value {
     ])
 }
 
-/// JSON has no line breaks, so it is one line of data.
-fn event(name: &str, data: &str) -> Bytes {
-    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+fn state_event(status: &HostStatus) -> Event {
+    Event::default().event("state").data(HostState::from(status.snapshot()).keep_tenants(MAX_TENANTS).json())
 }
 
 #[cfg(test)]
@@ -182,24 +181,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_does_not_keep_up_or_has_left_loses_the_place() {
-        let places = Arc::new(Semaphore::new(3));
-        let listener = || {
-            let (updates, received) = mpsc::channel(WAITING);
-            let place = places.clone().try_acquire_owned().unwrap();
-            (Listener { updates, tenant: None, version: None, _place: place }, received)
+    fn slow_clients_and_those_that_left_are_dropped() {
+        let permits = Arc::new(Semaphore::new(3));
+        let client = || {
+            let (updates, received) = mpsc::channel(MAX_WAITING);
+            let permit = permits.clone().try_acquire_owned().unwrap();
+            (Client { updates, tenant: None, version: None, _permit: permit }, received)
         };
-        let ((quick, mut reads), (slow, does_not), (left, gone)) = (listener(), listener(), listener());
-        let mut listeners = vec![quick, slow, left];
+        let ((quick, mut reads), (slow, does_not), (left, gone)) = (client(), client(), client());
+        let mut clients = vec![quick, slow, left];
         drop(gone);
-        for round in 0..=WAITING {
-            send_each(&mut listeners, |_| Some(Bytes::from("x")));
-            assert_eq!(reads.try_recv().unwrap(), "x");
-            assert_eq!(listeners.len(), if round < WAITING { 2 } else { 1 });
+        for round in 0..=MAX_WAITING {
+            send_each(&mut clients, |_| vec![Event::default().data("x")]);
+            assert_eq!(reads.try_recv().unwrap().len(), 1);
+            assert_eq!(clients.len(), if round < MAX_WAITING { 2 } else { 1 });
         }
-        assert_eq!((places.available_permits(), does_not.len()), (2, WAITING));
+        assert_eq!((permits.available_permits(), does_not.len()), (2, MAX_WAITING));
         drop(reads);
-        send_each(&mut listeners, |_| None);
-        assert!(listeners.is_empty());
+        send_each(&mut clients, |_| Vec::new());
+        assert!(clients.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Who may look, how many at a time, and what browsers are told to refuse.
+//! Authentication, limits of requests, and security headers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,40 +8,40 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
+use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::Ops;
+use super::OpsSources;
 
-/// Requests that are answered at one time; others are turned away, so that visitors cannot slow the host.
-const PLACES: usize = 32;
-/// No answer takes longer.
-const LONGEST: Duration = Duration::from_secs(10);
+/// More requests than this at the same time are refused, so that clients cannot slow down the host.
+const MAX_REQUESTS: usize = 32;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Places for requests.
+/// Limits the requests at the same time.
 #[derive(Clone)]
-pub(super) struct Places(Arc<Semaphore>);
+pub(super) struct RequestPermits(Arc<Semaphore>);
 
-impl Places {
+impl RequestPermits {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(PLACES)))
+        Self(Arc::new(Semaphore::new(MAX_REQUESTS)))
     }
 }
 
-/// Turns away what changes things (nothing here does), what comes on top of enough others, and what takes too long.
-pub(super) async fn limits(State(places): State<Places>, request: Request, next: Next) -> Response {
+/// Refuses requests that are not reads, that exceed the limit, or that take too long.
+pub(super) async fn limits(State(permits): State<RequestPermits>, request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return (StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here\n").into_response();
+        return (StatusCode::METHOD_NOT_ALLOWED, "this server is read-only\n").into_response();
     }
-    let Ok(_place) = places.0.try_acquire() else {
-        return (StatusCode::TOO_MANY_REQUESTS, "too many requests at one time\n").into_response();
+    let Ok(_permit) = permits.0.try_acquire() else {
+        return (StatusCode::TOO_MANY_REQUESTS, "too many requests at the same time\n").into_response();
     };
-    match tokio::time::timeout(LONGEST, next.run(request)).await {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the host is too busy to answer\n").into_response(),
     }
 }
 
-/// Headers that keep a page from doing anything but show itself.
+/// Headers that allow the page only what it needs.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -60,33 +60,14 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Asks for `Authorization: Bearer …` where the settings have a token.
-pub(super) async fn token(State(ops): State<Arc<Ops>>, request: Request, next: Next) -> Response {
-    let Some(wanted) = &ops.token else { return next.run(request).await };
+/// Requires `Authorization: Bearer …` if the settings have a token.
+pub(super) async fn token(State(ops): State<Arc<OpsSources>>, request: Request, next: Next) -> Response {
+    let Some(expected) = &ops.token else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
-    if given.is_some_and(|given| same(given, wanted.expose_secret().as_bytes())) {
+    if given.is_some_and(|given| given.ct_eq(expected.expose_secret().as_bytes()).into()) {
         return next.run(request).await;
     }
     let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (StatusCode::UNAUTHORIZED, ask, "give the token: Authorization: Bearer …\n").into_response()
-}
-
-/// Takes as long for a wrong token as for a right one.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let difference = given.iter().zip(wanted).fold(0, |difference, (given, wanted)| difference | (given ^ wanted));
-    given.len() == wanted.len() && std::hint::black_box(difference) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same;
-
-    #[test]
-    fn only_the_very_token_is_the_same() {
-        assert!(same(b"hush", b"hush"));
-        for wrong in ["", "hus", "hushh", "husx"] {
-            assert!(!same(wrong.as_bytes(), b"hush"), "{wrong}");
-        }
-    }
+    (StatusCode::UNAUTHORIZED, ask, "a token is required: Authorization: Bearer …\n").into_response()
 }

@@ -1,24 +1,26 @@
-//! What operators look at: health, metrics, state and the page, over HTTP. Nothing here changes anything.
+//! Health, metrics, state and the page for operators, over HTTP. Everything is read-only.
 //!
 //! | path | |
 //! |---|---|
-//! | `/healthz` | 200 while the process is alive and its loops turn |
-//! | `/readyz` | 200 while the feed is authenticated and the sink takes documents; fails first at a shutdown |
+//! | `/healthz` | 200 while no thread is stuck |
+//! | `/readyz` | 200 while the feed is authenticated and the sink accepts documents; fails first at a shutdown |
 //! | `/metrics` | Prometheus text |
 //! | `/api/state` | everything, as JSON |
-//! | `/` | the page: all of it for people, kept up to date by `/api/events` |
+//! | `/` | the page: everything for people, kept up to date by `/api/events` |
 //!
-//! Reads one snapshot type; knows no room's internals.
+//! Reads snapshots, and knows nothing of the other crates' internals.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod events;
-mod exposition;
 mod guard;
-mod health;
 mod metrics;
 mod page;
+mod prometheus;
+mod readiness;
 mod state;
+
+pub use state::{HostState, TenantState, WriteLimit};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,55 +38,55 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use events::Events;
-use quotegate_runtime::pulses::Pulses;
+use events::EventStream;
 use quotegate_runtime::status::HostStatus;
+use quotegate_runtime::watchdog::Watchdog;
 
-/// What the pages need.
-pub struct Ops {
-    /// Every number of the host.
+/// What the server shows, and to whom.
+pub struct OpsSources {
+    /// The host's numbers.
     pub status: Arc<HostStatus>,
-    /// Whether its loops turn.
-    pub pulses: Arc<Pulses>,
-    /// What a visitor must bring; probes need not.
+    /// Knows whether the host's threads are stuck.
+    pub watchdog: Arc<Watchdog>,
+    /// The token that requests need, except probes and the page's files.
     pub token: Option<SecretString>,
 }
 
-/// A port that is taken, before there is a host to show.
+/// A bound port, before the host has started.
 pub struct OpsListener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-/// The server at work.
+/// The running server.
 pub struct RunningOps {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl OpsListener {
-    /// Listens on `address`. Whoever comes waits until there is something to [serve](Self::serve).
+    /// Listens on `address`. Connections wait until [`Self::serve`] is called.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("ops.port: nothing can listen on {address}; another program may use the port, so give another one, or 0 for none")
+            format!("ops.port: could not listen on {address}; another program may use the port, so choose another one, or 0 for none")
         })?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Serves until it is ended.
-    pub fn serve(self, ops: Ops) -> RunningOps {
+    /// Starts serving.
+    pub fn serve(self, ops: OpsSources) -> RunningOps {
         let Self { listener, address } = self;
-        info!(event_type = "ops_started", %address, "the page, health, metrics and state are served at http://{address}/");
+        info!(event_type = "ops_started", %address, "serving the page, health, metrics and state at http://{address}/");
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let events = Events::start(ops.status.clone(), stop.clone());
+        let events = EventStream::start(ops.status.clone(), stop.clone());
         let serve = axum::serve(listener, router(Arc::new(ops), events))
             .with_graceful_shutdown(async move { stopped.cancelled().await });
         let task = tokio::spawn(async move {
-            // It only ends when it is told to.
+            // Never fails.
             let _ = serve.await;
         });
         RunningOps { address, stop, task }
@@ -92,76 +94,76 @@ impl OpsListener {
 }
 
 impl RunningOps {
-    /// Ends it; visitors that are still there are cut off after a moment.
-    pub async fn end(self) {
+    /// Shuts the server down. Clients that are still connected are cut off after a moment.
+    pub async fn shut_down(self) {
         self.stop.cancel();
         let _ = tokio::time::timeout(Duration::from_millis(200), self.task).await;
     }
 }
 
-fn router(ops: Arc<Ops>, events: Events) -> Router {
+fn router(ops: Arc<OpsSources>, events: EventStream) -> Router {
     let events = Arc::new(events);
-    let listen = {
+    let watch = {
         let ops = ops.clone();
-        get(async move |query| listen(&ops, &events, query))
+        get(async move |query| watch(&ops, &events, query))
     };
     let guarded = Router::new()
-        .route("/api/events", listen)
+        .route("/api/events", watch)
         .route("/metrics", get(metrics))
         .route("/api/state", get(state))
         .layer(axum::middleware::from_fn_with_state(ops.clone(), guard::token));
     Router::new()
         .merge(guarded)
         .merge(page::routes())
-        .layer(axum::middleware::from_fn_with_state(guard::Places::new(), guard::limits))
-        // Below the limits: visitors must not keep a probe from its answer, or the host would be restarted for them.
+        .layer(axum::middleware::from_fn_with_state(guard::RequestPermits::new(), guard::limits))
+        // Without the limits: if clients could block a probe, the host would be restarted because of them.
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(axum::middleware::from_fn(guard::headers))
         .with_state(ops)
 }
 
-async fn healthz(State(ops): State<Arc<Ops>>) -> Response {
-    let stuck = ops.pulses.stuck(quotegate_pipeline::clock::unix_now());
+async fn healthz(State(ops): State<Arc<OpsSources>>) -> Response {
+    let stuck = ops.watchdog.stuck(quotegate_pipeline::clock::unix_now());
     if stuck.is_empty() {
         return (StatusCode::OK, "ok\n").into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("stuck: {}\n", stuck.join(", "))).into_response()
 }
 
-async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
+async fn readyz(State(ops): State<Arc<OpsSources>>) -> Response {
     let snapshot = ops.status.snapshot();
-    let reasons = health::not_ready(&snapshot);
+    let reasons = readiness::not_ready(&snapshot);
     if reasons.is_empty() {
-        let lines = [vec!["ready".to_owned()], health::remarks(&snapshot, ops.token.is_none())].concat();
+        let lines = [vec!["ready".to_owned()], readiness::tenant_problems(&snapshot, ops.token.is_none())].concat();
         return (StatusCode::OK, format!("{}\n", lines.join("\n"))).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
 }
 
-async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+async fn metrics(State(ops): State<Arc<OpsSources>>) -> Response {
     let text = metrics::text(&ops.status.snapshot());
-    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response()
+    ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], text).into_response()
 }
 
-/// What `/api/events` is asked for.
+/// The query of `/api/events`.
 #[derive(serde::Deserialize)]
-struct Wanted {
-    /// Whose quotes; the first tenant's if it is left out.
+struct EventsQuery {
+    /// The tenant whose quotes to send. By default the first one.
     tenant: Option<String>,
 }
 
-fn listen(ops: &Ops, events: &Events, Query(wanted): Query<Wanted>) -> Response {
+fn watch(ops: &OpsSources, events: &EventStream, Query(query): Query<EventsQuery>) -> Response {
     let tenants = ops.status.tenants();
     let mut tenants = tenants.iter().map(|(id, _)| id);
-    let Some(wanted) = wanted.tenant else { return events.listen(tenants.next().cloned()) };
-    match tenants.find(|id| id.as_str() == wanted) {
-        Some(id) => events.listen(Some(id.clone())),
+    let Some(tenant) = query.tenant else { return events.watch(tenants.next().cloned()) };
+    match tenants.find(|id| id.as_str() == tenant) {
+        Some(id) => events.watch(Some(id.clone())),
         None => (StatusCode::NOT_FOUND, "no such tenant; /api/state lists them\n").into_response(),
     }
 }
 
-async fn state(State(ops): State<Arc<Ops>>) -> Response {
-    let text = state::json(&ops.status.snapshot());
+async fn state(State(ops): State<Arc<OpsSources>>) -> Response {
+    let text = HostState::from(ops.status.snapshot()).json();
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

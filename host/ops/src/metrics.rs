@@ -1,22 +1,22 @@
-//! The host's numbers as Prometheus reads them. Label sets are bounded by the settings, never by quotes: no symbol is a
-//! label, and past [`TENANTS`] tenants theirs are given as one sum.
+//! The host's numbers for Prometheus. The number of label values is bounded by the settings, never by quotes: symbols are
+//! not labels, and more than [`MAX_TENANTS`] tenants are reported as one sum.
 
 use std::collections::BTreeMap;
 
 use quotegate_feed::ConnectionState;
 use quotegate_plugin::{PluginSnapshot, PluginState};
 
-use super::exposition::Exposition;
+use super::prometheus::PrometheusWriter;
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{CounterKind, TenantCounters, TenantSnapshot};
 use quotegate_runtime::status::Snapshot;
 
-/// With more tenants than this their numbers are summed under the tenant `all`.
-const TENANTS: usize = 100;
+/// More tenants than this are summed as the tenant `all`.
+const MAX_TENANTS: usize = 100;
 
-/// Everything, in exposition format.
+/// All metrics, in Prometheus' text format.
 pub(super) fn text(snapshot: &Snapshot) -> String {
-    let mut out = Exposition::default();
+    let mut out = PrometheusWriter::default();
     host(snapshot, &mut out);
     feed(snapshot, &mut out);
     tenants(snapshot, &mut out);
@@ -25,7 +25,7 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
     out.finish()
 }
 
-fn host(snapshot: &Snapshot, out: &mut Exposition) {
+fn host(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     out.gauge("quotegate_build_info", "The version and name of this host; always 1.")
         .sample(&[("version", env!("CARGO_PKG_VERSION")), ("instance_id", &snapshot.instance)], 1);
     out.gauge("quotegate_start_time_seconds", "When the host started, in seconds since 1970.")
@@ -38,17 +38,17 @@ fn host(snapshot: &Snapshot, out: &mut Exposition) {
     }
 }
 
-fn feed(snapshot: &Snapshot, out: &mut Exposition) {
+fn feed(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     let feed = &snapshot.feed;
     let connected = matches!(feed.connection, ConnectionState::Streaming | ConnectionState::Replaying);
     out.gauge("quotegate_feed_connected", "1 while the feed is authenticated and quotes can flow.")
         .sample(&[], u8::from(connected));
-    out.gauge("quotegate_feed_silent", "1 while no quote comes though the exchange is open.")
+    out.gauge("quotegate_feed_silent", "1 while no quotes arrive although the exchange is open.")
         .sample(&[], u8::from(feed.silent));
     out.counter("quotegate_feed_frames_total", "Websocket messages received.").sample(&[], feed.frames);
     out.counter("quotegate_feed_bytes_total", "Bytes of payload received.").sample(&[], feed.bytes);
     out.counter("quotegate_feed_quotes_total", "Quotes decoded.").sample(&[], feed.quotes);
-    out.counter("quotegate_feed_skipped_total", "Messages stepped over, by reason.")
+    out.counter("quotegate_feed_skipped_total", "Messages skipped, by reason.")
         .sample(&[("reason", "unknown_type")], feed.skipped.unknown_type)
         .sample(&[("reason", "malformed")], feed.skipped.malformed)
         .sample(&[("reason", "from_future")], feed.skipped.from_future)
@@ -72,7 +72,7 @@ fn feed(snapshot: &Snapshot, out: &mut Exposition) {
     }
 }
 
-fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
+fn tenants(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     let rows = rows(snapshot);
     let mut family = |kind, name, help, of: &dyn Fn(&TenantSnapshot) -> u64| {
         match kind {
@@ -95,17 +95,18 @@ fn tenants(snapshot: &Snapshot, out: &mut Exposition) {
     });
 }
 
-/// The tenants by themselves, or all of them in one row.
+/// One row per tenant, or one for all of them.
 fn rows(snapshot: &Snapshot) -> Vec<(&str, Vec<&TenantSnapshot>)> {
-    if snapshot.tenants.len() > TENANTS {
+    if snapshot.tenants.len() > MAX_TENANTS {
         return vec![("all", snapshot.tenants.iter().map(|(_, tenant)| tenant).collect())];
     }
     snapshot.tenants.iter().map(|(id, tenant)| (id.as_str(), vec![tenant])).collect()
 }
 
-fn sink(snapshot: &Snapshot, out: &mut Exposition) {
+fn sink(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     let sink = &snapshot.sink;
-    out.gauge("quotegate_sink_failing", "1 while the sink takes no documents.").sample(&[], u8::from(sink.failing));
+    out.gauge("quotegate_sink_failing", "1 while the sink does not accept documents.")
+        .sample(&[], u8::from(sink.failing));
     out.counter("quotegate_sink_requests_total", "Requests sent.").sample(&[], sink.requests);
     out.gauge("quotegate_sink_requests_in_flight", "Requests without an answer yet.").sample(&[], sink.in_flight);
     out.counter("quotegate_sink_request_seconds_total", "Time that all answered requests took together.")
@@ -115,7 +116,7 @@ fn sink(snapshot: &Snapshot, out: &mut Exposition) {
         .sample(&[("outcome", "retried")], sink.retried)
         .sample(&[("outcome", "refused")], sink.refused);
     out.gauge("quotegate_write_tokens", "Write tokens left in the global bucket.").sample(&[], snapshot.tokens);
-    let histogram = |out: &mut Exposition, name, help, of: &LatencySnapshot| {
+    let histogram = |out: &mut PrometheusWriter, name, help, of: &LatencySnapshot| {
         out.histogram(name, help, &BOUNDS, &of.counts, of.seconds);
     };
     let [to_sink, to_commit] = &snapshot.latency;
@@ -124,7 +125,7 @@ fn sink(snapshot: &Snapshot, out: &mut Exposition) {
 }
 
 /// By plugin, summed over the tenants that use it.
-fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
+fn plugins(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     let mut by_name: BTreeMap<&str, Vec<&PluginSnapshot>> = BTreeMap::new();
     for plugin in snapshot.tenants.iter().flat_map(|(_, tenant)| &tenant.plugins) {
         by_name.entry(&plugin.name).or_default().push(plugin);
@@ -139,7 +140,7 @@ fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
         }
     };
     counter("quotegate_plugin_calls_total", "Calls of filter and map.", |p| p.calls as f64);
-    counter("quotegate_plugin_calls_left_out_total", "Calls not made: quarantine, or over its share of time.", |p| {
+    counter("quotegate_plugin_calls_left_out_total", "Calls skipped: quarantine, or over its share of time.", |p| {
         p.calls_left_out as f64
     });
     counter("quotegate_plugin_quotes_total", "Quotes given to the plugin.", |p| p.quotes_seen as f64);
@@ -160,7 +161,7 @@ fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
     labelled(out, &by_name, "quotegate_plugin_traps_total", "Instances lost, by kind of failure.", "kind", |p| {
         p.failures.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
     });
-    labelled(out, &by_name, "quotegate_plugin_count_total", "What it counts itself, by its own names.", "name", |p| {
+    labelled(out, &by_name, "quotegate_plugin_count_total", "The plugin's own counters, by name.", "name", |p| {
         p.counts.iter().map(|(name, count)| (name.clone(), *count)).collect()
     });
     own_gauges(snapshot, out);
@@ -174,28 +175,27 @@ fn plugins(snapshot: &Snapshot, out: &mut Exposition) {
     }
 }
 
-/// The gauges that plugins set themselves. A sum over tenants would mean nothing, so where there are too many tenants for
-/// a label there are none.
-fn own_gauges(snapshot: &Snapshot, out: &mut Exposition) {
-    if snapshot.tenants.len() > TENANTS {
+/// The plugins' own gauges. Their sum over tenants would mean nothing, so they are left out if there are too many tenants.
+fn own_gauges(snapshot: &Snapshot, out: &mut PrometheusWriter) {
+    if snapshot.tenants.len() > MAX_TENANTS {
         return;
     }
-    out.gauge("quotegate_plugin_gauge", "What it measures itself, by its own names.");
+    out.gauge("quotegate_plugin_gauge", "The plugin's own gauges, by name.");
     for (id, tenant) in &snapshot.tenants {
         for plugin in &tenant.plugins {
-            for (name, value) in plugin.gauges.iter().take(LABELS) {
+            for (name, value) in plugin.gauges.iter().take(MAX_LABELS) {
                 out.sample(&[("tenant", id.as_str()), ("plugin", &plugin.name), ("name", name)], value);
             }
         }
     }
 }
 
-/// More values of a label that a plugin chooses than this are too many for Prometheus.
-const LABELS: usize = 32;
+/// A plugin may choose the values of a label. More than this are too many for Prometheus.
+const MAX_LABELS: usize = 32;
 
-/// A counter with one more label, whose values the plugin chose; at most [`LABELS`] of them, the rest summed.
+/// A counter with one more label, whose values the plugin chooses. Values beyond [`MAX_LABELS`] are summed.
 fn labelled(
-    out: &mut Exposition,
+    out: &mut PrometheusWriter,
     by_name: &BTreeMap<&str, Vec<&PluginSnapshot>>,
     name: &'static str,
     help: &str,
@@ -206,7 +206,7 @@ fn labelled(
     for (plugin, all) in by_name {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for (value, count) in all.iter().flat_map(|plugin| of(plugin)) {
-            let known = sums.contains_key(&value) || sums.len() < LABELS;
+            let known = sums.contains_key(&value) || sums.len() < MAX_LABELS;
             *sums.entry(if known { value } else { "other".to_owned() }).or_default() += count;
         }
         for (value, count) in &sums {

@@ -1,5 +1,5 @@
-//! The page: a few files in the program, and nothing from elsewhere. It holds no secret, so it needs no token; what it
-//! shows comes from `/api/events`, which does.
+//! The page. Its files are compiled into the program, and it loads nothing from other servers. It contains no secrets, so
+//! it needs no token. What it shows comes from `/api/events`, which does.
 
 use axum::Router;
 use axum::http::header;

@@ -1,110 +1,198 @@
-//! `/api/state`: one JSON object. Times are nanoseconds since 1970-01-01 UTC; counters count from the start.
+//! `/api/state`: one JSON object. Times are nanoseconds since 1970-01-01 UTC. Counters count from the start.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use quotegate_feed::FeedSnapshot;
 use quotegate_market::UnixNanos;
 use quotegate_sink::SinkSnapshot;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
-use quotegate_pipeline::tenant::TenantSnapshot;
-use quotegate_runtime::heartbeat::Health;
-use quotegate_runtime::liveness::Verdict;
+use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot};
+use quotegate_runtime::heartbeat::IngestStatus;
+use quotegate_runtime::liveness::{Liveness, LivenessReport};
 use quotegate_runtime::log::{RecentError, recent_errors};
 use quotegate_runtime::status::Snapshot;
+use quotegate_runtime::text::short_duration;
 
-#[derive(Serialize)]
-struct State<'a> {
-    /// Goes up when something changes its meaning or goes away.
-    schema: u32,
-    time: UnixNanos,
-    started: UnixNanos,
-    version: &'static str,
-    instance: &'a str,
-    dry_run: bool,
-    stopping: bool,
-    /// LIVE, STALE or OFFLINE, by the rule of UIs.
-    liveness: Verdict,
-    connection: &'static str,
-    feed: &'a FeedSnapshot,
-    sink: &'a SinkSnapshot,
+/// A host's state, as `/api/state` sends it and `status` and `top` read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostState {
+    /// Goes up when a field is removed or changes its meaning.
+    pub schema: u32,
+    /// When the host took this snapshot.
+    pub time: UnixNanos,
+    /// When the host started.
+    pub started: UnixNanos,
+    /// The host's version.
+    pub version: Cow<'static, str>,
+    /// The host's name.
+    pub instance: String,
+    /// True if nothing is written.
+    pub dry_run: bool,
+    /// True while the host shuts down.
+    pub stopping: bool,
+    /// LIVE, STALE or OFFLINE.
+    pub liveness: LivenessReport,
+    /// The state of the connection, as one word.
+    pub connection: Cow<'static, str>,
+    /// The feed's numbers.
+    pub feed: FeedSnapshot,
+    /// The sink's numbers.
+    pub sink: SinkSnapshot,
     /// Write tokens left in the global bucket.
-    tokens: u32,
-    write_limit: WriteLimit,
-    heartbeats: u64,
-    last_heartbeat: Option<UnixNanos>,
-    latency_bounds_seconds: [f64; BOUNDS.len()],
-    tick_to_sink: &'a LatencySnapshot,
-    tick_to_commit: &'a LatencySnapshot,
-    /// The latest warnings and errors of the log, the newest first.
-    recent_errors: Vec<RecentError>,
-    /// How many tenants there are, where some are left out below.
-    tenant_count: usize,
-    tenants: Vec<Tenant<'a>>,
+    pub tokens: u32,
+    /// The limit of all tenants' writes together.
+    pub write_limit: WriteLimit,
+    /// Heartbeats that the sink confirmed.
+    pub heartbeats: u64,
+    /// When the last of them was confirmed.
+    pub last_heartbeat: Option<UnixNanos>,
+    /// The upper bounds of the buckets of the two histograms below.
+    pub latency_bounds_seconds: Vec<f64>,
+    /// From a quote's arrival to the sink.
+    pub tick_to_sink: LatencySnapshot,
+    /// From a quote's arrival to the confirmed write.
+    pub tick_to_commit: LatencySnapshot,
+    /// The latest warnings and errors of the log, newest first.
+    pub recent_errors: Vec<RecentError>,
+    /// How many tenants the host has, including those left out below.
+    pub tenant_count: usize,
+    /// The tenants.
+    pub tenants: Vec<TenantState>,
 }
 
-#[derive(Serialize)]
-struct WriteLimit {
-    per_second: f64,
-    burst: u32,
+/// A write limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WriteLimit {
+    /// The rate at which tokens are added.
+    pub per_second: f64,
+    /// The most tokens that the bucket holds.
+    pub burst: u32,
 }
 
-#[derive(Serialize)]
-struct Tenant<'a> {
-    id: &'a str,
-    /// As in the heartbeat.
-    status: &'static str,
-    reason: Option<String>,
-    liveness: Verdict,
+/// A tenant's state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TenantState {
+    /// Its id.
+    pub id: String,
+    /// The same as in its heartbeat.
+    pub status: IngestStatus,
+    /// Why it is not running well.
+    pub reason: Option<String>,
+    /// LIVE, STALE or OFFLINE.
+    pub liveness: LivenessReport,
+    /// Its numbers.
     #[serde(flatten)]
-    numbers: &'a TenantSnapshot,
+    pub snapshot: TenantSnapshot,
 }
 
-/// Everything, as JSON text.
-pub(super) fn json(snapshot: &Snapshot) -> String {
-    text(snapshot, snapshot.tenants.iter().map(|(id, numbers)| tenant_of(snapshot, id.as_str(), numbers)).collect())
-}
-
-/// The same with at most `most` tenants: those that are not well first.
-pub(super) fn short_json(snapshot: &Snapshot, most: usize) -> String {
-    let tenants = snapshot.tenants.iter().map(|(id, numbers)| tenant_of(snapshot, id.as_str(), numbers));
-    let mut tenants: Vec<_> = tenants.collect();
-    if tenants.len() > most {
-        tenants.sort_by_key(|tenant| tenant.status == Health::Running.as_str());
-        tenants.truncate(most);
+impl From<Snapshot> for HostState {
+    fn from(mut snapshot: Snapshot) -> Self {
+        let (liveness, connection) = (snapshot.liveness(), snapshot.connection().into());
+        let tenants = std::mem::take(&mut snapshot.tenants).into_iter().map(|(id, tenant)| {
+            let (status, reason) = snapshot.ingest_status(&tenant);
+            let liveness = snapshot.tenant_liveness(&tenant);
+            TenantState { id: id.to_string(), status, reason, liveness, snapshot: tenant }
+        });
+        let tenants: Vec<TenantState> = tenants.collect();
+        let [tick_to_sink, tick_to_commit] = snapshot.latency;
+        Self {
+            schema: Self::SCHEMA,
+            time: snapshot.time,
+            started: snapshot.started,
+            version: env!("CARGO_PKG_VERSION").into(),
+            instance: snapshot.instance,
+            dry_run: snapshot.dry_run,
+            stopping: snapshot.stopping,
+            liveness,
+            connection,
+            feed: snapshot.feed,
+            sink: snapshot.sink,
+            tokens: snapshot.tokens,
+            write_limit: WriteLimit {
+                per_second: snapshot.write_limit.per_second(),
+                burst: snapshot.write_limit.burst(),
+            },
+            heartbeats: snapshot.heartbeats,
+            last_heartbeat: snapshot.last_heartbeat,
+            latency_bounds_seconds: BOUNDS.to_vec(),
+            tick_to_sink,
+            tick_to_commit,
+            recent_errors: recent_errors(),
+            tenant_count: tenants.len(),
+            tenants,
+        }
     }
-    text(snapshot, tenants)
 }
 
-fn text(snapshot: &Snapshot, tenants: Vec<Tenant<'_>>) -> String {
-    let [to_sink, to_commit] = &snapshot.latency;
-    let limit = snapshot.write_limit;
-    let state = State {
-        schema: 1,
-        time: snapshot.time,
-        started: snapshot.started,
-        version: env!("CARGO_PKG_VERSION"),
-        instance: &snapshot.instance,
-        dry_run: snapshot.dry_run,
-        stopping: snapshot.stopping,
-        liveness: snapshot.liveness(),
-        connection: snapshot.connection(),
-        feed: &snapshot.feed,
-        sink: &snapshot.sink,
-        tokens: snapshot.tokens,
-        write_limit: WriteLimit { per_second: limit.per_second(), burst: limit.burst() },
-        heartbeats: snapshot.heartbeats,
-        last_heartbeat: snapshot.last_heartbeat,
-        latency_bounds_seconds: BOUNDS,
-        tick_to_sink: to_sink,
-        tick_to_commit: to_commit,
-        recent_errors: recent_errors(),
-        tenant_count: snapshot.tenants.len(),
-        tenants,
-    };
-    serde_json::to_string(&state).unwrap_or_default()
-}
+impl HostState {
+    /// The version of the JSON that this program writes and reads.
+    pub const SCHEMA: u32 = 1;
 
-fn tenant_of<'a>(snapshot: &Snapshot, id: &'a str, numbers: &'a TenantSnapshot) -> Tenant<'a> {
-    let (health, reason) = snapshot.health(numbers);
-    Tenant { id, status: health.as_str(), reason, liveness: snapshot.tenant_liveness(numbers), numbers }
+    /// Keeps at most `count` tenants. Those that are not running come first.
+    pub(super) fn keep_tenants(mut self, count: usize) -> Self {
+        if self.tenants.len() > count {
+            self.tenants.sort_by_key(|tenant| tenant.status == IngestStatus::Running);
+            self.tenants.truncate(count);
+        }
+        self
+    }
+
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// How old `then` was when the host took this snapshot.
+    pub fn age(&self, then: UnixNanos) -> String {
+        short_duration(Duration::from_nanos(self.time.saturating_sub(then).max(0).unsigned_abs()))
+    }
+
+    /// Everything that is wrong with the host.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.liveness.state != Liveness::Live {
+            problems.push(self.liveness.reason.clone().unwrap_or_default());
+        }
+        if !matches!(&*self.connection, "streaming" | "replaying") {
+            problems.push(format!("the feed is not connected: {}", self.connection));
+        }
+        if self.sink.failing {
+            let error = self.sink.last_error.as_deref().unwrap_or("no reason is known");
+            problems.push(format!("the sink does not accept documents: {error}"));
+        }
+        for tenant in self.tenants.iter().filter(|tenant| tenant.status != IngestStatus::Running) {
+            let reason = tenant.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            problems.push(format!("tenant {} is {}{reason}", tenant.id, tenant.status.as_str()));
+        }
+        problems
+    }
+
+    /// The sum of one counter over all tenants.
+    pub fn sum(&self, of: fn(&TenantCounters) -> u64) -> u64 {
+        self.tenants.iter().map(|tenant| of(&tenant.snapshot.counters)).sum()
+    }
+
+    /// The time within which this share of the writes was confirmed, since the snapshot `before` or the start.
+    pub fn confirmed_within(&self, share: f64, before: Option<&LatencySnapshot>) -> String {
+        let old = |bucket: usize| before.and_then(|before| before.counts.get(bucket)).copied().unwrap_or(0);
+        let counts = self.tick_to_commit.counts.iter().enumerate();
+        let counts: Vec<u64> = counts.map(|(bucket, count)| count.saturating_sub(old(bucket))).collect();
+        let all: u64 = counts.iter().sum();
+        if all == 0 {
+            return "-".to_owned();
+        }
+        let mut seen = 0;
+        let bucket = counts.iter().position(|count| {
+            seen += count;
+            seen as f64 >= all as f64 * share
+        });
+        let bounds = &self.latency_bounds_seconds;
+        match bucket.and_then(|bucket| bounds.get(bucket)) {
+            Some(bound) if *bound < 1.0 => format!("≤ {} ms", bound * 1e3),
+            Some(bound) => format!("≤ {bound} s"),
+            None => format!("> {} s", bounds.last().copied().unwrap_or_default()),
+        }
+    }
 }

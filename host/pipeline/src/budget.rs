@@ -1,4 +1,4 @@
-//! The write budget that all tenants share, as tasks see it: [`Pacer`] behind a lock, and a timer.
+//! The write budget that all tenants share: a [`Pacer`] behind a lock, and a timer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub struct Budget {
     inner: Mutex<Inner>,
-    /// Notified when the time of the next grant may have come nearer.
+    /// Notified when the next grant may be possible sooner.
     wants_changed: Notify,
 }
 
@@ -25,18 +25,18 @@ struct Inner {
     limit: Rate,
     /// By lane.
     granted: Vec<Arc<Granted>>,
-    /// Kept when a tenant leaves: one that comes back finds its bucket as it left it, not a full one.
+    /// Kept when a tenant is removed: if it is added again, it continues with its old bucket, not with a full one.
     lanes: HashMap<TenantId, Lane>,
 }
 
-/// Tokens granted to one tenant and not used yet. Written by the budget, taken by the tenant.
+/// Tokens granted to one tenant and not used yet. Added by the budget, taken by the tenant.
 #[derive(Debug)]
 struct Granted {
     tokens: AtomicU32,
     wake: Arc<Notify>,
 }
 
-/// One tenant's part in the [`Budget`].
+/// One tenant's handle of the [`Budget`].
 #[derive(Debug)]
 pub struct TenantBudget {
     budget: Arc<Budget>,
@@ -75,7 +75,7 @@ impl Budget {
         TenantBudget { budget: self.clone(), lane, granted }
     }
 
-    /// Another rate of all tenants together from now on. Brings no tokens by itself.
+    /// Changes the rate of all tenants together. Adds no tokens by itself.
     pub fn set_global(&self, global: Rate) {
         let mut inner = self.lock();
         inner.pacer.set_global(global, now());
@@ -84,7 +84,7 @@ impl Budget {
         self.wants_changed.notify_one();
     }
 
-    /// What all tenants may write together.
+    /// The limit of all tenants' writes together.
     pub fn limit(&self) -> Rate {
         self.lock().limit
     }
@@ -94,7 +94,7 @@ impl Budget {
         self.lock().pacer.tokens(now())
     }
 
-    /// Grants tokens as they grow, until `stop`.
+    /// Grants tokens as they become available, until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let next = {
@@ -126,7 +126,7 @@ impl Inner {
 }
 
 impl TenantBudget {
-    /// Says how many writes wait for a token, those with one included. Tokens that are free are granted at once.
+    /// Sets how many writes want a token, including those that have one. Grants available tokens at once.
     pub fn want(&self, writes: usize) {
         let mut inner = self.budget.lock();
         // Tokens are only added under the lock, so none can slip in between.
@@ -139,7 +139,7 @@ impl TenantBudget {
         }
     }
 
-    /// Granted tokens that nothing was taken for yet.
+    /// Granted tokens that are not taken yet.
     pub fn held(&self) -> usize {
         self.granted.tokens.load(Ordering::Relaxed) as usize
     }
@@ -150,20 +150,20 @@ impl TenantBudget {
         taken.is_ok()
     }
 
-    /// Another limit of the tenant's own from now on.
+    /// Changes the tenant's own limit.
     pub fn set_rate(&self, own: Option<Rate>) {
         self.budget.lock().pacer.set_rate(self.lane, own, now());
         self.budget.wants_changed.notify_one();
     }
 
-    /// Gives back a token that was taken for a write that was not attempted.
+    /// Returns a token whose write was not attempted.
     pub fn refund(&self) {
         self.budget.lock().pacer.refund(self.lane);
         self.budget.wants_changed.notify_one();
     }
 }
 
-/// Tokens that a tenant leaves behind are for the others.
+/// Unused tokens go to other tenants.
 impl Drop for TenantBudget {
     fn drop(&mut self) {
         self.budget.lock().pacer.want(self.lane, 0);
@@ -173,7 +173,7 @@ impl Drop for TenantBudget {
     }
 }
 
-/// Sleeps until `at`, for ever without one.
+/// Sleeps until `at`, or forever if it is `None`.
 pub(crate) async fn sleep_until(at: Option<std::time::Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(Instant::from_std(at)).await,
@@ -181,7 +181,7 @@ pub(crate) async fn sleep_until(at: Option<std::time::Instant>) {
     }
 }
 
-/// Now by tokio's clock, which tests can pause.
+/// The time on tokio's clock, which tests can pause.
 pub fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_that_leaves_gives_its_tokens_back_and_gets_no_second_burst_when_it_returns() {
+    async fn a_removed_tenant_returns_its_tokens_and_gets_no_second_burst_when_added_again() {
         let budget = Budget::new(Rate::new(1.0, 10).unwrap());
         let wake = || Arc::new(Notify::new());
         let own = Some(Rate::new(0.01, 4).unwrap());
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_that_grow_later_wake_the_waiting_tenant() {
+    async fn later_tokens_wake_the_waiting_tenant() {
         let budget = Budget::new(Rate::new(10.0, 1).unwrap());
         let wakes = [(); 2].map(|()| Arc::new(Notify::new()));
         let [first, second] = [0, 1].map(|at| budget.tenant(&tenant(at), None, wakes[at].clone()));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use quotegate_market::UnixNanos;
 
-/// Now by the wall clock.
+/// The current time.
 pub fn unix_now() -> UnixNanos {
     UnixNanos::try_from(Timestamp::now().as_nanosecond()).unwrap_or(UnixNanos::MAX)
 }

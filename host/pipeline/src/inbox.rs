@@ -1,4 +1,4 @@
-//! Where a tenant's quotes wait for it: the one place where the reader's side and a tenant's side meet.
+//! Where quotes wait for a tenant. Only here do the reader's thread and a tenant share a lock on the path of a quote.
 
 use std::mem;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 /// Quotes on their way from the router to one tenant.
 ///
-/// The router never waits here. When the tenant lags, its waiting quotes conflate: past `capacity` only the newest
-/// quote of each symbol stays, so the memory is bounded by the tenant's symbols and no other tenant's quotes are touched.
+/// The router never waits here. If the tenant lags, its waiting quotes conflate: beyond `capacity`, only the newest quote
+/// of each symbol stays. So memory is bounded by the tenant's symbols, and other tenants are not affected.
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
@@ -21,7 +21,7 @@ pub struct Inbox {
 struct Waiting {
     batch: Batch,
     capacity: usize,
-    /// For conflation: the newest row of each slot. Kept to spare the allocation.
+    /// For conflation: the newest row of each slot. Kept to save the allocation.
     newest: Vec<u32>,
     closed: bool,
 }
@@ -33,12 +33,12 @@ pub struct Batch {
     pub quotes: QuoteColumns,
     /// Names of the slots first used in this batch, in slot order.
     pub new_symbols: Vec<Symbol>,
-    /// Quotes that made room for newer ones of their symbol while they waited.
+    /// Quotes that newer ones of their symbol replaced while they waited.
     pub conflated: u64,
 }
 
 impl Inbox {
-    /// 64 frames of 64 quotes: a tenant that lags by more has to conflate, one that keeps up never gets near.
+    /// 64 frames of 64 quotes. A tenant that keeps up never gets near it.
     pub const CAPACITY: usize = 4096;
 
     /// An empty inbox that notifies `wake` whenever something arrives.
@@ -47,7 +47,7 @@ impl Inbox {
         Self { waiting: Mutex::new(waiting), wake }
     }
 
-    /// Hands over everything in `quotes` and `new_symbols`, which come back empty.
+    /// Moves everything out of `quotes` and `new_symbols`, which are empty afterwards.
     pub fn deliver(&self, quotes: &mut QuoteColumns, new_symbols: &mut Vec<Symbol>) {
         {
             let mut waiting = self.lock();
@@ -65,7 +65,7 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Takes everything that waits into `batch`, whose old content is lost. False when nothing waited.
+    /// Replaces the content of `batch` with everything that waits. False if no quotes waited.
     pub fn take(&self, batch: &mut Batch) -> bool {
         batch.quotes.clear();
         batch.new_symbols.clear();
@@ -76,13 +76,13 @@ impl Inbox {
         any
     }
 
-    /// Says that no more quotes will come.
+    /// Signals that no more quotes will arrive.
     pub fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_one();
     }
 
-    /// True when no more quotes will come and none wait.
+    /// True when it is closed and no quotes wait.
     pub fn is_finished(&self) -> bool {
         let waiting = self.lock();
         waiting.closed && waiting.batch.quotes.is_empty()
@@ -94,8 +94,8 @@ impl Inbox {
 }
 
 impl Waiting {
-    /// Keeps the newest quote of each symbol, in their order. Each call at least halves what waits or doubles the
-    /// capacity towards twice the tenant's symbols, so its cost is constant a quote.
+    /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
+    /// towards twice the number of the tenant's symbols, so the cost per quote is constant.
     fn conflate(&mut self) {
         const NONE: u32 = u32::MAX;
         let quotes = &mut self.batch.quotes;

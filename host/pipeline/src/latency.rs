@@ -1,22 +1,22 @@
-//! How long quotes take through the house, counted in buckets.
+//! How long quotes take through the host, in histograms.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use quotegate_market::UnixNanos;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// Upper bounds of the buckets, in seconds. One more bucket holds what is above them.
+/// Upper bounds of the buckets, in seconds. One more bucket counts what is above them.
 pub const BOUNDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Times from a quote's arrival to one point on its way. Written by all tenants.
+/// Times from a quote's arrival to one later point. Written by all tenants.
 #[derive(Debug, Default)]
 pub struct Latency {
     counts: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
 }
 
-/// How long quotes take from their arrival: until the sink has their documents, and until it has confirmed them.
+/// How long quotes take after their arrival.
 #[derive(Debug, Default)]
 pub struct Latencies {
     /// Until the sink has their documents.
@@ -26,16 +26,16 @@ pub struct Latencies {
 }
 
 /// The counts at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LatencySnapshot {
-    /// One for each of [`BOUNDS`], and one for what is above.
+    /// One per bound in [`BOUNDS`], and one for what is above them.
     pub counts: Vec<u64>,
     /// The sum of all times.
     pub seconds: f64,
 }
 
 impl Latency {
-    /// Counts a quote that arrived at `received_time`. A clock that was set back counts as no time at all.
+    /// Counts a quote that arrived at `received_time`. If the clock was set back, the time counts as zero.
     pub fn record(&self, received_time: UnixNanos, now: UnixNanos) {
         let took = Duration::from_nanos(now.saturating_sub(received_time).max(0).unsigned_abs());
         let bucket = BOUNDS.partition_point(|bound| *bound < took.as_secs_f64());

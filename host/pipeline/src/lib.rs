@@ -2,15 +2,15 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`router`] | which tenant wants which symbol |
-//! | [`inbox`] | quotes that wait for a tenant; the reader's side never waits |
+//! | [`router`] | which tenants want which symbol |
+//! | [`inbox`] | quotes that wait for a tenant; the router never waits |
 //! | [`budget`] | which tenant may write next |
 //! | [`tenant`] | latest quotes, what is due, plugins, documents |
-//! | [`pause`] | what holds one tenant back |
+//! | [`pause`] | whether a tenant is paused |
 //! | [`latency`] | how long quotes take |
-//! | [`simulation`] | the same tenants in the time of a recording |
+//! | [`simulation`] | the same tenants, driven by a recording's time |
 //!
-//! Knows nothing of the websocket, of HTTP, of files of settings or of recordings, or of the command line.
+//! Knows nothing of the websocket, HTTP, settings files, recording files, or the command line.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 

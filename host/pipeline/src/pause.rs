@@ -1,4 +1,4 @@
-//! What pauses one tenant's writes.
+//! Pauses one tenant's writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 /// Whether one tenant is paused, and why. Set by the host, read by the tenant's task.
 #[derive(Debug)]
 pub struct PauseFlag {
-    /// Goes up with every change, so that readers see without a lock that there was none.
+    /// Goes up with every change, so that readers can detect one without the lock.
     version: AtomicU64,
     reason: Mutex<Option<Arc<str>>>,
     wake: Arc<Notify>,
@@ -26,12 +26,12 @@ impl PauseFlag {
         self.reason.lock().clone()
     }
 
-    /// Differs from the last time if the reason does.
+    /// Changes whenever the reason does.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Sets or takes away the reason. True if that changes anything.
+    /// Sets or clears the reason. True if that changes anything.
     pub fn set(&self, reason: Option<Arc<str>>) -> bool {
         let mut held = self.reason.lock();
         let changed = *held != reason;

@@ -1,7 +1,7 @@
-//! Which tenant wants which symbol.
+//! Which tenants want which symbol.
 //!
-//! Owns the routes and each tenant's slot numbers. Knows nothing of plugins or Firestore; runs on the reader's thread
-//! and never waits. Changes come through [`RouteChanges`] and count from the next batch of quotes on.
+//! Owns the routes and each tenant's slot numbers. Knows nothing of plugins or Firestore. Runs on the reader's thread and
+//! never waits. Changes arrive through [`RouteChanges`] and apply from the next batch of quotes on.
 
 mod changes;
 #[cfg(test)]
@@ -34,7 +34,7 @@ impl Wanted {
         }
     }
 
-    /// What to ask the feed for: everything that at least one of `tenants` wants.
+    /// The subscription for everything that at least one of `tenants` wants.
     pub fn union<'a>(tenants: impl IntoIterator<Item = &'a Self>) -> Subscription {
         let mut union = BTreeSet::new();
         for wanted in tenants {
@@ -47,12 +47,12 @@ impl Wanted {
     }
 }
 
-/// Sends each quote to the tenants that want its symbol. A quote costs as much as there are tenants that want it,
-/// however many there are in all.
+/// Sends each quote to the tenants that want its symbol. The cost per quote depends only on how many tenants want it, not
+/// on how many there are.
 #[derive(Debug, Default)]
 pub struct Router {
     changes: Arc<RouteChanges>,
-    /// Places of tenants that have left are used again.
+    /// Places of removed tenants are reused.
     tenants: Vec<Option<Destination>>,
     places: HashMap<TenantId, usize>,
     wants_all: Vec<usize>,
@@ -74,14 +74,14 @@ struct Destination {
     wanted: Wanted,
     inbox: Arc<Inbox>,
     slots: u32,
-    /// Slots of symbols that the tenant does not want any more, by the feed's symbol id.
+    /// Slots of symbols that the tenant no longer wants, by the feed's symbol id.
     retired: HashMap<u32, u32>,
     staged: QuoteColumns,
     new_symbols: Vec<Symbol>,
 }
 
 impl Destination {
-    /// The symbol's slot, made if it never had one.
+    /// The symbol's slot. Allocates one if it never had one.
     fn slot(&mut self, id: u32, symbol: &Symbol) -> u32 {
         self.retired.remove(&id).unwrap_or_else(|| {
             self.new_symbols.push(symbol.clone());
@@ -92,7 +92,7 @@ impl Destination {
 }
 
 impl Router {
-    /// The way to it once it is at work.
+    /// The handle that changes it once it runs.
     pub fn changes(&self) -> Arc<RouteChanges> {
         self.changes.clone()
     }
@@ -113,16 +113,16 @@ impl Router {
         };
         self.tenants[place] = Some(destination);
         self.places.insert(tenant, place);
-        self.note_wish(place, wanted);
+        self.set_wanted(place, wanted);
     }
 
-    /// What to ask the feed for: everything that at least one tenant wants.
+    /// The subscription for everything that at least one tenant wants.
     pub fn subscription(&self) -> Subscription {
         Wanted::union(self.tenants.iter().flatten().map(|tenant| &tenant.wanted))
     }
 
-    /// Makes `wanted` what the tenant wants of symbols that have no routes yet. Answers what it wanted before.
-    fn note_wish(&mut self, place: usize, wanted: Wanted) -> Option<Wanted> {
+    /// Sets what the tenant wants of symbols that have no routes yet. Returns what it wanted before.
+    fn set_wanted(&mut self, place: usize, wanted: Wanted) -> Option<Wanted> {
         let destination = self.tenants[place].as_mut()?;
         let old = std::mem::replace(&mut destination.wanted, wanted);
         match &old {
@@ -168,11 +168,11 @@ impl Router {
         }
     }
 
-    /// Changes what the tenant wants, and the routes of the symbols that this is about.
+    /// Changes what the tenant wants, and the routes of the symbols that differ.
     fn want(&mut self, tenant: &TenantId, wanted: Wanted, symbols: &SymbolTable) {
         let Some(&place) = self.places.get(tenant) else { return };
         let new = wanted.clone();
-        let Some(old) = self.note_wish(place, wanted) else { return };
+        let Some(old) = self.set_wanted(place, wanted) else { return };
         let known = self.routes.len();
         let ids: Vec<usize> = match (&old, &new) {
             (Wanted::Symbols(old), Wanted::Symbols(new)) => {
@@ -209,7 +209,7 @@ impl Router {
     }
 }
 
-/// Without its router a tenant gets no more quotes, however the router came to its end.
+/// Without its router, a tenant gets no more quotes, even if the router panicked.
 impl Drop for Router {
     fn drop(&mut self) {
         self.changes.end();
@@ -230,7 +230,7 @@ impl QuoteReceiver for Router {
         }
         for row in 0..quotes.len() {
             for route in &self.routes[quotes.symbol[row] as usize] {
-                // Routes lead to tenants that are there: those of a tenant that leaves go with it.
+                // Always there: the routes of a removed tenant are removed with it.
                 let Some(destination) = &mut self.tenants[route.tenant] else { continue };
                 if destination.staged.is_empty() {
                     self.touched.push(route.tenant);

@@ -1,5 +1,5 @@
-//! Plays a recording through tenants in the recording's own time. Nothing in it depends on the machine's clock or on
-//! chance: the same recording, settings and plugins always lead to the same documents.
+//! Plays a recording through tenants in the recording's own time. It uses neither the machine's clock nor random numbers:
+//! the same recording, settings and plugins always lead to the same documents.
 //!
 //! Router, inbox, tenant core and pacer are those of the running host; the sink answers at once. An [`Observer`] sees
 //! what happens.
@@ -53,12 +53,13 @@ impl WouldWrite<'_> {
 
 /// Sees what happens in a simulation. An error ends the simulation early.
 pub trait Observer {
-    /// Whether [`Self::filtered`] is called.
+    /// Whether to call [`Self::filtered`].
     fn wants_verdicts(&self) -> bool {
         false
     }
 
-    /// A filter has seen a quote. Without a filter every quote is kept; with several, each that sees it calls this.
+    /// A filter has seen a quote. With several filters, it is called once for each that sees the quote. Without one, every
+    /// quote is kept.
     fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> anyhow::Result<()> {
         let _ = filtered;
         Ok(())
@@ -82,13 +83,13 @@ impl Observer for NullObserver {
 pub struct TenantReport {
     /// The tenant.
     pub tenant: TenantId,
-    /// Documents that would be written, apart from those at the very last moment of the recording and after it.
+    /// Documents that would be written before the last moment of the recording.
     pub writes: u64,
     /// Its plugins' numbers.
     pub plugins: Vec<PluginSnapshot>,
-    /// What all of them executed, where the engine meters it.
+    /// Fuel that the plugins used, if the engine meters it.
     pub fuel: Option<u64>,
-    /// Why it was stopped at the end, if it was.
+    /// Why a plugin stopped the tenant, if one did.
     pub stopped: Option<StopTenant>,
 }
 
@@ -110,14 +111,14 @@ impl SimulationReport {
 
 /// All tenants at one moment of the recording.
 pub struct Simulation<'a> {
-    /// The moment of the recording that corresponds to `began`.
+    /// The recording's time that corresponds to `began`.
     zero: Option<UnixNanos>,
     began: Instant,
     now: Instant,
     router: Router,
     tenants: Vec<SimTenant>,
     pacer: Pacer,
-    /// The lanes that got a token in this round, in turn. Kept to save the allocation.
+    /// The lanes that got a token in this round, in order. Kept to save the allocation.
     granted: Vec<Lane>,
     /// A part of what was received. Kept to save the allocation.
     part: QuoteColumns,
@@ -147,28 +148,28 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Plays on until the last word of every symbol is written. `last`: when the last frame arrived.
+    /// Continues until the newest quote of every symbol is written. `last`: when the last frame arrived.
     pub fn finish(mut self, last: UnixNanos) -> anyhow::Result<Vec<TenantReport>> {
         self.advance(last);
         let now = self.now;
         let written: Vec<u64> = self.tenants.iter_mut().map(|tenant| tenant.written_before(now)).collect();
-        // The last word of every symbol, however long the limits make it take.
+        // However long the limits make it take.
         while self.aborted.is_none()
             && let Some(at) = self.next_at()
         {
             self.set_now(at);
-            self.write_what_is_allowed();
+            self.write_allowed();
         }
         let reports = self.tenants.iter().zip(written).map(|(tenant, writes)| tenant.report(writes)).collect();
         self.aborted.map_or(Ok(reports), Err)
     }
 
-    /// Moves on in time, and writes what becomes due on the way.
+    /// Advances the time, and writes what becomes due on the way.
     fn advance(&mut self, to: UnixNanos) {
         let zero = *self.zero.get_or_insert(to);
         let until = self.began + Duration::from_nanos(u64::try_from(to.saturating_sub(zero)).unwrap_or(0));
         loop {
-            self.write_what_is_allowed();
+            self.write_allowed();
             match self.next_at() {
                 Some(at) if at <= until && self.aborted.is_none() => self.set_now(at),
                 _ => break,
@@ -187,19 +188,19 @@ impl<'a> Simulation<'a> {
         // The clock of the recording may have been set back.
         if at > self.now {
             self.now = at;
-            self.tenants.iter_mut().for_each(SimTenant::time_moves_on);
+            self.tenants.iter_mut().for_each(SimTenant::time_advanced);
         }
     }
 
-    /// In rounds, as running tenants do: ask for tokens, write with all of them, then take the outcomes.
-    fn write_what_is_allowed(&mut self) {
+    /// Works in rounds, as running tenants do: ask for tokens, use all of them, then take the outcomes.
+    fn write_allowed(&mut self) {
         while self.grant_tokens() {
             self.write_with_tokens();
             self.tenants.iter_mut().for_each(|tenant| tenant.answer_all(self.now));
         }
     }
 
-    /// Grants every token that there is and that a tenant wants. False if there is none.
+    /// Grants every available token that a tenant wants. False if there was none.
     fn grant_tokens(&mut self) -> bool {
         for tenant in &mut self.tenants {
             let wanted = u32::try_from(tenant.core.wants(self.now)).unwrap_or(u32::MAX);
@@ -229,7 +230,7 @@ impl<'a> Simulation<'a> {
 
 impl QuoteReceiver for Simulation<'_> {
     fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable) {
-        // An unpaced replay hands over many frames at once; here each has its own time.
+        // An unpaced replay passes many frames at once. Here each row has its own time.
         let mut from = 0;
         while from < quotes.len() && self.aborted.is_none() {
             let time = quotes.received_time[from];

@@ -1,4 +1,4 @@
-//! One tenant: its latest quotes, which of them are due, and the documents that they become.
+//! One tenant: its latest quotes, which of them are due, and the documents made from them.
 //!
 //! ```text
 //! inbox ─▶ filter ─▶ latest ─▶ due ─▶ token ─▶ map ─▶ order ─▶ sink
@@ -9,9 +9,9 @@
 //! | part | owns |
 //! |---|---|
 //! | `TenantCore` | every decision; no IO, no clock |
-//! | [`TenantTask`] | drives the core with an inbox, a budget and a sink, as fast as they come |
+//! | [`TenantTask`] | drives the core in real time, with an inbox, a budget and a sink |
 //! | `simulation` | drives the same core in the time of a recording |
-//! | [`TenantStatus`] | what others can read while the task runs |
+//! | [`TenantStatus`] | the numbers that others read while the task runs |
 //!
 //! Knows nothing of the websocket or of other tenants.
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl Counters {
 }
 
 /// How a plugin is, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
     /// Nothing wrong lately.
@@ -71,14 +72,14 @@ impl PluginState {
 }
 
 /// What is known of one plugin of one tenant, for heartbeat, metrics and dashboard. Counts are since the chain started.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct PluginSnapshot {
     /// Its name.
     pub name: String,
     /// The SHA-256 of its component, in hexadecimal digits.
     pub sha256: String,
     /// The version of the interface it is built for.
-    pub interface: &'static str,
+    pub interface: Cow<'static, str>,
     /// How it is.
     pub state: PluginState,
     /// The last failure, refused document or call left out, as a sentence.

@@ -248,7 +248,7 @@ impl Link {
         PluginSnapshot {
             name: self.spec.plugin.name().to_owned(),
             sha256: self.spec.plugin.sha256().to_string(),
-            interface: self.spec.plugin.version(),
+            interface: self.spec.plugin.version().into(),
             state: self.state(),
             last_problem: counters.last_problem.clone(),
             calls: counters.calls,

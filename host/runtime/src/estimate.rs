@@ -1,6 +1,6 @@
-//! How many documents a day the settings can lead to, how many a recording says that they will, and what that costs.
+//! How many documents the settings allow per day, how many are likely according to a recording, and what they cost.
 //!
-//! Pure arithmetic; [`crate::simulation`] plays the recording.
+//! Pure arithmetic. [`crate::simulation`] plays the recording.
 
 #[cfg(test)]
 mod tests;
@@ -13,55 +13,55 @@ use quotegate_pipeline::simulation::SimulationReport;
 /// The regular session of the US stock exchanges, 9:30 to 16:00.
 const SESSION: f64 = 6.5 * 3600.0;
 const DAY: f64 = 24.0 * 3600.0;
-/// A recording of fewer seconds says nothing about a day.
-pub const SHORTEST: f64 = 1.0;
+/// Recordings with fewer seconds than this are too short to estimate a day from.
+pub const MIN_SECONDS: f64 = 1.0;
 
-/// Writes on one day.
+/// Writes per day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Writes {
-    /// If quotes come in the regular session only.
+    /// If quotes arrive only in the regular session.
     pub session: u64,
-    /// If quotes come day and night.
+    /// If quotes arrive day and night.
     pub day: u64,
 }
 
-/// What keeps a tenant from writing more.
+/// The limit that a tenant reaches first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitedBy {
-    /// Each of its symbols is written once an interval.
+    /// Each of its symbols is written once per interval.
     Symbols,
     /// Its own `writes_per_second`.
     OwnRate,
-    /// `pace.writes_per_second`, if it had all of it.
+    /// `pace.writes_per_second`, if no other tenant used it.
     GlobalRate,
 }
 
-/// One tenant.
+/// The estimate of one tenant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TenantEstimate {
-    /// Whose writes these are.
+    /// The tenant's id.
     pub id: String,
     /// `None`: every symbol.
     pub symbols: Option<usize>,
     /// Between two writes of one symbol.
     pub interval_seconds: f64,
-    /// Documents that its maps may make of one quote.
+    /// The most documents that its maps may make of one quote.
     pub documents_per_quote: u32,
-    /// What intervals and rates allow.
+    /// The most that intervals and rates allow.
     pub highest: Writes,
-    /// What keeps it there.
+    /// The limit that it reaches first.
     pub limited_by: LimitedBy,
-    /// Writes in the recording, and what they come to in a day.
+    /// Writes in the recording.
     pub recorded: Option<u64>,
-    /// As in the recording, all day.
+    /// The recording's rate, for a whole day.
     pub likely: Option<Writes>,
 }
 
-/// Everything.
+/// The estimate of all tenants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Goes up when something changes its meaning or goes away.
+    /// Goes up when a field is removed or changes its meaning.
     pub schema: u32,
     /// Each tenant, in the order of the settings.
     pub tenants: Vec<TenantEstimate>,
@@ -69,23 +69,23 @@ pub struct Estimate {
     pub global_writes_per_second: f64,
     /// All tenants' quotes together, within the global limit.
     pub highest_quotes: Writes,
-    /// The same as in the recording.
+    /// The same at the recording's rate.
     pub likely_quotes: Option<Writes>,
     /// Heartbeats of all tenants.
     pub heartbeats: u64,
     /// Quotes and heartbeats.
     pub highest: Writes,
-    /// The same as in the recording.
+    /// The same at the recording's rate.
     pub likely: Option<Writes>,
-    /// Reads of the document that pauses writing; priced apart.
+    /// Reads of the document that pauses writing. They have their own price.
     pub control_reads: u64,
-    /// What the recording covers.
+    /// The length of the recording.
     pub recorded_seconds: Option<f64>,
 }
 
 impl Writes {
     fn at(per_second: f64) -> Self {
-        // Up, so that the highest number is one; but not for what a fraction without an end has too much.
+        // Rounded up, because this is an upper bound, but not because of a rounding error.
         let whole = |seconds: f64| (per_second * seconds - 1e-6).ceil().max(0.0) as u64;
         Self { session: whole(SESSION), day: whole(DAY) }
     }
@@ -105,13 +105,13 @@ impl Writes {
         })
     }
 
-    /// What both come to at this price for 100,000.
+    /// The cost of both numbers, if 100,000 writes cost `price`.
     pub fn cost(self, price: f64) -> [f64; 2] {
         [self.session, self.day].map(|writes| writes as f64 / 100_000.0 * price)
     }
 }
 
-/// Estimates from the settings, and from what the simulation of a recording came to.
+/// Estimates from the settings, and from the simulation of a recording if there is one.
 pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estimate {
     let global = settings.pace.writes_per_second;
     let tenants: Vec<TenantEstimate> =
@@ -119,7 +119,7 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     let limit = Writes::at(global);
     let highest_quotes = Writes::sum(tenants.iter().map(|tenant| tenant.highest)).at_most(limit);
     let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
-    let heartbeats = a_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
+    let heartbeats = per_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
     Estimate {
         schema: 1,
         tenants,
@@ -129,7 +129,7 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
         heartbeats,
         highest: highest_quotes.plus(heartbeats),
         likely: likely_quotes.map(|quotes| quotes.plus(heartbeats)),
-        control_reads: settings.run.control_interval.map_or(0, |every| a_day(every.as_secs_f64())),
+        control_reads: settings.run.control_interval.map_or(0, |interval| per_day(interval.as_secs_f64())),
         recorded_seconds: report.map(|report| report.seconds),
     }
 }
@@ -151,7 +151,7 @@ fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, report: Option<&Si
     let highest = Writes::at(per_second);
     let recorded = report.and_then(|report| report.tenants.get(at).map(|tenant| tenant.writes));
     let likely = recorded.zip(report).map(|(writes, of)| {
-        // A burst at the start of a short recording must not be taken for a rate.
+        // A burst in a short recording may exceed what the limits allow in the long run.
         Writes::at(writes as f64 / of.seconds).at_most(highest)
     });
     TenantEstimate {
@@ -166,7 +166,7 @@ fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, report: Option<&Si
     }
 }
 
-/// Those that come with the host make one; what another one makes is only bounded by its limits.
+/// Standard plugins make one document per quote. Any other plugin is only bounded by its limits.
 fn documents_per_quote(tenant: &TenantSettings) -> u32 {
     let of = |plugin: &quotegate_config::PluginSettings| match plugin.code {
         PluginCode::Standard(_) => 1,
@@ -175,7 +175,7 @@ fn documents_per_quote(tenant: &TenantSettings) -> u32 {
     tenant.plugins.iter().map(of).max().unwrap_or(1)
 }
 
-/// How often something happens in a day that happens each `every` seconds.
-fn a_day(every: f64) -> u64 {
-    (DAY / every).ceil() as u64
+/// How often something that repeats at this interval happens per day.
+fn per_day(interval_seconds: f64) -> u64 {
+    (DAY / interval_seconds).ceil() as u64
 }

@@ -1,7 +1,7 @@
-//! `tenants/{id}/ops/market_ingest`: the document that tells a tenant's UI whether its quotes are alive.
+//! `tenants/{id}/ops/market_ingest`: the document that tells a tenant's UI whether its quotes are live.
 //!
-//! Every tenant gets one at the start, at least once an interval, and a last one that says `stopped`. Heartbeats go
-//! past the quote limits, straight to the sink, so that they arrive when quotes do not. Reads snapshots only.
+//! Every tenant gets one at the start, at least one per interval, and a last one that says `stopped`. Heartbeats bypass
+//! the quote limits, so they are written even when quotes are not. Reads snapshots only.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,33 +11,36 @@ use std::time::Duration;
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, TenantId, UnixNanos, Value};
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_sink::{Heartbeats, Round, TenantDocument};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::status::{HostStatus, Snapshot};
+use crate::text::counted;
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// Where heartbeats live below their tenant.
 const COLLECTION: &str = "ops";
 const ID: &str = "market_ingest";
 
-/// How a tenant's ingest is doing, in one word that UIs compare with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
+/// The status of a tenant's ingest, as one word for UIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IngestStatus {
     /// No connection yet.
     Starting,
     /// Quotes flow, or would if there were any.
     Running,
-    /// Something is wrong; the heartbeat's `reason` says what.
+    /// Something is wrong. The heartbeat's `reason` says what.
     Degraded,
-    /// An operator has paused the tenant's writes; the reason says how.
+    /// An operator has paused the tenant's writes. The reason says how.
     Paused,
-    /// The host has ended as it should, or a plugin with `on_error = "stop-tenant"` has stopped the tenant; the reason
-    /// tells the two apart.
+    /// The host has shut down, or a plugin with `on_error = "stop-tenant"` has stopped the tenant. The reason tells
+    /// which.
     Stopped,
 }
 
-impl Health {
+impl IngestStatus {
     /// The word in the document.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +53,7 @@ impl Health {
     }
 }
 
-/// Writes every tenant's heartbeat each `interval` until `stop`; then returns, without the last one.
+/// Writes every tenant's heartbeat once per `interval` until `stop`. Does not write the last one.
 pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, interval: Duration, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -59,17 +62,17 @@ pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, interval: Dura
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        // A round that the sink keeps waiting must not keep the host from stopping.
+        // A slow sink must not delay the shutdown.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = beat(&status, &heartbeats, false) => {}
+            () = write_all(&status, &heartbeats, false) => {}
         }
     }
 }
 
-/// Writes one heartbeat of every tenant now. `stopped`: it is the last one.
-pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
-    let _round = status.beating.lock().await;
+/// Writes one heartbeat per tenant now. `stopped`: it is the last one.
+pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
+    let _round = status.heartbeat_lock.lock().await;
     let snapshot = status.snapshot();
     let round = write(&snapshot, status, heartbeats, |_| true, stopped).await;
     log_plugins(&snapshot);
@@ -84,46 +87,49 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
                 written,
                 dirty,
                 connection = snapshot.connection(),
-                "heartbeat of {} tenants: {quotes} quotes in, {written} documents written, {dirty} dirty",
-                round.written,
+                "heartbeats of {}: {} in, {} written, {} dirty",
+                counted(round.written, "tenant"),
+                counted(quotes, "quote"),
+                counted(written, "document"),
+                counted(dirty, "symbol"),
             );
         }
         Some(problem) => warn!(
             event_type = "heartbeat",
             written = round.written,
             failed = round.failed,
-            "{} of {} heartbeats could not be written: {problem}",
+            "could not write {} of {}: {problem}",
             round.failed,
-            round.written + round.failed,
+            counted(round.written + round.failed, "heartbeat"),
         ),
     }
 }
 
-/// Writes a first heartbeat of tenants that have come while the host runs.
-pub async fn greet(status: &HostStatus, heartbeats: &Heartbeats, newcomers: &BTreeSet<TenantId>) {
-    let _round = status.beating.lock().await;
-    let round = write(&status.snapshot(), status, heartbeats, |id| newcomers.contains(id), false).await;
+/// Writes the first heartbeats of tenants that were added while the host runs.
+pub async fn write_first(status: &HostStatus, heartbeats: &Heartbeats, added: &BTreeSet<TenantId>) {
+    let _round = status.heartbeat_lock.lock().await;
+    let round = write(&status.snapshot(), status, heartbeats, |id| added.contains(id), false).await;
     if let Some(problem) = round.problem {
-        warn!(event_type = "heartbeat", "{} first heartbeats could not be written: {problem}", round.failed);
+        warn!(event_type = "heartbeat", "could not write {}: {problem}", counted(round.failed, "first heartbeat"));
     }
 }
 
-/// Writes the last heartbeat of a tenant that leaves, which is not among the host's tenants any more.
-pub async fn say_goodbye(
+/// Writes the last heartbeat of a tenant that was removed, and is no longer among the host's tenants.
+pub async fn write_last(
     status: &HostStatus,
     heartbeats: &Heartbeats,
     id: &TenantId,
     tenant: &TenantStatus,
     reason: &str,
 ) {
-    // A round that began while the tenant was still there must not have the last word.
-    drop(status.beating.lock().await);
-    let health = (Health::Stopped, Some(reason.to_owned()));
-    let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), health) else { return };
+    // Waits for a round that may still include this tenant: this heartbeat must be the last.
+    drop(status.heartbeat_lock.lock().await);
+    let stopped = (IngestStatus::Stopped, Some(reason.to_owned()));
+    let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), stopped) else { return };
     let round = heartbeats.write(vec![TenantDocument { tenant: id.clone(), document }]).await;
     status.count_heartbeats(round.written);
     if let Some(problem) = round.problem {
-        warn!(event_type = "heartbeat", tenant = %id, "the last heartbeat could not be written: {problem}");
+        warn!(event_type = "heartbeat", tenant = %id, "could not write the last heartbeat: {problem}");
     }
 }
 
@@ -136,8 +142,8 @@ async fn write(
 ) -> Round {
     let chosen = snapshot.tenants.iter().filter(|(id, _)| which(id));
     let documents = chosen.filter_map(|(id, tenant)| {
-        let health = if stopped { (Health::Stopped, None) } else { snapshot.health(tenant) };
-        Some(TenantDocument { tenant: id.clone(), document: document(snapshot, tenant, health).ok()? })
+        let status = if stopped { (IngestStatus::Stopped, None) } else { snapshot.ingest_status(tenant) };
+        Some(TenantDocument { tenant: id.clone(), document: document(snapshot, tenant, status).ok()? })
     });
     let round = heartbeats.write(documents.collect()).await;
     status.count_heartbeats(round.written);
@@ -147,7 +153,7 @@ async fn write(
 fn document(
     snapshot: &Snapshot,
     tenant: &TenantSnapshot,
-    (health, reason): (Health, Option<String>),
+    (status, reason): (IngestStatus, Option<String>),
 ) -> Result<Document, IdError> {
     let text = |text: &str| Value::Text(text.to_owned().into());
     let optional_text = |value: Option<&str>| value.map_or(Value::Null, text);
@@ -156,7 +162,7 @@ fn document(
     let field = |path, value| Field { path: FieldPath::literal(path), value };
     let mut fields = vec![
         field("ts", Value::Timestamp(snapshot.time)),
-        field("status", text(health.as_str())),
+        field("status", text(status.as_str())),
         field("reason", optional_text(reason.as_deref())),
         field("last_symbol", optional_text(tenant.last_symbol.as_deref())),
         field("last_quote_ts", optional_time(tenant.last_quote_time)),
@@ -180,7 +186,7 @@ fn document(
     Ok(Document { key: DocumentKey::new(COLLECTION, ID)?, fields })
 }
 
-/// What one plugin does, below `plugins.<name>`, with `_` for each `-` of a name.
+/// One plugin's numbers, under `plugins.<name>`. Each `-` in a name becomes `_`.
 fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(), IdError> {
     let whole = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
     let base = format!("plugins.{}", plugin.name.replace('-', "_"));
@@ -199,7 +205,7 @@ fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(),
     field("memory_bytes", whole(plugin.memory_bytes as u64))?;
     field("traps", whole(plugin.failures.values().sum()))?;
     field("calls_left_out", whole(plugin.calls_left_out))?;
-    // Two reasons that differ only in a dash would be one field.
+    // Two reasons that differ only in a dash share a field.
     let mut reasons = BTreeMap::new();
     for (reason, count) in &plugin.quotes_refused {
         *reasons.entry(format!("refused.r_{}", reason.replace('-', "_"))).or_default() += count;
@@ -207,7 +213,7 @@ fn plugin_fields(plugin: &PluginSnapshot, fields: &mut Vec<Field>) -> Result<(),
     reasons.into_iter().try_for_each(|(path, count)| field(&path, whole(count)))
 }
 
-/// A line for each plugin, summed over the tenants that use it: a thousand tenants with one filter are one line.
+/// Logs one line per plugin, summed over the tenants that use it: a thousand tenants with one filter are one line.
 fn log_plugins(snapshot: &Snapshot) {
     let mut sums: BTreeMap<&str, PluginSum<'_>> = BTreeMap::new();
     for plugin in snapshot.tenants.iter().flat_map(|(_, tenant)| &tenant.plugins) {
@@ -227,7 +233,10 @@ fn log_plugins(snapshot: &Snapshot) {
             seconds,
             memory_bytes,
             traps,
-            "plugin {name}: {seen} quotes seen, {kept} kept, {documents} documents, {seconds:.3} s, {traps} traps"
+            "plugin {name}: {} seen, {kept} kept, {} made, {seconds:.3} s, {}",
+            counted(seen, "quote"),
+            counted(documents, "document"),
+            counted(traps, "trap"),
         );
     }
 }

@@ -1,13 +1,13 @@
-//! Puts the rooms together, and takes them apart again in order.
+//! Starts the parts of the host, and stops them in order.
 
 mod reload;
-mod roster;
+mod setup;
 pub mod source;
+mod supervisor;
 pub mod wiring;
 
-pub(crate) use reload::newcomers;
-pub use reload::{Load, Reloads};
-pub(crate) use roster::Newcomer;
+pub use reload::{LoadSettings, ReloadSource};
+pub(crate) use setup::{PreparedTenant, prepare_tenants};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -26,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::heartbeat;
-use crate::pause::{Look, Pauses};
-use crate::pulses::{Beating, Pulses};
+use crate::pause::{ControlPoller, Pauses};
 use crate::status::{HostStatus, Snapshot};
+use crate::text::counted;
+use crate::watchdog::{ThreadGroup, Watchdog};
 use quotegate_loader::PluginLoader;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
@@ -36,19 +37,19 @@ use quotegate_pipeline::latency::Latencies;
 use quotegate_pipeline::router::Router;
 use quotegate_pipeline::tenant::Unflushed;
 use reload::Reloader;
-use roster::{House, Roster};
 use source::RunningSource;
+use supervisor::{TenantServices, TenantSupervisor};
 
-/// A running host. Every task in it has its handle here.
+/// A running host. It owns the handles of all its tasks.
 pub struct Host {
     status: Arc<HostStatus>,
     source: RunningSource,
-    /// Shared with the reloader while there is one.
-    roster: Arc<tokio::sync::Mutex<Roster>>,
+    /// Shared with the reloader, if there is one.
+    tenants: Arc<tokio::sync::Mutex<TenantSupervisor>>,
     threads: Arc<PluginThreads>,
     plugins: Arc<PluginLoader>,
     reloader: Option<(JoinHandle<()>, CancellationToken)>,
-    /// Tells the tenants until when they may flush.
+    /// Tells the tenants how long they may flush.
     deadline: watch::Sender<Option<std::time::Instant>>,
     batcher: JoinHandle<BatcherEnd>,
     batcher_deadline: CancellationToken,
@@ -56,27 +57,27 @@ pub struct Host {
     heartbeat_task: JoinHandle<()>,
     budget_task: JoinHandle<()>,
     control_task: Option<JoinHandle<()>>,
-    pulses: Arc<Pulses>,
-    /// Ends the tasks that only tick.
+    watchdog: Arc<Watchdog>,
+    /// Stops the periodic tasks.
     stop_ticking: CancellationToken,
     grace: Duration,
     stop_after: Option<Duration>,
     began: Instant,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Summary {
     /// From start to end.
     pub elapsed: Duration,
-    /// Every room's last numbers.
+    /// The last numbers of every part.
     pub snapshot: Snapshot,
-    /// What the limits and the grace period did not allow to be written.
+    /// What was not written within the limits and the grace period.
     pub unflushed: Unflushed,
 }
 
 impl Host {
-    /// Starts every room. Nothing runs if it fails.
+    /// Starts everything. If it fails, nothing runs.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
         let sink_status = Arc::new(SinkStatus::default());
@@ -85,15 +86,15 @@ impl Host {
         let budget = Budget::new(limit);
         let source = source::prepare(settings).await?;
         let plugins = Arc::new(PluginLoader::new(settings));
-        let newcomers = reload::newcomers(&plugins, settings).await?;
+        let prepared = prepare_tenants(&plugins, settings).await?;
         let threads = Arc::new(wiring::threads(settings)?);
 
         let instance = settings.run.instance.clone().unwrap_or_else(wiring::instance);
         let pauses = Arc::new(Pauses::new(&instance, settings));
-        let control = pause_watch(&pauses, firestore, settings.run.control_interval).await;
+        let control = control_poller(&pauses, firestore, settings.run.control_interval).await;
 
-        let (writes, received) = mpsc::channel(wiring::sink_room(&settings.sink));
-        let (deadline, deadline_seen) = watch::channel(None);
+        let (writes, received) = mpsc::channel(wiring::sink_capacity(&settings.sink));
+        let (deadline, deadline_receiver) = watch::channel(None);
         let latencies = Arc::new(Latencies::default());
         let feed_status = Arc::new(FeedStatus::default());
         let status = Arc::new(HostStatus {
@@ -101,7 +102,7 @@ impl Host {
             sink: sink_status.clone(),
             budget: budget.clone(),
             tenants: Mutex::default(),
-            beating: tokio::sync::Mutex::default(),
+            heartbeat_lock: tokio::sync::Mutex::default(),
             dry_run: wiring::is_dry_run(settings),
             instance,
             started: unix_now(),
@@ -111,47 +112,47 @@ impl Host {
             stopping: AtomicBool::new(false),
             source_ended: AtomicBool::new(false),
         });
-        let pulses = Pulses::new();
+        let watchdog = Watchdog::new();
         info!(
             event_type = "startup",
             version = env!("CARGO_PKG_VERSION"),
             instance = status.instance,
-            tenants = newcomers.len(),
+            tenants = prepared.len(),
             dry_run = status.dry_run,
             writes_per_second = settings.pace.writes_per_second,
             burst = settings.pace.burst,
-            "quotegate starts: {} tenants, {}",
-            newcomers.len(),
+            "quotegate starts: {}, {}",
+            counted(prepared.len(), "tenant"),
             source.describe(),
         );
 
-        // From here on nothing fails.
+        // Nothing below can fail.
         let stop_ticking = CancellationToken::new();
-        tokio::spawn(pulses.clone().beat(Beating::House, stop_ticking.clone()));
-        threads.spawn(pulses.clone().beat(Beating::Tenants, stop_ticking.clone())).detach();
+        tokio::spawn(watchdog.clone().report(ThreadGroup::Workers, stop_ticking.clone()));
+        threads.spawn(watchdog.clone().report(ThreadGroup::Tenants, stop_ticking.clone())).detach();
         let heartbeats = wiring::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
-        let (limits, limits_seen) = watch::channel(limit);
-        let batcher = Batcher::new(sink, wiring::batcher(settings, limit), sink_status).limited_by(limits_seen);
+        let (limits, limits_receiver) = watch::channel(limit);
+        let batcher = Batcher::new(sink, wiring::batcher(settings, limit), sink_status).limited_by(limits_receiver);
         let mut router = Router::default();
-        let (wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
-        let mut roster = Roster::new(House {
+        let (subscription, subscription_receiver) = watch::channel(Arc::new(wiring::subscription(settings)));
+        let mut tenants = TenantSupervisor::new(TenantServices {
             status: status.clone(),
             budget: budget.clone(),
             limits,
             writes,
-            deadline: deadline_seen,
+            deadline: deadline_receiver,
             latencies: (!source.is_replay()).then_some(latencies),
             pauses: pauses.clone(),
             threads: threads.clone(),
             heartbeats: heartbeats.clone(),
             routes: router.changes(),
-            wanted,
+            subscription,
             grace: settings.run.shutdown_grace,
         });
-        for newcomer in newcomers {
-            let (tenant, wanted, inbox) = roster.admit(newcomer);
-            router.add(tenant, wanted, inbox);
+        for tenant in prepared {
+            let (id, wanted, inbox) = tenants.spawn(tenant);
+            router.add(id, wanted, inbox);
         }
         let host = Self {
             heartbeat_task: tokio::spawn(heartbeat::run(
@@ -164,17 +165,17 @@ impl Host {
                 let stop = stop_ticking.clone();
                 async move { budget.run(stop).await }
             }),
-            control_task: control.map(|(look, every)| {
+            control_task: control.map(|(poller, interval)| {
                 let (pauses, stop) = (pauses.clone(), stop_ticking.clone());
-                tokio::spawn(async move { pauses.watch(look, every, stop).await })
+                tokio::spawn(async move { pauses.poll_control_until(poller, interval, stop).await })
             }),
             batcher: tokio::spawn(batcher.run(received, batcher_deadline.clone())),
-            roster: Arc::new(tokio::sync::Mutex::new(roster)),
+            tenants: Arc::new(tokio::sync::Mutex::new(tenants)),
             threads,
             plugins,
             reloader: None,
-            source: source.start(subscription, router, feed_status, pulses.clone())?,
-            pulses,
+            source: source.start(subscription_receiver, router, feed_status, watchdog.clone())?,
+            watchdog,
             status,
             deadline,
             batcher_deadline,
@@ -187,27 +188,27 @@ impl Host {
         Ok(host)
     }
 
-    /// Where the host's numbers can be read while it runs, and after.
+    /// The host's numbers, also after it has stopped.
     pub fn status(&self) -> Arc<HostStatus> {
         self.status.clone()
     }
 
-    /// Where it can be seen whether the host's loops turn.
-    pub fn pulses(&self) -> Arc<Pulses> {
-        self.pulses.clone()
+    /// Knows whether the host's threads are stuck.
+    pub fn watchdog(&self) -> Arc<Watchdog> {
+        self.watchdog.clone()
     }
 
-    /// From now on tenants, limits and plugins change when their settings or files do. Once at most.
-    pub fn reload_from(&mut self, reloads: Reloads) {
+    /// From now on, tenants, limits and plugins change when their settings or files do. Call it at most once.
+    pub fn reload_from(&mut self, source: ReloadSource) {
         let stop = CancellationToken::new();
-        let sink = reloads.current.settings.sink.clone();
-        let reloader = Reloader { reloads, plugins: self.plugins.clone(), roster: self.roster.clone(), sink };
+        let sink = source.current.settings.sink.clone();
+        let reloader = Reloader { source, plugins: self.plugins.clone(), tenants: self.tenants.clone(), sink };
         self.reloader = Some((tokio::spawn(reloader.run(stop.clone())), stop));
     }
 
-    /// Runs until `stop`, until the time that the settings give is over, until the source ends, or until it fails.
-    /// Then: no more quotes; what is dirty is flushed as far as buckets and grace allow; a last heartbeat says
-    /// `stopped`; the last log line counts what was not flushed. An error if the source failed.
+    /// Runs until `stop`, until `run.stop_after_s` is over, or until the source ends or fails. Then it stops reading
+    /// quotes, flushes what is dirty as far as token buckets and grace period allow, writes a last heartbeat that says
+    /// `stopped`, and logs how many symbols were not flushed. Returns an error if the source failed.
     pub async fn finish(mut self, stop: CancellationToken) -> anyhow::Result<Summary> {
         let mut source_end = None;
         tokio::select! {
@@ -219,24 +220,24 @@ impl Host {
         }
         let failed = matches!(source_end, Some(Err(_)));
         if let Some(Ok(())) = source_end {
-            // A replay is over: nothing presses, so its last quotes are written at their own pace.
+            // The end of a replay is not urgent, so its last quotes are written without a deadline.
             self.status.source_ended.store(true, Ordering::Relaxed);
             info!(event_type = "shutdown", "the source has ended; writing what is dirty");
             self.wait_for_tenants(&stop).await;
         }
 
         self.status.stopping.store(true, Ordering::Relaxed);
-        // Before anything else: from here on nobody comes in any more.
+        // First, so that no tenant is added from here on.
         if let Some((task, stop)) = self.reloader.take() {
             stop.cancel();
             let _ = task.await;
         }
         let ends = Instant::now() + self.grace;
-        // What the last heartbeat may take, out of the grace.
+        // The rest of the grace period is for the last heartbeat.
         let flush_until = ends - (self.grace / 4).min(Duration::from_millis(1500));
         self.deadline.send_replace(Some(flush_until.into_std()));
         self.source.stop();
-        let tasks = self.dissolve().await;
+        let tasks = self.take_tenant_tasks().await;
         let unflushed = collect(tasks, flush_until).await;
         if source_end.is_none() {
             source_end = timeout_at(flush_until, self.source.ended()).await.ok();
@@ -249,12 +250,12 @@ impl Host {
         if let Some(task) = self.control_task.take() {
             let _ = task.await;
         }
-        if timeout_at(ends, heartbeat::beat(&self.status, &self.heartbeats, true)).await.is_err() {
-            warn!(event_type = "heartbeat", "the last heartbeat was not answered in time");
+        if timeout_at(ends, heartbeat::write_all(&self.status, &self.heartbeats, true)).await.is_err() {
+            warn!(event_type = "heartbeat", "the last heartbeat was not confirmed in time");
         }
 
-        // It waits for calls of plugins that are under way, at most for as long as their limits allow.
-        drop(self.roster);
+        // Waits for plugin calls that are still running; their time limits bound this.
+        drop(self.tenants);
         let _ = tokio::task::spawn_blocking(move || drop(self.threads)).await;
 
         let summary = Summary { elapsed: self.began.elapsed(), snapshot: self.status.snapshot(), unflushed };
@@ -278,28 +279,28 @@ impl Host {
         }
     }
 
-    /// Takes the tenants' tasks out of the roster and lets go of everything else in it: the sink ends when no tenant
-    /// and nobody else can send it anything.
-    async fn dissolve(&mut self) -> JoinSet<Unflushed> {
-        let mut roster = self.roster.lock().await;
+    /// Takes the tenants' tasks, and drops the supervisor's sender: the batcher ends once all senders are gone.
+    async fn take_tenant_tasks(&mut self) -> JoinSet<Unflushed> {
+        let mut tenants = self.tenants.lock().await;
         let (closed, _) = mpsc::channel(1);
-        roster.house.writes = closed;
-        std::mem::take(&mut roster.tasks)
+        tenants.services.writes = closed;
+        std::mem::take(&mut tenants.tasks)
     }
 
     async fn end_sink(&mut self, flush_until: Instant) {
-        // The tenants' senders are gone, so the batcher ends once everything is answered.
+        // The tenants' senders are gone, so the batcher ends once every write has an outcome.
         if timeout_at(flush_until, &mut self.batcher).await.is_err() {
             self.batcher_deadline.cancel();
             if let Ok(end) = (&mut self.batcher).await {
-                warn!(unanswered = end.unanswered, "{} documents had no answer from the sink in time", end.unanswered);
+                let documents = counted(end.unanswered, "document");
+                warn!(unanswered = end.unanswered, "no answer from the sink in time for {documents}");
             }
         }
     }
 }
 
 async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant) -> Unflushed {
-    // They keep the deadline themselves; a little more for their last step.
+    // Tenants meet the deadline themselves. This allows a little more for their last step.
     let limit = flush_until + Duration::from_millis(100);
     let mut total = Unflushed::default();
     loop {
@@ -308,10 +309,10 @@ async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant) -> Unflu
                 total.dirty += unflushed.dirty;
                 total.in_flight += unflushed.in_flight;
             }
-            Ok(Some(Err(panic))) => error!("a tenant's task has panicked: {panic}"),
+            Ok(Some(Err(panic))) => error!("a tenant's task panicked: {panic}"),
             Ok(None) => return total,
             Err(_) => {
-                error!("{} tenants did not end in time", tenants.len());
+                error!("{} did not end in time", counted(tenants.len(), "tenant"));
                 tenants.abort_all();
                 return total;
             }
@@ -319,16 +320,16 @@ async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant) -> Unflu
     }
 }
 
-/// How the document that pauses writing is watched, after a first look at it: a host that starts while writing is
-/// paused must not write. A Firestore that does not answer takes no writes either, so it is not waited for for long.
-async fn pause_watch(
+/// The poller of the document that pauses writing, after its first poll: a host that starts while writing is paused must
+/// not write. The wait is short because a Firestore that does not answer does not accept writes either.
+async fn control_poller(
     pauses: &Pauses,
     firestore: Option<Arc<FirestoreSink>>,
-    every: Option<Duration>,
-) -> Option<(Look, Duration)> {
-    let (every, mut look) = (every?, Look::new(firestore?));
-    let _ = timeout(Duration::from_secs(3), pauses.look(&mut look)).await;
-    Some((look, every))
+    interval: Option<Duration>,
+) -> Option<(ControlPoller, Duration)> {
+    let (interval, mut poller) = (interval?, ControlPoller::new(firestore?));
+    let _ = timeout(Duration::from_secs(3), pauses.poll_control(&mut poller)).await;
+    Some((poller, interval))
 }
 
 fn log_end(summary: &Summary, failed: bool) {
@@ -344,6 +345,9 @@ fn log_end(summary: &Summary, failed: bool) {
         unflushed_in_flight = summary.unflushed.in_flight,
         seconds = summary.elapsed.as_secs_f64(),
         failed,
-        "quotegate ends: {quotes} quotes in, {written} documents written, {left} symbols not flushed"
+        "quotegate ends: {} in, {} written, {} not flushed",
+        counted(quotes, "quote"),
+        counted(written, "document"),
+        counted(left, "symbol"),
     );
 }

@@ -1,14 +1,13 @@
-//! Puts the crates of the host together, runs them, and takes them apart again in order.
+//! Starts the parts of the host, runs them, and stops them in order.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`host`] | a running host: start, reload, end |
-//! | [`plugins`], [`precompile`] | from settings to chains that run; the standard components |
-//! | `pause` | the kill switch: who may not write, and who says so |
-//! | [`status`], [`liveness`], [`pulses`] | one look at the whole host |
+//! | [`host`] | a running host: start, reload, shutdown |
+//! | `pause` | which tenants may not write, and why |
+//! | [`status`], [`liveness`], [`watchdog`] | snapshots of the whole host, and whether it is alive |
 //! | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
-//! | [`log`] | log lines, and the latest errors among them |
-//! | [`simulation`], [`recorded`], [`estimate`] | what a recording would come to |
+//! | [`log`], [`text`] | log lines, the latest errors among them, and how they are worded |
+//! | [`simulation`], [`recorded`], [`estimate`] | what the settings do with a recording |
 //!
 //! Knows nothing of HTTP or of the command line.
 
@@ -20,7 +19,8 @@ pub mod host;
 pub mod liveness;
 pub mod log;
 mod pause;
-pub mod pulses;
 pub mod recorded;
 pub mod simulation;
 pub mod status;
+pub mod text;
+pub mod watchdog;

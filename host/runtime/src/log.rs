@@ -1,7 +1,7 @@
-//! Log lines: JSON in the fields that Cloud Logging knows, or pretty ones when a person watches.
+//! Log lines: JSON with the fields that Cloud Logging knows, or readable text on a terminal.
 //!
-//! Lines go to standard error through a thread of their own. When nobody reads them they are dropped and counted there,
-//! because the reader must never wait for a log (invariant 4).
+//! A separate thread writes them to standard error. Lines that it cannot write in time are dropped and counted, because
+//! the feed's reader must never wait for a log (invariant 4).
 
 mod recent;
 
@@ -23,30 +23,31 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging. `filter` is `info` or `quotegate_feed=debug,info`, as in `RUST_LOG`. Lines that are still on their
-/// way are written when the guard is dropped.
+/// Starts logging. `filter` is `info` or `quotegate_feed=debug,info`, as in `RUST_LOG`. Dropping the guard writes the
+/// lines that are still queued.
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<WorkerGuard> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("log.level {filter:?} is not understood: {error}; try `info` or `debug`"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!("log.level {filter:?} is not a valid filter: {error}; try `info` or `debug`")
+    })?;
     let (writer, guard) = NonBlocking::new(stderr());
     let terminal = stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let json = format == LogFormat::Json || (format == LogFormat::Auto && !terminal);
     let started = if json {
-        lines.event_format(CloudLogging).finish().with(recent::Keep).try_init()
+        lines.event_format(CloudLogging).finish().with(recent::RecentErrorLayer).try_init()
     } else {
         lines
             .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
             .with_target(false)
             .finish()
-            .with(recent::Keep)
+            .with(recent::RecentErrorLayer)
             .try_init()
     };
-    started.map_err(|error| anyhow::anyhow!("logging was started before: {error}"))?;
+    started.map_err(|error| anyhow::anyhow!("logging is already started: {error}"))?;
     Ok(guard)
 }
 
-/// `severity`, `message` and `time` as Cloud Logging lifts them out of a JSON line, the event's fields beside them.
+/// JSON lines with `severity`, `message` and `time` as Cloud Logging reads them, next to the event's own fields.
 struct CloudLogging;
 
 impl<S, N> FormatEvent<S, N> for CloudLogging
@@ -69,7 +70,7 @@ fn json_line(event: &Event<'_>, time: Timestamp) -> Value {
     Value::Object(fields.0)
 }
 
-/// Cloud Logging's name of a level; it has nothing below DEBUG.
+/// Cloud Logging's name of a level. It has none below DEBUG.
 fn severity(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
@@ -120,7 +121,8 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
     use tracing_subscriber::layer::Context;
     use tracing_subscriber::{Layer, Registry};
 
@@ -128,24 +130,24 @@ mod tests {
 
     impl<S: Subscriber> Layer<S> for Capture {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            self.0.lock().unwrap().push(json_line(event, Timestamp::UNIX_EPOCH));
+            self.0.lock().push(json_line(event, Timestamp::UNIX_EPOCH));
         }
     }
 
     #[test]
-    fn a_line_has_the_fields_that_cloud_logging_knows_and_its_own() {
+    fn a_line_has_the_fields_of_cloud_logging_and_its_own() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         tracing::subscriber::with_default(Registry::default().with(Capture(lines.clone())), || {
-            tracing::warn!(event_type = "alpaca_disconnect", code = 406, "somebody else has the connection");
+            tracing::warn!(event_type = "alpaca_disconnect", code = 406, "another session has the connection");
         });
         let expected = serde_json::json!({
             "time": "1970-01-01T00:00:00Z",
             "severity": "WARNING",
-            "message": "somebody else has the connection",
+            "message": "another session has the connection",
             "event_type": "alpaca_disconnect",
             "code": 406,
             "target": "quotegate_runtime::log::tests",
         });
-        assert_eq!(*lines.lock().unwrap(), [expected]);
+        assert_eq!(*lines.lock(), [expected]);
     }
 }

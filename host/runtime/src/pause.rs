@@ -1,7 +1,7 @@
 //! The kill switch: which tenants may not write, and why.
 //!
-//! Settings and the document `ops/ingest_control` each have their say, for everybody or for one tenant, and a tenant is
-//! paused while any of them says so. Knows nothing of quotes.
+//! The settings and the document `ops/ingest_control` can each pause all tenants or one of them. A tenant is paused while
+//! any of them says so. Knows nothing of quotes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
@@ -16,10 +16,12 @@ use quotegate_sink::{Control, ControlError, FirestoreSink};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// A log line names at most this many tenants.
-const NAMED: usize = 20;
+use crate::text::counted;
 
-/// Everything that was said about pausing, and the tenants that it is about.
+/// A log line names at most this many tenants.
+const MAX_NAMES: usize = 20;
+
+/// What settings and document say about pausing, and the flags of the tenants.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     instance: String,
@@ -28,37 +30,37 @@ pub(crate) struct Pauses {
 
 #[derive(Debug, Default)]
 struct Inner {
-    everybody: bool,
-    tenants: BTreeSet<TenantId>,
+    all_by_settings: bool,
+    by_settings: BTreeSet<TenantId>,
     control: Control,
     flags: BTreeMap<TenantId, Arc<PauseFlag>>,
 }
 
 impl Pauses {
-    /// For the host of this name.
+    /// For the host named `instance`.
     pub(crate) fn new(instance: &str, settings: &Settings) -> Self {
         let pauses = Self { instance: instance.to_owned(), inner: Mutex::default() };
         pauses.set_settings(settings);
         pauses
     }
 
-    /// What the settings say from now on.
+    /// Applies new settings.
     pub(crate) fn set_settings(&self, settings: &Settings) {
         let mut inner = self.lock();
-        inner.everybody = settings.run.paused;
+        inner.all_by_settings = settings.run.paused;
         let paused = settings.tenants.iter().filter(|tenant| tenant.paused);
-        inner.tenants = paused.map(|tenant| tenant.id.clone()).collect();
+        inner.by_settings = paused.map(|tenant| tenant.id.clone()).collect();
         inner.apply(&self.instance);
     }
 
-    /// What the document says from now on.
+    /// Applies new contents of the document.
     fn set_control(&self, control: Control) {
         let mut inner = self.lock();
         inner.control = control;
         inner.apply(&self.instance);
     }
 
-    /// Adds a tenant and its flag, which is set at once.
+    /// Adds a tenant, and sets its flag at once if it is paused.
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.lock();
         inner.flags.insert(tenant, flag);
@@ -70,25 +72,30 @@ impl Pauses {
         self.lock().flags.remove(tenant);
     }
 
-    /// Reads the document each `every` until `stop`.
-    pub(crate) async fn watch(&self, mut look: Look, every: Duration, stop: CancellationToken) {
+    /// Reads the document once per `interval` until `stop`.
+    pub(crate) async fn poll_control_until(
+        &self,
+        mut poller: ControlPoller,
+        interval: Duration,
+        stop: CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(interval) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.look(&mut look) => {}
+                () = self.poll_control(&mut poller) => {}
             }
         }
     }
 
-    /// Reads the document once. A document that cannot be read, or that is malformed, changes nothing.
-    pub(crate) async fn look(&self, look: &mut Look) {
-        let read = look.sink.control().await;
-        look.tell(read.as_ref().err());
-        if let Ok(control) = read {
+    /// Reads the document once. A document that cannot be read or is malformed changes nothing.
+    pub(crate) async fn poll_control(&self, poller: &mut ControlPoller) {
+        let result = poller.sink.control().await;
+        poller.log_change(result.as_ref().err());
+        if let Ok(control) = result {
             self.set_control(control);
         }
     }
@@ -108,65 +115,67 @@ impl Inner {
             }
         }
         for (reason, tenants) in changed {
-            let (count, named) = (tenants.len(), &tenants[..tenants.len().min(NAMED)]);
+            let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
             match reason {
                 Some(reason) => {
-                    warn!(event_type = "paused", count, tenants = ?named, "{count} tenants are paused: {reason}");
+                    warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
                 }
-                None => info!(event_type = "resumed", count, tenants = ?named, "{count} tenants write again"),
+                None => {
+                    info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
+                }
             }
         }
     }
 
     fn reason(&self, tenant: &TenantId, instance: &str) -> Option<String> {
         let id = tenant.as_str();
-        let by = |said: bool, words: &dyn Fn() -> String| said.then(words);
-        by(self.everybody, &|| "the setting run.paused pauses this host".to_owned())
-            .or_else(|| {
-                by(self.tenants.contains(tenant), &|| format!("the setting tenants.{id}.paused pauses this tenant"))
-            })
-            .or_else(|| by(self.control.paused, &|| "the document ops/ingest_control pauses all hosts".to_owned()))
-            .or_else(|| {
-                let host = self.control.hosts.get(instance).is_some_and(|paused| *paused);
-                by(host, &|| format!("the document ops/ingest_control pauses the host {instance}"))
-            })
-            .or_else(|| {
-                let own = self.control.tenants.get(id).is_some_and(|paused| *paused);
-                by(own, &|| format!("the document ops/ingest_control pauses the tenant {id}"))
-            })
+        let listed = |list: &BTreeMap<String, bool>, name: &str| list.get(name).is_some_and(|paused| *paused);
+        if self.all_by_settings {
+            return Some("the setting run.paused pauses this host".to_owned());
+        }
+        if self.by_settings.contains(tenant) {
+            return Some(format!("the setting tenants.{id}.paused pauses this tenant"));
+        }
+        if self.control.paused {
+            return Some("the document ops/ingest_control pauses all hosts".to_owned());
+        }
+        if listed(&self.control.hosts, instance) {
+            return Some(format!("the document ops/ingest_control pauses the host {instance}"));
+        }
+        listed(&self.control.tenants, id).then(|| format!("the document ops/ingest_control pauses the tenant {id}"))
     }
 }
 
-/// How the document is read, and what was wrong with it the last time.
-pub(crate) struct Look {
+/// Reads the document, and remembers what was wrong with it the last time.
+pub(crate) struct ControlPoller {
     sink: Arc<FirestoreSink>,
-    problem: Option<ControlError>,
+    last_error: Option<ControlError>,
 }
 
-impl Look {
+impl ControlPoller {
     pub(crate) fn new(sink: Arc<FirestoreSink>) -> Self {
-        Self { sink, problem: None }
+        Self { sink, last_error: None }
     }
 
-    /// Logs what has changed about the document, not each failure.
-    fn tell(&mut self, problem: Option<&ControlError>) {
-        let told = match (&self.problem, problem) {
+    /// Logs changes only, not each failure.
+    fn log_change(&mut self, error: Option<&ControlError>) {
+        let unchanged = match (&self.last_error, error) {
             (None, None) => true,
-            (Some(ControlError::Malformed { .. }), Some(new)) => self.problem.as_ref() == Some(new),
-            // The words of a server that cannot be reached differ from try to try.
+            (Some(ControlError::Malformed { .. }), Some(new)) => self.last_error.as_ref() == Some(new),
+            // The error message of an unreachable server differs between attempts.
             (Some(old), Some(new)) => discriminant(old) == discriminant(new),
             _ => false,
         };
-        if !told {
-            match problem {
-                Some(problem) => warn!(
+        if !unchanged {
+            match error {
+                Some(error) => warn!(
                     event_type = "control_problem",
-                    "{problem}; until then what it last said counts, and the settings can pause too"
+                    "{error}; until it can be read, its last contents apply, and the settings can pause writing too"
                 ),
                 None => info!(event_type = "control_read", "ops/ingest_control can be read again"),
             }
         }
-        self.problem = problem.cloned();
+        self.last_error = error.cloned();
     }
 }
 
@@ -199,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_pauses_everybody_this_host_or_a_tenant() {
+    fn the_document_pauses_all_hosts_this_host_or_a_tenant() {
         let (pauses, flags) = two_tenants();
         for (control, expected) in [
             (control(true, &[], &[]), [true, true]),
@@ -214,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_writes_again_only_when_nobody_pauses_it_any_more() {
+    fn a_tenant_writes_again_only_when_nothing_pauses_it() {
         let (pauses, flags) = two_tenants();
-        pauses.lock().tenants.insert(tenant("acme"));
+        pauses.lock().by_settings.insert(tenant("acme"));
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("tenants.acme.paused"));
-        pauses.lock().tenants.clear();
+        pauses.lock().by_settings.clear();
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
         let version = flags[0].version();
@@ -239,16 +248,16 @@ mod tests {
             request_timeout: Duration::from_secs(5),
             mode: quotegate_sink::WriteMode::Merge,
         };
-        let mut look = Look::new(Arc::new(FirestoreSink::connect(nowhere).await.unwrap()));
+        let mut poller = ControlPoller::new(Arc::new(FirestoreSink::connect(nowhere).await.unwrap()));
         for _ in 0..2 {
-            pauses.look(&mut look).await;
-            assert!(matches!(look.problem, Some(ControlError::Unreadable(_))), "{:?}", look.problem);
+            pauses.poll_control(&mut poller).await;
+            assert!(matches!(poller.last_error, Some(ControlError::Unreadable(_))), "{:?}", poller.last_error);
             assert_eq!(held(&flags), [true, false]);
         }
     }
 
     #[test]
-    fn a_tenant_that_comes_later_is_paused_at_once() {
+    fn an_added_tenant_is_paused_at_once() {
         let (pauses, _) = two_tenants();
         pauses.set_control(control(true, &[], &[]));
         let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));

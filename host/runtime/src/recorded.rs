@@ -1,4 +1,4 @@
-//! The quotes of a recording, all at once and without their time: for an author's desk.
+//! The quotes of a recording as a list, for a plugin author's tools.
 
 use std::sync::Arc;
 
@@ -7,30 +7,30 @@ use quotegate_market::{QuoteColumns, QuoteReceiver, Symbol, SymbolTable};
 use quotegate_recording::{Recording, RecordingError};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::source::Played;
+use crate::host::source::ReplayFrame;
 
-/// Quotes in the order in which they arrived, and the symbols that they number.
+/// Quotes in order of arrival, and their symbols.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// All quotes.
     pub quotes: QuoteColumns,
-    /// By the number in the symbol column.
+    /// Indexed by the numbers in the symbol column.
     pub names: Vec<Symbol>,
 }
 
-/// Decodes a recording as a replay does, and stops after so many quotes.
-pub async fn quotes(recording: Recording, most: usize) -> Result<Recorded, RecordingError> {
+/// Decodes a recording as a replay does, and stops after `limit` quotes.
+pub async fn quotes(recording: Recording, limit: usize) -> Result<Recorded, RecordingError> {
     let stop = CancellationToken::new();
-    let mut until_full = UntilFull { recorded: Recorded::default(), most, stop: stop.clone() };
+    let mut until_full = UntilFull { recorded: Recorded::default(), limit, stop: stop.clone() };
     let replay = Replay { speed: ReplaySpeed::Unpaced, status: Arc::new(FeedStatus::default()), stop };
-    replay.run(recording.map(|frame| frame.map(Played)), &mut until_full).await?;
-    until_full.recorded.quotes.truncate(most);
+    replay.run(recording.map(|frame| frame.map(ReplayFrame)), &mut until_full).await?;
+    until_full.recorded.quotes.truncate(limit);
     Ok(until_full.recorded)
 }
 
 struct UntilFull {
     recorded: Recorded,
-    most: usize,
+    limit: usize,
     stop: CancellationToken,
 }
 
@@ -39,7 +39,7 @@ impl QuoteReceiver for UntilFull {
         let Recorded { quotes: all, names } = &mut self.recorded;
         all.append(quotes);
         names.extend_from_slice(symbols.symbols().get(names.len()..).unwrap_or_default());
-        if all.len() >= self.most {
+        if all.len() >= self.limit {
             self.stop.cancel();
         }
     }

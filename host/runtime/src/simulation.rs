@@ -1,4 +1,4 @@
-//! Plays a recording through the tenants of settings: [`quotegate_pipeline::simulation`] with a file for a feed.
+//! Plays a recording through the tenants of the settings: [`quotegate_pipeline::simulation`], fed from a file.
 
 use std::sync::Arc;
 
@@ -11,21 +11,20 @@ use quotegate_pipeline::simulation::{Observer, SimTenantSpec, Simulation, Simula
 use quotegate_recording::{Recording, RecordingError};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::source::Played;
-use crate::host::{Newcomer, newcomers, wiring};
+use crate::host::source::ReplayFrame;
+use crate::host::{PreparedTenant, prepare_tenants, wiring};
 use quotegate_loader::PluginLoader;
 
-/// The tenants of these settings for a simulation, and the limit of all of them together.
+/// The tenants of these settings for a simulation, and their global write limit.
 pub async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {
     let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
-    let newcomers = newcomers(&Arc::new(PluginLoader::new(settings)), settings).await?;
-    let tenant =
-        |Newcomer { terms, chain, .. }: Newcomer| SimTenantSpec { spec: terms.plan, wanted: terms.wanted, chain };
-    Ok((newcomers.into_iter().map(tenant).collect(), limit))
+    let prepared = prepare_tenants(&Arc::new(PluginLoader::new(settings)), settings).await?;
+    let tenant = |PreparedTenant { setup, chain, .. }| SimTenantSpec { spec: setup.spec, wanted: setup.wanted, chain };
+    Ok((prepared.into_iter().map(tenant).collect(), limit))
 }
 
-/// Plays the whole recording, and then on until the last word of every symbol is written. This takes as long as its
-/// size and its plugins need, not as long as the recording lasted; `stop` ends it with what was played so far.
+/// Plays the whole recording, and then continues until the newest quote of every symbol is written. It runs as fast as
+/// the plugins allow, not at the recording's speed. `stop` ends it early, with the results so far.
 pub async fn simulate(
     tenants: Vec<SimTenantSpec>,
     limit: Rate,
@@ -40,7 +39,7 @@ pub async fn simulate(
         let frame = frame?;
         let first = times.map_or(frame.received_time, |(first, _)| first);
         times = Some((first, frame.received_time));
-        Ok::<_, RecordingError>(Played(frame))
+        Ok::<_, RecordingError>(ReplayFrame(frame))
     });
     let replay = Replay { speed: ReplaySpeed::Unpaced, status: Arc::new(FeedStatus::default()), stop };
     replay.run(frames, &mut simulation).await?;

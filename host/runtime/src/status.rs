@@ -1,4 +1,4 @@
-//! One look at the whole host, for heartbeat, operations and people. Rooms write their own numbers; this one only reads.
+//! A snapshot of the whole host, for heartbeats, operations and people. It only reads: each part writes its own numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,24 @@ use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 
-use crate::heartbeat::Health;
-use crate::liveness::{Liveness, Signs, Verdict};
+use crate::heartbeat::IngestStatus;
+use crate::liveness::{Liveness, LivenessInputs, LivenessReport};
+use crate::text::counted;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
 use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
-/// Where every room's numbers can be read.
+/// The numbers of every part of the host.
 #[derive(Debug)]
 pub struct HostStatus {
     pub(crate) feed: Arc<FeedStatus>,
     pub(crate) sink: Arc<SinkStatus>,
     pub(crate) budget: Arc<Budget>,
-    /// By id. Replaced as a whole when a tenant comes or goes.
+    /// By id. Replaced as a whole when a tenant is added or removed.
     pub(crate) tenants: Mutex<Tenants>,
     /// Held while a round of heartbeats is written.
-    pub(crate) beating: tokio::sync::Mutex<()>,
+    pub(crate) heartbeat_lock: tokio::sync::Mutex<()>,
     pub(crate) dry_run: bool,
     pub(crate) instance: String,
     pub(crate) started: UnixNanos,
@@ -34,11 +35,11 @@ pub struct HostStatus {
     pub(crate) latencies: Arc<Latencies>,
     /// Set once, when the host begins to shut down.
     pub(crate) stopping: AtomicBool,
-    /// Set once, by the host, when the source has ended as it should (a replay is over).
+    /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
 }
 
-/// Every tenant by id, with where its numbers are.
+/// Every tenant's id and numbers.
 pub type Tenants = Arc<Vec<(TenantId, Arc<TenantStatus>)>>;
 
 /// The host at one moment.
@@ -58,14 +59,13 @@ pub struct Snapshot {
     pub sink: SinkSnapshot,
     /// Write tokens left in the global bucket.
     pub tokens: u32,
-    /// What all tenants may write together.
+    /// The limit of all tenants' writes together.
     pub write_limit: Rate,
     /// Heartbeats that the sink confirmed.
     pub heartbeats: u64,
     /// When the last of them was confirmed.
     pub last_heartbeat: Option<UnixNanos>,
-    /// From a quote's arrival to the sink, and to the confirmed write. Nothing is counted in a replay, whose quotes
-    /// arrived long ago.
+    /// From a quote's arrival to the sink, and to the confirmed write. Empty in a replay, whose quotes arrived long ago.
     pub latency: [LatencySnapshot; 2],
     /// The host is shutting down.
     pub stopping: bool,
@@ -105,7 +105,7 @@ impl HostStatus {
         }
     }
 
-    /// Every room's numbers now.
+    /// All numbers now.
     pub fn snapshot(&self) -> Snapshot {
         let last_heartbeat = self.last_heartbeat.load(Relaxed);
         Snapshot {
@@ -128,57 +128,59 @@ impl HostStatus {
 }
 
 impl Snapshot {
-    /// One of the tenants' numbers, for all of them together.
+    /// The sum of one counter over all tenants.
     pub fn sum(&self, of: fn(&TenantCounters) -> u64) -> u64 {
         self.tenants.iter().map(|(_, tenant)| of(&tenant.counters)).sum()
     }
 
-    /// How one tenant's ingest is doing, and why if not well.
-    pub fn health(&self, tenant: &TenantSnapshot) -> (Health, Option<String>) {
+    /// The status of a tenant's ingest, and the reason if it is not running well.
+    pub fn ingest_status(&self, tenant: &TenantSnapshot) -> (IngestStatus, Option<String>) {
         if let Some(reason) = &tenant.paused {
-            return (Health::Paused, Some(reason.clone()));
+            return (IngestStatus::Paused, Some(reason.clone()));
         }
         if let Some(reason) = &tenant.stopped {
-            return (Health::Stopped, Some(reason.clone()));
+            return (IngestStatus::Stopped, Some(reason.clone()));
         }
         if let Some(problem) = tenant.plugin_problem() {
-            return (Health::Degraded, Some(problem));
+            return (IngestStatus::Degraded, Some(problem));
         }
         if let Some(problem) = &tenant.problem {
-            return (Health::Degraded, Some(format!("the last write failed: {problem}")));
+            return (IngestStatus::Degraded, Some(format!("the last write failed: {problem}")));
         }
         if self.source_ended {
-            return (Health::Running, None);
+            return (IngestStatus::Running, None);
         }
-        let degraded = |reason: &str| (Health::Degraded, Some(reason.to_owned()));
+        let degraded = |reason: &str| (IngestStatus::Degraded, Some(reason.to_owned()));
         match self.feed.connection {
-            // Whatever the socket says: it has been made anew because nothing came, and still nothing comes.
-            ConnectionState::Streaming if self.feed.silent => degraded(trouble(RetryCause::Stale)),
-            ConnectionState::Streaming | ConnectionState::Replaying => (Health::Running, None),
-            ConnectionState::HeldElsewhere => degraded("another host holds Alpaca's one connection (error 406)"),
-            ConnectionState::Waiting(cause) => degraded(trouble(cause)),
+            // The connection was replaced because no quotes arrived, and still none arrive.
+            ConnectionState::Streaming if self.feed.silent => degraded(retry_reason(RetryCause::Stale)),
+            ConnectionState::Streaming | ConnectionState::Replaying => (IngestStatus::Running, None),
+            ConnectionState::HeldElsewhere => {
+                degraded("another host holds the only connection that Alpaca allows (error 406)")
+            }
+            ConnectionState::Waiting(cause) => degraded(retry_reason(cause)),
             ConnectionState::Stopped => degraded("the feed has stopped"),
             ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Authenticating => {
-                if self.feed.retries.is_empty() { (Health::Starting, None) } else { degraded("reconnecting") }
+                if self.feed.retries.is_empty() { (IngestStatus::Starting, None) } else { degraded("reconnecting") }
             }
         }
     }
 
-    /// Whether the host's quotes are alive.
-    pub fn liveness(&self) -> Verdict {
-        self.signs(self.feed.last_received_time).verdict()
+    /// Whether the host's quotes are live.
+    pub fn liveness(&self) -> LivenessReport {
+        self.liveness_inputs(self.feed.last_received_time).report()
     }
 
-    /// Whether one tenant's quotes are alive.
-    pub fn tenant_liveness(&self, tenant: &TenantSnapshot) -> Verdict {
+    /// Whether one tenant's quotes are live.
+    pub fn tenant_liveness(&self, tenant: &TenantSnapshot) -> LivenessReport {
         match &tenant.stopped {
-            Some(reason) => Verdict { state: Liveness::Offline, reason: Some(reason.clone()) },
-            None => self.signs(tenant.last_quote_time).verdict(),
+            Some(reason) => LivenessReport { state: Liveness::Offline, reason: Some(reason.clone()) },
+            None => self.liveness_inputs(tenant.last_quote_time).report(),
         }
     }
 
-    fn signs(&self, last_quote: Option<UnixNanos>) -> Signs {
-        Signs {
+    fn liveness_inputs(&self, last_quote: Option<UnixNanos>) -> LivenessInputs {
+        LivenessInputs {
             now: self.time,
             started: self.started,
             last_quote,
@@ -189,12 +191,12 @@ impl Snapshot {
         }
     }
 
-    /// What the sink said last, if that was no success.
+    /// The sink's last error, if nothing was written since.
     pub fn sink_problem(&self) -> Option<&str> {
         self.sink.last_error.as_deref().filter(|_| self.sink.failing)
     }
 
-    /// The state of the connection, in one word that UIs can compare with.
+    /// The state of the connection, as one word for UIs.
     pub fn connection(&self) -> &'static str {
         match self.feed.connection {
             ConnectionState::Idle => "idle",
@@ -208,43 +210,46 @@ impl Snapshot {
         }
     }
 
-    /// True once a smoke test passes: a document confirmed by Firestore, or a quote document that would be written.
+    /// True once a smoke test passes: Firestore has confirmed a document, or a dry run would have written a quote.
     pub fn has_written(&self) -> bool {
         self.sum(|counters| counters.written) > 0 || (!self.dry_run && self.heartbeats > 0)
     }
 
-    /// For a smoke test that passed.
+    /// The result of a smoke test that passed.
     pub fn what_was_written(&self) -> String {
         let written = self.sum(|counters| counters.written);
         match (self.dry_run, written) {
-            (true, _) => format!("{written} quote documents would have been written"),
-            (false, 0) => format!("{} heartbeats were written", self.heartbeats),
-            (false, _) => format!("{written} quote documents and {} heartbeats were written", self.heartbeats),
+            (true, _) => format!("would have written {}", counted(written, "quote document")),
+            (false, 0) => format!("wrote {}", counted(self.heartbeats, "heartbeat")),
+            (false, _) => {
+                let documents = counted(written, "quote document");
+                format!("wrote {documents} and {}", counted(self.heartbeats, "heartbeat"))
+            }
         }
     }
 
-    /// For a smoke test that did not.
+    /// The result of a smoke test that failed.
     pub fn why_not_written(&self) -> String {
         let quotes = self.sum(|counters| counters.quotes);
         let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
         match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
-            (_, Some(problem)) => format!("the sink says: {problem}"),
+            (_, Some(problem)) => format!("the sink reports: {problem}"),
             (0, None) => format!("no quote arrived; the connection is {}", self.connection()),
-            (_, None) => format!("{quotes} quotes arrived, but no write was answered"),
+            (_, None) => format!("{} arrived, but no write was confirmed", counted(quotes, "quote")),
         }
     }
 }
 
-fn trouble(cause: RetryCause) -> &'static str {
+fn retry_reason(cause: RetryCause) -> &'static str {
     match cause {
         RetryCause::Connect => "Alpaca cannot be reached",
-        RetryCause::RateLimited => "Alpaca refuses connections for now (HTTP 429)",
-        RetryCause::HeldElsewhere => "another host holds Alpaca's one connection (error 406)",
+        RetryCause::RateLimited => "Alpaca is rate-limiting connections (HTTP 429)",
+        RetryCause::HeldElsewhere => "another host holds the only connection that Alpaca allows (error 406)",
         RetryCause::Handshake => "the handshake with Alpaca failed",
         RetryCause::ServerError => "Alpaca ended the session with an error",
         RetryCause::Closed => "the connection to Alpaca was closed",
         RetryCause::Unacknowledged => "Alpaca did not acknowledge the subscription",
         RetryCause::Silent => "Alpaca did not answer pings",
-        RetryCause::Stale => "no quote came while the exchange is open",
+        RetryCause::Stale => "no quote arrived although the exchange is open",
     }
 }

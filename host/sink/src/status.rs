@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use quotegate_document::UnixNanos;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
@@ -24,7 +24,7 @@ pub struct SinkStatus {
 }
 
 /// The sink's numbers at one moment; counters count from the start of the host, heartbeats not included.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkSnapshot {
     /// Requests sent.
     pub requests: u64,

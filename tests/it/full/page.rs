@@ -199,14 +199,14 @@ fn the_page_shows_a_silent_feed_as_stale_and_a_killed_host_as_gone() {
     browser.until_by("LIVE", live, || sim.send("SPY", &quote(500.0)));
     // The thirty seconds cannot be shortened.
     browser.until("STALE", "document.querySelector('#badge').textContent === 'STALE'");
-    assert!(browser.text("#reason").starts_with("no quote came for "), "{}", browser.text("#reason"));
-    assert!(browser.text("#said").starts_with("STALE: no quote came for "), "{}", browser.text("#said"));
+    assert!(browser.text("#reason").starts_with("no quote arrived for "), "{}", browser.text("#reason"));
+    assert!(browser.text("#said").starts_with("STALE: no quote arrived for "), "{}", browser.text("#said"));
     browser.screenshot("page-stale");
 
     drop(host); // kills it
     browser.until("OFFLINE", "document.querySelector('#badge').textContent === 'OFFLINE'");
     let gone = browser.text("#gone");
-    assert!(gone.starts_with("The host has been gone since ") && gone.contains("What you see below is old."), "{gone}");
+    assert!(gone.starts_with("No connection to the host since ") && gone.contains("The data below is old."), "{gone}");
     assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('#gone')).display"), "block");
     assert_fits(&mut browser, PHONE.width, "the notice");
     browser.screenshot("page-offline");
@@ -278,7 +278,7 @@ fn the_page_shows_faults() {
     browser.screenshot("page-sink-down");
 
     down.store(false, Relaxed);
-    send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'works'");
+    send_until("the sink is back", &mut browser, "document.querySelector('#sink').textContent === 'working'");
     assert_quiet(&browser, &setup, "");
     host.signal("TERM");
     host.wait();

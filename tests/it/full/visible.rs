@@ -152,19 +152,19 @@ fn a_silent_feed_is_visible_everywhere() {
     let Some(mut host) = Watched::start(&settings, &[]) else { return };
     host.is_well();
     let silent = Signs {
-        readyz: (503, "the feed is silent: no quote comes while the exchange is open"),
+        readyz: (503, "the feed is silent: no quotes arrive although the exchange is open"),
         metric: ("quotegate_feed_silent", 1.0),
         state: |state| state["feed"]["silent"] == true && state["tenants"][0]["status"] == "degraded",
-        words: "no quote came while the exchange is open",
+        words: "no quote arrived although the exchange is open",
     };
     host.is_seen(&silent, |_| {});
     eventually("the heartbeat", || {
         let heartbeat = host.has_status("acme", "degraded")?;
-        heartbeat["reason"]["stringValue"].as_str()?.contains("no quote came").then_some(())
+        heartbeat["reason"]["stringValue"].as_str()?.contains("no quote arrived").then_some(())
     });
     // UIs call a feed stale thirty seconds after the last quote.
     let stale = eventually("STALE", || host.state().filter(|state| state["liveness"]["state"] == "stale"));
-    assert!(stale["liveness"]["reason"].as_str().unwrap().starts_with("no quote came for "), "{stale}");
+    assert!(stale["liveness"]["reason"].as_str().unwrap().starts_with("no quote arrived for "), "{stale}");
     host.is_well();
     host.end();
 }
@@ -175,7 +175,7 @@ fn a_sink_that_is_down_is_visible_everywhere() {
     host.is_well();
     host.emulator.stop();
     let down = Signs {
-        readyz: (503, "the sink does not take documents: "),
+        readyz: (503, "the sink does not accept documents: "),
         metric: ("quotegate_sink_failing", 1.0),
         state: |state| state["sink"]["failing"] == true && state["tenants"][0]["status"] == "degraded",
         words: "the last write failed: ",
@@ -227,7 +227,7 @@ fn probes_do_not_reveal_tenant_names_without_a_token() {
     let host = setup.dry_run(&sim);
     eventually("ready, with a remark", || {
         let answer = get(setup.port, "/readyz").filter(|answer| answer.status == 200)?;
-        (answer.body == "ready\ntenants that are not well: 1\n").then_some(())
+        (answer.body == "ready\ntenants that are not running: 1\n").then_some(())
     });
     host.signal("TERM");
     host.wait();

@@ -1,39 +1,38 @@
 // Shows what /api/events sends.
 
-import { arrange, takeQuotes } from "./quotes.js";
+import { arrange, updateQuotes } from "./quotes.js";
 import { WINDOW, quantiles, rate, rateOf } from "./rates.js";
 import { choose, watch } from "./stream.js";
 import { $, ago, clock, count, short, view, write } from "./view.js";
 
-function take(event, value) {
-  if (event === "state") takeState(value);
-  if (event === "quotes") takeQuotes(value);
+function onEvent(event, value) {
+  if (event === "state") updateState(value);
+  if (event === "quotes") updateQuotes(value);
 }
 
-function found() {
+function onConnected() {
   $("ask").hidden = true;
   $("main").hidden = view.state === null;
-  if (view.gone === null) return;
-  view.gone = null;
+  if (view.outage === null) return;
+  view.outage = null;
   $("gone").hidden = true;
   $("main").classList.remove("old");
   showBadge();
 }
 
-function lost(problem) {
-  view.gone ??= { since: Date.now(), heard: view.state !== null };
-  view.gone.problem = problem;
+function onLost(problem) {
+  view.outage ??= { since: Date.now(), hadState: view.state !== null };
   $("main").classList.add("old");
-  const since = clock(view.gone.since);
   $("gone").hidden = !$("ask").hidden;
-  const what = view.gone.heard ? `The host has been gone since ${since}` : "The host cannot be watched";
-  const old = view.gone.heard ? " What you see below is old." : "";
-  // Said once: an alert is read aloud whenever it changes.
-  write($("gone"), `${what}: ${problem}.${old} This page looks for it again and again.`);
+  const { since, hadState } = view.outage;
+  const what = hadState ? `No connection to the host since ${clock(since)}` : "Cannot connect to the host";
+  const old = hadState ? " The data below is old." : "";
+  // Without a changing number, because screen readers read an alert aloud whenever it changes.
+  write($("gone"), `${what}: ${problem}.${old} Reconnecting…`);
   showBadge();
 }
 
-function takeState(state) {
+function updateState(state) {
   const now = state.time / 1e6;
   view.offset = now - Date.now();
   if (view.state && view.state.started !== state.started) view.past = [];
@@ -59,7 +58,7 @@ function showState() {
 
   write($("quotes-rate"), `${rate((at) => at.feed.quotes)}/s`);
   const last = feed.last_received_time ? `last ${ago((state.time - feed.last_received_time) / 1e6)} ago` : "none yet";
-  write($("quotes-more"), `${count(feed.quotes)} in all, ${last}`);
+  write($("quotes-more"), `${count(feed.quotes)} in total, ${last}`);
 
   const limit = state.write_limit;
   const writes = rateOf(sum("written"));
@@ -69,18 +68,18 @@ function showState() {
   write($("writes-more"), `of ${short(limit.per_second)}/s allowed, ${count(state.tokens)} of ${count(limit.burst)} tokens left`);
 
   write($("dirty"), `${count(sum("dirty")(state))} dirty`);
-  write($("dirty-more"), `${count(sum("due")(state))} of them due, ${count(sum("in_flight")(state))} in flight`);
+  write($("dirty-more"), `${count(sum("due")(state))} due, ${count(sum("in_flight")(state))} in flight`);
 
   const bounds = state.latency_bounds_seconds;
   const [half, most] = quantiles(bounds, "tick_to_commit");
   write($("latency"), half);
-  write($("latency-more"), half === "–" ? "no write in the last minute"
-    : `99 % ${most}; half of them to the sink ${quantiles(bounds, "tick_to_sink")[0]}`);
+  write($("latency-more"), half === "–" ? "no writes in the last minute"
+    : `99% ${most}; half of them passed to the sink in ${quantiles(bounds, "tick_to_sink")[0]}`);
 
-  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "works");
+  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "working");
   $("sink").className = sink.failing ? "bad" : "";
   write($("sink-more"), sink.failing && sink.last_error ? sink.last_error
-    : `${count(sink.written)} written, ${count(sink.retried)} sent again, ${count(sink.refused)} refused`);
+    : `${count(sink.written)} written, ${count(sink.retried)} retried, ${count(sink.refused)} refused`);
 
   showTenants(tenants, state.tenant_count);
   showPlugins(tenants);
@@ -89,29 +88,30 @@ function showState() {
 }
 
 function showBadge() {
-  const verdict = view.gone ? { state: "offline", reason: "the host is gone" } : view.state?.liveness;
-  if (!verdict) return;
-  const word = verdict.state.toUpperCase();
-  $("badge").dataset.state = verdict.state;
+  const liveness = view.outage ? { state: "offline", reason: "no connection to the host" } : view.state?.liveness;
+  if (!liveness) return;
+  const word = liveness.state.toUpperCase();
+  $("badge").dataset.state = liveness.state;
   if (write($("badge"), word)) {
     document.title = `${word} · quotegate`;
-    // For those who hear the page: the word when it changes, not every number.
-    write($("said"), `${word}${verdict.reason ? `: ${verdict.reason}` : ""}`);
+    // Screen readers read the state aloud when it changes, but not every number.
+    write($("said"), `${word}${liveness.reason ? `: ${liveness.reason}` : ""}`);
   }
-  write($("reason"), verdict.reason ?? trouble());
+  write($("reason"), liveness.reason ?? tenantProblems());
 }
 
-/** Quotes may be alive while a tenant is not well. */
-function trouble() {
+/** Tenants that are not running, although quotes are live. */
+function tenantProblems() {
   const { tenants, tenant_count: all } = view.state;
-  const unwell = tenants.filter(({ status }) => status !== "running");
-  if (unwell.length === 0) return "";
-  const [{ id, status }] = unwell;
-  return unwell.length === 1 && all > 1 ? `but tenant ${id} is ${status}` : `but ${unwell.length} of ${all} tenants not running`;
+  const affected = tenants.filter(({ status }) => status !== "running");
+  if (affected.length === 0) return "";
+  const [{ id, status }] = affected;
+  if (affected.length === 1) return `but tenant ${id} is ${status}`;
+  return `but ${affected.length} of ${all} tenants are not running`;
 }
 
 function showTenants(tenants, all) {
-  keyed($("tenants"), tenants, (tenant) => tenant.id, (row, tenant) => {
+  syncChildren($("tenants"), tenants, (tenant) => tenant.id, (row, tenant) => {
     const past = (key) => rate((at) => at.tenants.find(({ id }) => id === tenant.id)?.[key]);
     cells(row, tenant.id, [
       ["Status", [badge(tenant.liveness.state.toUpperCase(), tenant.liveness.state), badge(tenant.status, tenant.status)],
@@ -126,7 +126,7 @@ function showTenants(tenants, all) {
       ["Lost", count(tenant.lost)],
     ]);
   });
-  write($("tenants-cut"), all > tenants.length ? `${count(tenants.length)} of ${count(all)} tenants, those in trouble first.` : "");
+  write($("tenants-cut"), all > tenants.length ? `${count(tenants.length)} of ${count(all)} tenants, those with problems first.` : "");
   const names = tenants.map(({ id }) => id);
   if (view.tenant && !names.includes(view.tenant)) names.unshift(view.tenant);
   const select = $("tenant");
@@ -141,7 +141,7 @@ function showPlugins(tenants) {
   const plugins = tenants.flatMap(({ id, plugins }) => plugins.map((plugin) => ({ id, plugin })));
   $("plugin-section").hidden = plugins.length === 0;
   const several = tenants.length > 1;
-  keyed($("plugins"), plugins, ({ id, plugin }) => `${id}/${plugin.name}`, (row, { id, plugin }) => {
+  syncChildren($("plugins"), plugins, ({ id, plugin }) => `${id}/${plugin.name}`, (row, { id, plugin }) => {
     const seconds = rateOf((at) => at.tenants.find((tenant) => tenant.id === id)?.plugins
       .find(({ name }) => name === plugin.name)?.seconds);
     const failures = Object.entries(plugin.failures);
@@ -149,11 +149,11 @@ function showPlugins(tenants) {
     cells(row, several ? `${id} · ${plugin.name}` : plugin.name, [
       ["State", [badge(plugin.state, plugin.state)], plugin.last_problem],
       ["Quotes", count(plugin.quotes_seen)],
-      // A filter keeps, a map makes documents; few do both.
+      // A filter keeps quotes, a map makes documents. Few plugins do both.
       ["Kept", plugin.quotes_kept || !plugin.documents ? count(plugin.quotes_kept) : "–"],
       ["Documents", plugin.documents || !plugin.quotes_kept ? count(plugin.documents) : "–"],
-      ["A quote", each],
-      ["Of a core", seconds === null ? "–" : `${short(seconds * 100)} %`],
+      ["Per quote", each],
+      ["CPU", seconds === null ? "–" : `${short(seconds * 100)}%`],
       ["Memory", `${short(plugin.memory_bytes / 1_048_576)} MiB`],
       ["Failures", count(failures.reduce((all, [, times]) => all + times, 0))],
     ]);
@@ -162,7 +162,7 @@ function showPlugins(tenants) {
 
 function showErrors(errors) {
   $("no-errors").hidden = errors.length > 0;
-  keyed($("errors"), errors, (error) => [error.severity, error.event_type, error.message, error.details].join(), (item, error) => {
+  syncChildren($("errors"), errors, (error) => [error.severity, error.event_type, error.message, error.details].join(), (item, error) => {
     if (!item.firstChild) {
       const text = document.createElement("span");
       text.className = "text";
@@ -175,8 +175,8 @@ function showErrors(errors) {
   }, "li");
 }
 
-/** Makes the children of `parent` those of `items`, keeping the elements of those that stay. */
-function keyed(parent, items, keyOf, fill, kind = "tr") {
+/** Makes one child of `parent` per item, and reuses the elements of items that are still there. */
+function syncChildren(parent, items, keyOf, fill, kind = "tr") {
   const held = new Map([...parent.children].map((child) => [child.key, child]));
   let place = parent.firstElementChild;
   for (const item of items) {
@@ -238,4 +238,4 @@ $("tenant").addEventListener("change", () => {
 });
 
 arrange();
-watch({ take, found, lost });
+watch({ onEvent, onConnected, onLost });

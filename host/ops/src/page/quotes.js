@@ -2,7 +2,7 @@
 
 import { $, STALE, ago, count, hostNow, price, size, view, write } from "./view.js";
 
-export function takeQuotes({ tenant, full, symbols, rows }) {
+export function updateQuotes({ tenant, full, symbols, rows }) {
   if (full) {
     view.quotes.clear();
     $("rows").replaceChildren();
@@ -35,16 +35,16 @@ function showQuote(quote, before) {
     }
   }
   const [, bid, bidSize, ask, askSize, spread] = quote.row.children;
-  put(bid, price(quote.bid), before);
-  put(bidSize, size(quote.bidSize));
-  put(ask, price(quote.ask), before);
-  put(askSize, size(quote.askSize));
-  put(spread, quote.spread === null ? "–" : quote.spread.toFixed(1));
+  writeCell(bid, price(quote.bid), before);
+  writeCell(bidSize, size(quote.bidSize));
+  writeCell(ask, price(quote.ask), before);
+  writeCell(askSize, size(quote.askSize));
+  writeCell(spread, quote.spread === null ? "–" : quote.spread.toFixed(1));
   showAge(quote);
 }
 
-/** Writes what has changed; shows for a moment that a price did. */
-function put(cell, text, flash) {
+/** Writes a cell if it changed. `flash` highlights the change for a moment. */
+function writeCell(cell, text, flash) {
   if (cell.textContent === text) return;
   cell.textContent = text;
   if (!flash) return;
@@ -55,12 +55,12 @@ function put(cell, text, flash) {
 function showAge(quote) {
   const age = Math.max(0, hostNow() - quote.received);
   const cell = quote.row.lastElementChild;
-  put(cell, ago(age));
+  writeCell(cell, ago(age));
   cell.classList.toggle("fresh", age < 5_000);
   cell.classList.toggle("old", age >= STALE);
 }
 
-/** Puts the rows in order, moving only those that are elsewhere. */
+/** Sorts the rows, and moves only those in the wrong place. */
 export function arrange() {
   const { key, down } = view.sort;
   const wanted = view.search.toUpperCase();
@@ -69,7 +69,7 @@ export function arrange() {
   const by = key === "age" ? (quote) => -quote.received : (quote) => quote[key];
   shown.sort((one, other) => {
     const [a, b] = [by(one), by(other)];
-    // What has no value comes last either way.
+    // Rows without a value come last in both directions.
     if (a === null || b === null) return (a === null) - (b === null) || compare(one.symbol, other.symbol);
     return sign * compare(a, b) || compare(one.symbol, other.symbol);
   });
@@ -86,10 +86,10 @@ export function arrange() {
   }
   const cut = view.symbols > view.quotes.size ? `, the first of ${count(view.symbols)}` : "";
   write($("shown"), `${count(shown.length)} of ${count(view.quotes.size)} symbols${cut}`);
-  const came = view.state?.tenants.find(({ id }) => id === view.tenant)?.quotes > 0;
-  const none = came ? "No quote has passed the filters of this tenant yet." : "No quote yet.";
-  const unlike = "No symbol with these letters.";
-  write($("no-rows"), shown.length > 0 ? "" : view.quotes.size === 0 ? none : unlike);
+  const hasQuotes = view.state?.tenants.find(({ id }) => id === view.tenant)?.quotes > 0;
+  const none = hasQuotes ? "No quote has passed this tenant's filters yet." : "No quotes yet.";
+  const noMatch = "No symbol matches.";
+  write($("no-rows"), shown.length > 0 ? "" : view.quotes.size === 0 ? none : noMatch);
 }
 
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
@@ -117,5 +117,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 setInterval(() => {
-  if (view.gone === null) for (const quote of view.quotes.values()) showAge(quote);
+  if (view.outage === null) for (const quote of view.quotes.values()) showAge(quote);
 }, 1000);

@@ -1,17 +1,17 @@
-// How counters grew. Half of the page's numbers are such.
+// Rates and latencies, from the growth of counters.
 
 import { short, view } from "./view.js";
 
-/** Rates and latencies are those of so long. */
+/** The periods that rates and latencies cover, in milliseconds. */
 export const WINDOW = { rates: 5_000, latency: 60_000 };
 
-/** The state so long ago, or the oldest that is known. */
+/** The state at the start of the period, or the oldest one. */
 function before(window) {
   const then = view.state.time / 1e6 - window;
   return view.past.findLast((at) => at.time / 1e6 <= then) ?? view.past[0];
 }
 
-/** How much a counter grew in a second; null if that is not known. */
+/** How much a counter grew per second. null if that is not known. */
 export function rateOf(counter) {
   const then = before(WINDOW.rates);
   const seconds = (view.state.time - then.time) / 1e9;
@@ -25,7 +25,7 @@ export function rate(counter) {
   return found === null ? "–" : short(found);
 }
 
-/** Half and 99 of 100 in the last minute took at most so long. */
+/** The bounds of 50% and 99% of the latencies in the last minute. */
 export function quantiles(bounds, key) {
   const then = before(WINDOW.latency)[key].counts;
   const now = view.state[key].counts;

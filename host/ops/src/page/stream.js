@@ -3,38 +3,38 @@
 import { $, view, write } from "./view.js";
 
 const TOKEN = "quotegate.token";
-/** No sign of the host for so long, and it is gone: it sends something every second or so. */
+/** The host counts as gone after this many milliseconds of silence. It sends an event about once per second. */
 const SILENCE = 10_000;
 
-/** Ends the stream that is there, so that the next one can ask for another tenant. */
-let again = new AbortController();
+/** Aborts the current stream, so that a new one can use another tenant or token. */
+let restart = new AbortController();
 
-/** Listens for ever: `take` gets each event and its data, `found` and `lost` hear how the host is. */
-export async function watch(hears) {
+/** Receives events forever. Calls `onEvent` with each event and its data, and `onConnected` and `onLost`. */
+export async function watch(handlers) {
   let pause = 500;
   for (;;) {
-    again = new AbortController();
-    const chosen = again.signal;
+    restart = new AbortController();
+    const restarted = restart.signal;
     let problem;
     try {
-      problem = await listen(chosen, hears, () => { pause = 500; });
+      problem = await receive(restarted, handlers, () => { pause = 500; });
     } catch (error) {
-      problem = error instanceof TypeError ? "it does not answer" : String(error.message || error);
+      problem = error instanceof TypeError ? "no answer" : String(error.message || error);
     }
-    if (chosen.reason === "choice") continue;
-    hears.lost(problem);
+    if (restarted.reason === "restart") continue;
+    handlers.onLost(problem);
     await new Promise((done) => setTimeout(done, pause));
     pause = Math.min(pause * 2, 5_000);
   }
 }
 
-/** Listens until the stream ends; gives what was wrong. */
-async function listen(chosen, hears, connected) {
+/** Receives events until the stream ends. Returns what went wrong. */
+async function receive(restarted, handlers, connected) {
   const silence = new AbortController();
   let timer;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Error("it says nothing")), SILENCE);
+    timer = setTimeout(() => silence.abort(new Error("it stopped sending data")), SILENCE);
   };
   alive();
   try {
@@ -42,50 +42,50 @@ async function listen(chosen, hears, connected) {
     const query = view.tenant ? `?tenant=${encodeURIComponent(view.tenant)}` : "";
     const answer = await fetch(`api/events${query}`, {
       headers: token ? { Authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.any([chosen, silence.signal]),
+      signal: AbortSignal.any([restarted, silence.signal]),
     });
     if (answer.status === 401) {
       clearTimeout(timer);
       await askForToken(token !== null);
-      return "a token was wanted";
+      return "a token is required";
     }
     if (answer.status === 404) {
       view.tenant = null;
-      return "it has no such tenant any more";
+      return "the tenant no longer exists";
     }
-    if (!answer.ok) return (await answer.text()).trim() || `it answers ${answer.status}`;
+    if (!answer.ok) return (await answer.text()).trim() || `HTTP status ${answer.status}`;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return "the connection has ended";
+      if (done) return "the connection was closed";
       alive();
       text += value;
       const events = text.split("\n\n");
       text = events.pop();
       for (const event of events) {
         const [name, data] = event.split("\n");
-        hears.take(name.slice("event: ".length), JSON.parse(data.slice("data: ".length)));
+        handlers.onEvent(name.slice("event: ".length), JSON.parse(data.slice("data: ".length)));
       }
       connected();
-      if (events.length > 0) hears.found();
+      if (events.length > 0) handlers.onConnected();
     }
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Listens for another tenant from now on. */
+/** Switches to another tenant. */
 export function choose(tenant) {
   view.tenant = tenant;
-  again.abort("choice");
+  restart.abort("restart");
 }
 
 function askForToken(wrong) {
   $("ask").hidden = false;
   $("gone").hidden = true;
   $("main").hidden = true;
-  write($("ask-problem"), wrong ? "That was not the token." : "");
+  write($("ask-problem"), wrong ? "Wrong token." : "");
   sessionStorage.removeItem(TOKEN);
   $("token").focus();
   return new Promise((done) => {
@@ -94,7 +94,7 @@ function askForToken(wrong) {
       sessionStorage.setItem(TOKEN, $("token").value);
       $("token").value = "";
       done();
-      again.abort("choice");
+      restart.abort("restart");
     };
   });
 }

@@ -1,24 +1,23 @@
-// What the page knows, and how it writes it down. Everything that comes from the host is untrusted text: it goes into
-// text nodes only.
+// The page's state, and how it writes text. Text from the host is untrusted, so it goes into text nodes only.
 
 export const $ = (id) => document.getElementById(id);
 
-/** As old as this is stale: the rule of the UIs. */
+/** Quotes are stale after this many milliseconds. */
 export const STALE = 30_000;
 
 export const view = {
   state: null,
   /** States of the last minute, for rates. */
   past: [],
-  /** The host's clock minus ours. */
+  /** The host's clock minus the browser's. */
   offset: 0,
   tenant: decodeHash(),
   quotes: new Map(),
   symbols: 0,
   sort: { key: "symbol", down: false },
   search: "",
-  /** When the host was last heard, if it is gone. */
-  gone: null,
+  /** Set while there is no connection to the host. */
+  outage: null,
 };
 
 function decodeHash() {
@@ -30,7 +29,7 @@ function decodeHash() {
   }
 }
 
-/** Leaves alone what is right already. */
+/** Writes text if it changed. */
 export function write(element, text) {
   if (element.textContent === text) return false;
   element.textContent = text;

@@ -1,26 +1,27 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use quotegate_document::TenantId;
 
 use super::Wanted;
 use crate::inbox::Inbox;
 
-/// What is to be different from now on.
+/// A change of the routes.
 #[derive(Debug)]
 pub enum RouteChange {
-    /// This tenant gets quotes too.
+    /// A new tenant.
     Add(TenantId, Wanted, Arc<Inbox>),
-    /// This tenant wants these symbols instead. A symbol that it comes back to has the slot that it had.
+    /// The tenant wants these symbols instead. A symbol that it wants again keeps its old slot.
     Want(TenantId, Wanted),
-    /// This tenant gets nothing more.
+    /// The tenant gets no more quotes.
     Remove(TenantId),
 }
 
-/// The way to a [`Router`] that is at work on another thread.
+/// Changes for a [`Router`] that runs on another thread.
 #[derive(Debug, Default)]
 pub struct RouteChanges {
-    /// Looked at before each batch of quotes: the reader takes the lock only if there is something.
+    /// Checked before each batch of quotes, so that the reader takes the lock only if there are changes.
     any: AtomicBool,
     waiting: Mutex<Waiting>,
 }
@@ -28,14 +29,14 @@ pub struct RouteChanges {
 #[derive(Debug, Default)]
 struct Waiting {
     changes: Vec<RouteChange>,
-    /// There is no router any more.
+    /// The router has ended.
     ended: bool,
 }
 
 impl RouteChanges {
-    /// Hands over changes, which count together.
+    /// Sends changes, which apply together.
     pub fn send(&self, changes: Vec<RouteChange>) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if waiting.ended {
             return close_added(&changes);
         }
@@ -47,23 +48,19 @@ impl RouteChanges {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         self.any.store(false, Ordering::Relaxed);
         std::mem::take(&mut waiting.changes)
     }
 
     pub(super) fn end(&self) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.ended = true;
         close_added(&waiting.changes);
     }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// A tenant whose router ended before it could be added gets no quotes either.
+/// A tenant that was not added before the router ended gets no quotes either.
 fn close_added(changes: &[RouteChange]) {
     for change in changes {
         if let RouteChange::Add(_, _, inbox) = change {

@@ -16,7 +16,7 @@ fn tenant(number: usize) -> TenantId {
     TenantId::new(&format!("tenant-{number}")).unwrap()
 }
 
-fn house(wants: &[Wanted]) -> (Router, Vec<Arc<Inbox>>) {
+fn router_for(wants: &[Wanted]) -> (Router, Vec<Arc<Inbox>>) {
     let mut router = Router::default();
     let inboxes: Vec<_> = wants.iter().map(|_| inbox()).collect();
     for (number, (wanted, inbox)) in wants.iter().zip(&inboxes).enumerate() {
@@ -43,7 +43,7 @@ fn names(inbox: &Inbox, known: &mut Vec<Symbol>) -> Vec<String> {
 
 #[test]
 fn each_tenant_gets_what_it_wants_under_its_own_slots() {
-    let (mut router, inboxes) = house(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL"]), Wanted::All]);
+    let (mut router, inboxes) = router_for(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL"]), Wanted::All]);
     let mut table = SymbolTable::default();
     let mut known = vec![Vec::new(); 3];
     send(&mut router, &mut table, &["TSLA", "AAPL", "SPY", "AAPL"]);
@@ -57,15 +57,15 @@ fn each_tenant_gets_what_it_wants_under_its_own_slots() {
 
 #[test]
 fn the_subscription_is_the_union() {
-    let (router, _) = house(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL", "TSLA"])]);
+    let (router, _) = router_for(&[wanted(&["SPY", "AAPL"]), wanted(&["AAPL", "TSLA"])]);
     let expected = ["AAPL", "SPY", "TSLA"].map(|name| Symbol::new(name).unwrap());
     assert_eq!(router.subscription(), Subscription::Symbols(expected.into_iter().collect()));
-    assert_eq!(house(&[wanted(&["SPY"]), Wanted::All]).0.subscription(), Subscription::All);
+    assert_eq!(router_for(&[wanted(&["SPY"]), Wanted::All]).0.subscription(), Subscription::All);
 }
 
 #[test]
-fn tenants_come_change_and_go_between_two_batches() {
-    let (mut router, inboxes) = house(&[wanted(&["SPY"])]);
+fn tenants_are_added_changed_and_removed_between_two_batches() {
+    let (mut router, inboxes) = router_for(&[wanted(&["SPY"])]);
     let mut table = SymbolTable::default();
     let mut known = [Vec::new(), Vec::new()];
     send(&mut router, &mut table, &["SPY", "AAPL"]);
@@ -79,14 +79,14 @@ fn tenants_come_change_and_go_between_two_batches() {
     assert_eq!(names(&inboxes[0], &mut known[0]), ["AAPL", "TSLA"]);
     assert_eq!(names(&late, &mut known[1]), ["SPY"]);
 
-    // A symbol that comes back has its slot of before, so its old quotes are not forgotten.
+    // A symbol that is wanted again keeps its old slot, so its old quotes are not forgotten.
     router.changes().send(vec![RouteChange::Want(tenant(0), Wanted::All), RouteChange::Remove(tenant(1))]);
     send(&mut router, &mut table, &["SPY", "QQQ"]);
     assert_eq!(names(&inboxes[0], &mut known[0]), ["SPY", "QQQ"]);
     assert_eq!(known[0].iter().map(Symbol::as_str).collect::<Vec<_>>(), ["SPY", "AAPL", "TSLA", "QQQ"]);
     assert!(late.is_finished() && !inboxes[0].is_finished());
 
-    // The place of the one that left is taken by the next, and nothing of it is mixed up.
+    // The next tenant takes the place of the removed one, and nothing is mixed up.
     let next = inbox();
     router.changes().send(vec![RouteChange::Add(tenant(2), wanted(&["QQQ"]), next.clone())]);
     send(&mut router, &mut table, &["SPY", "QQQ"]);
@@ -94,8 +94,8 @@ fn tenants_come_change_and_go_between_two_batches() {
 }
 
 #[test]
-fn a_tenant_that_comes_after_the_router_has_ended_gets_nothing_and_knows_it() {
-    let (router, _) = house(&[Wanted::All]);
+fn a_tenant_added_after_the_router_has_ended_finds_its_inbox_closed() {
+    let (router, _) = router_for(&[Wanted::All]);
     let changes = router.changes();
     let (early, late) = (inbox(), inbox());
     changes.send(vec![RouteChange::Add(tenant(1), Wanted::All, early.clone())]);
@@ -104,7 +104,7 @@ fn a_tenant_that_comes_after_the_router_has_ended_gets_nothing_and_knows_it() {
     assert!(early.is_finished() && late.is_finished());
 }
 
-fn some_wish() -> impl Strategy<Value = Option<Wanted>> {
+fn some_wanted() -> impl Strategy<Value = Option<Wanted>> {
     let list = prop::collection::hash_set(0_u8..8, 0..6).prop_map(|numbers| {
         Wanted::Symbols(numbers.iter().map(|number| Symbol::new(&format!("S{number}")).unwrap()).collect())
     });
@@ -112,11 +112,11 @@ fn some_wish() -> impl Strategy<Value = Option<Wanted>> {
 }
 
 proptest! {
-    /// Whatever comes and goes, each quote goes to those who want it then, under one slot a symbol for good.
+    /// Whatever changes, each quote goes to the tenants that want it then, and a symbol's slot never changes.
     #[test]
     fn routes_are_always_what_is_wanted(
         steps in prop::collection::vec(
-            (prop::option::of((0_usize..4, some_wish())), prop::collection::vec(0_u8..8, 1..5)),
+            (prop::option::of((0_usize..4, some_wanted())), prop::collection::vec(0_u8..8, 1..5)),
             1..40,
         ),
     ) {

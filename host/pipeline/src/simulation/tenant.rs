@@ -19,11 +19,11 @@ pub(super) struct SimTenant {
     pub(super) lane: Lane,
     inbox: Arc<Inbox>,
     batch: Batch,
-    /// Granted and not used yet.
+    /// Granted but not used yet.
     tokens: usize,
     /// Written in this round. Their outcomes come after it, as those of a real sink come after the task's round.
     unanswered: Vec<Outgoing>,
-    /// Documents at this very moment. The last moment of a recording counts as the first of the time after it.
+    /// Documents at the current moment. The last moment of a recording does not count as part of it.
     written_now: u64,
 }
 
@@ -69,7 +69,7 @@ impl SimTenant {
         self.tokens += 1;
     }
 
-    /// The document to write with one of the granted tokens; `None` if there was none to write after all.
+    /// The document to write with one of the granted tokens. `None` if there is nothing to write after all.
     pub(super) fn write_one(&mut self, now: Instant) -> Option<(&TenantId, &Document)> {
         self.tokens -= 1;
         let outgoing = self.core.next_write(now, self.tokens)?;
@@ -84,11 +84,11 @@ impl SimTenant {
         }
     }
 
-    pub(super) fn time_moves_on(&mut self) {
+    pub(super) fn time_advanced(&mut self) {
         self.written_now = 0;
     }
 
-    /// Documents so far, without those of this very moment.
+    /// Documents so far, without those of the current moment.
     pub(super) fn written_before(&mut self, now: Instant) -> u64 {
         self.core.counters(now).written - self.written_now
     }

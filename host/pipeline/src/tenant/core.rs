@@ -28,9 +28,9 @@ pub(crate) struct TenantCore {
     stage: PluginStage,
     latest: LatestTable,
     in_flight: InFlightWrites,
-    /// Documents that are made and wait for a token: those beyond the first of their quote.
+    /// Documents that wait for a token: those beyond the first of their quote.
     ready: VecDeque<Outgoing>,
-    /// Exists from the first map on. Without a map no two symbols write the same document.
+    /// `None` until there is a map. Without a map, no two symbols write the same document.
     order: Option<WriteOrder>,
     /// The gauges among them are filled in by [`Self::counters`].
     counters: TenantCounters,
@@ -48,7 +48,7 @@ pub struct Unflushed {
 }
 
 impl TenantCore {
-    /// A tenant without quotes. With a chain it must run on a thread that plugins may block. `rng` spreads retries.
+    /// A tenant without quotes. With a chain, it must run on a thread that plugins may block. `rng` spreads retries.
     pub(crate) fn new(spec: TenantSpec, chain: Option<PluginChain>, rng: Rng) -> Self {
         let stage = PluginStage::new(chain);
         Self {
@@ -65,7 +65,7 @@ impl TenantCore {
         }
     }
 
-    /// Writes nothing before `at`: for a tenant that comes back and may have written its symbols a moment ago.
+    /// Writes nothing before `at`. For a tenant that was removed and added again, and may have written a moment ago.
     pub(crate) fn hold_until(&mut self, at: Instant) {
         self.latest.hold_until(at);
     }
@@ -95,8 +95,8 @@ impl TenantCore {
         due + self.ready.len()
     }
 
-    /// The document to write with a token that the caller holds; `None` if there is nothing to write after all. A map
-    /// is asked for as many quotes at once as there are tokens, so the caller says how many `more` it has.
+    /// The document to write with a token that the caller holds. `None` if there is nothing to write after all. Maps get
+    /// as many quotes at once as there are tokens, so the caller says how many `more` it has.
     ///
     /// The caller must write the document and bring its outcome to [`Self::answer`].
     pub(crate) fn next_write(&mut self, now: Instant, more: usize) -> Option<Outgoing> {
@@ -157,13 +157,13 @@ impl TenantCore {
         }
     }
 
-    /// True when there is nothing more to write, or nothing more that may be written.
+    /// True when there is nothing left that may be written.
     pub(crate) fn is_settled(&self) -> bool {
         let stopped = self.stage.stopped().is_some() && self.latest.in_flight() == 0;
         (stopped || self.latest.is_settled()) && self.ready.is_empty()
     }
 
-    /// What would be lost if the tenant ended now.
+    /// What would not be written if the tenant ended now.
     pub(crate) fn unflushed(&self) -> Unflushed {
         Unflushed { dirty: self.latest.dirty(), in_flight: self.latest.in_flight() }
     }
@@ -173,7 +173,7 @@ impl TenantCore {
         TenantCounters { dirty, due: self.latest.due(now) as u64, in_flight, ..self.counters }
     }
 
-    /// Documents that were given out and not answered.
+    /// Documents without an outcome yet.
     pub(crate) fn unanswered(&self) -> u64 {
         self.counters.unanswered()
     }
@@ -192,7 +192,7 @@ impl TenantCore {
         self.last_quote.map(|(slot, time)| (&self.symbols[slot as usize], time))
     }
 
-    /// When the quote arrived that `slot` has in flight.
+    /// The arrival time of the quote that `slot` has in flight.
     pub(crate) fn received_time(&self, slot: u32) -> Option<UnixNanos> {
         self.in_flight.received_time(slot)
     }

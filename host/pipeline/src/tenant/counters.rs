@@ -1,9 +1,9 @@
-//! The numbers of a tenant. Status, heartbeat, metrics and `/api/state` all follow from the one table below.
+//! The numbers of a tenant. Status, heartbeat, metrics and `/api/state` are all generated from the table below.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use quotegate_document::FieldPath;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a number only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum CounterKind {
     Gauge,
 }
 
-/// What one number of [`TenantCounters`] is called, and where it appears.
+/// The name of one number of [`TenantCounters`], and where it appears.
 #[derive(Debug)]
 pub struct CounterInfo {
     /// Whether it only grows.
@@ -23,7 +23,7 @@ pub struct CounterInfo {
     pub metric: &'static str,
     /// What it counts, in one sentence.
     pub help: &'static str,
-    /// Its field in the heartbeat document; `None`: not in there.
+    /// Its field in the heartbeat document, if it is there.
     pub heartbeat: Option<FieldPath>,
     /// Its value.
     pub read: fn(&TenantCounters) -> u64,
@@ -31,9 +31,9 @@ pub struct CounterInfo {
 
 macro_rules! tenant_counters {
     ($(#[doc = $help:literal] $name:ident: $kind:ident $metric:literal $(in $heartbeat:ident)?;)*) => {
-        /// A tenant's numbers. Every quote comes to one end: `quotes` = `filtered` + `conflated` + `older` + `lost` +
+        /// A tenant's numbers. Every quote ends in exactly one of them: `quotes` = `filtered` + `conflated` + `older` + `lost` +
         /// `unmapped` + `settled` + the quotes that are dirty or in flight.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct TenantCounters {
             $(#[doc = $help] pub $name: u64,)*
         }
@@ -69,7 +69,7 @@ macro_rules! tenant_counters {
 tenant_counters! {
     /// Quotes that arrived for the tenant.
     quotes: Counter "quotegate_tenant_quotes_total" in heartbeat;
-    /// Quotes that made room for newer ones of their symbol.
+    /// Quotes that newer ones of their symbol replaced.
     conflated: Counter "quotegate_tenant_conflated_total" in heartbeat;
     /// Quotes older than the latest of their symbol.
     older: Counter "quotegate_tenant_older_total" in heartbeat;
@@ -77,33 +77,33 @@ tenant_counters! {
     filtered: Counter "quotegate_tenant_filtered_total" in heartbeat;
     /// Quotes lost because a plugin failed or stopped the tenant.
     lost: Counter "quotegate_tenant_lost_total" in heartbeat;
-    /// Quotes of which maps made no document.
+    /// Quotes for which maps made no document.
     unmapped: Counter "quotegate_tenant_unmapped_total" in heartbeat;
-    /// Quotes whose documents were written, refused or overtaken.
+    /// Quotes whose documents were written, refused or superseded.
     settled: Counter "quotegate_tenant_settled_total" in heartbeat;
-    /// Documents handed to the sink, retries included.
+    /// Documents passed to the sink, retries included.
     attempted: Counter "quotegate_tenant_writes_attempted_total" in heartbeat;
     /// Documents that the sink confirmed.
     written: Counter "quotegate_tenant_writes_total" in heartbeat;
-    /// Documents that the sink wants again later.
+    /// Documents that the sink asked to retry later.
     retried: Counter "quotegate_tenant_writes_retried_total" in heartbeat;
     /// Documents that the sink refused for good.
     refused: Counter "quotegate_tenant_writes_refused_total" in heartbeat;
     /// Symbols whose latest quote is not written.
     dirty: Gauge "quotegate_tenant_dirty" in heartbeat;
-    /// Symbols that may be written as soon as there is a token.
+    /// Symbols that wait only for a write token.
     due: Gauge "quotegate_tenant_due";
     /// Symbols with a write in flight.
     in_flight: Gauge "quotegate_tenant_in_flight" in heartbeat;
 }
 
 impl TenantCounters {
-    /// What each number is called, in the order in which they appear everywhere.
+    /// All numbers, in the order in which they appear everywhere.
     pub fn table() -> &'static [CounterInfo] {
         &TABLE
     }
 
-    /// Documents that the sink has and has not answered.
+    /// Documents in the sink without an outcome yet.
     pub(super) fn unanswered(&self) -> u64 {
         self.attempted - self.written - self.retried - self.refused
     }

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, Value};
 use quotegate_market::{Quote, Symbol};
 
-/// The document of a quote that no map plugin shaped: what the tenants' web UIs have always read.
+/// The document of a quote without a map plugin, in the format that the tenants' web UIs have always read.
 ///
 /// A side without a quote is null, and so is the mid. `bid_price`, `ask_price` and `last_update_ts` repeat other fields
 /// for older UIs.

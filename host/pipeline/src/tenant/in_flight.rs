@@ -5,7 +5,7 @@ use quotegate_market::{Quote, UnixNanos};
 use quotegate_pace::Resolution;
 use quotegate_sink::Outcome;
 
-/// The documents that are on their way to the sink, and those that failed and wait for the next attempt.
+/// The documents that are being written, and those that failed and wait for the next attempt.
 ///
 /// A symbol is in flight until every document of its quote has an outcome. Failed documents are kept: they are sent
 /// again, or a newer quote's documents with the same keys replace them.
@@ -15,14 +15,14 @@ pub(crate) struct InFlightWrites {
     failed: HashMap<u32, Failed>,
 }
 
-/// A document, and the exchange time of the quote that it was made of.
+/// A document, and the exchange time of the quote that it was made from.
 pub(crate) type TimedDocument = (Document, UnixNanos);
 
 #[derive(Debug)]
 struct InFlight {
     quote: Quote,
     uncounted: bool,
-    /// Documents among them that were made of older quotes.
+    /// Documents among them that were made from older quotes.
     older: Vec<(DocumentKey, UnixNanos)>,
     unanswered: usize,
     failed: Vec<TimedDocument>,
@@ -40,12 +40,12 @@ struct Failed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AttemptEnd {
     pub(crate) resolution: Resolution,
-    /// The quote's end is not counted yet. A quote without own documents is counted already, as lost or unmapped.
+    /// The quote is not counted yet. One without documents of its own is counted already, as lost or unmapped.
     pub(crate) uncounted: bool,
 }
 
 impl InFlightWrites {
-    /// The failed documents of this very quote, to be sent again unchanged, and whether the quote is uncounted.
+    /// The failed documents of exactly this quote, to send again unchanged, and whether the quote is uncounted.
     pub(crate) fn take_failed(&mut self, slot: u32, quote: &Quote) -> Option<(Vec<TimedDocument>, bool)> {
         let failed = self.failed.get(&slot)?;
         if failed.quote != *quote {
@@ -55,7 +55,7 @@ impl InFlightWrites {
         Some((failed.documents, failed.uncounted))
     }
 
-    /// The documents of a new quote, and the failed ones of older quotes that it does not replace.
+    /// The documents of a new quote, and the failed documents of older quotes that it does not replace.
     pub(crate) fn with_older(
         &mut self,
         slot: u32,
@@ -68,7 +68,7 @@ impl InFlightWrites {
         documents.into_iter().map(|document| (document, event_time)).chain(older).collect()
     }
 
-    /// Notes that `documents`, made of `quote` or of older quotes of its symbol, are on their way.
+    /// Records that `documents`, made from `quote` or from older quotes of its symbol, are being written.
     pub(crate) fn start(&mut self, slot: u32, quote: &Quote, documents: &[TimedDocument], uncounted: bool) {
         let is_older = |(_, event_time): &&TimedDocument| *event_time != quote.event_time;
         let older = documents.iter().filter(is_older).map(|(document, time)| (document.key.clone(), *time)).collect();
@@ -78,12 +78,12 @@ impl InFlightWrites {
         self.in_flight.insert(slot, attempt);
     }
 
-    /// When the quote arrived that a symbol has in flight.
+    /// The arrival time of the quote that a symbol has in flight.
     pub(crate) fn received_time(&self, slot: u32) -> Option<UnixNanos> {
         self.in_flight.get(&slot).map(|attempt| attempt.quote.received_time)
     }
 
-    /// Notes the outcome of one document. The last one of the slot ends the attempt.
+    /// Records the outcome of one document. The last one of the slot ends the attempt.
     pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<AttemptEnd> {
         let attempt = self.in_flight.get_mut(&slot)?;
         if let Outcome::Retry { longest_delay, .. } = outcome {
@@ -95,7 +95,7 @@ impl InFlightWrites {
         self.end_one(slot)
     }
 
-    /// Notes that a document is not written because a newer quote writes it. The last one of the slot ends the attempt.
+    /// Records that a document is skipped because a newer quote writes it. The last one of the slot ends the attempt.
     pub(crate) fn superseded(&mut self, slot: u32) -> Option<AttemptEnd> {
         self.end_one(slot)
     }

@@ -41,9 +41,9 @@ pub struct TenantIo {
 pub struct TenantUpdate {
     /// The new spec of the same tenant.
     pub spec: TenantSpec,
-    /// Plugins that replace the current ones, already started. `None`: no change. `Some(None)`: no plugins any more.
+    /// Plugins that replace the current ones, already started. `None`: no change. `Some(None)`: no more plugins.
     pub chain: Option<Option<PluginChain>>,
-    /// The tenant ends when everything is written, and at this time at the latest. Its inbox must be closed too.
+    /// The tenant ends when everything is written, or at this time. Its inbox must be closed too.
     pub leave_by: Option<Instant>,
     /// Notified when the change is in effect.
     pub applied: oneshot::Sender<()>,

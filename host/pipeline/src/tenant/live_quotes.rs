@@ -1,7 +1,7 @@
-//! A tenant's newest quotes, for people who watch them.
+//! A tenant's newest quotes, for the page.
 //!
-//! The tenant publishes on request, so there is no cost while nobody watches. A publication copies only what changed,
-//! and no more than [`LiveQuotes::CAPACITY`] symbols however many there are.
+//! The tenant publishes on request, so this costs nothing while nobody watches. Each publication copies only what changed,
+//! and at most [`LiveQuotes::CAPACITY`] symbols.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct LiveQuotes {
     requested: Notify,
-    shown: Mutex<Shown>,
+    published: Mutex<Published>,
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct Published {
     version: u64,
     symbols: usize,
     rows: Vec<Option<LiveQuote>>,
@@ -39,26 +39,26 @@ pub struct LiveQuote {
 pub struct LiveQuoteChanges {
     /// The rows that changed.
     pub rows: Vec<LiveQuote>,
-    /// How many symbols the tenant has seen; those beyond [`LiveQuotes::CAPACITY`] have no row.
+    /// How many symbols the tenant has seen. Those beyond [`LiveQuotes::CAPACITY`] have no row.
     pub symbols: usize,
     /// The version that the changes lead to.
     pub version: u64,
 }
 
 impl LiveQuotes {
-    /// This many symbols have rows: those of which quotes came first.
+    /// At most this many symbols have rows: those whose quotes arrived first.
     pub const CAPACITY: usize = 512;
 
-    /// Asks the tenant to publish what has changed. It does so when it has taken the waiting quotes.
+    /// Asks the tenant to publish what has changed. It does so once it has taken the waiting quotes.
     pub fn request(&self) {
         self.requested.notify_one();
     }
 
-    /// The rows that changed after `version`; all of them after 0.
+    /// The rows that changed after `version`. After 0, all rows.
     pub fn changed_since(&self, version: u64) -> LiveQuoteChanges {
-        let shown = self.shown.lock();
-        let rows = shown.rows.iter().flatten().filter(|row| row.version > version).cloned().collect();
-        LiveQuoteChanges { rows, symbols: shown.symbols, version: shown.version }
+        let published = self.published.lock();
+        let rows = published.rows.iter().flatten().filter(|row| row.version > version).cloned().collect();
+        LiveQuoteChanges { rows, symbols: published.symbols, version: published.version }
     }
 
     pub(super) async fn requested(&self) {
@@ -81,8 +81,8 @@ impl ChangeTracker {
     /// Changes are tracked for this long after a request. A reader requests more often.
     const TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// Notes quotes that came in.
-    pub(super) fn note(&mut self, slots: &[u32], now: Instant) {
+    /// Records quotes that arrived.
+    pub(super) fn record(&mut self, slots: &[u32], now: Instant) {
         let Some(tracked) = &mut self.0 else { return };
         if tracked.until < now {
             self.0 = None;
@@ -96,24 +96,26 @@ impl ChangeTracker {
         }
     }
 
-    /// Publishes what has changed; everything, if nobody asked for a while.
+    /// Publishes what has changed, or everything if nobody asked for a while.
     pub(super) fn publish(&mut self, live: &LiveQuotes, table: &LatestTable, symbols: &[Symbol], now: Instant) {
         let all = Tracked { changed: [u64::MAX; LiveQuotes::CAPACITY / 64], until: now };
         let lapsed = self.0.take_if(|tracked| tracked.until < now).is_some();
         let tracked = if lapsed { self.0.insert(all) } else { self.0.get_or_insert(all) };
         tracked.until = now + Self::TIMEOUT;
-        let mut shown = live.shown.lock();
-        let shown = &mut *shown;
-        shown.symbols = symbols.len();
-        shown.rows.resize(symbols.len().min(LiveQuotes::CAPACITY), None);
-        shown.version += 1;
+        let mut published = live.published.lock();
+        let published = &mut *published;
+        published.symbols = symbols.len();
+        published.rows.resize(symbols.len().min(LiveQuotes::CAPACITY), None);
+        published.version += 1;
         for (word, bits) in tracked.changed.iter_mut().enumerate() {
             while *bits != 0 {
                 let slot = word * 64 + bits.trailing_zeros() as usize;
                 *bits &= *bits - 1;
-                let (Some(row), Some(quote)) = (shown.rows.get_mut(slot), table.latest(slot as u32)) else { continue };
+                let (Some(row), Some(quote)) = (published.rows.get_mut(slot), table.latest(slot as u32)) else {
+                    continue;
+                };
                 if row.as_ref().is_none_or(|row| row.quote != *quote) {
-                    *row = Some(LiveQuote { symbol: symbols[slot].clone(), quote: *quote, version: shown.version });
+                    *row = Some(LiveQuote { symbol: symbols[slot].clone(), quote: *quote, version: published.version });
                 }
             }
         }
@@ -148,11 +150,11 @@ mod tests {
 
         fn quote(&mut self, slot: u32, event_time: i64) {
             self.table.accept(slot, &Quote { event_time, ..Quote::default() }, self.now);
-            self.tracker.note(&[slot], self.now);
+            self.tracker.record(&[slot], self.now);
         }
 
-        /// What has changed since `version`, published now.
-        fn look(&mut self, version: u64) -> (Vec<String>, LiveQuoteChanges) {
+        /// Publishes, and returns what has changed since `version`.
+        fn publish(&mut self, version: u64) -> (Vec<String>, LiveQuoteChanges) {
             self.tracker.publish(&self.live, &self.table, &self.symbols, self.now);
             let changes = self.live.changed_since(version);
             (changes.rows.iter().map(|row| row.symbol.to_string()).collect(), changes)
@@ -160,30 +162,30 @@ mod tests {
     }
 
     #[test]
-    fn the_first_look_shows_everything_and_the_next_what_changed() {
+    fn the_first_publication_has_everything_and_the_next_what_changed() {
         let mut fixture = Fixture::new(3);
         fixture.quote(0, 1);
         fixture.quote(2, 1);
-        let (names, first) = fixture.look(0);
+        let (names, first) = fixture.publish(0);
         assert_eq!((names, first.symbols), (vec!["S0".to_owned(), "S2".to_owned()], 3));
         fixture.quote(2, 5);
         // Older than the latest: nothing changes.
         fixture.quote(0, 0);
-        let (names, second) = fixture.look(first.version);
+        let (names, second) = fixture.publish(first.version);
         assert_eq!(names, ["S2"]);
         assert_eq!(second.rows[0].quote.event_time, 5);
-        assert_eq!(fixture.look(second.version).0, Vec::<String>::new());
-        assert_eq!(fixture.look(0).0, ["S0", "S2"]);
+        assert_eq!(fixture.publish(second.version).0, Vec::<String>::new());
+        assert_eq!(fixture.publish(0).0, ["S0", "S2"]);
     }
 
     #[test]
-    fn nothing_is_noted_while_nobody_looks_and_nothing_is_missing_after() {
+    fn nothing_is_tracked_without_requests_and_nothing_is_missing_after() {
         let mut fixture = Fixture::new(1);
-        let version = fixture.look(0).1.version;
+        let version = fixture.publish(0).1.version;
         fixture.now += 2 * ChangeTracker::TIMEOUT;
         fixture.quote(0, 7);
         assert!(fixture.tracker.0.is_none());
-        assert_eq!(fixture.look(version).0, ["S0"]);
+        assert_eq!(fixture.publish(version).0, ["S0"]);
     }
 
     #[test]
@@ -192,9 +194,9 @@ mod tests {
         for slot in 0..LiveQuotes::CAPACITY as u32 + 10 {
             fixture.quote(slot, 1);
         }
-        let (names, changes) = fixture.look(0);
+        let (names, changes) = fixture.publish(0);
         assert_eq!((names.len(), changes.symbols), (LiveQuotes::CAPACITY, LiveQuotes::CAPACITY + 10));
         fixture.quote(LiveQuotes::CAPACITY as u32 + 3, 2);
-        assert_eq!(fixture.look(changes.version).0, Vec::<String>::new());
+        assert_eq!(fixture.publish(changes.version).0, Vec::<String>::new());
     }
 }

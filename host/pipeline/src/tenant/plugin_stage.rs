@@ -26,16 +26,16 @@ pub(super) struct Rejected {
     pub(super) lost: usize,
 }
 
-/// What became of a quote that is to be written.
+/// The documents of a due quote.
 #[derive(Debug)]
 pub(super) enum Made {
-    /// Its documents; none if a map left the quote out on purpose.
+    /// Empty if a map skipped the quote on purpose.
     Documents(Vec<Document>),
     /// A map failed.
     Lost,
 }
 
-/// A quote, and what a filter said of it.
+/// A quote, and a filter's verdict on it.
 #[derive(Debug)]
 pub struct FilteredQuote<'a> {
     /// The quote's symbol.
@@ -46,7 +46,7 @@ pub struct FilteredQuote<'a> {
     pub verdict: Verdict<'a>,
 }
 
-/// Sees every quote that a filter sees. Without a filter every quote is kept.
+/// Sees every quote that a filter sees. Without a filter, every quote is kept.
 pub(crate) type FilterObserver<'a> = dyn FnMut(&FilteredQuote<'_>) + 'a;
 
 impl PluginStage {
@@ -77,7 +77,7 @@ impl PluginStage {
         self.changed
     }
 
-    /// Notes that the plugins' numbers have been read.
+    /// Records that the plugins' numbers have been read.
     pub(super) fn mark_read(&mut self) {
         self.changed = false;
     }

@@ -5,12 +5,12 @@ use parking_lot::Mutex;
 use quotegate_market::{Symbol, UnixNanos};
 use quotegate_plugin::{PluginSnapshot, PluginState, StopTenant};
 use quotegate_sink::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::counters::{AtomicCounters, TenantCounters};
 use super::live_quotes::LiveQuotes;
 
-/// How a tenant is doing. Written by its task alone, read by heartbeat and operations.
+/// A tenant's numbers and problems. Written only by its task, read by heartbeats and operations.
 #[derive(Debug, Default)]
 pub struct TenantStatus {
     counters: AtomicCounters,
@@ -36,7 +36,7 @@ struct Plugins {
 }
 
 /// A tenant's status at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TenantSnapshot {
     /// Its numbers.
     #[serde(flatten)]
@@ -45,18 +45,18 @@ pub struct TenantSnapshot {
     pub last_quote_time: Option<UnixNanos>,
     /// The symbol of that quote.
     pub last_symbol: Option<String>,
-    /// What the sink said of the last write, if that failed.
+    /// Why the last write failed, if it did.
     pub problem: Option<String>,
     /// The plugins, in order.
     pub plugins: Vec<PluginSnapshot>,
-    /// Why the tenant is stopped, if a plugin has stopped it.
+    /// Why a plugin stopped the tenant, if one did.
     pub stopped: Option<String>,
     /// Why the tenant is paused, if it is.
     pub paused: Option<String>,
 }
 
 impl TenantSnapshot {
-    /// What is wrong with the plugin that is worst off.
+    /// What is wrong with the plugin in the worst state.
     pub fn plugin_problem(&self) -> Option<String> {
         let of = |state| self.plugins.iter().find(|plugin| plugin.state == state);
         let plugin = of(PluginState::Quarantined).or_else(|| of(PluginState::Degraded))?;
@@ -80,7 +80,7 @@ impl TenantStatus {
         self.last.lock().symbol = Some(symbol.clone());
     }
 
-    /// Keeps what a failed write was answered with, until one succeeds.
+    /// Keeps the error of a failed write until a write succeeds.
     pub(super) fn set_last_outcome(&self, outcome: &Outcome) {
         let problem = match outcome {
             Outcome::Written => None,
@@ -104,7 +104,7 @@ impl TenantStatus {
         self.ended.store(true, Relaxed);
     }
 
-    /// Notes that the tenant is no longer in the settings.
+    /// Records that the tenant is no longer in the settings.
     pub fn set_leaving(&self) {
         self.leaving.store(true, Relaxed);
     }
@@ -114,7 +114,7 @@ impl TenantStatus {
         self.leaving.load(Relaxed)
     }
 
-    /// True when the tenant's task has nothing more to do.
+    /// True when the tenant's task has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Relaxed)
     }

@@ -22,14 +22,14 @@ pub struct TenantTask {
     batch: Batch,
     changes: ChangeTracker,
     answers: mpsc::UnboundedReceiver<Answer>,
-    /// Cloned into every write. Unbounded, because what is in flight is bounded already.
+    /// Cloned into every write. Unbounded, because the number of writes in flight is bounded already.
     answer_to: mpsc::UnboundedSender<Answer>,
     /// The channel to the sink is full.
     sink_full: bool,
-    /// Why nothing may be written, and the version of the pause flag that says so.
+    /// Why nothing may be written, as of `pause_version`.
     paused: Option<Arc<str>>,
     pause_version: u64,
-    /// The tenant ends at this time at the latest, even if the host runs on.
+    /// The tenant ends by this time, even if the host keeps running.
     leave_by: Option<Instant>,
     /// When the plugins' numbers may be published next.
     publish_plugins_at: Instant,
@@ -39,7 +39,7 @@ impl TenantTask {
     /// The plugins' numbers are collected at most this often.
     const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
 
-    /// A tenant without quotes. With a chain it must run on a thread that plugins may block.
+    /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
         let budget = io.budget.tenant(&spec.id, spec.rate, io.wake.clone());
         let (answer_to, answers) = mpsc::unbounded_channel();
@@ -57,12 +57,12 @@ impl TenantTask {
             leave_by: None,
             publish_plugins_at: now(),
         };
-        // Before the status has readers.
+        // Before anyone reads the status.
         task.check_pause();
         task
     }
 
-    /// Writes nothing before `at`: for a tenant that comes back and may have written its symbols a moment ago.
+    /// Writes nothing before `at`. For a tenant that was removed and added again, and may have written a moment ago.
     pub fn hold_until(mut self, at: Instant) -> Self {
         self.core.hold_until(at);
         self
@@ -70,55 +70,55 @@ impl TenantTask {
 
     /// Runs until the inbox is closed and everything is written, or until the deadline.
     pub async fn run(mut self) -> Unflushed {
-        let unflushed = self.run_to_the_end().await;
+        let unflushed = self.run_until_settled().await;
         self.publish(true);
         self.io.status.set_ended();
         unflushed
     }
 
-    async fn run_to_the_end(&mut self) -> Unflushed {
+    async fn run_until_settled(&mut self) -> Unflushed {
         loop {
             self.check_pause();
             self.take_updates();
             self.take_quotes();
             self.take_answers();
-            self.write_what_is_allowed();
+            self.write_allowed();
             self.publish(false);
             let finished = self.io.inbox.is_finished();
             if finished && self.core.is_settled() {
                 return self.core.unflushed();
             }
-            let of_host = *self.io.deadline.borrow_and_update();
-            let deadline = [of_host, self.leave_by].into_iter().flatten().min();
+            let host_deadline = *self.io.deadline.borrow_and_update();
+            let deadline = [host_deadline, self.leave_by].into_iter().flatten().min();
             let gives_up = self.paused.is_some() && self.core.unanswered() == 0 && finished;
             if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return self.core.unflushed();
             }
-            self.wait(deadline, of_host.is_none()).await;
+            self.wait(deadline, host_deadline.is_none()).await;
         }
     }
 
-    async fn wait(&mut self, deadline: Option<Instant>, host_may_end: bool) {
+    async fn wait(&mut self, deadline: Option<Instant>, host_runs: bool) {
         let next_due = self.core.next_due_at().filter(|_| !self.sink_full && self.paused.is_none());
         let plugins_changed = self.core.plugins_changed();
-        let (mut came, mut has_room, mut requested) = (None, false, false);
+        let (mut answered, mut has_room, mut requested) = (None, false, false);
         tokio::select! {
             () = self.io.wake.notified() => {}
-            answer = self.answers.recv() => came = answer,
-            // The permit is released at once: a token may take long to come, and others can use the place.
+            answer = self.answers.recv() => answered = answer,
+            // The permit is released at once: a token may take a while, and other tenants can use the space.
             _ = self.io.writes.reserve(), if self.sink_full => has_room = true,
             () = self.io.status.live_quotes().requested() => requested = true,
             () = sleep_until(next_due) => {}
             () = sleep_until(Some(self.publish_plugins_at)), if plugins_changed => {}
             () = sleep_until(deadline) => {}
-            _ = self.io.deadline.changed(), if host_may_end => {}
+            _ = self.io.deadline.changed(), if host_runs => {}
         }
         self.sink_full &= !has_room;
         if requested {
             let (latest, symbols) = self.core.latest();
             self.changes.publish(self.io.status.live_quotes(), latest, symbols, now());
         }
-        if let Some(answer) = came {
+        if let Some(answer) = answered {
             self.take_answer(answer);
         }
     }
@@ -153,7 +153,7 @@ impl TenantTask {
         }
         let now = now();
         self.core.take_batch(&mut self.batch, now, None);
-        self.changes.note(&self.batch.quotes.symbol, now);
+        self.changes.record(&self.batch.quotes.symbol, now);
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }
@@ -173,10 +173,10 @@ impl TenantTask {
         self.core.answer(slot, document, &outcome, now());
     }
 
-    fn write_what_is_allowed(&mut self) {
+    fn write_allowed(&mut self) {
         if self.paused.is_some() {
             self.budget.want(0);
-            // Tokens from before the pause are for those that may write.
+            // Tokens from before the pause go to tenants that may write.
             while self.budget.take() {
                 self.budget.refund();
             }
@@ -199,7 +199,7 @@ impl TenantTask {
         }
     }
 
-    /// Records the time since the quote arrived that `slot` has in flight.
+    /// Records the time since the arrival of the quote that `slot` has in flight.
     fn record_latency(&self, slot: u32, of: fn(&Latencies) -> &Latency) {
         if let (Some(latencies), Some(received)) = (&self.io.latencies, self.core.received_time(slot)) {
             of(latencies).record(received, unix_now());

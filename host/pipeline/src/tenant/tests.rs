@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A running tenant, its surroundings, and everything the sink was asked to write.
+/// A running tenant, its channels, and everything that the sink was asked to write.
 struct Harness {
     inbox: Arc<Inbox>,
     status: Arc<TenantStatus>,
@@ -46,7 +46,7 @@ struct Attempt {
     at: Instant,
     symbol: String,
     event_time: i64,
-    /// Of the map that made the document.
+    /// The version of the map that made the document.
     version: Option<i64>,
 }
 
@@ -234,7 +234,7 @@ impl Harness {
         self.inbox.deliver(&mut columns, &mut names);
     }
 
-    /// Shuts down with this grace and gives what was left, and every attempt.
+    /// Shuts down with this grace period. Returns what was left, and every attempt.
     async fn close(self, grace: Duration) -> (Unflushed, Vec<Attempt>, Arc<TenantStatus>) {
         self.inbox.close();
         self.deadline.send(Some(now() + grace)).unwrap();
@@ -260,7 +260,7 @@ async fn a_first_quote_is_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_write_goes_again_unless_a_newer_quote_has_come() {
+async fn a_failed_write_is_retried_unless_a_newer_quote_arrived() {
     let script: Script = Box::new(|attempt| (SECOND, if attempt == 0 { retry() } else { Outcome::Written }));
     let mut harness = Harness::open(SECOND, plenty(), script);
     harness.quote(0, 1);
@@ -275,7 +275,7 @@ async fn a_failed_write_goes_again_unless_a_newer_quote_has_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_sink_cannot_hold_the_tenant_past_the_deadline() {
+async fn a_hanging_sink_cannot_keep_the_tenant_past_the_deadline() {
     let mut harness = Harness::open(SECOND, plenty(), Box::new(|_| (3600 * SECOND, Outcome::Written)));
     harness.quote(0, 1);
     harness.quote(1, 1);
@@ -288,7 +288,7 @@ async fn a_hanging_sink_cannot_hold_the_tenant_past_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quote_is_shaped_by_the_old_map_or_the_new_one_and_never_by_both_or_neither() {
+async fn a_quote_goes_through_exactly_one_of_the_old_map_and_the_new_one() {
     const QUOTES: u32 = 60;
     let engine = engine();
     let slow = Rate::new(20.0, 1).unwrap();
@@ -334,8 +334,8 @@ async fn symbols_that_share_a_document_take_turns_and_the_newest_quote_stays() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Invariant 7: what buckets, intervals and grace allow is flushed, what they do not is counted, and the
-    /// attempts keep to the limits to the last.
+    /// Invariant 7: a shutdown flushes what buckets, intervals and grace period allow, counts the rest, and stays within
+    /// the limits.
     #[test]
     fn shutdown_flushes_what_is_allowed_and_counts_the_rest(
         quotes in prop::collection::vec((0_u32..30, 0_u64..200), 1..200),
@@ -379,7 +379,7 @@ proptest! {
             if unflushed == Unflushed::default() {
                 assert_eq!(snapshot.counters.attempted, snapshot.counters.written + snapshot.counters.retried);
             } else {
-                // It used the whole grace before it gave up.
+                // It used the whole grace period before it gave up.
                 assert!(now() - closed >= Duration::from_millis(grace_ms));
             }
             for (first, from) in attempts.iter().enumerate() {

@@ -3,25 +3,25 @@ use std::collections::{HashMap, VecDeque};
 use quotegate_document::{Document, DocumentKey};
 use quotegate_market::UnixNanos;
 
-/// A document to write, and the quote that it was made of.
+/// A document to write, and the quote that it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outgoing {
     /// The tenant's slot of the quote's symbol.
     pub(crate) slot: u32,
     pub(crate) document: Document,
-    /// The quote's exchange time. Of two writes of one document it tells which is newer.
+    /// The quote's exchange time. It decides which of two writes of one document is newer.
     pub(crate) event_time: UnixNanos,
 }
 
 /// The order of writes to a document that several symbols may write, because a map chose its id.
 ///
-/// The latest table allows one write in flight per symbol. Where maps name documents, that does not mean one write per
-/// document. So at most one write of a key is in flight, at most one waits for it, and a document older than what was
-/// last written under its key is left out.
+/// The latest table allows one write in flight per symbol, which is not one per document if maps choose the ids. So at
+/// most one write per key is in flight, at most one waits for it, and a document older than the last one written under
+/// its key is skipped.
 #[derive(Debug)]
 pub(crate) struct WriteOrder {
     known: HashMap<DocumentKey, Known>,
-    /// In the order in which they became known: the first is forgotten first.
+    /// Oldest first: that one is forgotten first.
     order: VecDeque<DocumentKey>,
     capacity: usize,
 }
@@ -44,8 +44,8 @@ pub(crate) enum Admission {
     Superseded(Outgoing),
 }
 
-/// Remembers so many documents that one is forgotten only long after its last write was answered. Nothing older can
-/// be under way then, unless it waited longer than all the writes since.
+/// Large enough that a document is forgotten only long after its last write was answered. By then nothing older can be
+/// pending, unless it waited longer than all the writes since.
 impl Default for WriteOrder {
     fn default() -> Self {
         Self::with_capacity(65_536)
@@ -98,7 +98,7 @@ impl WriteOrder {
         if self.known.len() < self.capacity {
             return;
         }
-        // What is in flight is few, so the first that is not comes soon.
+        // Few documents are in flight, so this search is short.
         let busy = |key: &DocumentKey| self.known.get(key).is_some_and(|known| known.in_flight);
         if let Some(at) = self.order.iter().position(|key| !busy(key))
             && let Some(key) = self.order.remove(at)

@@ -154,8 +154,8 @@ mod tests {
         let outcome = chain.filter(Instant::now(), &mut quotes, &[Symbol::new("SPY").unwrap()]);
         assert_eq!((outcome.refused, outcome.dropped, quotes.bid_price), (2, 0, vec![20.0, 30.0]));
         let [published, next] = [0, 1].map(|at| chain.snapshot()[at].clone());
-        assert_eq!((published.interface, published.quotes_refused["price"]), ("0.1.0", 1));
-        assert_eq!((next.interface, next.quotes_refused["dear"]), ("0.2.0-test", 1));
+        assert_eq!((&*published.interface, published.quotes_refused["price"]), ("0.1.0", 1));
+        assert_eq!((&*next.interface, next.quotes_refused["dear"]), ("0.2.0-test", 1));
     }
 
     #[test]

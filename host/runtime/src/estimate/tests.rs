@@ -14,7 +14,7 @@ fn writes(session: u64, day: u64) -> Writes {
 }
 
 #[test]
-fn each_tenant_is_held_by_the_narrowest_of_its_limits() {
+fn the_lowest_limit_of_a_tenant_decides() {
     let settings = settings(
         r#"
         [tenants.all]
@@ -43,14 +43,14 @@ fn each_tenant_is_held_by_the_narrowest_of_its_limits() {
         (LimitedBy::GlobalRate, everything),
     ];
     assert_eq!(found, expected);
-    // Together they have no more than the limit of all; five heartbeats every 15 s come on top.
+    // The global limit bounds the sum. Five heartbeats every 15 s are added.
     assert_eq!((estimate.highest_quotes, estimate.heartbeats), (everything, 5 * 5760));
     assert_eq!(estimate.highest, writes(468_000 + 28_800, 1_728_000 + 28_800));
     assert_eq!((estimate.likely, estimate.control_reads), (None, 8640));
 }
 
 #[test]
-fn a_map_of_ones_own_may_make_as_many_documents_as_its_limit_allows() {
+fn a_custom_map_may_make_as_many_documents_as_its_limit_allows() {
     let settings = settings(
         r#"
         [tenants.acme]
@@ -67,7 +67,7 @@ fn a_map_of_ones_own_may_make_as_many_documents_as_its_limit_allows() {
 }
 
 #[test]
-fn what_a_recording_comes_to_is_scaled_to_a_day_but_a_burst_is_no_rate() {
+fn a_recording_is_scaled_to_a_day_within_the_limits() {
     let settings = settings(
         r#"
         [tenants.bursts]

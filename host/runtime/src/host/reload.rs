@@ -1,82 +1,83 @@
-//! Changes tenants, symbols, limits and plugins while the host runs: on SIGHUP, or when a file of settings or a
-//! component has changed.
+//! Changes tenants, symbols, limits and plugins while the host runs: on SIGHUP, or when a settings file or a component
+//! has changed.
 //!
-//! What is new is read, checked, compiled and started beside what runs. Only if all of it is good does it take over, in
-//! one step; else everything stays as it is, and the log says why. The websocket is not touched: the feed sends the
-//! difference of the symbols.
+//! New settings are read, checked, compiled and started beside what runs. They replace it in one step if all of them are
+//! good. Otherwise everything stays as it is, and the log says why. The websocket is not touched: the feed subscribes to
+//! and unsubscribes from the symbols that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quotegate_config::{Loaded, PluginCode, Settings, SinkSettings, TenantSettings};
+use quotegate_config::{Loaded, PluginCode, SinkSettings};
 use quotegate_document::TenantId;
+use quotegate_loader::PluginLoader;
 use quotegate_pace::Rate;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::roster::{Alteration, Newcomer, Roster, Terms};
+use super::setup::{PreparedTenant, TenantSetup, tenant_setup};
+use super::supervisor::{TenantChange, TenantSupervisor};
 use super::wiring;
 use crate::heartbeat;
-use quotegate_loader::PluginLoader;
+use crate::text::counted;
 use quotegate_pipeline::budget::now;
 use quotegate_pipeline::router::RouteChange;
 
 /// Reads the settings again, from where they were read at the start.
-pub type Load = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;
+pub type LoadSettings = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;
 
 /// Where new settings come from.
-pub struct Reloads {
-    /// Reads everything again.
-    pub load: Load,
-    /// The files that were read; looked at for changes.
+pub struct ReloadSource {
+    /// Reads all settings again.
+    pub load: LoadSettings,
+    /// The settings files, watched for changes.
     pub files: Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
-    /// Rung by SIGHUP.
-    pub asked: Arc<Notify>,
-    /// What runs now.
+    /// Notified by SIGHUP.
+    pub requested: Arc<Notify>,
+    /// The settings in effect.
     pub current: Loaded,
 }
 
 /// The task that reloads.
 pub(super) struct Reloader {
-    pub(super) reloads: Reloads,
+    pub(super) source: ReloadSource,
     pub(super) plugins: Arc<PluginLoader>,
-    pub(super) roster: Arc<Mutex<Roster>>,
-    /// As they were at the start: they do not change while the host runs.
+    pub(super) tenants: Arc<Mutex<TenantSupervisor>>,
+    /// From the start: sink settings do not change while the host runs.
     pub(super) sink: SinkSettings,
 }
 
-/// New settings, and all that they take: nothing about them can fail any more.
-struct Prepared {
+/// New settings with everything prepared. Applying them cannot fail.
+struct PreparedReload {
     loaded: Loaded,
     limit: Rate,
-    leavers: Vec<TenantId>,
-    altered: Vec<Alteration>,
-    newcomers: Vec<Newcomer>,
+    removed: Vec<TenantId>,
+    changed: Vec<TenantChange>,
+    added: Vec<PreparedTenant>,
 }
 
-/// A file as it was when it was last looked at.
-type Seen = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+/// Modification time and size of each watched file, if it exists.
+type FileStates = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
 impl Reloader {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let every = self.reloads.current.settings.run.watch_interval;
-        let mut seen = self.look().await;
+        let interval = self.source.current.settings.run.watch_interval;
+        let mut states = self.file_states().await;
         loop {
-            let pause = every.unwrap_or(Duration::MAX);
-            let asked = tokio::select! {
+            let requested = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reloads.asked.notified() => true,
-                () = tokio::time::sleep(pause), if every.is_some() => false,
+                () = self.source.requested.notified() => true,
+                () = tokio::time::sleep(interval.unwrap_or(Duration::MAX)), if interval.is_some() => false,
             };
-            let now = self.look().await;
-            if asked || now != seen {
-                seen = now;
-                let why = if asked { "SIGHUP" } else { "a file has changed" };
-                // Compiling takes seconds, and a shutdown waits for nobody. What counts already stays.
+            let new = self.file_states().await;
+            if requested || new != states {
+                states = new;
+                let why = if requested { "SIGHUP" } else { "a file has changed" };
+                // Compiling takes seconds, and a shutdown must not wait for it.
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.reload(why) => {}
@@ -85,164 +86,168 @@ impl Reloader {
         }
     }
 
-    /// The state of every file that settings and plugins come from.
-    async fn look(&self) -> Seen {
-        let mut paths = (self.reloads.files)();
-        let plugins = self.reloads.current.settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
+    /// The states of all files with settings and plugins.
+    async fn file_states(&self) -> FileStates {
+        let mut paths = (self.source.files)();
+        let plugins = self.source.current.settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
         paths.extend(plugins.filter_map(|plugin| match &plugin.code {
             PluginCode::File(path) => Some(path.clone()),
             PluginCode::Standard(_) => None,
         }));
         paths.sort();
         paths.dedup();
-        let mut seen = Vec::with_capacity(paths.len());
+        let mut states = Vec::with_capacity(paths.len());
         for path in paths {
             let state = tokio::fs::metadata(&path).await.ok();
             let state = state.and_then(|state| Some((state.modified().ok()?, state.len())));
-            seen.push((path, state));
+            states.push((path, state));
         }
-        seen
+        states
     }
 
-    /// All of the new settings or nothing of them.
+    /// Applies all of the new settings, or none.
     async fn reload(&mut self, why: &str) {
-        let loaded = match (self.reloads.load)() {
+        let loaded = match (self.source.load)() {
             Ok(loaded) => loaded,
-            Err(problems) => {
+            Err(error) => {
                 return error!(
                     event_type = "reload_refused",
-                    "{why}, but the new settings are not good, so the old ones stay: {problems:#}"
+                    "{why}, but the new settings are invalid, so the old ones stay in effect: {error:#}"
                 );
             }
         };
         let prepared = match self.prepare(loaded).await {
             Ok(prepared) => prepared,
-            Err(problem) => {
+            Err(error) => {
                 return error!(
                     event_type = "reload_refused",
-                    "{why}, but not all of it can count, so all tenants and limits stay as they are: {problem:#}"
+                    "{why}, but the new settings cannot be applied, so all tenants and limits stay as they are: {error:#}"
                 );
             }
         };
-        let (altered, added, removed) = (prepared.altered.len(), prepared.newcomers.len(), prepared.leavers.len());
-        let waiting = needs_restart(&self.reloads.current, &prepared.loaded);
-        self.switch(prepared).await;
+        let (altered, added, removed) = (prepared.changed.len(), prepared.added.len(), prepared.removed.len());
+        let waiting = needs_restart(&self.source.current, &prepared.loaded);
+        self.apply(prepared).await;
         if !waiting.is_empty() {
             warn!(
                 event_type = "reload_needs_restart",
-                "changes of these settings count from the next start on: {}",
+                "changes of these settings take effect after a restart: {}",
                 waiting.join(", ")
             );
         }
         info!(
             event_type = "reload",
-            altered, added, removed, "{why}: {added} tenants added, {removed} removed, {altered} altered"
+            altered,
+            added,
+            removed,
+            "{why}: {} added, {removed} removed, {altered} changed",
+            counted(added, "tenant")
         );
     }
 
     /// Reads, checks, compiles and starts whatever is new, beside what runs.
-    async fn prepare(&self, loaded: Loaded) -> anyhow::Result<Prepared> {
+    async fn prepare(&self, loaded: Loaded) -> anyhow::Result<PreparedReload> {
         let settings = &loaded.settings;
         let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
-        let running: BTreeMap<TenantId, Terms> = {
-            let roster = self.roster.lock().await;
-            roster.members.iter().map(|(id, member)| (id.clone(), member.terms.clone())).collect()
+        let running: BTreeMap<TenantId, TenantSetup> = {
+            let tenants = self.tenants.lock().await;
+            tenants.running.iter().map(|(id, tenant)| (id.clone(), tenant.setup.clone())).collect()
         };
-        let (mut altered, mut newcomers) = (Vec::new(), Vec::new());
+        let (mut changed, mut added) = (Vec::new(), Vec::new());
         for tenant in &settings.tenants {
-            let (terms, codes) = terms(&self.plugins, tenant, &self.sink).await?;
+            let (setup, code) = tenant_setup(&self.plugins, tenant, &self.sink).await?;
             match running.get(&tenant.id) {
-                Some(old) if *old == terms => {}
+                Some(old) if *old == setup => {}
                 Some(old) => {
-                    let has_none = old.recipe.is_empty() && terms.recipe.is_empty();
-                    let chain = if has_none || old.recipe == terms.recipe {
+                    let has_none = old.chain_spec.is_empty() && setup.chain_spec.is_empty();
+                    let chain = if has_none || old.chain_spec == setup.chain_spec {
                         None
                     } else {
-                        Some(self.plugins.chain(&tenant.id, &terms.recipe, codes).await?)
+                        Some(self.plugins.chain(&tenant.id, &setup.chain_spec, code).await?)
                     };
-                    altered.push(Alteration { terms, chain });
+                    changed.push(TenantChange { setup, chain });
                 }
                 None => {
-                    let chain = self.plugins.chain(&tenant.id, &terms.recipe, codes).await?;
-                    newcomers.push(Newcomer { terms, chain, hold_until: None });
+                    let chain = self.plugins.chain(&tenant.id, &setup.chain_spec, code).await?;
+                    added.push(PreparedTenant { setup, chain, hold_until: None });
                 }
             }
         }
-        for newcomer in &mut newcomers {
+        for tenant in &mut added {
             // Two tasks must never write the same documents.
-            let leaving = self.roster.lock().await.leaving(&newcomer.terms.plan.id);
+            let leaving = self.tenants.lock().await.leaving(&tenant.setup.spec.id);
             if let Some(gone) = leaving {
                 gone.cancelled().await;
-                newcomer.hold_until = Some(now() + newcomer.terms.plan.per_symbol_min_interval);
+                tenant.hold_until = Some(now() + tenant.setup.spec.per_symbol_min_interval);
             }
         }
         let stays = |id: &TenantId| settings.tenants.iter().any(|tenant| tenant.id == *id);
-        let leavers = running.into_keys().filter(|id| !stays(id)).collect();
-        Ok(Prepared { loaded, limit, leavers, altered, newcomers })
+        let removed = running.into_keys().filter(|id| !stays(id)).collect();
+        Ok(PreparedReload { loaded, limit, removed, changed, added })
     }
 
-    /// Makes the new settings count, in one step; then waits until every tenant has heard of it.
-    async fn switch(&mut self, prepared: Prepared) {
-        let Prepared { loaded, limit, leavers, altered, newcomers } = prepared;
+    /// Switches to the new settings in one step, then waits until they apply to every tenant.
+    async fn apply(&mut self, prepared: PreparedReload) {
+        let PreparedReload { loaded, limit, removed, changed, added } = prepared;
         let settings = &loaded.settings;
-        let added: BTreeSet<TenantId> = newcomers.iter().map(|newcomer| newcomer.terms.plan.id.clone()).collect();
-        let mut answers = Vec::new();
+        let added_ids: BTreeSet<TenantId> = added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
+        let mut pending = Vec::new();
         let (status, heartbeats) = {
-            let mut roster = self.roster.lock().await;
-            let mut routes: Vec<RouteChange> = leavers.iter().filter_map(|id| roster.dismiss(id)).collect();
-            roster.house.pauses.set_settings(settings);
-            for alteration in altered {
-                let (id, new_chain) = (alteration.terms.plan.id.clone(), alteration.chain.is_some());
-                let (route, answer) = roster.alter(alteration);
+            let mut tenants = self.tenants.lock().await;
+            let mut routes: Vec<RouteChange> = removed.iter().filter_map(|id| tenants.remove(id)).collect();
+            tenants.services.pauses.set_settings(settings);
+            for change in changed {
+                let (id, has_new_chain) = (change.setup.spec.id.clone(), change.chain.is_some());
+                let (route, applied) = tenants.update(change);
                 routes.extend(route);
-                answers.push((id, new_chain, answer));
+                pending.push((id, has_new_chain, applied));
             }
-            for newcomer in newcomers {
-                let (id, wanted, inbox) = roster.admit(newcomer);
+            for tenant in added {
+                let (id, wanted, inbox) = tenants.spawn(tenant);
                 routes.push(RouteChange::Add(id, wanted, inbox));
             }
-            let house = &roster.house;
-            house.routes.send(routes);
-            // After the routes: quotes that are asked for must find their way.
+            let services = &tenants.services;
+            services.routes.send(routes);
+            // After the routes, so that the new quotes have somewhere to go.
             let subscription = wiring::subscription(settings);
-            house.wanted.send_if_modified(|held| {
+            services.subscription.send_if_modified(|held| {
                 let differs = **held != subscription;
                 if differs {
                     *held = Arc::new(subscription);
                 }
                 differs
             });
-            house.budget.set_global(limit);
-            house.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
-            self.plugins.keep_only(roster.members.values().map(|member| &member.terms.recipe));
-            (house.status.clone(), house.heartbeats.clone())
+            services.budget.set_global(limit);
+            services.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
+            self.plugins.keep_only(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
+            (services.status.clone(), services.heartbeats.clone())
         };
-        // From here on it all counts, also if nobody waits for the rest.
-        self.reloads.current = loaded;
-        for (tenant, new_chain, answer) in answers {
-            let taken = match answer {
-                Some(answer) => answer.await.is_ok(),
+        // Already in effect, even if a shutdown cancels the rest.
+        self.source.current = loaded;
+        for (tenant, has_new_chain, applied) in pending {
+            let is_applied = match applied {
+                Some(applied) => applied.await.is_ok(),
                 None => false,
             };
-            if taken && new_chain {
-                info!(event_type = "plugins_changed", %tenant, "the tenant's new plugins have taken over");
+            if is_applied && has_new_chain {
+                info!(event_type = "plugins_changed", %tenant, "the tenant's new plugins are in use");
             }
-            if taken {
-                info!(event_type = "tenant_altered", %tenant, "the tenant has its new settings");
+            if is_applied {
+                info!(event_type = "tenant_altered", %tenant, "the tenant's new settings are in effect");
             }
         }
-        for tenant in &added {
-            info!(event_type = "tenant_added", %tenant, "the tenant {tenant} is new");
+        for tenant in &added_ids {
+            info!(event_type = "tenant_added", %tenant, "added the tenant {tenant}");
         }
-        if !added.is_empty() {
-            heartbeat::greet(&status, &heartbeats, &added).await;
+        if !added_ids.is_empty() {
+            heartbeat::write_first(&status, &heartbeats, &added_ids).await;
         }
     }
 }
 
-/// The keys that differ and that nothing but a start reads.
+/// The changed keys that are only read at the start.
 fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
-    // What `feed.max_symbols` asks is asked at every load.
+    // `feed.max_symbols` is checked at every load.
     const LIVE: [&str; 4] = ["pace.writes_per_second", "pace.burst", "run.paused", "feed.max_symbols"];
     let is_live = |key: &str| {
         let first = key.split('.').next().unwrap_or_default();
@@ -257,26 +262,4 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
         new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(key, _)| key.clone()).collect();
     keys.extend(old.keys().filter(|key| !new.contains_key(*key)).cloned());
     keys
-}
-
-/// What a tenant is to be, and the code of its plugins.
-async fn terms(
-    plugins: &PluginLoader,
-    tenant: &TenantSettings,
-    sink: &SinkSettings,
-) -> anyhow::Result<(Terms, Vec<Arc<[u8]>>)> {
-    let (recipe, codes) = plugins.recipe(tenant).await?;
-    let terms = Terms { plan: wiring::tenant(tenant, sink)?, wanted: wiring::wanted(&tenant.symbols), recipe };
-    Ok((terms, codes))
-}
-
-/// All tenants of these settings, in their order, with their plugins started.
-pub(crate) async fn newcomers(plugins: &Arc<PluginLoader>, settings: &Settings) -> anyhow::Result<Vec<Newcomer>> {
-    let mut newcomers = Vec::with_capacity(settings.tenants.len());
-    for tenant in &settings.tenants {
-        let (terms, codes) = terms(plugins, tenant, &settings.sink).await?;
-        let chain = plugins.chain(&tenant.id, &terms.recipe, codes).await?;
-        newcomers.push(Newcomer { terms, chain, hold_until: None });
-    }
-    Ok(newcomers)
 }

@@ -1,4 +1,4 @@
-//! Where quotes come from, on a thread of its own: nothing else in the process can keep it from reading.
+//! Where quotes come from. The source has its own thread, so nothing else in the process can delay reading.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::wiring;
-use crate::pulses::{Beating, Pulses};
+use crate::watchdog::{ThreadGroup, Watchdog};
 
-/// A source that can be started: everything that can be wrong with it has been looked at.
+/// A source that is checked and ready to start.
 pub enum PreparedSource {
     /// Alpaca, or the embedded simulator in its place.
     Live(Box<Live>),
@@ -25,14 +25,14 @@ pub enum PreparedSource {
     Replay(Box<Recording>, ReplaySpeed),
 }
 
-/// A websocket, and what is known of it before it is opened.
+/// A websocket before it is opened.
 pub struct Live {
     settings: FeedSettings,
     simulator: Option<Simulator>,
     tap: Option<Box<dyn FrameTap>>,
 }
 
-/// Opens what the settings name. The simulator is bound here, so its address is known.
+/// Prepares the source that the settings name. Binds the embedded simulator, so that its address is known.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
     match &settings.source {
         Source::Alpaca(credentials) => {
@@ -44,7 +44,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
                 .await
                 .context("the embedded simulator cannot listen on a loopback port")?;
             let url = format!("ws://{}/v2/{}", simulator.local_addr(), "iex");
-            info!(event_type = "sim_started", url, "quotes are simulated: the embedded simulator serves {url}");
+            info!(event_type = "sim_started", url, "the embedded simulator serves simulated quotes at {url}");
             let settings = wiring::simulated_feed(&settings.feed, url)?;
             Ok(PreparedSource::Live(Box::new(Live { settings, simulator: Some(simulator), tap: None })))
         }
@@ -57,7 +57,7 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
 }
 
 impl PreparedSource {
-    /// For the first log line.
+    /// A description for the first log line.
     pub fn describe(&self) -> String {
         match self {
             Self::Live(live) if live.simulator.is_some() => "simulated quotes".to_owned(),
@@ -66,12 +66,12 @@ impl PreparedSource {
         }
     }
 
-    /// True if its quotes arrived at another time than now.
+    /// True if its quotes are recorded.
     pub fn is_replay(&self) -> bool {
         matches!(self, Self::Replay(..))
     }
 
-    /// Lets `tap` see every frame. A recording that is replayed has been recorded already.
+    /// Passes every frame to `tap`. A replay cannot be tapped, because its frames are in a file already.
     pub fn tap(&mut self, tap: Box<dyn FrameTap>) -> anyhow::Result<()> {
         match self {
             Self::Live(live) => live.tap = Some(tap),
@@ -80,13 +80,14 @@ impl PreparedSource {
         Ok(())
     }
 
-    /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change, and is dropped when no more will come.
+    /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change. It is dropped after the last
+    /// quote.
     pub fn start(
         self,
         subscription: watch::Receiver<Arc<Subscription>>,
         mut receiver: impl QuoteReceiver + 'static,
         status: Arc<FeedStatus>,
-        pulses: Arc<Pulses>,
+        watchdog: Arc<Watchdog>,
     ) -> anyhow::Result<RunningSource> {
         let stop = CancellationToken::new();
         let stop_simulator = CancellationToken::new();
@@ -95,7 +96,7 @@ impl PreparedSource {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .context("the operating system gives no runtime for the feed")?;
+            .context("could not start the feed's runtime")?;
         let run = {
             let stop = stop.clone();
             let work = match self {
@@ -107,20 +108,20 @@ impl PreparedSource {
                 Self::Replay(recording, speed) => Work::Replay(recording, speed),
             };
             move || {
-                let ends = CancellationToken::new();
-                // Beside the reader, on its one thread: when that is stuck, so is this.
-                let beat = runtime.spawn(pulses.beat(Beating::Feed, ends.clone()));
+                let stop_reports = CancellationToken::new();
+                // On the reader's only thread: when the reader is stuck, the reports stop.
+                let reports = runtime.spawn(watchdog.report(ThreadGroup::Feed, stop_reports.clone()));
                 let outcome = runtime.block_on(async {
                     let outcome = work.run(&mut receiver, status, stop).await;
-                    ends.cancel();
-                    let _ = beat.await;
+                    stop_reports.cancel();
+                    let _ = reports.await;
                     outcome
                 });
                 drop(receiver);
                 let _ = ended.send(outcome);
             }
         };
-        thread::Builder::new().name("feed".into()).spawn(run).context("the operating system gives no thread")?;
+        thread::Builder::new().name("feed".into()).spawn(run).context("could not start the feed's thread")?;
         Ok(RunningSource { stop, stop_simulator, simulator_task, end })
     }
 }
@@ -149,7 +150,7 @@ impl Work {
                 Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;
             }
             Self::Replay(recording, speed) => {
-                let frames = recording.map(|frame| frame.map(Played));
+                let frames = recording.map(|frame| frame.map(ReplayFrame));
                 Replay { speed, status, stop }.run(frames, receiver).await?;
             }
         }
@@ -157,10 +158,10 @@ impl Work {
     }
 }
 
-/// A recorded frame as the feed wants to see it.
-pub struct Played(pub RecordedFrame);
+/// A recorded frame, as the feed's replay takes it.
+pub struct ReplayFrame(pub RecordedFrame);
 
-impl quotegate_feed::RecordedFrame for Played {
+impl quotegate_feed::RecordedFrame for ReplayFrame {
     fn received_time(&self) -> UnixNanos {
         self.0.received_time
     }
@@ -173,7 +174,7 @@ impl quotegate_feed::RecordedFrame for Played {
     }
 }
 
-/// The thread that reads, seen from outside.
+/// A handle of the thread that reads.
 pub struct RunningSource {
     stop: CancellationToken,
     stop_simulator: CancellationToken,
@@ -182,17 +183,17 @@ pub struct RunningSource {
 }
 
 impl RunningSource {
-    /// Waits for the end: `Ok` when it was told to stop or a replay is over. Not to be called again after that.
+    /// Waits for the end: `Ok` after [`Self::stop`] or at the end of a replay. Do not call it again after that.
     pub async fn ended(&mut self) -> anyhow::Result<()> {
-        (&mut self.end).await.unwrap_or_else(|_| Err(anyhow!("the feed's thread has panicked")))
+        (&mut self.end).await.unwrap_or_else(|_| Err(anyhow!("the feed's thread panicked")))
     }
 
-    /// Tells it to stop reading.
+    /// Stops reading.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Ends the simulator, if there is one, after the feed has said goodbye to it.
+    /// Stops the simulator, if there is one. Call it once the feed has disconnected.
     pub async fn end_simulator(&mut self) {
         self.stop_simulator.cancel();
         if let Some(task) = self.simulator_task.take() {

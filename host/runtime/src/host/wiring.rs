@@ -1,4 +1,4 @@
-//! What the settings mean to each room. Settings are checked already; what can still fail here is the outside world.
+//! Translates settings for each part of the host. They are checked already; only the outside world can still fail here.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -16,15 +16,16 @@ use quotegate_sim::{SimSettings, Universe};
 use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::text::counted;
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::tenant::TenantSpec;
 
-/// Nothing is written anywhere.
+/// True if nothing is written.
 pub fn is_dry_run(settings: &Settings) -> bool {
     settings.sink.kind == SinkKind::DryRun
 }
 
-/// Where the embedded simulator listens: nobody else needs to find it.
+/// Where the embedded simulator listens. Any free port will do, because only this process connects to it.
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How to connect to Alpaca.
@@ -38,7 +39,7 @@ pub fn feed(settings: &quotegate_config::FeedSettings, credentials: &Credentials
     connection(settings, url, credentials, calendar(settings.calendar, settings.name))
 }
 
-/// How to connect to the embedded simulator, which takes any key and is never closed.
+/// How to connect to the embedded simulator, which accepts any key and is always open.
 pub(crate) fn simulated_feed(settings: &quotegate_config::FeedSettings, url: String) -> anyhow::Result<FeedSettings> {
     let credentials = quotegate_feed::Credentials {
         key_id: "simulated".to_owned(),
@@ -54,11 +55,11 @@ fn connection(
     credentials: quotegate_feed::Credentials,
     calendar: quotegate_feed::Calendar,
 ) -> anyhow::Result<FeedSettings> {
-    let usual = FeedSettings::new(url, credentials)?;
+    let defaults = FeedSettings::new(url, credentials)?;
     let feed = FeedSettings {
         root_certs: match &settings.ca_file {
             Some(file) => RootCerts::public_and(file)?,
-            None => usual.root_certs.clone(),
+            None => defaults.root_certs.clone(),
         },
         encoding: settings.encoding,
         backoff: ReconnectBackoff::new(settings.reconnect_backoff_base, settings.reconnect_backoff_max)?,
@@ -68,7 +69,7 @@ fn connection(
         calendar,
         step_timeout: settings.handshake_timeout,
         subscribe_chunk: settings.subscribe_chunk as usize,
-        ..usual
+        ..defaults
     };
     feed.check()?;
     Ok(feed)
@@ -82,7 +83,7 @@ fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
     }
 }
 
-/// What the embedded simulator makes up.
+/// The symbols and rates of the embedded simulator.
 pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings {
     SimSettings {
         universe: match &settings.symbols {
@@ -95,7 +96,7 @@ pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings
     }
 }
 
-/// Where documents go, and where the document is read that pauses writing: not in a dry run, which touches nothing.
+/// Where documents go, and where the document that pauses writing is read. A dry run does not read it.
 pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sink>, Option<Arc<FirestoreSink>>)> {
     if settings.kind == SinkKind::DryRun {
         return Ok((Arc::new(DryRunSink::new()), None));
@@ -112,8 +113,9 @@ pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sin
     Ok((sink.clone(), Some(sink)))
 }
 
-/// Room for documents between tenants and batches: one batch beyond those in flight. More would let documents age.
-pub(crate) fn sink_room(settings: &SinkSettings) -> usize {
+/// How many documents may wait between tenants and batches: one batch beyond those in flight. More would let documents
+/// age.
+pub(crate) fn sink_capacity(settings: &SinkSettings) -> usize {
     settings.batch_size as usize
 }
 
@@ -143,7 +145,7 @@ pub(crate) fn wanted(symbols: &SymbolChoice) -> Wanted {
     }
 }
 
-/// What to ask the feed for: everything that at least one tenant wants.
+/// The symbols that at least one tenant wants.
 pub fn subscription(settings: &Settings) -> Subscription {
     let wants: Vec<Wanted> = settings.tenants.iter().map(|tenant| wanted(&tenant.symbols)).collect();
     Wanted::union(&wants)
@@ -159,15 +161,16 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::
     })
 }
 
-/// Threads for the tenants, which their plugins may hold.
+/// The threads of the tenants, which their plugins may block.
 pub(crate) fn threads(settings: &Settings) -> anyhow::Result<PluginThreads> {
     let wanted = settings.plugins.threads.and_then(|count| NonZeroUsize::new(count as usize));
     let count = wanted.unwrap_or_else(PluginThreads::default_count);
-    PluginThreads::start(count, &tokio::runtime::Handle::current())
-        .with_context(|| format!("the operating system gives no {count} threads for tenants; lower plugins.threads"))
+    PluginThreads::start(count, &tokio::runtime::Handle::current()).with_context(|| {
+        format!("could not start {} for tenants; lower plugins.threads", counted(count.get(), "thread"))
+    })
 }
 
-/// A name for this host: Cloud Run's revision where there is one, and a random part that tells two hosts apart.
+/// A name for this host: Cloud Run's revision or the host name, and a random part that distinguishes instances.
 pub(crate) fn instance() -> String {
     let name =
         std::env::var("K_REVISION").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "quotegate".into());

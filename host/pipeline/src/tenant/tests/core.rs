@@ -1,4 +1,4 @@
-//! The core alone, with everything that can happen to it in any order.
+//! The core alone, with every event in any order.
 
 use super::*;
 use crate::inbox::Batch;
@@ -7,14 +7,14 @@ use quotegate_sink::{RefusedCode, RetryReason};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Symbol, how far its exchange time lies back, and whether its spread is wide.
+    /// Symbol, age of its exchange time, and whether its spread is wide.
     Quotes(Vec<(u32, i64, bool)>),
     Wait(u64),
     /// Write with this many tokens.
     Tokens(usize),
     /// Answer one of the documents in flight.
     Answer(usize, Reply),
-    /// Another interval, and perhaps a fresh chain of the same plugins.
+    /// Changes the interval, and perhaps restarts the same plugins.
     Update(u64, bool),
 }
 
@@ -22,7 +22,7 @@ enum Step {
 enum Reply {
     Written,
     Refused,
-    /// The write failed, or it arrived and its answer was lost.
+    /// The write failed, or it succeeded and the answer was lost.
     Retry {
         arrived: bool,
     },
@@ -57,7 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 const SYMBOLS: u32 = 7;
 
-/// A core, a sink that never answers by itself, and what must hold.
+/// A core, a sink that answers only when told to, and the invariants.
 struct Model {
     core: TenantCore,
     plugins: bool,
@@ -70,7 +70,7 @@ struct Model {
     newest: HashMap<u32, i64>,
     /// What the database holds, by the exchange time of its quote.
     documents: HashMap<DocumentKey, i64>,
-    /// The last write of each document, unless the sink wants it again.
+    /// The last write of each document, unless it must be retried.
     sent: HashMap<DocumentKey, i64>,
     /// When each symbol was last written, and the shortest interval so far.
     written_at: HashMap<u32, Instant>,
@@ -179,7 +179,7 @@ impl Model {
         assert_eq!(self.core.unanswered(), self.in_flight.len() as u64);
     }
 
-    /// The quotes have stopped, and the sink takes everything.
+    /// No more quotes arrive, and the sink accepts everything.
     fn drain(&mut self) {
         for _ in 0..1000 {
             self.write(10);
@@ -211,10 +211,10 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Invariants 2, 3 and 10, in any order of quotes, time, tokens, answers and updates; with plugins, symbols share
+    /// Invariants 2, 3 and 10, in any order of quotes, time, tokens, answers and updates. With plugins, symbols share
     /// documents.
     #[test]
-    fn the_last_word_is_written_nothing_goes_backwards_and_every_quote_is_counted(
+    fn the_newest_quote_is_written_nothing_goes_backwards_and_every_quote_is_counted(
         steps in steps(),
         plugins: bool,
         interval_ms in 0_u64..500,
@@ -229,7 +229,7 @@ proptest! {
 }
 
 #[test]
-fn a_stopped_tenant_counts_its_quotes_as_lost_until_it_gets_other_plugins() {
+fn a_stopped_tenant_counts_its_quotes_as_lost_until_its_plugins_are_replaced() {
     let now = Instant::now();
     let mut core = TenantCore::new(spec(), Some(failing_map()), fastrand::Rng::with_seed(0));
     let batch = |new: bool| {

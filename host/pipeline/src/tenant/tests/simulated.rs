@@ -8,8 +8,8 @@ use quotegate_market::{QuoteReceiver, SymbolTable};
 /// Each write: when, in milliseconds after the first frame, which document, and the exchange time of its quote.
 type Writes = Vec<(i64, String, i64)>;
 
-/// A frame: the pause before it, and of each quote its symbol, how far its exchange time lies back and whether its
-/// spread is wide. All times are in milliseconds.
+/// A frame: the pause before it, and the symbol of each quote, the age of its exchange time, and whether its spread is
+/// wide. All times are in milliseconds.
 type Frame = (u64, Vec<(u32, i64, bool)>);
 
 struct Scenario {
@@ -28,7 +28,7 @@ impl Scenario {
         self.plugins.then(filter_and_map)
     }
 
-    /// The frames, each with its time after the first.
+    /// The frames, each with the time since the first.
     fn columns(&self) -> Vec<(u64, QuoteColumns)> {
         let mut at = 0;
         let columns = self.frames.iter().enumerate().map(|(number, (pause, quotes))| {
@@ -54,7 +54,7 @@ impl Scenario {
             let began = tokio::time::Instant::now();
             for (at, columns) in self.columns() {
                 tokio::time::sleep_until(began + Duration::from_millis(at)).await;
-                // What is due at this very moment leaves before the quotes of this moment arrive.
+                // What is due at this moment is written before the quotes of this moment arrive.
                 settle().await;
                 router.receive(&columns, &symbols());
             }
@@ -103,7 +103,7 @@ fn symbols() -> SymbolTable {
     symbols
 }
 
-/// Lets all tasks do what they can do without time moving on.
+/// Lets all tasks do what they can without advancing the time.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

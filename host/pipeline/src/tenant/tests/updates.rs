@@ -1,9 +1,9 @@
-//! Pauses, new limits and farewells.
+//! Pauses, new limits and removals.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_tenant_takes_no_token_and_writes_the_last_word_when_it_may() {
+async fn a_paused_tenant_takes_no_token_and_writes_the_newest_quote_when_resumed() {
     let written: Script = Box::new(|_| (Duration::ZERO, Outcome::Written));
     let mut harness = Harness::open(SECOND, Rate::new(1.0, 3).unwrap(), written);
     harness.pause();
@@ -39,7 +39,7 @@ async fn a_shutdown_while_paused_writes_nothing_and_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_limits_count_from_now_on_and_bring_no_tokens() {
+async fn new_limits_apply_at_once_and_add_no_tokens() {
     let mut harness = Harness::open(60 * SECOND, plenty(), Box::new(|_| (Duration::ZERO, Outcome::Written)));
     harness.quote(0, 1);
     tokio::time::sleep(SECOND).await;
@@ -58,12 +58,12 @@ async fn new_limits_count_from_now_on_and_bring_no_tokens() {
     let (unflushed, attempts, _) = harness.close(60 * SECOND).await;
     assert_eq!(unflushed, Unflushed::default());
     let after: Vec<_> = attempts[1..].iter().map(|attempt| (attempt.at - began).as_secs()).collect();
-    // One at once, the others as the new bucket fills; symbol 0 is due two seconds after the change, and in its turn.
+    // One at once, the others as the new bucket fills. Symbol 0 is due two seconds after the change.
     assert_eq!(after, [0, 2, 4, 6]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_is_dismissed_writes_what_it_may_and_ends_whatever_the_host_does() {
+async fn a_removed_tenant_writes_what_it_may_and_ends_while_the_host_runs_on() {
     for (grace, expected) in [(10 * SECOND, Unflushed::default()), (SECOND, Unflushed { dirty: 3, in_flight: 0 })] {
         let script: Script = Box::new(|_| (Duration::ZERO, Outcome::Written));
         let mut harness = Harness::open(SECOND, Rate::new(1.0, 1).unwrap(), script);
@@ -80,7 +80,7 @@ async fn a_tenant_that_is_dismissed_writes_what_it_may_and_ends_whatever_the_hos
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Between pauses the limits hold as ever, within them nothing leaves, and after the last one the last word does.
+    /// Between pauses the limits hold, during them nothing is written, and after the last one the newest quotes are.
     #[test]
     fn pauses_lose_nothing_and_let_nothing_through(
         steps in prop::collection::vec((0_u32..10, 0_u64..400, prop::bool::weighted(0.15)), 1..150),
@@ -119,7 +119,7 @@ proptest! {
             let (unflushed, attempts, _) = harness.close(600 * SECOND).await;
             assert_eq!(unflushed, Unflushed::default());
             for (from, until) in pauses {
-                // What was handed over in the very instant of the pause may still leave in it.
+                // What was passed on at the moment of the pause may still be written.
                 assert!(attempts.iter().all(|attempt| attempt.at <= from || attempt.at >= until));
             }
             let mut last = HashMap::new();

@@ -1,17 +1,17 @@
 use std::fmt::{Display, Write};
 
-/// Text in Prometheus' exposition format 0.0.4: a family at a time, its samples below its head.
+/// Writes Prometheus' text format 0.0.4, one family at a time.
 #[derive(Debug, Default)]
-pub(super) struct Exposition {
+pub(super) struct PrometheusWriter {
     text: String,
     name: &'static str,
 }
 
-/// The content type that goes with it.
+/// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-impl Exposition {
-    /// Begins a counter, whose name ends with `_total`.
+impl PrometheusWriter {
+    /// Begins a counter, whose name must end in `_total`.
     pub(super) fn counter(&mut self, name: &'static str, help: &str) -> &mut Self {
         debug_assert!(name.ends_with("_total"));
         self.family(name, "counter", help)
@@ -29,14 +29,14 @@ impl Exposition {
         self
     }
 
-    /// A sample of the family that was begun last.
+    /// Adds a sample to the family that was begun last.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.line("", labels, value);
         self
     }
 
-    /// A whole histogram: `counts` holds one number for each of the `bounds` (upper ones, ascending) and one more for
-    /// what is above them all; `sum` is the sum of all observed values.
+    /// Writes a whole histogram: `counts` has one number per upper bound (ascending) and one for what is above them all.
+    /// `sum` is the sum of all observed values.
     pub(super) fn histogram(&mut self, name: &'static str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
         self.family(name, "histogram", help);
         let mut below = 0;
@@ -75,19 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_stand_below_their_family_with_labels_escaped() {
-        let mut exposition = Exposition::default();
-        exposition.counter("quotes_total", "Quotes.").sample(&[], 5).sample(&[("a", "x\"y\\z\n"), ("b", "")], 7);
+    fn samples_follow_their_family_with_escaped_labels() {
+        let mut writer = PrometheusWriter::default();
+        writer.counter("quotes_total", "Quotes.").sample(&[], 5).sample(&[("a", "x\"y\\z\n"), ("b", "")], 7);
         let expected = "# HELP quotes_total Quotes.\n# TYPE quotes_total counter\nquotes_total 5\n\
                         quotes_total{a=\"x\\\"y\\\\z\\n\",b=\"\"} 7\n";
-        assert_eq!(exposition.finish(), expected);
+        assert_eq!(writer.finish(), expected);
     }
 
     #[test]
-    fn buckets_of_a_histogram_add_up() {
-        let mut exposition = Exposition::default();
-        exposition.histogram("lag_seconds", "Lag.", &[0.5, 1.0], &[2, 3, 4], 9.5);
-        let text = exposition.finish();
+    fn histogram_buckets_are_cumulative() {
+        let mut writer = PrometheusWriter::default();
+        writer.histogram("lag_seconds", "Lag.", &[0.5, 1.0], &[2, 3, 4], 9.5);
+        let text = writer.finish();
         for line in ["lag_seconds_bucket{le=\"0.5\"} 2", "{le=\"1\"} 5", "{le=\"+Inf\"} 9", "_sum 9.5", "_count 9"] {
             assert!(text.contains(line), "{text}");
         }
