@@ -15,7 +15,7 @@ mod ops;
 mod outage;
 mod pause;
 mod plugin_bench;
-mod plugin_desk;
+mod plugin_authoring;
 mod plugins;
 mod precompile;
 mod recordings;

@@ -2,7 +2,7 @@
 
 mod bench;
 mod build;
-mod desk;
+mod common;
 mod dry_run;
 mod inspect;
 mod new;

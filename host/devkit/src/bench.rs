@@ -5,7 +5,7 @@
 //! by the same calls every time.
 
 mod budget;
-mod course;
+mod workload;
 mod fuel;
 mod report;
 mod time;
@@ -17,8 +17,8 @@ use quotegate_plugin::{
     PreparedPlugin, Sha256Hash,
 };
 
-pub use budget::{Allowance, BudgetError, Measure};
-pub use course::Course;
+pub use budget::{Budget, BudgetError, Measure};
+pub use workload::Workload;
 pub use report::{BenchReport, Compile, Cost, Documents, Fuel, Kept, Start};
 
 use crate::setup::Setup;
@@ -58,7 +58,7 @@ pub enum BenchError {
     NoQuotes,
 }
 
-/// Measures a component with the quotes of a course. `metered` is an engine that counts fuel. Takes seconds, and as long as
+/// Measures a component with the quotes of a workload. `metered` is an engine that counts fuel. Takes seconds, and as long as
 /// it takes to compile the component, for `metered` too where it has not been before; `step` hears what comes next.
 ///
 /// # Errors
@@ -68,10 +68,10 @@ pub fn bench(
     name: &str,
     bytes: &[u8],
     setup: &Setup,
-    course: &Course,
+    workload: &Workload,
     step: &mut dyn FnMut(&str),
 ) -> Result<BenchReport, BenchError> {
-    if course.quotes().is_empty() {
+    if workload.quotes().is_empty() {
         return Err(BenchError::NoQuotes);
     }
     let cache = tempfile::tempdir().map_err(BenchError::Folder)?;
@@ -85,7 +85,7 @@ pub fn bench(
     let cold = PreparedPlugin::new(&engine, name, bytes, None)?.took();
     let plugin = PreparedPlugin::new(&engine, name, bytes, None)?;
     let compile = Compile { cold, cached: plugin.from_cache().then(|| plugin.took()) };
-    let subject = Subject { plugin: &plugin, setup, course };
+    let subject = Subject { plugin: &plugin, setup, workload };
     step("timing the start");
     let start_time = time::start(&subject)?;
     step("timing the filter");
@@ -97,15 +97,15 @@ pub fn bench(
     let plugin = PreparedPlugin::new(metered, name, bytes, None)?;
     let mut patient = setup.clone();
     patient.limits = patient_limits(&setup.limits);
-    let fuel = fuel::count(&Subject { plugin: &plugin, setup: &patient, course })?;
+    let fuel = fuel::count(&Subject { plugin: &plugin, setup: &patient, workload })?;
 
     Ok(BenchReport {
         plugin: name.to_owned(),
         sha256: Sha256Hash::of(bytes).to_string(),
         size_bytes: bytes.len(),
         interface: plugin.version(),
-        quotes: course.quotes().len(),
-        symbols: course.names().len(),
+        quotes: workload.quotes().len(),
+        symbols: workload.names().len(),
         filter: report::costs(&FILTER_BATCHES, filter_times, fuel.filter),
         map: report::costs(&MAP_BATCHES, map_times, fuel.map),
         kept: fuel.kept,
@@ -121,7 +121,7 @@ pub fn bench(
 struct Subject<'a> {
     plugin: &'a PreparedPlugin,
     setup: &'a Setup,
-    course: &'a Course,
+    workload: &'a Workload,
 }
 
 impl Subject<'_> {

@@ -21,7 +21,7 @@ const WORTH_A_LINE: usize = 1 << 20;
 
 /// What a build tells while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum Progress<'a> {
     /// What it does now, in a sentence.
     Step(&'a str),
     /// A line that a tool printed.
@@ -29,7 +29,7 @@ pub enum Said<'a> {
 }
 
 /// Who listens to a build.
-pub type Say<'a> = dyn FnMut(Said<'_>) + 'a;
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) + 'a;
 
 /// A component that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,14 +90,14 @@ pub enum BuildError {
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Result<Built, BuildError> {
+pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgress<'_>) -> Result<Built, BuildError> {
     let bytes = match project.language {
-        Language::Rust => rust::build(project, say),
-        Language::JavaScript => javascript::build(project, say),
-        Language::Python => python::build(project, say),
+        Language::Rust => rust::build(project, on_progress),
+        Language::JavaScript => javascript::build(project, on_progress),
+        Language::Python => python::build(project, on_progress),
     }?;
     if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
-        say(Said::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
+        on_progress(Progress::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
     }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
         .map_err(|problem| BuildError::Refused(Box::new(problem)))?;
@@ -115,20 +115,20 @@ pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Res
 }
 
 /// Names of folders, anywhere in a project of this language, that builds and package managers fill.
-pub(crate) const fn made_folders(language: Language) -> &'static [&'static str] {
+pub(crate) const fn build_folders(language: Language) -> &'static [&'static str] {
     match language {
-        Language::Rust => rust::MADE,
-        Language::JavaScript => javascript::MADE,
-        Language::Python => python::MADE,
+        Language::Rust => rust::BUILD_FOLDERS,
+        Language::JavaScript => javascript::BUILD_FOLDERS,
+        Language::Python => python::BUILD_FOLDERS,
     }
 }
 
 /// What a new project needs once, before its first build, as a command.
-pub const fn first_command(language: Language) -> Option<&'static str> {
+pub const fn setup_command(language: Language) -> Option<&'static str> {
     match language {
-        Language::Rust => rust::FIRST,
-        Language::JavaScript => javascript::FIRST,
-        Language::Python => python::FIRST,
+        Language::Rust => rust::SETUP_COMMAND,
+        Language::JavaScript => javascript::SETUP_COMMAND,
+        Language::Python => python::SETUP_COMMAND,
     }
 }
 

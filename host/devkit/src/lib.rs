@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
 //! | what a plugin is told and may use there | [`Setup`] |
-//! | what it costs | [`bench`], with the quotes of a [`Course`]; [`Allowance`] for a limit to it |
+//! | what it costs | [`bench`], with the quotes of a [`Workload`]; [`Budget`] for a limit to it |
 //! | nothing to a project | [`create`] |
 //! | a project to a component | [`build()`] |
 //! | what was saved since | [`Sources`] |
@@ -23,19 +23,19 @@ mod project;
 mod setup;
 mod target;
 mod toml;
-mod trial;
+mod fixture_runner;
 mod watch;
 
 pub use bench::{
-    Allowance, BenchError, BenchReport, BudgetError, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
+    Budget, BenchError, BenchReport, BudgetError, Compile, Cost, Workload, Documents, Fuel, Kept, Measure, Start,
     bench,
 };
-pub use build::{BuildError, Built, Said, Say, build, first_command};
+pub use build::{BuildError, Built, Progress, OnProgress, build, setup_command};
 pub use create::{CreateError, create};
 pub use fixture::{Fixture, FixtureError, time_text};
 pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectError, is_name};
 pub use setup::{Setup, SetupError};
 pub use target::Target;
-pub use trial::{FixtureReport, junit, try_fixture};
+pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use watch::Sources;

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::build::made_folders;
+use crate::build::build_folders;
 use crate::project::Project;
 
 /// The files of a project that people edit, as they were at one look. Looking again and again costs little for so few files,
@@ -29,7 +29,7 @@ impl Sources {
                 continue;
             }
             if file.is_dir() {
-                if !made_folders(project.language).contains(&name.as_ref()) {
+                if !build_folders(project.language).contains(&name.as_ref()) {
                     self.add(&path, project);
                 }
             } else {

@@ -27,8 +27,8 @@ const NINE_FIELDS: &str = r#"{"fields": {"symbol": "symbol", "best.bid": "bid_pr
     "best.mid": {"from": "mid", "round": 4}, "ask_cents": {"from": "ask_price", "unit": "cents"}, "spread": "spread_bps",
     "at": "event_time", "at_ms": {"from": "event_time", "unit": "milliseconds"}, "source": {"constant": "alpaca"}}}"#;
 
-/// Rounds of so many calls that one takes some hundred microseconds: on a busy machine most then end before their
-/// thread has to wait, so the median is that of an idle one.
+/// Each round takes some hundred microseconds, so even on a busy machine most end before their thread is preempted, and
+/// the median is that of an idle machine.
 const ROUNDS: usize = 501;
 
 /// The median of all rounds, for one call.
@@ -44,7 +44,7 @@ fn median(calls: u32, mut call: impl FnMut()) -> Duration {
     rounds[ROUNDS / 2]
 }
 
-fn unhurried(engine: &PluginEngine, bytes: &[u8], config: &str) -> PluginSpec {
+fn without_time_limits(engine: &PluginEngine, bytes: &[u8], config: &str) -> PluginSpec {
     let mut spec = spec(engine, bytes);
     // Limits are of time that passes: on a busy machine a call may wait for longer than it runs.
     spec.limits = PluginLimits { share_of_time: 1.0, time_per_call: Duration::from_secs(10), ..spec.limits };
@@ -86,21 +86,21 @@ fn map(name: &str, spec: PluginSpec, quotes: &[(Symbol, Quote)], aim: &str) {
 }
 
 fn bare_guest(engine: &PluginEngine) {
-    let bare = unhurried(engine, &guest(Parts::default()), "{}");
+    let bare = without_time_limits(engine, &guest(Parts::default()), "{}");
     println!("bare guest, instantiate and configure: {:?}", median(3, || drop(start(&bare))));
     filter("bare guest, filter", &bare, &names(), |rows| bids(&vec![10.0; rows as usize]), &[]);
     map("bare guest, map without documents", bare, &vec![(names()[0].clone(), Quote::default()); 64], "");
 }
 
 fn quote_filter(engine: &PluginEngine, symbols: &[Symbol]) {
-    let rules = unhurried(engine, QUOTE_FILTER, TWO_RULES);
+    let rules = without_time_limits(engine, QUOTE_FILTER, TWO_RULES);
     println!("quote-filter, instantiate and configure: {:?}", median(3, || drop(start(&rules))));
     filter("quote-filter, two rules", &rules, symbols, mixed, &[(64, 15.0), (256, 8.0)]);
 }
 
 fn field_map(engine: &PluginEngine, symbols: &[Symbol]) {
     let quotes: Vec<_> = (0..64).map(|row| (symbols[row % 10].clone(), mixed(64).quote(row))).collect();
-    let fields = unhurried(engine, FIELD_MAP, NINE_FIELDS);
+    let fields = without_time_limits(engine, FIELD_MAP, NINE_FIELDS);
     let mut check = PluginChain::start(tenant(), vec![fields.clone()]).unwrap();
     let mapped = check.map(Instant::now(), &quotes).quotes;
     assert!(mapped.iter().all(|mapped| matches!(mapped, Mapped::Documents(documents) if documents.len() == 1)));
@@ -146,7 +146,7 @@ fn portable(native: &PluginEngine, symbols: &[Symbol]) {
         );
     };
     let engines = [&image, native];
-    let mut filters = engines.map(|engine| start(&unhurried(engine, QUOTE_FILTER, TWO_RULES)));
+    let mut filters = engines.map(|engine| start(&without_time_limits(engine, QUOTE_FILTER, TWO_RULES)));
     for rows in BATCHES {
         let quotes = mixed(rows);
         let [one, other] = &mut filters;
@@ -156,7 +156,7 @@ fn portable(native: &PluginEngine, symbols: &[Symbol]) {
     }
     let quotes: Vec<_> = (0..64).map(|row| (symbols[row % 10].clone(), mixed(64).quote(row))).collect();
     let mut maps =
-        engines.map(|engine| PluginChain::start(tenant(), vec![unhurried(engine, FIELD_MAP, NINE_FIELDS)]).unwrap());
+        engines.map(|engine| PluginChain::start(tenant(), vec![without_time_limits(engine, FIELD_MAP, NINE_FIELDS)]).unwrap());
     let [one, other] = &mut maps;
     let mut calls = [one, other].map(|chain| || drop(chain.map(Instant::now(), &quotes)));
     let [one, other] = &mut calls;

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
-use quotegate_sink::{Control, ControlError, FirestoreSink};
+use quotegate_sink::{PauseControl, PauseControlError, FirestoreSink};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,7 +30,7 @@ pub(crate) struct Pauses {
 struct Inner {
     everybody: bool,
     tenants: BTreeSet<TenantId>,
-    control: Control,
+    control: PauseControl,
     flags: BTreeMap<TenantId, Arc<PauseFlag>>,
 }
 
@@ -52,7 +52,7 @@ impl Pauses {
     }
 
     /// What the document says from now on.
-    fn set_control(&self, control: Control) {
+    fn set_control(&self, control: PauseControl) {
         let mut inner = self.lock();
         inner.control = control;
         inner.apply(&self.instance);
@@ -140,7 +140,7 @@ impl Inner {
 /// How the document is read, and what was wrong with it the last time.
 pub(crate) struct Look {
     sink: Arc<FirestoreSink>,
-    problem: Option<ControlError>,
+    problem: Option<PauseControlError>,
 }
 
 impl Look {
@@ -149,10 +149,10 @@ impl Look {
     }
 
     /// Logs what has changed about the document, not each failure.
-    fn tell(&mut self, problem: Option<&ControlError>) {
+    fn tell(&mut self, problem: Option<&PauseControlError>) {
         let told = match (&self.problem, problem) {
             (None, None) => true,
-            (Some(ControlError::Malformed { .. }), Some(new)) => self.problem.as_ref() == Some(new),
+            (Some(PauseControlError::Malformed { .. }), Some(new)) => self.problem.as_ref() == Some(new),
             // The words of a server that cannot be reached differ from try to try.
             (Some(old), Some(new)) => discriminant(old) == discriminant(new),
             _ => false,
@@ -179,9 +179,9 @@ mod tests {
         TenantId::new(id).unwrap()
     }
 
-    fn control(paused: bool, hosts: &[&str], tenants: &[&str]) -> Control {
+    fn control(paused: bool, hosts: &[&str], tenants: &[&str]) -> PauseControl {
         let all = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect();
-        Control { paused, hosts: all(hosts), tenants: all(tenants) }
+        PauseControl { paused, hosts: all(hosts), tenants: all(tenants) }
     }
 
     fn two_tenants() -> (Pauses, [Arc<PauseFlag>; 2]) {
@@ -206,7 +206,7 @@ mod tests {
             (control(false, &["host-b"], &["initech"]), [false, false]),
             (control(false, &["host-a"], &[]), [true, true]),
             (control(false, &[], &["globex"]), [false, true]),
-            (Control::default(), [false, false]),
+            (PauseControl::default(), [false, false]),
         ] {
             pauses.set_control(control.clone());
             assert_eq!(held(&flags), expected, "{control:?}");
@@ -223,7 +223,7 @@ mod tests {
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
         let version = flags[0].version();
-        pauses.set_control(Control::default());
+        pauses.set_control(PauseControl::default());
         assert_eq!((held(&flags), flags[0].version()), ([false, false], version + 1));
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let mut look = Look::new(Arc::new(FirestoreSink::connect(nowhere).await.unwrap()));
         for _ in 0..2 {
             pauses.look(&mut look).await;
-            assert!(matches!(look.problem, Some(ControlError::Unreadable(_))), "{:?}", look.problem);
+            assert!(matches!(look.problem, Some(PauseControlError::Unreadable(_))), "{:?}", look.problem);
             assert_eq!(held(&flags), [true, false]);
         }
     }

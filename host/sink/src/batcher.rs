@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::complaints::Complaints;
-use crate::gate::Gate;
+use crate::error_log::ErrorLog;
+use crate::rate_gate::RateGate;
 use crate::{DocumentWrite, Outcome, RetryReason, Sink, SinkStatus, TenantDocument};
 
 /// Firestore refuses requests over 10 MiB; the rest is for what we do not count.
@@ -46,8 +46,8 @@ pub struct Batcher {
     sink: Arc<dyn Sink>,
     settings: BatcherSettings,
     status: Arc<SinkStatus>,
-    complaints: Complaints,
-    gate: Gate,
+    error_log: ErrorLog,
+    gate: RateGate,
     waiting: VecDeque<Waiting>,
     in_flight: HashSet<(TenantId, DocumentKey)>,
     requests: JoinSet<Finished>,
@@ -76,12 +76,12 @@ pub struct BatcherEnd {
 impl Batcher {
     /// A batcher without work.
     pub fn new(sink: Arc<dyn Sink>, settings: BatcherSettings, status: Arc<SinkStatus>) -> Self {
-        let gate = Gate::new(settings.limit, settings.ramp, Instant::now().into_std());
+        let gate = RateGate::new(settings.limit, settings.ramp, Instant::now().into_std());
         Self {
             sink,
             settings,
             status,
-            complaints: Complaints::default(),
+            error_log: ErrorLog::default(),
             gate,
             waiting: VecDeque::new(),
             in_flight: HashSet::new(),
@@ -218,7 +218,7 @@ impl Batcher {
 
     fn answer(&mut self, finished: Finished) {
         self.status.request_ended(finished.took, &finished.outcomes);
-        self.complaints.hear(&finished.writes, &finished.outcomes, &self.status, Instant::now());
+        self.error_log.hear(&finished.writes, &finished.outcomes, &self.status, Instant::now());
         for (write, outcome) in finished.writes.into_iter().zip(finished.outcomes) {
             self.in_flight.remove(&(write.target.tenant.clone(), write.target.document.key.clone()));
             write.answer(outcome);

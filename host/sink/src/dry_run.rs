@@ -8,7 +8,7 @@ use quotegate_document::{Document, UnixNanos, Value};
 use serde_json::{Map, json};
 use tracing::info;
 
-use crate::{Outcome, Sink, TenantDocument, Written};
+use crate::{Outcome, Sink, TenantDocument, WriteFuture};
 
 /// Documents told whole in one second; the rest of that second is summed up, so that a fast dry run does not turn into
 /// a storm of lines.
@@ -58,7 +58,7 @@ impl DryRunSink {
 }
 
 impl Sink for DryRunSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         for document in documents {
             self.tell(document);
         }

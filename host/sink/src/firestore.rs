@@ -1,11 +1,11 @@
 //! The sink that is Firestore: one `BatchWrite` request a batch, a status for each document.
 
 mod connect;
-mod control;
+mod pause_control;
 mod encode;
 
 pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
-pub use control::{Control, ControlError};
+pub use pause_control::{PauseControl, PauseControlError};
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, debug_span, warn};
 
-use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, Written};
+use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteFuture};
 
 /// Writes to a Firestore database through `BatchWrite`: not atomic, each document by itself, so one bad document costs
 /// only itself.
@@ -92,7 +92,7 @@ impl FirestoreSink {
 }
 
 impl Sink for FirestoreSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         Box::pin(self.write_batch(documents))
     }
 }

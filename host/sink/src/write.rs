@@ -54,10 +54,10 @@ impl DocumentWrite {
 }
 
 /// The outcomes of one batch, in the order of its documents.
-pub type Written<'a> = BoxFuture<'a, Vec<Outcome>>;
+pub type WriteFuture<'a> = BoxFuture<'a, Vec<Outcome>>;
 
 /// Writes batches of documents.
 pub trait Sink: Send + Sync {
     /// Writes `documents`, no two of which have the same path, and gives one outcome for each, in order.
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a>;
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a>;
 }

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_devkit::{Allowance, BenchReport, Cost, Course, Setup, Target, bench};
+use quotegate_devkit::{Budget, BenchReport, Cost, Workload, Setup, Target, bench};
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_sim::Scenario;
 use serde_json::json;
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::Failure;
 use quotegate_runtime::recorded;
 
@@ -60,24 +60,24 @@ pub(super) struct BenchArgs {
     config: Option<PathBuf>,
     /// Fail when it costs more: fuel, map-fuel, start-fuel, memory, size
     #[arg(long, value_name = "NAME=MOST,…", value_delimiter = ',')]
-    budget: Vec<Allowance>,
+    budget: Vec<Budget>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
+    let target = common::find(&args.path)?;
     let setup = match &args.config {
         Some(path) => Setup::open(path).map_err(|problem| Failure::Usage(problem.into()))?,
         None => target.setup(),
     };
-    let _log = desk::start_log()?;
-    let (source, course) = match &args.quotes {
+    let _log = common::start_log()?;
+    let (source, workload) = match &args.quotes {
         Some(path) => (path.display().to_string(), read(path).await?),
         None => (format!("the scenario {}, seed {SEED}", Scenario::OpeningBell), told(Scenario::OpeningBell)),
     };
-    let report = measure(&target, setup, course).await?;
+    let report = measure(&target, setup, workload).await?;
     let over = over_budget(&args.budget, &report)?;
     if args.json {
         println!("{}", as_json(&report, &source, &over)?);
@@ -88,27 +88,27 @@ pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     Ok(if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn read(path: &Path) -> Result<Course, Failure> {
+async fn read(path: &Path) -> Result<Workload, Failure> {
     let recording = Recording::open(path).map_err(|problem| Failure::Usage(problem.into()))?;
     let recorded = recorded::quotes(recording, MOST_QUOTES).await.map_err(anyhow::Error::from)?;
-    Ok(Course::new(recorded.quotes, recorded.names))
+    Ok(Workload::new(recorded.quotes, recorded.names))
 }
 
-fn told(scenario: Scenario) -> Course {
+fn told(scenario: Scenario) -> Workload {
     let (mut quotes, mut table) = (QuoteColumns::default(), SymbolTable::default());
     for (symbol, quote) in scenario.frames(SEED).flat_map(|frame| frame.quotes) {
         if let Some(id) = table.intern(symbol.as_str().as_bytes()) {
             quotes.push(id.0, &quote);
         }
     }
-    Course::new(quotes, table.symbols().to_vec())
+    Workload::new(quotes, table.symbols().to_vec())
 }
 
 /// On a thread that may block.
-async fn measure(target: &Target, setup: Setup, course: Course) -> Result<BenchReport, Failure> {
+async fn measure(target: &Target, setup: Setup, workload: Workload) -> Result<BenchReport, Failure> {
     let file = target.component.display().to_string();
     let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
-    let metered = desk::engine(setup.limits.memory_bytes)?;
+    let metered = common::engine(setup.limits.memory_bytes)?;
     let name = target.name.clone();
     let measured = tokio::task::spawn_blocking(move || {
         let mut step = |what: &str| {
@@ -116,14 +116,14 @@ async fn measure(target: &Target, setup: Setup, course: Course) -> Result<BenchR
                 eprintln!("{what}");
             }
         };
-        bench(&metered, &name, &bytes, &setup, &course, &mut step)
+        bench(&metered, &name, &bytes, &setup, &workload, &mut step)
     });
     let measured = measured.await.context("the thread that measured has panicked")?;
     measured.map_err(|problem| Failure::Running(anyhow!("{file}: {problem}")))
 }
 
-fn over_budget(budget: &[Allowance], report: &BenchReport) -> Result<Vec<String>, Failure> {
-    let checked = budget.iter().map(|allowance| allowance.check(report)).collect::<Result<Vec<_>, _>>();
+fn over_budget(budget: &[Budget], report: &BenchReport) -> Result<Vec<String>, Failure> {
+    let checked = budget.iter().map(|budget| budget.check(report)).collect::<Result<Vec<_>, _>>();
     let checked = checked.map_err(|problem| Failure::Usage(anyhow!("quotegate: --budget: {problem}")))?;
     Ok(checked.into_iter().flatten().collect())
 }

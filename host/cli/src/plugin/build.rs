@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_devkit::{BuildError, Built, Project, Said, build};
+use quotegate_devkit::{BuildError, Built, Project, Progress, build};
 
-use super::desk;
+use super::common;
 use crate::Failure;
 
 #[derive(Debug, Args)]
@@ -33,12 +33,12 @@ pub(super) async fn run(args: BuildArgs) -> Result<ExitCode, Failure> {
 
 /// Builds on a thread that may block; what the tools say goes to standard error as it comes.
 pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
-    let engine = desk::engine(project.setup.limits.memory_bytes)?;
+    let engine = common::engine(project.setup.limits.memory_bytes)?;
     let project = project.clone();
     let built = tokio::task::spawn_blocking(move || {
         build(&project, &engine, &mut |said| match said {
-            Said::Step(sentence) => eprintln!("{sentence}"),
-            Said::Output(line) => eprintln!("  {line}"),
+            Progress::Step(sentence) => eprintln!("{sentence}"),
+            Progress::Output(line) => eprintln!("  {line}"),
         })
     });
     let built = built.await.map_err(|_| Failure::Running(anyhow!("the thread that built has panicked")))?;

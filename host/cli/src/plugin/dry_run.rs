@@ -1,4 +1,4 @@
-mod against;
+mod comparison;
 mod lines;
 mod tally;
 
@@ -16,9 +16,9 @@ use quotegate_plugin::{OnError, PluginChain, PluginSpec, PreparedPlugin};
 use quotegate_recording::Recording;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::{Failure, signals};
-use against::{Against, Before};
+use comparison::{Baseline, Comparison};
 use lines::Lines;
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
@@ -109,8 +109,8 @@ impl Play {
 }
 
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
-    let _log = desk::start_log()?;
+    let target = common::find(&args.path)?;
+    let _log = common::start_log()?;
     let mut play = Play::of(&target, &args.quotes);
     if let Some(file) = &args.config {
         play.setup = Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?;
@@ -119,11 +119,11 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if !args.symbols.is_empty() {
         play.wanted = Wanted::Symbols(args.symbols.iter().map(|name| symbol(name)).collect::<Result<_, _>>()?);
     }
-    let engine = desk::engine(play.setup.limits.memory_bytes)?;
-    let plugin = desk::prepare(&engine, &target).await?;
+    let engine = common::engine(play.setup.limits.memory_bytes)?;
+    let plugin = common::prepare(&engine, &target).await?;
     let outcome = match &args.against {
         Some(path) => {
-            let old = desk::prepare(&engine, &desk::find(path)?).await?;
+            let old = common::prepare(&engine, &common::find(path)?).await?;
             differences(&play, &old, &plugin, args.json).await
         }
         None if args.json => json_lines(&play, &plugin).await,
@@ -170,10 +170,10 @@ async fn json_lines(play: &Play, plugin: &PreparedPlugin) -> Result<ExitCode, Fa
 
 async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, json: bool) -> Result<ExitCode, Failure> {
     let stop = signals::stop_on_signal()?;
-    let mut before = Before::default();
+    let mut before = Baseline::default();
     let was = play.play(old, &mut before, stop.clone()).await?;
     let paint = Paint::new();
-    let mut against = Against::new(before, BufWriter::new(stdout()), json, paint);
+    let mut against = Comparison::new(before, BufWriter::new(stdout()), json, paint);
     let is = play.play(new, &mut against, stop).await?;
     against.end(&was, &is)?;
     Ok(verdict(&is))

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_devkit::{Inspection, Setup, inspect};
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::Failure;
 use crate::estimate::grouped;
 
@@ -30,14 +30,14 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
+    let target = common::find(&args.path)?;
     let setup = match &args.config {
         Some(file) => Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?,
         None => target.setup(),
     };
     let file = target.component.display().to_string();
     let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
-    let engine = desk::engine(setup.limits.memory_bytes)?;
+    let engine = common::engine(setup.limits.memory_bytes)?;
     let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, &setup)).await;
     let found = inspected.map_err(|_| Failure::Running(anyhow!("the thread that looked at {file} has panicked")))?;
     if args.json {

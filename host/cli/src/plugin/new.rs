@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use quotegate_devkit::{CreateError, Kind, Language, create, first_command};
+use quotegate_devkit::{CreateError, Kind, Language, create, setup_command};
 
-use super::desk::Paint;
+use super::common::Paint;
 use crate::Failure;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
     }
     println!("  quotegate/ ({} files: what it is built against)", carried.len());
     println!("\nNext:");
-    let commands = [Some(format!("cd {}", quoted(&folder))), first_command(language).map(str::to_owned)];
+    let commands = [Some(format!("cd {}", quoted(&folder))), setup_command(language).map(str::to_owned)];
     for command in
         commands.into_iter().flatten().chain(["build", "test"].map(|verb| format!("quotegate plugin {verb}")))
     {

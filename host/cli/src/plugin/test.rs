@@ -3,10 +3,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_devkit::{Fixture, FixtureReport, Target, junit, try_fixture};
+use quotegate_devkit::{Fixture, FixtureReport, Target, junit, run_fixture};
 use quotegate_plugin::PreparedPlugin;
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::Failure;
 
 #[derive(Debug, Args)]
@@ -37,9 +37,9 @@ pub(super) struct TestArgs {
 }
 
 pub(super) async fn run(args: TestArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
+    let target = common::find(&args.path)?;
     let folder = args.fixtures.unwrap_or_else(|| target.fixtures());
-    let _log = desk::start_log()?;
+    let _log = common::start_log()?;
     let reports = reports(&target, &folder, args.update).await?;
     print(&reports, args.update);
     if let Some(file) = &args.junit {
@@ -75,10 +75,10 @@ pub(super) async fn reports(target: &Target, fixtures: &Path, update: bool) -> R
         return Err(Failure::Usage(anyhow!("{}", problems.join("\n"))));
     }
     let memory = read.iter().map(Fixture::memory_bytes).max().unwrap_or_default();
-    let plugin = desk::prepare(&desk::engine(memory)?, target).await?;
+    let plugin = common::prepare(&common::engine(memory)?, target).await?;
     println!("{}  sha256 {}  {}", target.component.display(), plugin.sha256(), kind(&plugin));
     let tried = tokio::task::spawn_blocking(move || {
-        read.iter_mut().map(|fixture| try_fixture(&plugin, fixture, update)).collect::<Vec<_>>()
+        read.iter_mut().map(|fixture| run_fixture(&plugin, fixture, update)).collect::<Vec<_>>()
     });
     tried.await.map_err(|_| Failure::Running(anyhow!("the thread that tried the fixtures has panicked")))
 }

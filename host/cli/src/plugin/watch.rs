@@ -6,7 +6,7 @@ use clap::Args;
 use quotegate_devkit::{Project, Sources, Target};
 
 use super::dry_run::{self, Play};
-use super::{build, desk, test};
+use super::{build, common, test};
 use crate::{Failure, signals};
 
 /// Nobody notices that, and looking at some dozen files costs less than a millisecond.
@@ -34,7 +34,7 @@ pub(super) struct WatchArgs {
 pub(super) async fn run(args: WatchArgs) -> Result<ExitCode, Failure> {
     let project = Project::open(&args.folder).map_err(|problem| Failure::Usage(problem.into()))?;
     let stop = signals::stop_on_signal()?;
-    let _log = desk::start_log()?;
+    let _log = common::start_log()?;
     tokio::select! {
         () = stop.cancelled() => {}
         () = watch(project, args.quotes.as_deref()) => {}
@@ -87,7 +87,7 @@ async fn everything(project: &Project, quotes: Option<&Path>) -> Result<(), Fail
     test::print(&test::reports(&target, &target.fixtures(), false).await?, false);
     if let Some(quotes) = quotes {
         let play = Play::of(&target, quotes);
-        let plugin = desk::prepare(&desk::engine(play.setup.limits.memory_bytes)?, &target).await?;
+        let plugin = common::prepare(&common::engine(play.setup.limits.memory_bytes)?, &target).await?;
         dry_run::table(&play, &target, &plugin, SHOWN).await?;
     }
     Ok(())

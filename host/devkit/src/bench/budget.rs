@@ -28,7 +28,7 @@ const NAMED: [(&str, Measure); 5] = [
 
 /// The most that a measure may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Allowance {
+pub struct Budget {
     measure: Measure,
     most: f64,
 }
@@ -55,7 +55,7 @@ pub enum BudgetError {
     },
 }
 
-impl FromStr for Allowance {
+impl FromStr for Budget {
     type Err = BudgetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -72,7 +72,7 @@ impl FromStr for Allowance {
     }
 }
 
-impl Allowance {
+impl Budget {
     /// A sentence if the report is over it.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_a_name_and_a_number_and_bytes_may_have_a_unit() {
-        let most = |text: &str| text.parse::<Allowance>().map(|allowance| (allowance.measure, allowance.most));
+        let most = |text: &str| text.parse::<Budget>().map(|budget| (budget.measure, budget.most));
         assert_eq!(most("fuel=92.1"), Ok((Measure::Fuel, 92.1)));
         assert_eq!(most(" memory = 1.5 MiB "), Ok((Measure::Memory, 1_572_864.0)));
         assert_eq!(most("size=2KiB"), Ok((Measure::Size, 2048.0)));

@@ -1,6 +1,6 @@
 use quotegate_plugin::PluginInstance;
 
-use super::course::Kept;
+use super::workload::Kept;
 use super::report::{Documents, Fuel, Kept as KeptCount};
 use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
@@ -41,12 +41,12 @@ pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchError> {
 fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
     let before = used(&instance);
-    let mut runner = subject.course.runner();
-    let all = subject.course.quotes().len().min(FILTERED);
+    let mut runner = subject.workload.runner();
+    let all = subject.workload.quotes().len().min(FILTERED);
     let (mut left, mut kept) = (all, 0);
     while left > 0 {
         let batch = runner.batch(left.min(quotes));
-        let verdicts = instance.filter(&batch, subject.course.names()).map_err(failed("filter", batch.len()))?;
+        let verdicts = instance.filter(&batch, subject.workload.names()).map_err(failed("filter", batch.len()))?;
         kept += verdicts.iter().filter(|verdict| **verdict == 0).count();
         left -= batch.len();
     }
@@ -58,7 +58,7 @@ fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result
 
 fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
-    let mut kept = Kept::new(subject.course, subject.plugin);
+    let mut kept = Kept::new(subject.workload, subject.plugin);
     let (mut fuel, mut mapped) = (0, 0);
     let mut documents = Documents::default();
     while mapped < MAPPED {

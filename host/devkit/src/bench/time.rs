@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::course::Kept;
+use super::workload::Kept;
 use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
 /// Rounds of one measurement, and the fewest for a plugin so slow that they take longer than [`ENOUGH`].
@@ -31,8 +31,8 @@ pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
 
 fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
     let mut instance = subject.start()?;
-    let mut runner = subject.course.runner();
-    let names = subject.course.names();
+    let mut runner = subject.workload.runner();
+    let names = subject.workload.names();
     let calls = (FILTERED / quotes).max(4);
     rounds(|| {
         let batches: Vec<_> = (0..calls).map(|_| runner.batch(quotes)).collect();
@@ -53,7 +53,7 @@ pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
 
 fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchError> {
     let mut instance = subject.start()?;
-    let mut kept = Kept::new(subject.course, subject.plugin);
+    let mut kept = Kept::new(subject.workload, subject.plugin);
     if kept.batch(&mut instance, 1)?.is_none() {
         return Ok(None);
     }

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::guest::{self, read, stage, write};
-use super::{BuildError, Said, Say, tool};
+use super::{BuildError, Progress, OnProgress, tool};
 use crate::project::Project;
 
 /// What npm fills.
-pub(super) const MADE: &[&str] = &["node_modules"];
+pub(super) const BUILD_FOLDERS: &[&str] = &["node_modules"];
 
 /// Installs the tool into the project, in the versions that its lock file names.
-pub(super) const FIRST: Option<&str> = Some("npm ci");
+pub(super) const SETUP_COMMAND: Option<&str> = Some("npm ci");
 
 const PACKAGE: &str = "@bytecodealliance/componentize-js";
 const DRIVER: &str = include_str!("javascript.mjs");
 
 /// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let Some(package) = package(&project.folder) else {
         let what = format!("{PACKAGE}, which builds JavaScript plugins,");
         return Err(BuildError::Missing { what, command: install(&project.folder) });
@@ -31,7 +31,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     let place = |name: &str| stage.path().join(name);
     write(&place("quotegate.build.mjs"), DRIVER)?;
     write(&place("quotegate.entry.js"), &entry(project))?;
-    say(Said::Step("componentize-js makes the component, which takes some seconds"));
+    on_progress(Progress::Step("componentize-js makes the component, which takes some seconds"));
     let mut command = Command::new("node");
     command
         .arg("quotegate.build.mjs")
@@ -39,7 +39,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
         .arg(project.kind.world())
         .current_dir(stage.path())
         .env("TMPDIR", stage.path());
-    tool::run(&mut command, ("Node.js", "apt-get install nodejs npm, or see https://nodejs.org"), say)?;
+    tool::run(&mut command, ("Node.js", "apt-get install nodejs npm, or see https://nodejs.org"), on_progress)?;
     read(&place("quotegate.component.wasm"))
 }
 
@@ -83,7 +83,7 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
     for entry in fs::read_dir(from).map_err(file(from))? {
         let path = entry.map_err(file(from))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(".");
-        if name.starts_with('.') || MADE.contains(&name) {
+        if name.starts_with('.') || BUILD_FOLDERS.contains(&name) {
             continue;
         }
         let target = to.join(name);

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::guest::{self, read, stage, write};
-use super::{BuildError, Said, Say, tool};
+use super::{BuildError, Progress, OnProgress, tool};
 use crate::project::Project;
 
 /// What pip and Python fill.
-pub(super) const MADE: &[&str] = &[".venv", "__pycache__"];
+pub(super) const BUILD_FOLDERS: &[&str] = &[".venv", "__pycache__"];
 
 /// Installs the tool into the project, in the version that `requirements.txt` names.
-pub(super) const FIRST: Option<&str> =
+pub(super) const SETUP_COMMAND: Option<&str> =
     Some("python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt");
 
 const TOOL: &str = "componentize-py";
@@ -20,7 +20,7 @@ const TOOL: &str = "componentize-py";
 const ENTRY: &str = "quotegate_entry";
 
 /// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let venv = project.folder.join(".venv");
     let Some(program) = program(&venv) else {
         let what = format!("{TOOL}, which builds Python plugins,");
@@ -30,7 +30,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     let stage = stage()?;
     let (module, out) = (stage.path().join(format!("{ENTRY}.py")), stage.path().join("component.wasm"));
     write(&module, &entry(project))?;
-    say(Said::Step("componentize-py makes the component, which takes some seconds"));
+    on_progress(Progress::Step("componentize-py makes the component, which takes some seconds"));
     let mut command = Command::new(program);
     command
         .args(["--quiet", "--world", project.kind.world(), "--wit-path"])
@@ -45,7 +45,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
         .arg(ENTRY)
         // Packages of pure Python that the project installed come along.
         .env("VIRTUAL_ENV", venv);
-    tool::run(&mut command, (TOOL, &install(&project.folder)), say)?;
+    tool::run(&mut command, (TOOL, &install(&project.folder)), on_progress)?;
     read(&out)
 }
 
@@ -68,5 +68,5 @@ fn program(venv: &Path) -> Option<PathBuf> {
 
 /// The command that a project with a missing tool needs.
 fn install(folder: &Path) -> String {
-    guest::install(folder, FIRST.unwrap_or_default())
+    guest::install(folder, SETUP_COMMAND.unwrap_or_default())
 }

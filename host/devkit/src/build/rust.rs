@@ -14,11 +14,11 @@ use wit_component::ComponentEncoder;
 use self::compiler::Compiler;
 use self::paths::Paths;
 use super::tool::{self, find};
-use super::{BuildError, Said, Say};
+use super::{BuildError, Progress, OnProgress};
 use crate::project::Project;
 
-pub(super) const MADE: &[&str] = &["target"];
-pub(super) const FIRST: Option<&str> = None;
+pub(super) const BUILD_FOLDERS: &[&str] = &["target"];
+pub(super) const SETUP_COMMAND: Option<&str> = None;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const CARGO: (&str, &str) =
@@ -38,7 +38,7 @@ const PROFILE_KEYS: [&str; 8] = [
     "incremental=false",
 ];
 
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let folder = project.folder.canonicalize();
     let folder = folder.map_err(|reason| BuildError::File { path: project.folder.clone(), reason })?;
     let manifest = folder.join("Cargo.toml");
@@ -47,13 +47,13 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
         return Err(BuildError::Source(format!("{missing} is not there, but plugin.toml says language = \"rust\".")));
     }
     find("cargo").ok_or_else(|| BuildError::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
-    let compiler = Compiler::find(&folder, say)?;
+    let compiler = Compiler::find(&folder, on_progress)?;
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
-        say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
+        on_progress(Progress::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
     }
     let patience = if folder.join("target").join(TARGET).exists() { "" } else { "; the first time takes a minute" };
-    say(Said::Step(&format!("compiling {} for {TARGET}{patience}", project.name)));
-    let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, say)?;
+    on_progress(Progress::Step(&format!("compiling {} for {TARGET}{patience}", project.name)));
+    let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, on_progress)?;
 
     let mut command = cargo(&folder, "build", &compiler);
     command.args(["--lib", "--profile", PROFILE, "--message-format", "json-render-diagnostics", "--target", TARGET]);
@@ -64,14 +64,14 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
     command.arg("--target-dir").arg(folder.join("target")).args(compiler.flags());
     let rustflags = paths.rustflags(&project.name, &compiler);
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags.join(OsStr::new("\u{1f}"))).env("CARGO_INCREMENTAL", "0");
-    let messages = tool::output_of(&mut command, CARGO, say)?;
+    let messages = tool::output_of(&mut command, CARGO, on_progress)?;
 
     let module = module(&messages, &manifest).ok_or_else(|| no_module(&manifest))?;
     let module = fs::read(&module).map_err(|reason| BuildError::File { path: module, reason })?;
     let component = component(&module)?;
     for left in paths.left_in(&component) {
         let left = left.display();
-        say(Said::Step(&format!(
+        on_progress(Progress::Step(&format!(
             "the component has {left} in it, which is nobody's business: look for env! and file!"
         )));
     }

@@ -92,7 +92,7 @@ impl TenantStatus {
 
     pub(super) fn set_plugins(&self, snapshots: Vec<PluginSnapshot>, stopped: Option<&StopTenant>) {
         let stopped =
-            stopped.map(|stop| format!("the plugin {} has stopped this tenant: {}", stop.plugin, stop.problem));
+            stopped.map(|stop| format!("the plugin {} has stopped this tenant: {}", stop.plugin, stop.error));
         *self.plugins.lock() = Plugins { snapshots, stopped };
     }
 

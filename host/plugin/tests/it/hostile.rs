@@ -1,6 +1,6 @@
 //! Guests that break every limit: each is counted and contained, and the host goes on.
 
-use crate::support;
+use crate::common;
 
 use std::path::Path;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginError,
     PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
-use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
+use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 /// Runs the filter once and says how it failed.
 fn filter_failure(filter: &str) -> FailureKind {

@@ -24,7 +24,7 @@ enum Act {
 }
 
 impl Sink for ScriptedSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         let paths: Vec<_> = documents.iter().map(ToString::to_string).collect();
         let number = {
             let mut batches = self.batches.lock().unwrap();

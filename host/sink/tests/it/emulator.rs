@@ -1,8 +1,8 @@
 //! What the sink sends, as Google's emulator keeps it.
 
-use crate::desk;
+use crate::common;
 
-use desk::{Desk, LIMIT, document, firestore, settings};
+use common::{Desk, LIMIT, document, firestore, settings};
 use quotegate_document::Value;
 use quotegate_market::Symbol;
 use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, Sink, TenantDocument, WriteMode};

@@ -1,12 +1,12 @@
 //! What the sink makes of every way in which Firestore can fail, document by document and request by request.
 
-use crate::desk;
+use crate::common;
 use crate::log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use desk::{Desk, LIMIT, document, firestore, settings};
+use common::{Desk, LIMIT, document, firestore, settings};
 use quotegate_document::Value;
 use quotegate_sink::{
     BatcherSettings, FirestoreSink, Heartbeats, Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteMode,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::tool::{find, output_of};
-use super::super::{BuildError, Said, Say};
+use super::super::{BuildError, Progress, OnProgress};
 use super::TARGET;
 
 /// Debian's compiler, whose package with the standard library's source needs no rustup.
@@ -24,12 +24,12 @@ pub(super) struct Compiler {
 
 impl Compiler {
     /// The toolchain of the project's folder if it has the target, else Debian's compiler.
-    pub(super) fn find(folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildError> {
+    pub(super) fn find(folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self, BuildError> {
         let program = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let wanted = ["--print", "sysroot", "--print", "host-tuple", "--print", "target-libdir", "--target", TARGET];
         let mut command = Command::new(program);
         command.args(wanted).current_dir(folder).env("RUSTUP_AUTO_INSTALL", "0");
-        let told = output_of(&mut command, RUSTC, say)?;
+        let told = output_of(&mut command, RUSTC, on_progress)?;
         let mut lines = told.lines();
         let mut line = || lines.next().unwrap_or_default();
         let (sysroot, host, library) = (PathBuf::from(line()), line(), PathBuf::from(line()));
@@ -37,9 +37,9 @@ impl Compiler {
             return Ok(Self { sysroot, borrowed_linker: None });
         }
         let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
-        match debian(say).filter(|_| linker.is_file()) {
+        match debian(on_progress).filter(|_| linker.is_file()) {
             Some(sysroot) => {
-                say(Said::Step(&format!(
+                on_progress(Progress::Step(&format!(
                     "this Rust has no target {TARGET}: building with {DEBIAN} and its standard library's source"
                 )));
                 Ok(Self { sysroot, borrowed_linker: Some(linker) })
@@ -80,11 +80,11 @@ impl Compiler {
 }
 
 /// The sysroot of Debian's compiler, if the source of its standard library is there.
-fn debian(say: &mut Say<'_>) -> Option<PathBuf> {
+fn debian(on_progress: &mut OnProgress<'_>) -> Option<PathBuf> {
     if !Path::new(DEBIAN).is_file() {
         return None;
     }
-    let told = output_of(Command::new(DEBIAN).args(["--print", "sysroot"]), RUSTC, say).ok()?;
+    let told = output_of(Command::new(DEBIAN).args(["--print", "sysroot"]), RUSTC, on_progress).ok()?;
     let sysroot = PathBuf::from(told.trim_end());
     sysroot.join("lib/rustlib/src/rust/library").is_dir().then_some(sysroot)
 }

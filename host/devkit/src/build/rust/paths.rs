@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::super::tool::output_of;
-use super::super::{BuildError, Say};
+use super::super::{BuildError, OnProgress};
 use super::compiler::Compiler;
 use super::{CARGO, TARGET};
 
@@ -25,9 +25,9 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Asks `cargo metadata`, which fetches what is missing too.
-    pub(super) fn read(mut metadata: Command, folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildError> {
+    pub(super) fn read(mut metadata: Command, folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self, BuildError> {
         metadata.args(["--format-version", "1", "--filter-platform", TARGET]);
-        let told = output_of(&mut metadata, CARGO, say)?;
+        let told = output_of(&mut metadata, CARGO, on_progress)?;
         let told: Value = serde_json::from_str(&told)
             .map_err(|problem| BuildError::Source(format!("cargo metadata: This is no JSON: {problem}.")))?;
         Ok(Self::of(&told, folder))

@@ -34,7 +34,7 @@ impl FixtureReport {
 /// where one batch ends and the next begins means nothing. With `update` the file gets the answers that came.
 ///
 /// Calls run on this thread, as long as the plugin takes within its limits.
-pub fn try_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool) -> FixtureReport {
+pub fn run_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool) -> FixtureReport {
     let mut report = FixtureReport {
         name: fixture.name(),
         path: fixture.path().to_owned(),

@@ -8,14 +8,14 @@ use super::{BenchError, failed};
 /// Quotes that go round as often as it takes: on every lap the times are later by one lap, so that a plugin that looks at
 /// them sees time go forward.
 #[derive(Debug, Clone)]
-pub struct Course {
+pub struct Workload {
     quotes: QuoteColumns,
     names: Vec<Symbol>,
     /// Nanoseconds of a lap.
     lap: i64,
 }
 
-impl Course {
+impl Workload {
     /// `names` are the symbols that the column `symbol` numbers.
     pub fn new(quotes: QuoteColumns, names: Vec<Symbol>) -> Self {
         let times = || quotes.event_time.iter().chain(&quotes.received_time);
@@ -42,13 +42,13 @@ impl Course {
 
     /// From the first quote on.
     pub(super) fn runner(&self) -> Runner<'_> {
-        Runner { course: self, row: 0, lap: 0 }
+        Runner { workload: self, row: 0, lap: 0 }
     }
 }
 
-/// Where one instance is on the course.
+/// Where one instance is on the workload.
 pub(super) struct Runner<'a> {
-    course: &'a Course,
+    workload: &'a Workload,
     row: usize,
     lap: i64,
 }
@@ -62,7 +62,7 @@ impl Runner<'_> {
     fn step(&mut self) -> (usize, i64) {
         let here = (self.row, self.lap);
         self.row += 1;
-        if self.row == self.course.quotes.len() {
+        if self.row == self.workload.quotes.len() {
             (self.row, self.lap) = (0, self.lap + 1);
         }
         here
@@ -73,7 +73,7 @@ impl Runner<'_> {
         let mut batch = QuoteColumns::with_capacity(rows);
         for _ in 0..rows {
             let (row, lap) = self.step();
-            batch.push(self.course.quotes.symbol[row], &self.course.quote(row, lap));
+            batch.push(self.workload.quotes.symbol[row], &self.workload.quote(row, lap));
         }
         batch
     }
@@ -90,8 +90,8 @@ pub(super) struct Kept<'a> {
 const JUDGED: usize = 64;
 
 impl<'a> Kept<'a> {
-    pub(super) fn new(course: &'a Course, plugin: &PreparedPlugin) -> Self {
-        Self { runner: course.runner(), waiting: VecDeque::new(), filters: plugin.filters() }
+    pub(super) fn new(workload: &'a Workload, plugin: &PreparedPlugin) -> Self {
+        Self { runner: workload.runner(), waiting: VecDeque::new(), filters: plugin.filters() }
     }
 
     /// The next so many; `None` if two laps have none for a map.
@@ -107,11 +107,11 @@ impl<'a> Kept<'a> {
             }
             let batch = self.runner.batch(JUDGED);
             let verdicts = match self.filters {
-                true => instance.filter(&batch, self.runner.course.names()).map_err(failed("filter", JUDGED))?,
+                true => instance.filter(&batch, self.runner.workload.names()).map_err(failed("filter", JUDGED))?,
                 false => vec![0; JUDGED],
             };
             for (row, _) in verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == 0) {
-                let symbol = self.runner.course.names()[batch.symbol[row] as usize].clone();
+                let symbol = self.runner.workload.names()[batch.symbol[row] as usize].clone();
                 self.waiting.push_back((symbol, batch.quote(row)));
                 give_up_at = self.runner.laps() + 2;
             }
@@ -131,8 +131,8 @@ mod tests {
             quotes.push(symbol, &Quote { event_time: time, received_time: time + 5, ..Quote::default() });
         }
         let names = ["SPY", "QQQ"].map(|name| Symbol::new(name).unwrap());
-        let course = Course::new(quotes, names.into());
-        let mut runner = course.runner();
+        let workload = Workload::new(quotes, names.into());
+        let mut runner = workload.runner();
         let (first, second) = (runner.batch(2), runner.batch(4));
         assert_eq!((first.symbol, second.symbol), (vec![0, 1], vec![0, 0, 1, 0]));
         // A lap takes from the first time to the last, and a millisecond.

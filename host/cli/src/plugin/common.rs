@@ -65,7 +65,7 @@ pub(super) async fn prepare(engine: &PluginEngine, target: &Target) -> Result<Pr
 
 /// Shows what plugins log, and nothing else but warnings.
 pub(super) fn start_log() -> Result<WorkerGuard, Failure> {
-    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::link=error")
+    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::stage=error")
         .map_err(Failure::Usage)
 }
 

@@ -46,12 +46,12 @@ fn bucket(per_second: f64, now: Instant) -> Option<TokenBucket> {
 /// The last check before a request leaves. Tokens are granted when a document is made, and documents may wait a moment
 /// for others to share their request; this gate keeps those moments from adding up to more than allowed (invariant 1).
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct RateGate {
     limit: Option<TokenBucket>,
     ramp: Option<Ramp>,
 }
 
-impl Gate {
+impl RateGate {
     pub(crate) fn new(limit: Option<Rate>, ramp: bool, now: Instant) -> Self {
         Self { limit: limit.map(|rate| TokenBucket::new(rate, now)), ramp: ramp.then(|| Ramp::new(now)) }
     }
@@ -109,12 +109,12 @@ mod tests {
     #[test]
     fn the_gate_is_as_narrow_as_its_narrowest_bucket() {
         let now = Instant::now();
-        let mut gate = Gate::new(Some(Rate::new(10.0, 5).unwrap()), true, now);
+        let mut gate = RateGate::new(Some(Rate::new(10.0, 5).unwrap()), true, now);
         assert_eq!(gate.open_for(now), 5);
         gate.pass(5, now);
         assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(100)));
         gate.set_limit(Rate::new(100.0, 50).unwrap(), now);
         assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(10)));
-        assert_eq!(Gate::new(None, false, now).open_for(now), usize::MAX);
+        assert_eq!(RateGate::new(None, false, now).open_for(now), usize::MAX);
     }
 }

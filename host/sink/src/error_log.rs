@@ -12,7 +12,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Tells of each kind of trouble once, clearly, and then sums up: a storm of failures is a few lines.
 #[derive(Debug, Default)]
-pub(crate) struct Complaints {
+pub(crate) struct ErrorLog {
     told: HashMap<(TenantId, String), Told>,
 }
 
@@ -22,7 +22,7 @@ struct Told {
     since: u64,
 }
 
-impl Complaints {
+impl ErrorLog {
     pub(crate) fn hear(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
         for (write, outcome) in writes.iter().zip(outcomes) {
             let (kind, detail) = match outcome {

@@ -15,7 +15,7 @@ use quotegate_pipeline::tenant::FilteredQuote;
 
 /// What the other version did, kept until this one has done the same or not.
 #[derive(Default)]
-pub(super) struct Before {
+pub(super) struct Baseline {
     /// One a quote, as a number into `words`.
     verdicts: VecDeque<u16>,
     words: Vec<String>,
@@ -25,7 +25,7 @@ pub(super) struct Before {
 /// Documents by when and where they would be written.
 type Writes = BTreeMap<(UnixNanos, String), Value>;
 
-impl Before {
+impl Baseline {
     fn number(&mut self, verdict: &Verdict<'_>) -> u16 {
         let text = verdict_text(verdict);
         let known = self.words.iter().position(|word| *word == text).unwrap_or_else(|| {
@@ -37,7 +37,7 @@ impl Before {
     }
 }
 
-impl Observer for Before {
+impl Observer for Baseline {
     fn wants_verdicts(&self) -> bool {
         true
     }
@@ -55,8 +55,8 @@ impl Observer for Before {
 }
 
 /// Shows where this version differs from the one before.
-pub(super) struct Against<W> {
-    before: Before,
+pub(super) struct Comparison<W> {
+    before: Baseline,
     out: W,
     json: bool,
     paint: Paint,
@@ -65,8 +65,8 @@ pub(super) struct Against<W> {
     documents: u64,
 }
 
-impl<W: Write> Against<W> {
-    pub(super) fn new(before: Before, out: W, json: bool, paint: Paint) -> Self {
+impl<W: Write> Comparison<W> {
+    pub(super) fn new(before: Baseline, out: W, json: bool, paint: Paint) -> Self {
         Self { before, out, json, paint, quotes: 0, verdicts: 0, documents: 0 }
     }
 
@@ -116,7 +116,7 @@ impl<W: Write> Against<W> {
     }
 }
 
-impl<W: Write> Observer for Against<W> {
+impl<W: Write> Observer for Comparison<W> {
     fn wants_verdicts(&self) -> bool {
         true
     }

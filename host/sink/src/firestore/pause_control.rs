@@ -15,7 +15,7 @@ const PLACE: (&str, &str) = ("ops", "ingest_control");
 
 /// What the document orders. Nothing of it that is missing pauses anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Control {
+pub struct PauseControl {
     /// Every host is to pause.
     pub paused: bool,
     /// Hosts by their instance's name: true pauses.
@@ -26,7 +26,7 @@ pub struct Control {
 
 /// Why it is not known what the document orders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
+pub enum PauseControlError {
     /// It cannot be read just now.
     #[error("ops/ingest_control cannot be read: {0}")]
     Unreadable(String),
@@ -42,12 +42,12 @@ pub enum ControlError {
 
 impl FirestoreSink {
     /// Reads the document: one document read, also where there is none.
-    pub async fn control(&self) -> Result<Control, ControlError> {
-        let unreadable = |problem: &dyn std::fmt::Display| ControlError::Unreadable(problem.to_string());
+    pub async fn control(&self) -> Result<PauseControl, PauseControlError> {
+        let unreadable = |problem: &dyn std::fmt::Display| PauseControlError::Unreadable(problem.to_string());
         let read = async {
             let writer = self.writer().await.map_err(|problem| unreadable(&problem))?;
             match writer.db.fluent().select().by_id_in(PLACE.0).one(PLACE.1).await {
-                Ok(document) => document.as_ref().map_or_else(|| Ok(Control::default()), Control::read),
+                Ok(document) => document.as_ref().map_or_else(|| Ok(PauseControl::default()), PauseControl::read),
                 Err(FirestoreError::DatabaseError(error)) => {
                     Err(unreadable(&format!("{}: {}", error.public.code, own_words(&error.details))))
                 }
@@ -61,25 +61,25 @@ impl FirestoreSink {
     }
 }
 
-impl Control {
-    fn read(document: &FirestoreDocument) -> Result<Self, ControlError> {
+impl PauseControl {
+    fn read(document: &FirestoreDocument) -> Result<Self, PauseControlError> {
         let fields = &document.fields;
         let paused = fields.get("paused").map_or(Ok(false), |value| truth(value, "paused"))?;
         Ok(Self { paused, hosts: truths(fields, "hosts")?, tenants: truths(fields, "tenants")? })
     }
 }
 
-fn truth(value: &Value, field: &str) -> Result<bool, ControlError> {
+fn truth(value: &Value, field: &str) -> Result<bool, PauseControlError> {
     match value.value_type {
         Some(ValueType::BooleanValue(value)) => Ok(value),
-        _ => Err(ControlError::Malformed { field: field.to_owned(), expects: "true or false" }),
+        _ => Err(PauseControlError::Malformed { field: field.to_owned(), expects: "true or false" }),
     }
 }
 
-fn truths(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, ControlError> {
+fn truths(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, PauseControlError> {
     let Some(value) = fields.get(name) else { return Ok(BTreeMap::new()) };
     let Some(ValueType::MapValue(map)) = &value.value_type else {
-        return Err(ControlError::Malformed { field: name.to_owned(), expects: "a map of names to true or false" });
+        return Err(PauseControlError::Malformed { field: name.to_owned(), expects: "a map of names to true or false" });
     };
     let entry = |(id, value): (&String, &Value)| Ok((id.clone(), truth(value, &format!("{name}.{id}"))?));
     map.fields.iter().map(entry).collect()
@@ -103,14 +103,14 @@ mod tests {
         Value { value_type: Some(ValueType::MapValue(MapValue { fields })) }
     }
 
-    fn read(fields: &[(&str, Value)]) -> Result<Control, ControlError> {
+    fn read(fields: &[(&str, Value)]) -> Result<PauseControl, PauseControlError> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Control::read(&FirestoreDocument { fields, ..FirestoreDocument::default() })
+        PauseControl::read(&FirestoreDocument { fields, ..FirestoreDocument::default() })
     }
 
     #[test]
     fn what_is_missing_pauses_nobody_and_what_is_unknown_does_not_matter() {
-        assert_eq!(read(&[("note", text())]), Ok(Control::default()));
+        assert_eq!(read(&[("note", text())]), Ok(PauseControl::default()));
         let tenants = map(&[("acme", boolean(true)), ("globex", boolean(false))]);
         let control = read(&[("paused", boolean(true)), ("tenants", tenants)]).unwrap();
         assert!(control.paused && control.tenants["acme"] && !control.tenants["globex"] && control.hosts.is_empty());
