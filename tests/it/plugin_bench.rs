@@ -10,10 +10,10 @@ use tempfile::TempDir;
 const FILTER: &str = "plugins/components/quote-filter.wasm";
 const MAP: &str = "plugins/components/field-map.wasm";
 
-/// An author's desk: a folder of its own, and a cache that the tests share with nobody.
-struct Desk(TempDir);
+/// An author's workspace: a folder of its own, and a cache that the tests share with nobody.
+struct Workspace(TempDir);
 
-impl Desk {
+impl Workspace {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -56,10 +56,10 @@ fn repeatable(report: &Value) -> Vec<(String, String)> {
 
 #[test]
 fn a_filter_uses_the_same_fuel_and_memory_in_every_process() {
-    let desk = Desk::new();
-    let config = desk.file("t.toml", "[config]\nmax_spread_bps = 20.0\nmin_price = 1.0\n");
+    let workspace = Workspace::new();
+    let config = workspace.file("t.toml", "[config]\nmax_spread_bps = 20.0\nmin_price = 1.0\n");
     let config = ["--config", config.to_str().unwrap()];
-    let [first, second] = [(); 2].map(|()| desk.json(FILTER, &config));
+    let [first, second] = [(); 2].map(|()| workspace.json(FILTER, &config));
     assert_eq!(repeatable(&first), repeatable(&second));
     let sizes: Vec<_> = first["filter"].as_array().unwrap().iter().map(|cost| &cost["quotes_per_call"]).collect();
     assert_eq!(sizes, [1, 16, 64, 256, 1024]);
@@ -68,12 +68,12 @@ fn a_filter_uses_the_same_fuel_and_memory_in_every_process() {
     assert_eq!((first["map"].as_array().unwrap().len(), &first["documents"]), (0, &Value::Null));
     // The rules were at work: without them less is executed.
     let at_64 = |report: &Value| report["filter"][2]["fuel"].as_u64().unwrap();
-    assert!(at_64(&desk.json(FILTER, &[])) < at_64(&first));
+    assert!(at_64(&workspace.json(FILTER, &[])) < at_64(&first));
 }
 
 #[test]
 fn a_map_is_measured_by_the_documents_that_it_makes_of_recorded_quotes() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let line = |second: u32| {
         let quote =
             format!(r#"{{"T":"q","S":"SPY","bp":500,"bs":1,"ap":501,"as":2,"t":"2026-01-14T14:30:{second:02}Z"}}"#);
@@ -81,16 +81,16 @@ fn a_map_is_measured_by_the_documents_that_it_makes_of_recorded_quotes() {
     };
     let header =
         "{\"quotegate_recording\":1,\"feed\":\"iex\",\"encoding\":\"json\",\"started\":\"2026-01-14T14:30:00Z\"}\n";
-    let recording = desk.file("day.jsonl", header.to_owned() + &(0..9).map(line).collect::<String>());
-    let setup = desk.file("t.toml", "[config]\ncollection = \"mids\"\nfields = { mid = \"mid\" }\n");
+    let recording = workspace.file("day.jsonl", header.to_owned() + &(0..9).map(line).collect::<String>());
+    let setup = workspace.file("t.toml", "[config]\ncollection = \"mids\"\nfields = { mid = \"mid\" }\n");
     let arguments = ["--quotes", recording.to_str().unwrap(), "--config", setup.to_str().unwrap()];
-    let report = desk.json(MAP, &arguments);
+    let report = workspace.json(MAP, &arguments);
     assert_eq!((&report["quotes"], &report["symbols"]), (&9.into(), &1.into()));
     let made = &report["documents"];
     assert!(made["refused"] == made["quotes"] && made["problem"].to_string().contains("mids"), "{made}");
 
-    desk.file("t.toml", "collections = [\"mids\"]\n[config]\ncollection = \"mids\"\nfields = { mid = \"mid\" }\n");
-    let report = desk.json(MAP, &arguments);
+    workspace.file("t.toml", "collections = [\"mids\"]\n[config]\ncollection = \"mids\"\nfields = { mid = \"mid\" }\n");
+    let report = workspace.json(MAP, &arguments);
     let made = &report["documents"];
     assert!(made["documents"] == made["quotes"] && made["refused"] == 0, "{made}");
     assert_eq!((report["map"].as_array().unwrap().len(), report["filter"].as_array().unwrap().len()), (3, 0));
@@ -98,13 +98,14 @@ fn a_map_is_measured_by_the_documents_that_it_makes_of_recorded_quotes() {
 
 #[test]
 fn a_budget_that_is_exceeded_fails_with_a_sentence_and_one_that_is_kept_does_not() {
-    let desk = Desk::new();
-    let kept = desk.bench(FILTER, &["--budget", "fuel=1000000,memory=64MiB", "--budget", "size=10MiB,start-fuel=1e9"]);
+    let workspace = Workspace::new();
+    let kept =
+        workspace.bench(FILTER, &["--budget", "fuel=1000000,memory=64MiB", "--budget", "size=10MiB,start-fuel=1e9"]);
     assert_eq!((kept.code, kept.stderr.as_str()), (0, ""));
     for word in ["quotes a call", "nanoseconds a quote", "fuel a quote", "start", "compile", "memory", "opening-bell"] {
         assert!(kept.stdout.contains(word), "{word} in {}", kept.stdout);
     }
-    let over = desk.bench(FILTER, &["--budget", "fuel=0.5,memory=1KiB,size=2"]);
+    let over = workspace.bench(FILTER, &["--budget", "fuel=0.5,memory=1KiB,size=2"]);
     assert_eq!(over.code, 1);
     let sentences: Vec<_> = over.stderr.lines().collect();
     assert_eq!(sentences.len(), 3, "{}", over.stderr);
@@ -115,47 +116,47 @@ fn a_budget_that_is_exceeded_fails_with_a_sentence_and_one_that_is_kept_does_not
 
 #[test]
 fn a_budget_that_makes_no_sense_is_a_matter_of_usage() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     for (budget, words) in [
         ("ns=5", "choose among fuel, map-fuel, start-fuel, memory, size; times have none"),
         ("fuel", "write NAME=NUMBER"),
         ("fuel=much", "write NAME=NUMBER"),
         ("map-fuel=1", "this one has none"),
     ] {
-        let finished = desk.bench(FILTER, &["--budget", budget]);
+        let finished = workspace.bench(FILTER, &["--budget", budget]);
         assert!(finished.code == 2 && finished.stderr.contains(words), "{budget}: {finished:?}");
     }
 }
 
 #[test]
 fn what_is_no_plugin_is_named_in_a_sentence() {
-    let desk = Desk::new();
-    let missing = desk.bench(desk.0.path().join("none.wasm"), &[]);
+    let workspace = Workspace::new();
+    let missing = workspace.bench(workspace.0.path().join("none.wasm"), &[]);
     assert!(missing.code == 2 && missing.stderr.contains("none.wasm is not there."), "{missing:?}");
-    let text = desk.file("text.wasm", "(component)");
-    let told = desk.bench(&text, &[]);
+    let text = workspace.file("text.wasm", "(component)");
+    let told = workspace.bench(&text, &[]);
     assert_eq!(told.code, 1);
     assert!(told.stderr.contains("text.wasm: It is not accepted. ") && told.stderr.lines().count() == 1, "{told:?}");
-    let folder = desk.bench(desk.0.path(), &[]);
+    let folder = workspace.bench(workspace.0.path(), &[]);
     assert!(folder.code == 2 && folder.stderr.contains("plugin.toml cannot be read"), "{folder:?}");
-    let quotes = desk.bench(FILTER, &["--quotes", text.to_str().unwrap()]);
+    let quotes = workspace.bench(FILTER, &["--quotes", text.to_str().unwrap()]);
     assert!(quotes.code == 2 && quotes.stderr.contains("text.wasm is not a recording"), "{quotes:?}");
-    let config = desk.file("t.toml", "confg = 1\n");
-    let config = desk.bench(FILTER, &["--config", config.to_str().unwrap()]);
+    let config = workspace.file("t.toml", "confg = 1\n");
+    let config = workspace.bench(FILTER, &["--config", config.to_str().unwrap()]);
     assert!(config.code == 2 && config.stderr.contains("Did you mean config?"), "{config:?}");
 }
 
 #[test]
 fn a_project_is_measured_as_its_plugin_toml_says() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let project = |config: &str| {
         let head = "name = \"spread\"\nlanguage = \"rust\"\nkind = \"filter\"\n[config]\n";
-        desk.file("plugin.toml", head.to_owned() + config);
-        desk.bench(desk.0.path(), &["--json"])
+        workspace.file("plugin.toml", head.to_owned() + config);
+        workspace.bench(workspace.0.path(), &["--json"])
     };
     let unbuilt = project("max_spread_bps = 20.0");
     assert!(unbuilt.code == 2 && unbuilt.stderr.contains("Run `quotegate plugin build"), "{unbuilt:?}");
-    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILTER), desk.0.path().join("spread.wasm")).unwrap();
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILTER), workspace.0.path().join("spread.wasm")).unwrap();
     let report: Value = serde_json::from_str(&project("max_spread_bps = 0.0").stdout).unwrap();
     assert_eq!((&report["plugin"], &report["over_budget"]), (&"spread".into(), &Value::Array(Vec::new())));
     let refused = project("max_sprad_bps = 1.0");
@@ -164,24 +165,25 @@ fn a_project_is_measured_as_its_plugin_toml_says() {
 
 #[test]
 fn a_plugin_that_does_not_come_back_or_traps_is_said_to() {
-    let desk = Desk::new();
-    let loops = desk.file("loops.wasm", guest("(loop $for (br $for))"));
-    let stopped = desk.bench(loops, &[]);
+    let workspace = Workspace::new();
+    let loops = workspace.file("loops.wasm", guest("(loop $for (br $for))"));
+    let stopped = workspace.bench(loops, &[]);
     let words = "It failed to filter 1 quote in one call: it ran longer than 50ms and was stopped";
     assert!(stopped.code == 1 && stopped.stderr.contains(words), "{stopped:?}");
-    let traps = desk.file("traps.wasm", guest("(unreachable)"));
-    let trapped = desk.bench(traps, &[]);
+    let traps = workspace.file("traps.wasm", guest("(unreachable)"));
+    let trapped = workspace.bench(traps, &[]);
     assert!(trapped.code == 1 && trapped.stderr.contains("in one call: it trapped"), "{trapped:?}");
 }
 
 #[test]
 fn a_plugin_that_keeps_nothing_has_no_cost_of_a_map() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     // Every verdict is reason 1; the map would be asked for documents of what is kept.
-    let nothing = desk.file("nothing.wasm", guest("(memory.fill (i32.const 1024) (i32.const 1) (i32.const 1024))"));
-    let finished = desk.bench(&nothing, &["--json"]);
+    let nothing =
+        workspace.file("nothing.wasm", guest("(memory.fill (i32.const 1024) (i32.const 1) (i32.const 1024))"));
+    let finished = workspace.bench(&nothing, &["--json"]);
     let report: Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!((&report["kept"]["kept"], report["map"].as_array().unwrap().len()), (&0.into(), 0));
-    let finished = desk.bench(nothing, &["--budget", "map-fuel=1"]);
+    let finished = workspace.bench(nothing, &["--budget", "map-fuel=1"]);
     assert!(finished.code == 2 && finished.stderr.contains("a map that gets a quote"), "{finished:?}");
 }

@@ -5,10 +5,10 @@
 //! by the same calls every time.
 
 mod budget;
-mod workload;
 mod fuel;
 mod report;
 mod time;
+mod workload;
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use quotegate_plugin::{
 };
 
 pub use budget::{Budget, BudgetError, Measure};
-pub use workload::Workload;
 pub use report::{BenchReport, Compile, Cost, Documents, Fuel, Kept, Start};
+pub use workload::Workload;
 
 use crate::setup::Setup;
 

@@ -97,7 +97,10 @@ pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgr
         Language::Python => python::build(project, on_progress),
     }?;
     if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
-        on_progress(Progress::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
+        on_progress(Progress::Step(&format!(
+            "compiling its {} MiB as the host does; once, the result is kept",
+            bytes.len() >> 20
+        )));
     }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
         .map_err(|problem| BuildError::Refused(Box::new(problem)))?;

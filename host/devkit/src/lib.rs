@@ -18,24 +18,23 @@ mod bench;
 mod build;
 mod create;
 mod fixture;
+mod fixture_runner;
 mod inspect;
 mod project;
 mod setup;
 mod target;
 mod toml;
-mod fixture_runner;
 mod watch;
 
 pub use bench::{
-    Budget, BenchError, BenchReport, BudgetError, Compile, Cost, Workload, Documents, Fuel, Kept, Measure, Start,
-    bench,
+    BenchError, BenchReport, Budget, BudgetError, Compile, Cost, Documents, Fuel, Kept, Measure, Start, Workload, bench,
 };
-pub use build::{BuildError, Built, Progress, OnProgress, build, setup_command};
+pub use build::{BuildError, Built, OnProgress, Progress, build, setup_command};
 pub use create::{CreateError, create};
 pub use fixture::{Fixture, FixtureError, time_text};
+pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectError, is_name};
 pub use setup::{Setup, SetupError};
 pub use target::Target;
-pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use watch::Sources;

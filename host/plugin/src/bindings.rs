@@ -117,4 +117,3 @@ pub(crate) struct RawDocument {
     pub(crate) id: Option<String>,
     pub(crate) fields: Vec<(String, Value)>,
 }
-

@@ -8,7 +8,7 @@ use crate::OnError;
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
-use crate::stage::{Stage, PluginSpec};
+use crate::stage::{PluginSpec, Stage};
 
 /// A tenant's plugins in order. A quote must pass every filter; the first map that returns documents decides.
 ///

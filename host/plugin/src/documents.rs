@@ -114,8 +114,7 @@ fn check_one(
 ) -> Result<Document, DocumentError> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
-    let key =
-        DocumentKey::new(collection, id.clone()).map_err(|error| DocumentError::Id { id: shorten(id), error })?;
+    let key = DocumentKey::new(collection, id.clone()).map_err(|error| DocumentError::Id { id: shorten(id), error })?;
     let mut fields = Vec::with_capacity(raw.fields.len());
     let mut all_known = raw.fields.len() == known.0.len();
     for (at, (path, value)) in raw.fields.into_iter().enumerate() {

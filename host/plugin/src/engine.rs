@@ -46,7 +46,9 @@ pub enum EngineError {
         reason: String,
     },
     /// The ticker's thread.
-    #[error("Could not start the thread that enforces the time limits of plugins: {0}. Allow the process more threads.")]
+    #[error(
+        "Could not start the thread that enforces the time limits of plugins: {0}. Allow the process more threads."
+    )]
     Ticker(std::io::Error),
     /// The cache folder is unusable.
     #[error("Cannot use the folder {} for compiled plugins: {reason}. Choose one that belongs to this user or to root and that no one else can write to.", folder.display())]

@@ -11,9 +11,7 @@ pub(crate) enum PluginHealth {
     /// Failed recently, but is still called.
     Degraded,
     /// Failed too often; not called until then.
-    Quarantined {
-        until: Instant,
-    },
+    Quarantined { until: Instant },
 }
 
 /// Counts failures and decides when a plugin is quarantined.

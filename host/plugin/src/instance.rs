@@ -7,9 +7,9 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
 use crate::documents::{Collections, DocumentError, KnownPaths, check};
+use crate::escape::escape;
 use crate::failure::PluginFailure;
 use crate::limits::PluginLimits;
-use crate::escape::escape;
 use crate::prepare::PreparedPlugin;
 use crate::state::{GuestState, Reported, is_plain_name};
 
@@ -227,7 +227,10 @@ fn instantiate(
 
 fn check_manifest(manifest: &Manifest) -> Result<(), PluginFailure> {
     if manifest.reasons.len() > usize::from(u8::MAX) {
-        return Err(PluginFailure::Manifest(format!("it has {} reasons; at most 255 are allowed", manifest.reasons.len())));
+        return Err(PluginFailure::Manifest(format!(
+            "it has {} reasons; at most 255 are allowed",
+            manifest.reasons.len()
+        )));
     }
     match manifest.reasons.iter().find(|name| !is_plain_name(name)) {
         Some(name) => Err(PluginFailure::Manifest(format!(

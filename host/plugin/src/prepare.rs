@@ -101,7 +101,9 @@ impl PreparedPlugin {
     ) -> Result<Self, PluginError> {
         let (engine, name) = (engine.clone(), name.to_owned());
         let prepared = tokio::task::spawn_blocking(move || Self::new(&engine, &name, &bytes, pin)).await;
-        prepared.unwrap_or_else(|error| Err(PluginError::Invalid { reason: format!("the compiling thread failed: {error}") }))
+        prepared.unwrap_or_else(|error| {
+            Err(PluginError::Invalid { reason: format!("the compiling thread failed: {error}") })
+        })
     }
 
     /// Its name.

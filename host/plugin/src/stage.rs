@@ -12,7 +12,7 @@ use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
 use crate::escape::escape;
 use crate::failure::PluginFailure;
-use crate::health::{PluginHealth, HealthTracker};
+use crate::health::{HealthTracker, PluginHealth};
 use crate::instance::{MapRow, PluginInstance};
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;

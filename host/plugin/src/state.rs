@@ -5,8 +5,8 @@ use quotegate_pace::{Rate, TokenBucket};
 use wasmtime::ResourceLimiter;
 
 use crate::call_clock::CallClock;
-use crate::limits::PluginLimits;
 use crate::escape::escape;
+use crate::limits::PluginLimits;
 
 /// The level of a guest's log line, in any version of the WIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

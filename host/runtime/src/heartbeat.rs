@@ -73,7 +73,7 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
     let snapshot = status.snapshot();
     let round = write(&snapshot, status, heartbeats, |_| true, stopped).await;
     log_plugins(&snapshot);
-    match round.problem {
+    match round.error {
         None => {
             let sum = |of| snapshot.sum(of);
             let (quotes, written, dirty) = (sum(|c| c.quotes), sum(|c| c.written), sum(|c| c.dirty));
@@ -103,7 +103,7 @@ pub async fn beat(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
 pub async fn greet(status: &HostStatus, heartbeats: &Heartbeats, newcomers: &BTreeSet<TenantId>) {
     let _round = status.beating.lock().await;
     let round = write(&status.snapshot(), status, heartbeats, |id| newcomers.contains(id), false).await;
-    if let Some(problem) = round.problem {
+    if let Some(problem) = round.error {
         warn!(event_type = "heartbeat", "{} first heartbeats could not be written: {problem}", round.failed);
     }
 }
@@ -122,7 +122,7 @@ pub async fn say_goodbye(
     let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), health) else { return };
     let round = heartbeats.write(vec![TenantDocument { tenant: id.clone(), document }]).await;
     status.count_heartbeats(round.written);
-    if let Some(problem) = round.problem {
+    if let Some(problem) = round.error {
         warn!(event_type = "heartbeat", tenant = %id, "the last heartbeat could not be written: {problem}");
     }
 }

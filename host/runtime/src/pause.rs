@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
-use quotegate_sink::{PauseControl, PauseControlError, FirestoreSink};
+use quotegate_sink::{FirestoreSink, PauseControl, PauseControlError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -86,7 +86,7 @@ impl Pauses {
 
     /// Reads the document once. A document that cannot be read, or that is malformed, changes nothing.
     pub(crate) async fn look(&self, look: &mut Look) {
-        let read = look.sink.control().await;
+        let read = look.sink.pause_control().await;
         look.tell(read.as_ref().err());
         if let Ok(control) = read {
             self.set_control(control);

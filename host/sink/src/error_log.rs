@@ -7,53 +7,53 @@ use tracing::warn;
 
 use crate::{DocumentWrite, Outcome, SinkStatus};
 
-/// How often the same trouble is told again.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// The interval at which the same error is logged again.
+const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Tells of each kind of trouble once, clearly, and then sums up: a storm of failures is a few lines.
+/// Logs each kind of error once per interval and tenant, with the number of times it occurred in between.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorLog {
-    told: HashMap<(TenantId, String), Told>,
+    logged: HashMap<(TenantId, String), Logged>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct Logged {
     at: Instant,
     since: u64,
 }
 
 impl ErrorLog {
-    pub(crate) fn hear(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
+    pub(crate) fn log(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
         for (write, outcome) in writes.iter().zip(outcomes) {
             let (kind, detail) = match outcome {
                 Outcome::Written => continue,
-                Outcome::Retry { reason, .. } => (reason.to_string(), "trying again".to_owned()),
+                Outcome::Retry { reason, .. } => (reason.to_string(), "retrying".to_owned()),
                 Outcome::Refused { code, message } => {
-                    (format!("{code}: {message}"), format!("not trying again; {}", code.remedy()))
+                    (format!("{code}: {message}"), format!("not retrying; {}", code.remedy()))
                 }
             };
             status.set_last_error(&kind);
             let key = (write.target.tenant.clone(), kind);
-            match self.told.get_mut(&key) {
-                Some(told) if now - told.at < AGAIN_AFTER => told.since += 1,
-                told => {
-                    let more = told.map_or(0, |told| told.since);
+            match self.logged.get_mut(&key) {
+                Some(logged) if now - logged.at < INTERVAL => logged.since += 1,
+                logged => {
+                    let more = logged.map_or(0, |logged| logged.since);
                     let (tenant, kind) = (&key.0, &key.1);
                     warn!(
                         event_type = "firestore_write_failed",
                         %tenant,
                         document = %write.target,
                         more,
-                        "{} could not be written: {kind}; {detail} ({more} more since the last such line)",
+                        "could not write {}: {kind}; {detail} ({more} more since the last such line)",
                         write.target
                     );
-                    self.told.insert(key, Told { at: now, since: 0 });
+                    self.logged.insert(key, Logged { at: now, since: 0 });
                 }
             }
         }
-        // Messages may hold what differs each time; a bound keeps them from piling up.
-        if self.told.len() > 1000 {
-            self.told.retain(|_, told| now - told.at < AGAIN_AFTER);
+        // Each message may be different, so the map needs a bound.
+        if self.logged.len() > 1000 {
+            self.logged.retain(|_, logged| now - logged.at < INTERVAL);
         }
     }
 }

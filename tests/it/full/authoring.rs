@@ -36,21 +36,21 @@ fn new_project(parent: &Path, name: &str, kind: &str) -> PathBuf {
 
 /// Where components are built, one at a time and always in the same folder: a project elsewhere would have its
 /// dependencies compiled anew, which takes most of the time. What is compiled stays from one run of the tests to the next.
-struct Desk {
+struct Workspace {
     project: PathBuf,
     /// Locked while it lives, against other threads and, in cargo-nextest, other processes.
     _turn: fs::File,
 }
 
-impl Desk {
+impl Workspace {
     fn take(kind: &str) -> Self {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("authoring");
         fs::create_dir_all(place.join("compiled")).unwrap();
         let turn = fs::File::create(place.join("lock")).unwrap();
         turn.lock().unwrap();
-        let desk = Self { project: place.join("mine"), _turn: turn };
-        desk.renew(kind);
-        desk
+        let workspace = Self { project: place.join("mine"), _turn: turn };
+        workspace.renew(kind);
+        workspace
     }
 
     /// A new project in the place of the one before.
@@ -88,14 +88,14 @@ fn sha256(finished: &Finished) -> String {
 
 #[test]
 fn a_new_project_of_every_kind_builds_and_passes_at_once() {
-    let desk = Desk::take("filter");
+    let workspace = Workspace::take("filter");
     for kind in ["filter", "map", "both"] {
-        desk.renew(kind);
-        let built = desk.build();
+        workspace.renew(kind);
+        let built = workspace.build();
         assert_eq!(built.code, 0, "{}", built.stderr);
-        let size = fs::metadata(desk.component()).unwrap().len();
+        let size = fs::metadata(workspace.component()).unwrap().len();
         assert!(built.stdout.contains(&format!("{size} bytes")) && sha256(&built).len() == 64, "{}", built.stdout);
-        let tested = desk.run(["test"]);
+        let tested = workspace.run(["test"]);
         assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
         assert!(tested.stdout.contains("2 fixtures: 2 passed"), "{}", tested.stdout);
         let colour = [&built.stderr, &built.stdout, &tested.stdout].iter().any(|text| text.contains('\u{1b}'));
@@ -105,8 +105,8 @@ fn a_new_project_of_every_kind_builds_and_passes_at_once() {
 
 #[test]
 fn the_same_source_gives_the_same_bytes_in_any_folder_and_names_none() {
-    let desk = Desk::take("filter");
-    let (folder, here) = (tempfile::tempdir().unwrap(), desk.build());
+    let workspace = Workspace::take("filter");
+    let (folder, here) = (tempfile::tempdir().unwrap(), workspace.build());
     let elsewhere = new_project(folder.path(), "mine", "filter");
     let there = finish(&mut plugin(&elsewhere, ["build"]));
     assert_eq!(sha256(&here), sha256(&there));
@@ -201,38 +201,38 @@ fn script_at(path: &Path, script: &str) {
 
 #[test]
 fn what_does_not_compile_is_shown_and_leaves_the_component_that_was_there() {
-    let desk = Desk::take("filter");
-    fs::write(desk.component(), "the old one").unwrap();
-    desk.edit("src/lib.rs", "quote.spread_bps()", "quote.spread_bsp()");
-    let finished = desk.build();
+    let workspace = Workspace::take("filter");
+    fs::write(workspace.component(), "the old one").unwrap();
+    workspace.edit("src/lib.rs", "quote.spread_bps()", "quote.spread_bsp()");
+    let finished = workspace.build();
     assert_eq!((finished.code, finished.stdout.as_str()), (1, ""));
     for part in ["src/lib.rs:", "spread_bsp", "cargo failed"] {
         assert!(finished.stderr.contains(part), "{part} is not in:\n{}", finished.stderr);
     }
-    assert_eq!(fs::read_to_string(desk.component()).unwrap(), "the old one");
+    assert_eq!(fs::read_to_string(workspace.component()).unwrap(), "the old one");
 }
 
 #[test]
 fn what_the_host_would_refuse_fails_at_the_build_in_the_hosts_words() {
-    let desk = Desk::take("filter");
-    desk.edit("src/lib.rs", "export_filter!(Plugin);", "");
-    let nothing = desk.build();
+    let workspace = Workspace::take("filter");
+    workspace.edit("src/lib.rs", "export_filter!(Plugin);", "");
+    let nothing = workspace.build();
     assert!(nothing.code == 1 && nothing.stderr.contains("nothing it could do"), "{}", nothing.stderr);
 
-    desk.renew("filter");
-    desk.edit("plugin.toml", "kind = \"filter\"", "kind = \"map\"");
-    let other = desk.build();
+    workspace.renew("filter");
+    workspace.edit("plugin.toml", "kind = \"filter\"", "kind = \"map\"");
+    let other = workspace.build();
     assert!(other.code == 1 && other.stderr.contains("kind = \"map\""), "{}", other.stderr);
 }
 
 /// The flags would be those of another machine's programs, and the folder is not where `watch` looks.
 #[test]
 fn flags_and_folders_of_the_environment_do_not_reach_a_component() {
-    let desk = Desk::take("map");
-    let plain = desk.build();
+    let workspace = Workspace::take("map");
+    let plain = workspace.build();
     assert_eq!(plain.code, 0, "{}", plain.stderr);
-    let elsewhere = desk.project.join("elsewhere");
-    let mut command = plugin(&desk.project, ["build"]);
+    let elsewhere = workspace.project.join("elsewhere");
+    let mut command = plugin(&workspace.project, ["build"]);
     let odd = finish(command.env("RUSTFLAGS", "-Clink-arg=-nonsense").env("CARGO_TARGET_DIR", &elsewhere));
     assert_eq!((odd.code, sha256(&odd)), (0, sha256(&plain)), "{}", odd.stderr);
     assert!(odd.stderr.contains("RUSTFLAGS is not used") && !elsewhere.exists(), "{}", odd.stderr);
@@ -249,15 +249,15 @@ fn the_spread_guard_builds_and_passes() {
 
 #[test]
 fn watch_builds_and_tests_at_each_save_and_ends_well() {
-    let desk = Desk::take("filter");
-    let mut watch = Watch::start(&mut plugin(&desk.project, ["watch"]));
+    let workspace = Workspace::take("filter");
+    let mut watch = Watch::start(&mut plugin(&workspace.project, ["watch"]));
     watch.wait_for("2 fixtures: 2 passed");
     watch.wait_for("watching");
 
     // A rule that another fixture would show, a source that does not compile, and the rule again.
-    let source = desk.project.join("src/lib.rs");
+    let source = workspace.project.join("src/lib.rs");
     let text = fs::read_to_string(&source).unwrap();
-    desk.edit("src/lib.rs", "Verdict::Refuse(\"wide\")", "Verdict::Keep");
+    workspace.edit("src/lib.rs", "Verdict::Refuse(\"wide\")", "Verdict::Keep");
     watch.wait_for("changed: ");
     watch.wait_for("2 fixtures: 1 passed, 1 failed");
     watch.wait_for("watching");

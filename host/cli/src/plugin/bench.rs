@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_devkit::{Budget, BenchReport, Cost, Workload, Setup, Target, bench};
+use quotegate_devkit::{BenchReport, Budget, Cost, Setup, Target, Workload, bench};
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_sim::Scenario;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_devkit::{BuildError, Built, Project, Progress, build};
+use quotegate_devkit::{BuildError, Built, Progress, Project, build};
 
 use super::common;
 use crate::Failure;

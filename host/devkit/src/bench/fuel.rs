@@ -1,7 +1,7 @@
 use quotegate_plugin::PluginInstance;
 
-use super::workload::Kept;
 use super::report::{Documents, Fuel, Kept as KeptCount};
+use super::workload::Kept;
 use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
 /// Quotes that are enough to know the fuel of one; the same for everybody, so that numbers can be compared.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::guest::{self, read, stage, write};
-use super::{BuildError, Progress, OnProgress, tool};
+use super::{BuildError, OnProgress, Progress, tool};
 use crate::project::Project;
 
 /// What npm fills.

@@ -14,7 +14,7 @@ use wit_component::ComponentEncoder;
 use self::compiler::Compiler;
 use self::paths::Paths;
 use super::tool::{self, find};
-use super::{BuildError, Progress, OnProgress};
+use super::{BuildError, OnProgress, Progress};
 use crate::project::Project;
 
 pub(super) const BUILD_FOLDERS: &[&str] = &["target"];

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::{env, thread};
 
-use super::{BuildError, Progress, OnProgress};
+use super::{BuildError, OnProgress, Progress};
 
 /// Where PATH has this program.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
@@ -22,7 +22,11 @@ fn is_program(path: &std::path::Path) -> bool {
 
 /// Runs a tool to its end, and says each line that it prints as soon as it comes. `if_missing` is what it is, and the
 /// command that installs it.
-pub(super) fn run(command: &mut Command, if_missing: (&str, &str), on_progress: &mut OnProgress<'_>) -> Result<(), BuildError> {
+pub(super) fn run(
+    command: &mut Command,
+    if_missing: (&str, &str),
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(), BuildError> {
     let status = stream(command, if_missing, |line| on_progress(Progress::Output(line.text())))?;
     ended_well(command, status)
 }
@@ -123,8 +127,9 @@ mod tests {
     #[test]
     fn both_streams_are_said_line_by_line_and_a_bad_end_is_an_error() {
         let mut said = Vec::new();
-        let mut say = |line: Progress<'_>| said.push(format!("{line:?}"));
-        let problem = run(&mut shell("echo one; printf 'a\\377b\\n' >&2; exit 3"), ("", ""), &mut on_progress).unwrap_err();
+        let mut on_progress = |line: Progress<'_>| said.push(format!("{line:?}"));
+        let problem =
+            run(&mut shell("echo one; printf 'a\\377b\\n' >&2; exit 3"), ("", ""), &mut on_progress).unwrap_err();
         said.sort_unstable();
         assert_eq!(said, ["Output(\"a\u{fffd}b\")", "Output(\"one\")"]);
         assert_eq!(problem.to_string(), "sh failed (exit status: 3): see what it says above.");
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn only_errors_are_said_where_the_output_is_answered() {
         let mut said = Vec::new();
-        let mut say = |line: Progress<'_>| said.push(format!("{line:?}"));
+        let mut on_progress = |line: Progress<'_>| said.push(format!("{line:?}"));
         let output = output_of(&mut shell("echo one; echo two >&2"), ("", ""), &mut on_progress).unwrap();
         assert_eq!((output.as_str(), said.as_slice()), ("one\n", ["Output(\"two\")".to_owned()].as_slice()));
     }

@@ -5,12 +5,12 @@ use crate::common;
 use std::path::Path;
 use std::time::Instant;
 
+use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginError,
     PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
-use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 /// Runs the filter once and says how it failed.
 fn filter_failure(filter: &str) -> FailureKind {

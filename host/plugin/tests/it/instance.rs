@@ -2,13 +2,13 @@
 
 use crate::common;
 
+use common::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
 use quotegate_document::Value;
 use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{
     Collections, DocumentError, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits,
     PreparedPlugin,
 };
-use common::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
 
 fn metered(cache: Option<&std::path::Path>) -> PluginEngine {
     let cache = cache.map(Into::into);

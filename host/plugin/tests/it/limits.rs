@@ -4,12 +4,12 @@ use crate::common;
 
 use std::time::{Duration, Instant};
 
+use common::{Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
     PluginSnapshot, PluginState, PreparedPlugin,
 };
-use common::{Parts, bids, engine, guest, names, spec, start, tenant};
 
 fn chain(parts: Parts<'_>, limits: PluginLimits) -> PluginChain {
     let mut spec = spec(&engine(), &guest(parts));

@@ -1,87 +1,86 @@
-//! `ops/ingest_control`: where an operator pauses writing.
+//! `ops/ingest_control`: the document in which an operator pauses writing.
 
 use std::collections::{BTreeMap, HashMap};
 
-use firestore::FirestoreDocument;
-use firestore::errors::FirestoreError;
-use firestore::gcloud_sdk::google::firestore::v1::Value;
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+use firestore::gcloud_sdk::google::firestore::v1::{Document, GetDocumentRequest, Value};
 use tokio::time::timeout;
+use tonic::Code;
 
-use super::{FirestoreSink, own_words};
+use super::FirestoreSink;
 
-/// The collection and the id of the document.
-const PLACE: (&str, &str) = ("ops", "ingest_control");
-
-/// What the document orders. Nothing of it that is missing pauses anybody.
+/// What the document says. Whatever is missing from it pauses no one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PauseControl {
-    /// Every host is to pause.
+    /// Pauses every host.
     pub paused: bool,
-    /// Hosts by their instance's name: true pauses.
+    /// Whether to pause a host, by instance name.
     pub hosts: BTreeMap<String, bool>,
-    /// Tenants by id: true pauses.
+    /// Whether to pause a tenant, by id.
     pub tenants: BTreeMap<String, bool>,
 }
 
-/// Why it is not known what the document orders.
+/// Why the document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PauseControlError {
-    /// It cannot be read just now.
+    /// Reading it failed.
     #[error("ops/ingest_control cannot be read: {0}")]
     Unreadable(String),
-    /// It holds something else than it should. None of it counts.
-    #[error("ops/ingest_control: {field} must be {expects}; set it right in the document")]
+    /// A field has the wrong type; the whole document is ignored.
+    #[error("ops/ingest_control: {field} must be {expects}; correct it in the document")]
     Malformed {
-        /// Which field.
+        /// The field.
         field: String,
-        /// What belongs there.
+        /// What it must be.
         expects: &'static str,
     },
 }
 
 impl FirestoreSink {
-    /// Reads the document: one document read, also where there is none.
-    pub async fn control(&self) -> Result<PauseControl, PauseControlError> {
-        let unreadable = |problem: &dyn std::fmt::Display| PauseControlError::Unreadable(problem.to_string());
+    /// Reads the document. Google bills one document read, even if it does not exist.
+    pub async fn pause_control(&self) -> Result<PauseControl, PauseControlError> {
+        let unreadable = PauseControlError::Unreadable;
         let read = async {
-            let writer = self.writer().await.map_err(|problem| unreadable(&problem))?;
-            match writer.db.fluent().select().by_id_in(PLACE.0).one(PLACE.1).await {
-                Ok(document) => document.as_ref().map_or_else(|| Ok(PauseControl::default()), PauseControl::read),
-                Err(FirestoreError::DatabaseError(error)) => {
-                    Err(unreadable(&format!("{}: {}", error.public.code, own_words(&error.details))))
-                }
-                Err(error) => Err(unreadable(&error)),
+            let connection = self.connection().await.map_err(|error| unreadable(error.to_string()))?;
+            let name = format!("{}/ops/ingest_control", connection.documents_path());
+            let request = GetDocumentRequest { name, ..GetDocumentRequest::default() };
+            match connection.client.get().get_document(request).await {
+                Ok(document) => PauseControl::read(document.get_ref()),
+                Err(status) if status.code() == Code::NotFound => Ok(PauseControl::default()),
+                Err(status) => Err(unreadable(format!("{:?}: {}", status.code(), status.message()))),
             }
         };
         let limit = self.settings.request_timeout;
         timeout(limit, read)
             .await
-            .unwrap_or_else(|_| Err(unreadable(&format!("no answer in {} s", limit.as_secs_f64()))))
+            .unwrap_or_else(|_| Err(unreadable(format!("no answer in {} s", limit.as_secs_f64()))))
     }
 }
 
 impl PauseControl {
-    fn read(document: &FirestoreDocument) -> Result<Self, PauseControlError> {
+    fn read(document: &Document) -> Result<Self, PauseControlError> {
         let fields = &document.fields;
-        let paused = fields.get("paused").map_or(Ok(false), |value| truth(value, "paused"))?;
-        Ok(Self { paused, hosts: truths(fields, "hosts")?, tenants: truths(fields, "tenants")? })
+        let paused = fields.get("paused").map_or(Ok(false), |value| boolean(value, "paused"))?;
+        Ok(Self { paused, hosts: booleans(fields, "hosts")?, tenants: booleans(fields, "tenants")? })
     }
 }
 
-fn truth(value: &Value, field: &str) -> Result<bool, PauseControlError> {
+fn boolean(value: &Value, field: &str) -> Result<bool, PauseControlError> {
     match value.value_type {
         Some(ValueType::BooleanValue(value)) => Ok(value),
         _ => Err(PauseControlError::Malformed { field: field.to_owned(), expects: "true or false" }),
     }
 }
 
-fn truths(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, PauseControlError> {
+fn booleans(fields: &HashMap<String, Value>, name: &str) -> Result<BTreeMap<String, bool>, PauseControlError> {
     let Some(value) = fields.get(name) else { return Ok(BTreeMap::new()) };
     let Some(ValueType::MapValue(map)) = &value.value_type else {
-        return Err(PauseControlError::Malformed { field: name.to_owned(), expects: "a map of names to true or false" });
+        return Err(PauseControlError::Malformed {
+            field: name.to_owned(),
+            expects: "a map of names to true or false",
+        });
     };
-    let entry = |(id, value): (&String, &Value)| Ok((id.clone(), truth(value, &format!("{name}.{id}"))?));
+    let entry = |(id, value): (&String, &Value)| Ok((id.clone(), boolean(value, &format!("{name}.{id}"))?));
     map.fields.iter().map(entry).collect()
 }
 
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
     use firestore::gcloud_sdk::google::firestore::v1::MapValue;
 
-    fn boolean(value: bool) -> Value {
+    fn flag(value: bool) -> Value {
         Value { value_type: Some(ValueType::BooleanValue(value)) }
     }
 
@@ -105,26 +104,26 @@ mod tests {
 
     fn read(fields: &[(&str, Value)]) -> Result<PauseControl, PauseControlError> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        PauseControl::read(&FirestoreDocument { fields, ..FirestoreDocument::default() })
+        PauseControl::read(&Document { fields, ..Document::default() })
     }
 
     #[test]
-    fn what_is_missing_pauses_nobody_and_what_is_unknown_does_not_matter() {
+    fn missing_fields_pause_no_one_and_unknown_fields_are_ignored() {
         assert_eq!(read(&[("note", text())]), Ok(PauseControl::default()));
-        let tenants = map(&[("acme", boolean(true)), ("globex", boolean(false))]);
-        let control = read(&[("paused", boolean(true)), ("tenants", tenants)]).unwrap();
+        let tenants = map(&[("acme", flag(true)), ("globex", flag(false))]);
+        let control = read(&[("paused", flag(true)), ("tenants", tenants)]).unwrap();
         assert!(control.paused && control.tenants["acme"] && !control.tenants["globex"] && control.hosts.is_empty());
     }
 
     #[test]
-    fn a_field_of_another_type_is_named() {
+    fn a_field_of_the_wrong_type_is_named() {
         for (fields, wrong) in [
             (vec![("paused", text())], "paused must be true or false"),
-            (vec![("paused", boolean(true)), ("hosts", boolean(true))], "hosts must be a map"),
+            (vec![("paused", flag(true)), ("hosts", flag(true))], "hosts must be a map"),
             (vec![("tenants", map(&[("acme", text())]))], "tenants.acme must be true or false"),
         ] {
-            let problem = read(&fields).unwrap_err().to_string();
-            assert!(problem.contains(wrong), "{problem}");
+            let error = read(&fields).unwrap_err().to_string();
+            assert!(error.contains(wrong), "{error}");
         }
     }
 }

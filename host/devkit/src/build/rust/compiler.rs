@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::super::tool::{find, output_of};
-use super::super::{BuildError, Progress, OnProgress};
+use super::super::{BuildError, OnProgress, Progress};
 use super::TARGET;
 
 /// Debian's compiler, whose package with the standard library's source needs no rustup.

@@ -25,7 +25,11 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Asks `cargo metadata`, which fetches what is missing too.
-    pub(super) fn read(mut metadata: Command, folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self, BuildError> {
+    pub(super) fn read(
+        mut metadata: Command,
+        folder: &Path,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Self, BuildError> {
         metadata.args(["--format-version", "1", "--filter-platform", TARGET]);
         let told = output_of(&mut metadata, CARGO, on_progress)?;
         let told: Value = serde_json::from_str(&told)
