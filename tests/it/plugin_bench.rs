@@ -10,7 +10,7 @@ use tempfile::TempDir;
 const FILTER: &str = "plugins/components/quote-filter.wasm";
 const MAP: &str = "plugins/components/field-map.wasm";
 
-/// An author's workspace: a folder of its own, and a cache that the tests share with nobody.
+/// A temporary folder with its own cache.
 struct Workspace(TempDir);
 
 impl Workspace {
@@ -102,7 +102,7 @@ fn a_budget_that_is_exceeded_fails_with_a_sentence_and_one_that_is_kept_does_not
     let kept =
         workspace.bench(FILTER, &["--budget", "fuel=1000000,memory=64MiB", "--budget", "size=10MiB,start-fuel=1e9"]);
     assert_eq!((kept.code, kept.stderr.as_str()), (0, ""));
-    for word in ["quotes a call", "nanoseconds a quote", "fuel a quote", "start", "compile", "memory", "opening-bell"] {
+    for word in ["quotes per call", "ns per quote", "fuel per quote", "start", "compile", "memory", "opening-bell"] {
         assert!(kept.stdout.contains(word), "{word} in {}", kept.stdout);
     }
     let over = workspace.bench(FILTER, &["--budget", "fuel=0.5,memory=1KiB,size=2"]);
@@ -160,7 +160,7 @@ fn a_project_is_measured_as_its_plugin_toml_says() {
     let report: Value = serde_json::from_str(&project("max_spread_bps = 0.0").stdout).unwrap();
     assert_eq!((&report["plugin"], &report["over_budget"]), (&"spread".into(), &Value::Array(Vec::new())));
     let refused = project("max_sprad_bps = 1.0");
-    assert!(refused.code == 1 && refused.stderr.contains("refuses its configuration"), "{refused:?}");
+    assert!(refused.code == 1 && refused.stderr.contains("rejected its configuration"), "{refused:?}");
 }
 
 #[test]

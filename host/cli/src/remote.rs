@@ -1,4 +1,4 @@
-//! A running host as other programs see it: `/api/state`, asked for over HTTP.
+//! Reads the state of a running host over HTTP, from `/api/state`.
 
 mod state;
 
@@ -8,39 +8,42 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
+use quotegate_sink::install_crypto_provider;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Failure;
 
-/// What the verbs that ask a host have in common.
+/// The arguments of all verbs that query a host.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RemoteArgs {
     /// Where the host serves its page
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8700")]
     url: String,
-    /// The host's ops.token; better in the environment, where other users do not see it
+    /// The host's ops.token; safer in the environment, where other users cannot see it
     #[arg(long, value_name = "TOKEN", env = "QUOTEGATE_OPS__TOKEN", hide_env_values = true)]
     token: Option<SecretString>,
 }
 
-/// A host to ask.
+/// A host to query.
 pub(super) struct Remote {
     client: reqwest::Client,
     url: Url,
     token: Option<SecretString>,
 }
 
-/// No answer is waited for longer.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest to wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl RemoteArgs {
     pub(super) fn remote(self) -> Result<Remote, Failure> {
-        let url = address(&self.url).map_err(|problem| {
+        let url = state_url(&self.url).map_err(|error| {
             let example = "give something like http://127.0.0.1:8700 or https://host.example";
-            Failure::Usage(anyhow::anyhow!("quotegate: URL {:?} {problem}; {example}", self.url))
+            Failure::Usage(anyhow::anyhow!("quotegate: URL {:?} {error}; {example}", self.url))
         })?;
-        let mut client = reqwest::Client::builder().timeout(LONGEST).redirect(reqwest::redirect::Policy::none());
+        // Without a TLS provider, reqwest panics.
+        install_crypto_provider();
+        let mut client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
         if is_local(&url) {
             client = client.no_proxy();
         }
@@ -50,8 +53,8 @@ impl RemoteArgs {
 }
 
 impl Remote {
-    /// Asks for everything, as text and understood.
-    pub(super) async fn ask(&self) -> anyhow::Result<(String, RemoteState)> {
+    /// The host's state, as text and parsed.
+    pub(super) async fn state(&self) -> anyhow::Result<(String, RemoteState)> {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
@@ -60,22 +63,22 @@ impl Remote {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED if self.token.is_some() => {
-                anyhow::bail!("{} refuses the token; give the host's ops.token", self.url)
+                anyhow::bail!("{} rejected the token; give the host's ops.token", self.url)
             }
             StatusCode::UNAUTHORIZED => {
-                anyhow::bail!("{} wants a token; give its ops.token with --token or QUOTEGATE_OPS__TOKEN", self.url)
+                anyhow::bail!("{} requires a token; give its ops.token with --token or QUOTEGATE_OPS__TOKEN", self.url)
             }
             status @ (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
                 anyhow::bail!("{} is too busy to answer ({status}); try again", self.url)
             }
-            status => anyhow::bail!("{} answers {status}; is that a quotegate host?", self.url),
+            status => anyhow::bail!("{} answered {status}; is it a quotegate host?", self.url),
         }
         let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
         let state: RemoteState = serde_json::from_str(&text)
-            .map_err(|error| anyhow::anyhow!("{} is no quotegate host of this version: {error}", self.url))?;
+            .map_err(|error| anyhow::anyhow!("{} is not a quotegate host of this version: {error}", self.url))?;
         anyhow::ensure!(
             state.schema == RemoteState::SCHEMA,
-            "{} speaks version {} of the state, this program version {}; use the quotegate of that host's version",
+            "{} uses version {} of the state, but this program version {}; use the same version of quotegate as the host",
             self.url,
             state.schema,
             RemoteState::SCHEMA,
@@ -88,31 +91,31 @@ impl Remote {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        let how = "is the host running, and is this its ops.port? A service on Cloud Run is reached through \
+        let how = "is the host running, and is this its ops.port? To reach a service on Cloud Run, use \
                    `gcloud run services proxy SERVICE --port 8700`";
         anyhow::anyhow!("no answer from {}: {cause}; {how}", self.url)
     }
 }
 
-fn address(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+fn state_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("is no address of the web".to_owned());
+        return Err("is not an http(s) URL".to_owned());
     }
     let mut folder = url;
     if !folder.path().ends_with('/') {
         folder.set_path(&format!("{}/", folder.path()));
     }
-    folder.join("api/state").map_err(|error| format!("is no address: {error}"))
+    folder.join("api/state").map_err(|error| format!("is not a URL: {error}"))
 }
 
-/// This machine, to which no proxy leads.
+/// Whether this is the local machine, which is reached without a proxy.
 fn is_local(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// The text without what could move a terminal's cursor: it comes from elsewhere.
+/// Replaces control characters, so that text from another machine cannot move the terminal's cursor.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
 }
@@ -122,8 +125,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_may_have_a_path_and_must_be_of_the_web() {
-        let of = |text: &str| address(text).map(String::from);
+    fn urls_may_have_a_path_and_must_be_http() {
+        let of = |text: &str| state_url(text).map(String::from);
         assert_eq!(of("http://127.0.0.1:8700").unwrap(), "http://127.0.0.1:8700/api/state");
         assert_eq!(of("https://proxy.example/quotegate").unwrap(), "https://proxy.example/quotegate/api/state");
         for wrong in ["", "127.0.0.1:8700", "ftp://host/", "localhost:8700"] {
@@ -132,14 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_leads_to_this_machine() {
+    fn an_https_host_can_be_queried() {
+        let args = RemoteArgs { url: "https://host.example".to_owned(), token: None };
+        assert_eq!(args.remote().unwrap().url.as_str(), "https://host.example/api/state");
+    }
+
+    #[test]
+    fn the_local_machine_is_reached_without_a_proxy() {
         let local = |text: &str| is_local(&Url::parse(text).unwrap());
         assert!(local("http://localhost:1/") && local("http://127.0.0.2/") && local("http://[::1]:5/"));
         assert!(!local("https://host.example/") && !local("http://10.0.0.1/"));
     }
 
     #[test]
-    fn nothing_that_comes_from_elsewhere_moves_the_cursor() {
+    fn text_from_another_machine_cannot_move_the_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\u{7}\nc\r"), "a\u{fffd}[2Jb\u{fffd}\nc\u{fffd}");
     }
 }

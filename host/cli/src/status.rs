@@ -26,7 +26,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     let remote = args.remote.remote()?;
-    let (text, state) = remote.ask().await?;
+    let (text, state) = remote.state().await?;
     match args.json {
         true => println!("{text}"),
         false => print!("{}", printable(&summary(&state))),

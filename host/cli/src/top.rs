@@ -80,7 +80,7 @@ pub(super) async fn top(args: TopArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn look(remote: &Remote, past: &mut Past) -> anyhow::Result<()> {
-    let (_, state) = remote.ask().await?;
+    let (_, state) = remote.state().await?;
     // Another host has other counters.
     if past.back().is_some_and(|last| last.started != state.started) {
         past.clear();

@@ -1,16 +1,16 @@
-//! The kit room: what a plugin's author does at a desk. Makes projects, builds components in three languages, runs
-//! fixtures under the real limits, and measures.
+//! The tools for plugin authors: creates projects, builds components in three languages, runs fixtures under the host's
+//! limits, and measures.
 //!
-//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/cli/src/plugin` does.
+//! Knows nothing of running tenants, the websocket or Firestore. Prints nothing; `host/cli/src/plugin` does.
 //!
 //! | step | where |
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
-//! | what a plugin is told and may use there | [`Setup`] |
-//! | what it costs | [`bench`], with the quotes of a [`Workload`]; [`Budget`] for a limit to it |
-//! | nothing to a project | [`create`] |
-//! | a project to a component | [`build()`] |
-//! | what was saved since | [`Sources`] |
+//! | a plugin's configuration and limits during development | [`Setup`] |
+//! | what a plugin costs | [`bench`] with a [`Workload`]; [`Budget`] sets limits |
+//! | a new project | [`create`] |
+//! | from a project to a component | [`build()`] |
+//! | which files have changed | [`Sources`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 

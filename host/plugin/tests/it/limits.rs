@@ -43,7 +43,7 @@ fn a_plugin_over_its_share_of_time_is_left_out_until_the_share_has_fallen() {
             (quotes.len(), outcome.stop.map(|stop| stop.error))
         };
         assert_eq!(call(0), (1, None));
-        let problem = "its calls took more than 0% of the last ten seconds, so calls are left out; make it faster, or raise `limits.share_of_time`";
+        let problem = "its calls took more than 0% of the last ten seconds, so calls are skipped; make it faster, or raise `limits.share_of_time`";
         let stops = (on_error == OnError::StopTenant).then(|| problem.to_owned());
         assert_eq!(call(0), (kept, stops.clone()));
         assert_eq!(call(9), (kept, stops));
@@ -233,7 +233,7 @@ fn more_bytes_than_a_quote_or_a_document_may_have_are_refused() {
         )
     };
     assert!(matches!(map_once(&documents(1, &bytes(1_000_000)), limits(4 << 20)).0, Mapped::Documents(_)));
-    assert_refused(map_once(&documents(1, &bytes(1 << 20)), limits(4 << 20)), "1 MiB a document");
+    assert_refused(map_once(&documents(1, &bytes(1 << 20)), limits(4 << 20)), "1 MiB per document");
 }
 
 #[test]

@@ -214,7 +214,7 @@ impl Reloader {
             });
             house.budget.set_global(limit);
             house.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
-            self.plugins.keep_only(roster.members.values().map(|member| &member.terms.recipe));
+            self.plugins.retain(roster.members.values().map(|member| &member.terms.recipe));
             (house.status.clone(), house.heartbeats.clone())
         };
         // From here on it all counts, also if nobody waits for the rest.
@@ -265,7 +265,7 @@ async fn terms(
     tenant: &TenantSettings,
     sink: &SinkSettings,
 ) -> anyhow::Result<(Terms, Vec<Arc<[u8]>>)> {
-    let (recipe, codes) = plugins.recipe(tenant).await?;
+    let (recipe, codes) = plugins.chain_spec(tenant).await?;
     let terms = Terms { plan: wiring::tenant(tenant, sink)?, wanted: wiring::wanted(&tenant.symbols), recipe };
     Ok((terms, codes))
 }

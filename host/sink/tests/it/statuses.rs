@@ -142,12 +142,10 @@ async fn a_refusal_is_named_once_with_its_document_and_its_remedy() {
     assert_eq!(status.last_error.as_deref(), Some("permission denied: no role"));
     let named = lines.of("named");
     assert_eq!(named.len(), 1, "{named:#?}");
-    for part in
-        ["tenants/named/live_quotes/A", "permission denied: no role", "not trying again", "roles/datastore.user"]
-    {
+    for part in ["tenants/named/live_quotes/A", "permission denied: no role", "not retrying", "roles/datastore.user"] {
         assert!(named[0].contains(part), "{part} in {}", named[0]);
     }
-    // Another tenant hears of its own.
+    // The other tenant has its own line.
     assert_eq!(lines.of("named-too").len(), 1);
 }
 
