@@ -1,11 +1,11 @@
-//! Puts what `quotegate plugin new` writes into the program: the templates, the SDK and the WIT. So they travel with the
-//! binary, and the SDK of a new project is the one that this host was tested with.
+//! Embeds what `quotegate plugin new` writes: the templates, the SDK and the WIT. A new project thus gets the SDK that was
+//! tested with this host.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// A folder, and what its files are called in the table.
+/// Folders, and the prefix of their files in the table.
 const SOURCES: [(&str, &str); 5] = [
     ("templates", ""),
     ("../../plugins/sdk", "sdk/plugins/sdk/"),
@@ -31,7 +31,7 @@ fn add(folder: &Path, name: &str, table: &mut String) -> io::Result<()> {
     for entry in entries {
         let (path, file) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if file.starts_with('.') || matches!(file.as_str(), "target" | "node_modules" | "__pycache__") {
-            continue; // what tools left behind
+            continue; // created by tools
         }
         if path.is_dir() {
             add(&path, &format!("{name}{file}/"), table)?;
@@ -43,5 +43,5 @@ fn add(folder: &Path, name: &str, table: &mut String) -> io::Result<()> {
 }
 
 fn variable(name: &str) -> io::Result<String> {
-    env::var(name).map_err(|problem| io::Error::other(format!("{name}: {problem}")))
+    env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
 }

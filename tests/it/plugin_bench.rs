@@ -101,7 +101,7 @@ fn an_exceeded_budget_fails_with_an_error_and_a_kept_one_does_not() {
     let kept =
         workspace.bench(FILTER, &["--budget", "fuel=1000000,memory=64MiB", "--budget", "size=10MiB,start-fuel=1e9"]);
     assert_eq!((kept.code, kept.stderr.as_str()), (0, ""));
-    for word in ["quotes a call", "nanoseconds a quote", "fuel a quote", "start", "compile", "memory", "opening-bell"] {
+    for word in ["quotes per call", "ns per quote", "fuel per quote", "start", "compile", "memory", "opening-bell"] {
         assert!(kept.stdout.contains(word), "{word} in {}", kept.stdout);
     }
     let over = workspace.bench(FILTER, &["--budget", "fuel=0.5,memory=1KiB,size=2"]);
@@ -159,7 +159,7 @@ fn a_project_is_measured_with_its_plugin_toml() {
     let report: Value = serde_json::from_str(&project("max_spread_bps = 0.0").stdout).unwrap();
     assert_eq!((&report["plugin"], &report["over_budget"]), (&"spread".into(), &Value::Array(Vec::new())));
     let refused = project("max_sprad_bps = 1.0");
-    assert!(refused.code == 1 && refused.stderr.contains("refuses its configuration"), "{refused:?}");
+    assert!(refused.code == 1 && refused.stderr.contains("rejected its configuration"), "{refused:?}");
 }
 
 #[test]

@@ -312,8 +312,8 @@ fn components_are_inspected_and_other_files_are_rejected_with_an_error() {
     std::fs::write(folder.path().join("core.wasm"), wat::parse_str("(module)").unwrap()).unwrap();
     let refused = |file: &str| finish(&mut plugin(folder.path(), "inspect", &[file]));
     for (file, words) in [
-        ("wasi.wasm", "no. It needs wasi:clocks/wall-clock@0.2.0, which quotegate does not offer"),
-        ("text.wasm", "no. It is not WebAssembly at all"),
+        ("wasi.wasm", "no. It imports wasi:clocks/wall-clock@0.2.0, which quotegate does not provide"),
+        ("text.wasm", "no. It is not WebAssembly: it does not start with"),
         ("core.wasm", "no. It is a core WebAssembly module"),
     ] {
         let found = refused(file);

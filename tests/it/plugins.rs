@@ -269,7 +269,7 @@ fn bad_plugins_are_reported_before_anything_starts() {
     assert_eq!(checked.code, 2);
     for sentence in [
         "tenants.missing.plugins: nowhere: nowhere.wasm cannot be read: No such file",
-        "tenants.other.plugins: field-map (which comes with the host) is not accepted. Its SHA-256 is",
+        "tenants.other.plugins: field-map (built in) is not accepted. Its SHA-256 is",
         "tenants.text.plugins: text (quotegate.toml) is not accepted. ",
         "the nearest is `max_spread_bps`",
         "4 problems",

@@ -36,7 +36,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     }
     let plugins = Arc::new(PluginLoader::new(&loaded.settings));
     for tenant in &loaded.settings.tenants {
-        if let Err(problem) = plugins.try_out(tenant).await {
+        if let Err(problem) = plugins.check(tenant).await {
             problems.push(problem.to_string());
         }
     }

@@ -107,8 +107,6 @@ impl From<anyhow::Error> for Failure {
 /// Runs the verb that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Before anything makes a TLS client: none of them brings a provider.
-    quotegate_sink::install_crypto_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,8 +1,8 @@
-//! What a plugin's author does: `quotegate plugin …`.
+//! The tools for plugin authors: `quotegate plugin …`.
 
 mod bench;
 mod build;
-mod desk;
+mod common;
 mod dry_run;
 mod inspect;
 mod new;
@@ -18,12 +18,12 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 From nothing to a tested plugin:
-  quotegate plugin new my-filter               a small project with a rule and its fixtures
+  quotegate plugin new my-filter               a small project with one rule and its fixtures
   cd my-filter
-  quotegate plugin build                       its component, my-filter.wasm
-  quotegate plugin test                        fixtures: quotes in, what comes of them out
+  quotegate plugin build                       builds my-filter.wasm
+  quotegate plugin test                        fixtures: quotes and the expected results
   quotegate plugin run . --quotes day.jsonl.zst   a dry run on recorded quotes
-  quotegate plugin watch                       all of that again at each save")]
+  quotegate plugin watch                       build and test again after every save")]
 pub(super) struct PluginArgs {
     #[command(subcommand)]
     verb: PluginVerb,
@@ -31,19 +31,19 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginVerb {
-    /// Make a new project: a rule, its fixtures, and all it is built against
+    /// Create a project: a rule, its fixtures, and everything that it is built against
     New(new::NewArgs),
-    /// Make a project's component, whatever its language
+    /// Build a project's component, in any language
     Build(build::BuildArgs),
-    /// Say what a component is made of, and whether this host accepts it
+    /// Show what a component contains and whether this host accepts it
     Inspect(inspect::InspectArgs),
-    /// Measure what a plugin costs: time, fuel, memory, size
+    /// Measure what a plugin costs: time, fuel, memory and size
     Bench(bench::BenchArgs),
-    /// Run fixtures: quotes in, and what is expected of them
+    /// Run fixtures: quotes and the expected results
     Test(test::TestArgs),
-    /// Play recorded quotes through a plugin and say what would be written
+    /// Replay recorded quotes through a plugin and show what would be written
     Run(dry_run::RunArgs),
-    /// Build, test and dry-run a project again at each save
+    /// Build, test and dry-run a project after every save
     Watch(watch::WatchArgs),
 }
 

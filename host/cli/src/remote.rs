@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quotegate_ops::HostState;
+use quotegate_sink::install_crypto_provider;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -36,6 +37,8 @@ impl RemoteArgs {
             let example = "try something like http://127.0.0.1:8700 or https://host.example";
             Failure::Usage(anyhow::anyhow!("quotegate: URL {:?} {problem}; {example}", self.url))
         })?;
+        // Without a TLS provider, reqwest panics.
+        install_crypto_provider();
         let mut client =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).redirect(reqwest::redirect::Policy::none());
         if is_local(&url) {
@@ -126,6 +129,12 @@ mod tests {
         for wrong in ["", "127.0.0.1:8700", "ftp://host/", "localhost:8700"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_https_host_can_be_queried() {
+        let args = RemoteArgs { url: "https://host.example".to_owned(), token: None };
+        assert_eq!(args.remote().unwrap().url.as_str(), "https://host.example/api/state");
     }
 
     #[test]

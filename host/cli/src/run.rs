@@ -83,7 +83,7 @@ async fn dry_run(settings: &Settings, file: &Path, stop: CancellationToken) -> R
     printer.out.flush().map_err(anyhow::Error::from)?;
     for tenant in &report.tenants {
         if let Some(stopped) = &tenant.stopped {
-            warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "the plugin {} stopped the tenant: {}", stopped.plugin, stopped.problem);
+            warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "the plugin {} stopped the tenant: {}", stopped.plugin, stopped.error);
         }
     }
     let (documents, seconds) = (printer.documents, report.seconds);

@@ -1,14 +1,13 @@
-//! What a plugin costs: time, which depends on the machine, and fuel and memory, which do not.
+//! Measures what a plugin costs: time, which depends on the machine, and fuel and memory, which do not.
 //!
-//! Times are taken on the host's own path, an instance within its limits, as medians of many short rounds: on a busy
-//! machine most rounds still end before their thread has to wait. Fuel and memory come from a second engine that meters,
-//! by the same calls every time.
+//! Times are measured with the host's own code and limits, as medians of many short rounds: even on a busy machine, most
+//! rounds end before their thread is preempted. Fuel and memory come from a second, metering engine and the same calls.
 
 mod budget;
-mod course;
 mod fuel;
 mod report;
 mod time;
+mod workload;
 
 use std::time::Duration;
 
@@ -17,61 +16,58 @@ use quotegate_plugin::{
     PreparedPlugin, Sha256Hash,
 };
 
-pub use budget::{Allowance, BudgetError, Measure};
-pub use course::Course;
+pub use budget::{Budget, BudgetError, Measure};
 pub use report::{BenchReport, Compile, Cost, Documents, Fuel, Kept, Start};
+pub use workload::Workload;
 
 use crate::setup::Setup;
 
-/// Quotes in one filter call. Since a batch is whatever has come, a host makes small calls when it is quiet and large ones
-/// when it is busy.
+/// Quotes per filter call. A batch is whatever has arrived, so calls are small in quiet and large in busy times.
 const FILTER_BATCHES: [usize; 5] = [1, 16, 64, 256, 1024];
-/// Quotes in one map call; the host never has more.
+/// Quotes per map call. The host never passes more.
 const MAP_BATCHES: [usize; 3] = [1, 16, 64];
-/// The size of call that budgets of fuel are about.
+/// Fuel budgets apply to calls with this many quotes.
 const BUDGET_BATCH: usize = 64;
 
-/// Why there is nothing to report.
+/// Why measuring failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// No engine on this machine.
+    /// The engine could not be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// No folder for compiled code.
-    #[error(
-        "The compiled code cannot be kept for a moment: {0}. Make room in the folder for temporary files (TMPDIR)."
-    )]
+    /// No temporary folder.
+    #[error("Cannot store the compiled code: {0}. Make room in the folder for temporary files (TMPDIR).")]
     Folder(std::io::Error),
-    /// The host does not accept the component.
+    /// The host rejects the component.
     #[error("It is not accepted. {0}")]
     Plugin(#[from] PluginError),
-    /// It trapped, was stopped, or refused its configuration.
+    /// It trapped, was stopped, or rejected its configuration.
     #[error("It {what}: {}.", failure.to_string().trim_end_matches('.'))]
     Failed {
-        /// What went wrong.
+        /// What it failed to do.
         what: String,
-        /// What it did.
+        /// Why.
         failure: PluginFailure,
     },
-    /// Nothing to measure with.
-    #[error("There is no quote to measure with. Record some with `quotegate record`, or leave out --quotes.")]
+    /// The workload is empty.
+    #[error("There are no quotes to measure with. Record some with `quotegate record`, or omit --quotes.")]
     NoQuotes,
 }
 
-/// Measures a component with the quotes of a course. `metered` is an engine that counts fuel. Takes seconds, and as long as
-/// it takes to compile the component, for `metered` too where it has not been before; `step` hears what comes next.
+/// Measures a component with a workload. `metered` is an engine that meters fuel. Takes seconds, plus the time to compile the
+/// component for both engines. Calls `step` before each step.
 ///
 /// # Errors
-/// [`BenchError`]; a plugin that fails once has no costs.
+/// [`BenchError`], if any call fails.
 pub fn bench(
     metered: &PluginEngine,
     name: &str,
     bytes: &[u8],
     setup: &Setup,
-    course: &Course,
+    workload: &Workload,
     step: &mut dyn FnMut(&str),
 ) -> Result<BenchReport, BenchError> {
-    if course.quotes().is_empty() {
+    if workload.quotes().is_empty() {
         return Err(BenchError::NoQuotes);
     }
     let cache = tempfile::tempdir().map_err(BenchError::Folder)?;
@@ -85,7 +81,7 @@ pub fn bench(
     let cold = PreparedPlugin::new(&engine, name, bytes, None)?.took();
     let plugin = PreparedPlugin::new(&engine, name, bytes, None)?;
     let compile = Compile { cold, cached: plugin.from_cache().then(|| plugin.took()) };
-    let subject = Subject { plugin: &plugin, setup, course };
+    let subject = Subject { plugin: &plugin, setup, workload };
     step("timing the start");
     let start_time = time::start(&subject)?;
     step("timing the filter");
@@ -95,17 +91,17 @@ pub fn bench(
 
     step("counting fuel");
     let plugin = PreparedPlugin::new(metered, name, bytes, None)?;
-    let mut patient = setup.clone();
-    patient.limits = patient_limits(&setup.limits);
-    let fuel = fuel::count(&Subject { plugin: &plugin, setup: &patient, course })?;
+    let mut relaxed = setup.clone();
+    relaxed.limits = relaxed_limits(&setup.limits);
+    let fuel = fuel::count(&Subject { plugin: &plugin, setup: &relaxed, workload })?;
 
     Ok(BenchReport {
         plugin: name.to_owned(),
         sha256: Sha256Hash::of(bytes).to_string(),
         size_bytes: bytes.len(),
         interface: plugin.version(),
-        quotes: course.quotes().len(),
-        symbols: course.names().len(),
+        quotes: workload.quotes().len(),
+        symbols: workload.names().len(),
         filter: report::costs(&FILTER_BATCHES, filter_times, fuel.filter),
         map: report::costs(&MAP_BATCHES, map_times, fuel.map),
         kept: fuel.kept,
@@ -116,35 +112,35 @@ pub fn bench(
     })
 }
 
-/// A plugin as it is set up, and the quotes that it gets.
+/// A plugin, its setup, and its quotes.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     plugin: &'a PreparedPlugin,
     setup: &'a Setup,
-    course: &'a Course,
+    workload: &'a Workload,
 }
 
 impl Subject<'_> {
     fn start(&self) -> Result<PluginInstance, BenchError> {
         let Setup { tenant, config, limits, .. } = self.setup;
         PluginInstance::start(self.plugin, tenant, config, limits)
-            .map_err(|failure| BenchError::Failed { what: "does not start".to_owned(), failure })
+            .map_err(|failure| BenchError::Failed { what: "did not start".to_owned(), failure })
     }
 }
 
-/// Names what was being done when a plugin failed.
+/// Makes the error for a failed call.
 fn failed(part: &str, quotes: usize) -> impl Fn(PluginFailure) -> BenchError {
     let plural = if quotes == 1 { "" } else { "s" };
     move |failure| BenchError::Failed { what: format!("failed to {part} {quotes} quote{plural} in one call"), failure }
 }
 
-/// Metered code is slower, and that is not the plugin's fault: it was held to its real limits when it was timed.
-fn patient_limits(limits: &PluginLimits) -> PluginLimits {
-    const PATIENCE: u32 = 10;
+/// Metered code is slower than in the host, so it gets more time. Measuring the times used the real limits.
+fn relaxed_limits(limits: &PluginLimits) -> PluginLimits {
+    const FACTOR: u32 = 10;
     let most = Duration::from_secs(60);
     PluginLimits {
-        time_per_call: (limits.time_per_call * PATIENCE).min(most),
-        time_to_start: (limits.time_to_start * PATIENCE).min(most),
+        time_per_call: (limits.time_per_call * FACTOR).min(most),
+        time_to_start: (limits.time_to_start * FACTOR).min(most),
         ..limits.clone()
     }
 }

@@ -1,5 +1,5 @@
-//! From a project's source to a component that the host accepts, whatever the language. Installs nothing: what is missing
-//! is named, with the command that installs it.
+//! Builds a project, in any language, into a component that the host accepts. Installs nothing: if a tool is missing, the
+//! error has the command that installs it.
 
 mod guest;
 mod javascript;
@@ -16,91 +16,94 @@ use quotegate_plugin::{PluginEngine, PluginError, PreparedPlugin, Sha256Hash};
 
 use crate::project::{Kind, Language, Project};
 
-/// A component that is smaller compiles before anyone wonders.
-const WORTH_A_LINE: usize = 1 << 20;
+/// Smaller components compile so fast that no message is needed.
+const SLOW_TO_COMPILE: usize = 1 << 20;
 
-/// What a build tells while it works.
+/// A message of a running build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
-    /// What it does now, in a sentence.
+pub enum Progress<'a> {
+    /// What it does next.
     Step(&'a str),
-    /// A line that a tool printed.
+    /// A line of a tool's output.
     Output(&'a str),
 }
 
-/// Who listens to a build.
-pub type Say<'a> = dyn FnMut(Said<'_>) + 'a;
+/// Receives the messages of a build.
+pub type OnProgress<'a> = dyn FnMut(Progress<'_>) + 'a;
 
-/// A component that was built.
+/// A built component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
     /// Its file.
     pub component: PathBuf,
     /// Its size.
     pub bytes: usize,
-    /// What a tenant pins.
+    /// Its hash, which tenants can pin.
     pub sha256: Sha256Hash,
 }
 
-/// Why there is no component.
+/// Why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A tool is not there.
+    /// A tool is not installed.
     #[error("{what} is missing. Install it: {command}")]
     Missing {
         /// The tool.
         what: String,
-        /// What to run.
+        /// The command that installs it.
         command: String,
     },
-    /// A tool failed, and has said why.
-    #[error("{tool} failed ({status}): see what it says above.")]
+    /// A tool failed; its output says why.
+    #[error("{tool} failed ({status}): see its output above.")]
     Tool {
         /// Its name.
         tool: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
     },
-    /// The project cannot become a component as it is.
+    /// Something is wrong with the project.
     #[error("{0}")]
     Source(String),
-    /// A file that cannot be read, written or started.
+    /// A file could not be read, written or executed.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
+        /// From the operating system.
         reason: io::Error,
     },
-    /// The host would not take it.
-    #[error("It was built, but the host would not accept it. {0}")]
+    /// The host would reject it.
+    #[error("The build worked, but the host would reject the component. {0}")]
     Refused(Box<PluginError>),
-    /// It is not what `plugin.toml` says.
-    #[error("plugin.toml says kind = {:?}, but what was built is a {found}. Change one of them.", kind.name())]
+    /// Its exports do not match `plugin.toml`.
+    #[error("plugin.toml says kind = {:?}, but the component is a {found}. Change one of them.", kind.name())]
     Kind {
-        /// As `plugin.toml` says.
+        /// From `plugin.toml`.
         kind: Kind,
         /// What it exports.
         found: &'static str,
     },
 }
 
-/// Builds the project's component, checks it as the host would, and writes it where the project has it. A component that
-/// is there already is replaced only by one that the host accepts.
+/// Builds the project's component, validates it like the host, and writes it into the project. An existing component is
+/// only replaced by a valid one.
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Result<Built, BuildError> {
+pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgress<'_>) -> Result<Built, BuildError> {
     let bytes = match project.language {
-        Language::Rust => rust::build(project, say),
-        Language::JavaScript => javascript::build(project, say),
-        Language::Python => python::build(project, say),
+        Language::Rust => rust::build(project, on_progress),
+        Language::JavaScript => javascript::build(project, on_progress),
+        Language::Python => python::build(project, on_progress),
     }?;
-    if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
-        say(Said::Step(&format!("compiling its {} MiB as the host does; once, the result is kept", bytes.len() >> 20)));
+    if bytes.len() >= SLOW_TO_COMPILE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
+        on_progress(Progress::Step(&format!(
+            "compiling its {} MiB like the host; the result is cached",
+            bytes.len() >> 20
+        )));
     }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
-        .map_err(|problem| BuildError::Refused(Box::new(problem)))?;
+        .map_err(|error| BuildError::Refused(Box::new(error)))?;
     let (found, name) = match (plugin.filters(), plugin.maps()) {
         (true, true) => (Kind::Both, "filter and a map"),
         (true, false) => (Kind::Filter, "filter"),
@@ -114,25 +117,25 @@ pub fn build(project: &Project, engine: &PluginEngine, say: &mut Say<'_>) -> Res
     Ok(Built { component, bytes: bytes.len(), sha256: plugin.sha256() })
 }
 
-/// Names of folders, anywhere in a project of this language, that builds and package managers fill.
-pub(crate) const fn made_folders(language: Language) -> &'static [&'static str] {
+/// Names of the folders that build tools and package managers create in a project.
+pub(crate) const fn build_folders(language: Language) -> &'static [&'static str] {
     match language {
-        Language::Rust => rust::MADE,
-        Language::JavaScript => javascript::MADE,
-        Language::Python => python::MADE,
+        Language::Rust => rust::BUILD_FOLDERS,
+        Language::JavaScript => javascript::BUILD_FOLDERS,
+        Language::Python => python::BUILD_FOLDERS,
     }
 }
 
-/// What a new project needs once, before its first build, as a command.
-pub const fn first_command(language: Language) -> Option<&'static str> {
+/// The command that prepares a new project for its first build.
+pub const fn setup_command(language: Language) -> Option<&'static str> {
     match language {
-        Language::Rust => rust::FIRST,
-        Language::JavaScript => javascript::FIRST,
-        Language::Python => python::FIRST,
+        Language::Rust => rust::SETUP_COMMAND,
+        Language::JavaScript => javascript::SETUP_COMMAND,
+        Language::Python => python::SETUP_COMMAND,
     }
 }
 
-/// Whoever reads the file meanwhile, such as a host that watches it, sees the old one or the new one.
+/// Atomic, so that other programs see either the old or the new file.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("wasm.new");
     fs::write(&draft, bytes)?;

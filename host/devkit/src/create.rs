@@ -1,16 +1,15 @@
-//! New projects, out of `host/devkit/templates`, which `host/devkit/build.rs` puts into the program.
+//! Creates projects from `host/devkit/templates`, which `host/devkit/build.rs` embeds.
 //!
-//! A project is the union of these folders, each of which may be missing; no path comes twice:
+//! A project is the union of these folders. Each may be missing, and no path occurs twice:
 //!
 //! | folder | for |
 //! |---|---|
-//! | `common/all`, `common/<kind>` | every language: `plugin.toml`, `README.md` and the fixtures, since every language's template has the same rule |
-//! | `<language>/all`, `<language>/<kind>` | one language: its source and what its tools want |
+//! | `common/all`, `common/<kind>` | every language: `plugin.toml`, `README.md` and the fixtures, because all languages implement the same rule |
+//! | `<language>/all`, `<language>/<kind>` | one language: its source and its tools' files |
 //! | `wit/0.1.0` | every project, below `quotegate/` |
 //! | `plugins/sdk`, `plugins/sdk-js`, `plugins/sdk-python` | every project of that language, below `quotegate/` |
 //!
-//! A template called `dot-gitignore` becomes `.gitignore`, so that it does not act on this repository. In templates, and
-//! only there, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{memory_mib}}`, `{{wit}}` and
+//! A template called `dot-gitignore` becomes `.gitignore`, so that it does not affect this repository. Only in templates, `{{name}}`, `{{module}}` (the name with _ for -), `{{kind}}`, `{{lang}}`, `{{world}}`, `{{memory_mib}}`, `{{wit}}` and
 //! `{{version}}` (of quotegate) are replaced.
 
 use std::fs::{self, File};
@@ -21,61 +20,60 @@ use crate::project::{Kind, Language, is_name};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// The version of the WIT that new projects are written for.
+/// The WIT version of new projects.
 pub(crate) const WIT: &str = "0.1.0";
 
-/// Names that a Rust package cannot have, or only with trouble: words of the language, its own crates, and those that the
-/// template depends on.
-const TAKEN: [&str; 53] = [
+/// Names that do not work for a Rust package: keywords, standard crates, and the template's dependencies.
+const RESERVED: [&str; 53] = [
     "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do",
     "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
     "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "serde", "static", "std",
     "struct", "super", "test", "trait", "true", "try", "type", "unsafe", "use", "virtual", "where", "while",
 ];
 
-/// Why there is no new project.
+/// Why a project could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The name would not do everywhere.
+    /// An invalid name.
     #[error(
-        "{name:?} cannot be a plugin's name. Use small letters, digits and -, at most 64, a letter first: my-filter."
+        "{name:?} is not a valid plugin name. Use at most 64 lowercase letters, digits and -, starting with a letter: my-filter."
     )]
     Name {
-        /// As it was given.
+        /// The name.
         name: String,
     },
-    /// The language has its own use for the name.
-    #[error("{name:?} means something to Rust already. Take a longer name: {name}-filter.")]
-    Taken {
-        /// As it was given.
+    /// A name that does not work in this language.
+    #[error("{name:?} is a reserved name in Rust. Choose a longer name: {name}-filter.")]
+    Reserved {
+        /// The name.
         name: String,
     },
-    /// There is something already.
-    #[error("{} is there already, and not empty. Nothing was written. Take another name, or remove it first.", folder.display())]
+    /// The folder is in use.
+    #[error("{} already exists and is not empty. Nothing was written. Choose another name, or remove it first.", folder.display())]
     Exists {
         /// The project's folder.
         folder: PathBuf,
     },
-    /// The operating system does not let us.
-    #[error("{} cannot be written: {reason}", path.display())]
+    /// Writing failed.
+    #[error("Cannot write {}: {reason}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's words.
+        /// From the operating system.
         reason: io::Error,
     },
 }
 
-/// Makes a project in this folder, which must be empty or missing. Answers what was written, by path inside the folder.
+/// Creates a project in this folder, which must be empty or missing. Returns the paths of the files inside the folder.
 ///
 /// # Errors
-/// [`CreateError`]. What is there already is never overwritten.
+/// [`CreateError`]. Existing files are never overwritten.
 pub fn create(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<String>, CreateError> {
     if !is_name(name) {
         return Err(CreateError::Name { name: name.to_owned() });
     }
-    if language == Language::Rust && TAKEN.contains(&name) {
-        return Err(CreateError::Taken { name: name.to_owned() });
+    if language == Language::Rust && RESERVED.contains(&name) {
+        return Err(CreateError::Reserved { name: name.to_owned() });
     }
     if occupied(folder) {
         return Err(CreateError::Exists { folder: folder.to_owned() });
@@ -102,7 +100,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     File::create_new(path)?.write_all(text.as_bytes())
 }
 
-/// What a new project has: path inside its folder and text, in order of paths.
+/// The files of a new project: path inside its folder and text, sorted by path.
 fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
     let template = |path: &'static str| {
         let (owner, rest) = path.split_once('/')?;
@@ -110,25 +108,25 @@ fn files(name: &str, language: Language, kind: Kind) -> Vec<(String, String)> {
         let wanted = (owner == "common" || owner == language.name()) && (for_kind == "all" || for_kind == kind.name());
         wanted.then_some(rest)
     };
-    let carried = |path: &'static str| {
+    let vendored = |path: &'static str| {
         let rest = path.strip_prefix("wit/");
         rest.or_else(|| path.strip_prefix("sdk/").filter(|_| language == Language::Rust))
     };
     let mut files: Vec<(String, String)> = FILES
         .iter()
-        .filter_map(|&(path, text)| match carried(path) {
+        .filter_map(|&(path, text)| match vendored(path) {
             Some(rest) => Some((format!("quotegate/{rest}"), text.to_owned())),
-            None => template(path).map(|rest| (plain(rest), fill(text, name, language, kind))),
+            None => template(path).map(|rest| (without_dot_prefix(rest), fill(text, name, language, kind))),
         })
         .collect();
     if let Some((_, lock)) = files.iter_mut().find(|(path, _)| path == "Cargo.lock") {
-        *lock = in_order(lock);
+        *lock = sorted(lock);
     }
     files.sort_unstable();
     files
 }
 
-fn plain(path: &str) -> String {
+fn without_dot_prefix(path: &str) -> String {
     let (folder, file) = path.rsplit_once('/').map_or(("", path), |(folder, file)| (folder, file));
     let file = file.strip_prefix("dot-").map_or_else(|| file.to_owned(), |rest| format!(".{rest}"));
     if folder.is_empty() { file } else { format!("{folder}/{file}") }
@@ -148,14 +146,14 @@ fn fill(text: &str, name: &str, language: Language, kind: Kind) -> String {
     words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
 }
 
-/// Cargo keeps its lock file in order of names, and would rewrite one in which the new name stands elsewhere.
-fn in_order(lock: &str) -> String {
-    const BETWEEN: &str = "\n[[package]]\n";
-    let mut blocks = lock.trim_end().split(BETWEEN);
+/// Cargo sorts its lock file by name, and would rewrite one in which the new name is out of order.
+fn sorted(lock: &str) -> String {
+    const SEPARATOR: &str = "\n[[package]]\n";
+    let mut blocks = lock.trim_end().split(SEPARATOR);
     let head = blocks.next().unwrap_or_default().to_owned();
     let mut blocks: Vec<&str> = blocks.map(str::trim_end).collect();
     blocks.sort_by_key(|block| block.lines().next());
-    blocks.into_iter().fold(head, |lock, block| format!("{lock}{BETWEEN}{block}\n"))
+    blocks.into_iter().fold(head, |lock, block| format!("{lock}{SEPARATOR}{block}\n"))
 }
 
 #[cfg(test)]
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_new_project_is_one_and_no_path_comes_twice() {
+    fn every_new_project_can_be_opened_and_has_no_path_twice() {
         for (language, kind) in all() {
             let folder = tempfile::tempdir().unwrap();
             let written = create(folder.path(), "my-one", language, kind).unwrap();
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_are_built_against_what_a_new_project_is() {
+    fn the_examples_vendor_the_same_files_as_a_new_project() {
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
         for (name, language) in [("odd-lots", Language::JavaScript), ("volatility-flag", Language::Python)] {
             for (path, text) in files(name, language, Kind::Both) {
@@ -213,19 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_never_overwritten() {
+    fn existing_files_are_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("notes");
         fs::write(&file, "mine").unwrap();
         for place in [folder.path(), &file] {
-            let problem = create(place, "my-one", Language::Rust, Kind::Filter).unwrap_err().to_string();
-            assert!(problem.contains(&place.display().to_string()) && problem.contains("already"), "{problem}");
+            let error = create(place, "my-one", Language::Rust, Kind::Filter).unwrap_err().to_string();
+            assert!(error.contains(&place.display().to_string()) && error.contains("already"), "{error}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn names_that_would_not_do_are_refused_before_anything_is_written() {
+    fn invalid_names_are_rejected_before_anything_is_written() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["", "My", "a_b", "1a", "a/b", "fn", "std", "serde"] {
             let place = folder.path().join("place");

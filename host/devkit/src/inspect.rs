@@ -6,52 +6,52 @@ use wasmparser::{KnownCustom, Parser, Payload};
 
 use crate::setup::Setup;
 
-/// What can be known of a file that should be a plugin. As JSON it is what `quotegate plugin inspect --json` prints.
+/// What a component contains. `quotegate plugin inspect --json` prints it as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
-    /// Goes up when something changes its meaning or goes away.
+    /// Incremented when a field changes its meaning or is removed.
     pub schema: u32,
-    /// Of the file.
+    /// The file's size.
     pub bytes: usize,
-    /// Of the file; what a tenant pins.
+    /// The file's hash, which tenants can pin.
     pub sha256: String,
-    /// `language`, `processed-by` or `sdk`, then name and version: what its producers sections say of its making.
+    /// From its producers sections: `language`, `processed-by` or `sdk`, and a name and version.
     pub made_by: Vec<(String, String)>,
-    /// What it wants of the host.
+    /// Names of its imports.
     pub imports: Vec<String>,
-    /// What it offers.
+    /// Names of its exports.
     pub exports: Vec<String>,
-    /// Why this host does not accept it, in a sentence; `None`: it does.
+    /// Why this host rejects it; `None` if it is accepted.
     pub refused: Option<String>,
-    /// What it says of itself once it is configured; `None` where it is not accepted.
+    /// What it declares; `None` if it is rejected.
     pub plugin: Option<Accepted>,
 }
 
-/// Of a plugin that this host accepts.
+/// A plugin that this host accepts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Accepted {
     /// The version of `quotegate:plugin` that it is built for.
     pub interface: &'static str,
-    /// Whether it filters.
+    /// Whether it has a filter.
     pub filters: bool,
-    /// Whether it maps.
+    /// Whether it has a map.
     pub maps: bool,
-    /// Columns and reasons, or why it does not start with this setup.
+    /// What it declares in `configure`, or why it did not start.
     pub started: Result<Started, String>,
 }
 
-/// Of a plugin that has started.
+/// A plugin that has started.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Started {
-    /// The columns that its filter reads; fewer are faster.
+    /// The columns that its filter reads. Fewer are faster.
     pub columns: Vec<&'static str>,
-    /// Why it may refuse a quote.
+    /// Its reasons for refusing quotes.
     pub reasons: Vec<String>,
-    /// What it holds once it has started.
+    /// Its memory after the start.
     pub memory_bytes: usize,
 }
 
-/// Looks at a file, whatever it is; compiles and starts it with this setup if the host accepts it.
+/// Inspects any file. If it is an accepted component, compiles it and starts it with this setup.
 pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: &Setup) -> Inspection {
     let mut found = Inspection {
         schema: 1,
@@ -63,10 +63,10 @@ pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: &Setup) -
         refused: None,
         plugin: None,
     };
-    // What is broken further on may have said enough before.
+    // A file that is broken at the end is still worth reporting on.
     let _ = read(bytes, &mut found);
     match PreparedPlugin::new(engine, name, bytes, None) {
-        Err(problem) => found.refused = Some(problem.to_string()),
+        Err(error) => found.refused = Some(error.to_string()),
         Ok(plugin) => {
             let started = PluginInstance::start(&plugin, &setup.tenant, &setup.config, &setup.limits);
             let started = started.map_err(|failure| failure.to_string()).map(|instance| Started {
@@ -81,7 +81,7 @@ pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: &Setup) -
     found
 }
 
-/// Imports and exports are the outermost component's; the modules in it say what made them.
+/// Imports and exports are those of the outermost component; producers sections are also in the modules inside it.
 fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
     let mut made_by = BTreeSet::new();
     let mut depth = 0_u32;
@@ -91,12 +91,12 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    found.imports.push(plain(import?.name.name));
+                    found.imports.push(printable(import?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    found.exports.push(plain(export?.name.name));
+                    found.exports.push(printable(export?.name.name));
                 }
             }
             Payload::CustomSection(section) => {
@@ -105,8 +105,8 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
                         let field = field?;
                         for value in field.values {
                             let value = value?;
-                            let named = plain(&format!("{} {}", value.name, value.version));
-                            made_by.insert((plain(field.name), named.trim_end().to_owned()));
+                            let named = printable(&format!("{} {}", value.name, value.version));
+                            made_by.insert((printable(field.name), named.trim_end().to_owned()));
                         }
                     }
                     found.made_by = made_by.iter().cloned().collect();
@@ -118,7 +118,7 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
     Ok(())
 }
 
-/// A file from anywhere must not write to a terminal as it likes.
-fn plain(text: &str) -> String {
+/// Replaces control characters, because the terminal must not be controlled by a file.
+fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

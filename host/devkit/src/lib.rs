@@ -1,16 +1,16 @@
-//! The kit room: what a plugin's author does at a desk. Makes projects, builds components in three languages, runs
-//! fixtures under the real limits, and measures.
+//! The tools for plugin authors: creates projects, builds components in three languages, runs fixtures under the host's
+//! limits, and measures.
 //!
-//! Knows nothing of tenants at work, the websocket or Firestore, and prints nothing: `host/cli/src/plugin` does.
+//! Knows nothing of running tenants, the websocket or Firestore. Prints nothing; `host/cli/src/plugin` does.
 //!
 //! | step | where |
 //! |---|---|
 //! | a folder with a plugin's source | [`Project`], read from its `plugin.toml` |
-//! | what a plugin is told and may use there | [`Setup`] |
-//! | what it costs | [`bench`], with the quotes of a [`Course`]; [`Allowance`] for a limit to it |
-//! | nothing to a project | [`create`] |
-//! | a project to a component | [`build()`] |
-//! | what was saved since | [`Sources`] |
+//! | a plugin's configuration and limits during development | [`Setup`] |
+//! | what a plugin costs | [`bench`] with a [`Workload`]; [`Budget`] sets limits |
+//! | a new project | [`create`] |
+//! | from a project to a component | [`build()`] |
+//! | which files have changed | [`Sources`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
@@ -18,24 +18,23 @@ mod bench;
 mod build;
 mod create;
 mod fixture;
+mod fixture_runner;
 mod inspect;
 mod project;
 mod setup;
 mod target;
 mod toml;
-mod trial;
 mod watch;
 
 pub use bench::{
-    Allowance, BenchError, BenchReport, BudgetError, Compile, Cost, Course, Documents, Fuel, Kept, Measure, Start,
-    bench,
+    BenchError, BenchReport, Budget, BudgetError, Compile, Cost, Documents, Fuel, Kept, Measure, Start, Workload, bench,
 };
-pub use build::{BuildError, Built, Said, Say, build, first_command};
+pub use build::{BuildError, Built, OnProgress, Progress, build, setup_command};
 pub use create::{CreateError, create};
 pub use fixture::{Fixture, FixtureError, time_text};
+pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use inspect::{Accepted, Inspection, Started, inspect};
 pub use project::{Kind, Language, Project, ProjectError, is_name};
 pub use setup::{Setup, SetupError};
 pub use target::Target;
-pub use trial::{FixtureReport, junit, try_fixture};
 pub use watch::Sources;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::setup::Setup;
 use crate::toml::{Dates, to_json};
 
-/// What a plugin is written in.
+/// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// With `plugins/sdk`.
@@ -40,8 +40,8 @@ impl Language {
         }
     }
 
-    /// The memory that new projects ask for: what a plugin that keeps little needs, with its runtime. SpiderMonkey lets
-    /// some 90 MiB of garbage come together before it collects any; the others stay far below the default limit.
+    /// The memory limit of new projects: enough for a small plugin and its runtime. SpiderMonkey collects no garbage before
+    /// it has some 90 MiB; the others stay far below the default limit.
     pub(crate) const fn memory_mib(self) -> u32 {
         match self {
             Self::Rust | Self::Python => 64,
@@ -78,28 +78,28 @@ impl Kind {
 pub struct Project {
     /// The folder.
     pub folder: PathBuf,
-    /// What people call the plugin; its component is `<name>.wasm` in the folder.
+    /// The plugin's name; its component is `<name>.wasm` in the folder.
     pub name: String,
-    /// What it is written in.
+    /// Its language.
     pub language: Language,
     /// What it exports.
     pub kind: Kind,
-    /// What it is told and may use, where a fixture does not say it.
+    /// The defaults for the setups of fixtures.
     pub setup: Setup,
 }
 
-/// Why a folder is no project.
+/// Why a folder is not a project.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// No `plugin.toml`, or none that can be read.
+    /// `plugin.toml` could not be read.
     #[error(
-        "{} cannot be read: {reason}. A plugin's folder has such a file; `quotegate plugin new NAME` makes one.",
+        "Cannot read {}: {reason}. Every plugin project has this file; `quotegate plugin new NAME` creates one.",
         path.display()
     )]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
+        /// From the operating system.
         reason: std::io::Error,
     },
     /// It is not TOML.
@@ -107,15 +107,15 @@ pub enum ProjectError {
     Toml {
         /// The file.
         path: PathBuf,
-        /// The parser's words, with the place.
+        /// From the parser, with the line.
         reason: String,
     },
-    /// Keys or values that make no sense.
+    /// Invalid keys or values.
     #[error("{}:\n  {}", path.display(), problems.join("\n  "))]
     Keys {
         /// The file.
         path: PathBuf,
-        /// Each with key and remedy.
+        /// Each with the key and how to fix it.
         problems: Vec<String>,
     },
 }
@@ -127,7 +127,7 @@ impl Project {
     /// Reads the folder's `plugin.toml`.
     ///
     /// # Errors
-    /// [`ProjectError`], all of what is wrong with the file at once.
+    /// [`ProjectError`] with everything that is wrong with the file.
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let path = folder.join(Self::FILE);
         let text =
@@ -136,12 +136,12 @@ impl Project {
             ProjectError::Toml { path: path.clone(), reason: error.to_string() }
         })?;
         let keys = |problems| ProjectError::Keys { path: path.clone(), problems };
-        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|problem| keys(vec![problem]))?;
+        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|error| keys(vec![error]))?;
         let mut problems = Vec::new();
-        let name = name(&mut table).map_err(|problem| problems.push(problem));
+        let name = name(&mut table).map_err(|error| problems.push(error));
         let language =
-            choice(&mut table, "language", Language::ALL, Language::name).map_err(|problem| problems.push(problem));
-        let kind = choice(&mut table, "kind", Kind::ALL, Kind::name).map_err(|problem| problems.push(problem));
+            choice(&mut table, "language", Language::ALL, Language::name).map_err(|error| problems.push(error));
+        let kind = choice(&mut table, "kind", Kind::ALL, Kind::name).map_err(|error| problems.push(error));
         let setup = Setup::read(table).map_err(|found| problems.extend(found));
         match (name, language, kind, setup) {
             (Ok(name), Ok(language), Ok(kind), Ok(setup)) => {
@@ -162,8 +162,8 @@ impl Project {
     }
 }
 
-/// Small letters, digits and `-`, beginning with a letter: a name in settings, a package's name in every language, and
-/// a file's on every machine.
+/// Lowercase letters, digits and `-`, starting with a letter: valid in settings, as a package name in every language, and
+/// as a file name on every system.
 pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     name.len() <= 64
@@ -176,7 +176,7 @@ fn name(table: &mut Map<String, Value>) -> Result<String, String> {
     match table.remove("name") {
         Some(Value::String(name)) if is_name(&name) => Ok(name),
         Some(other) => Err(format!(
-            "name = {other}: This is no plugin's name. Use small letters, digits and -, at most 64, a letter first."
+            "name = {other}: This is not a valid plugin name. Use at most 64 lowercase letters, digits and -, starting with a letter."
         )),
         None => Err("name is missing. Write name = \"my-filter\".".to_owned()),
     }
@@ -190,11 +190,11 @@ fn choice<T: Copy, const N: usize>(
 ) -> Result<T, String> {
     let names = || all.map(|one| format!("{:?}", name(one))).join(", ");
     match table.remove(key) {
-        None => Err(format!("{key} is missing. Take one of {}.", names())),
+        None => Err(format!("{key} is missing. Use one of {}.", names())),
         Some(value) => all
             .into_iter()
             .find(|one| value.as_str() == Some(name(*one)))
-            .ok_or_else(|| format!("{key} = {value}: This is not one of the choices. Take one of {}.", names())),
+            .ok_or_else(|| format!("{key} = {value}: This is not a valid choice. Use one of {}.", names())),
     }
 }
 
@@ -225,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once() {
-        let told = open("name = \"A\"\nlanguage = \"go\"\nfixtures = 1\n").unwrap_err().to_string();
+    fn all_errors_are_reported_at_once() {
+        let error = open("name = \"A\"\nlanguage = \"go\"\nfixtures = 1\n").unwrap_err().to_string();
         for part in ["name = \"A\"", "language = \"go\"", "kind is missing", "fixtures: There is no such key."] {
-            assert!(told.contains(part), "{part} in {told}");
+            assert!(error.contains(part), "{part} in {error}");
         }
         assert!(open("name = ").unwrap_err().to_string().contains("is not TOML"));
         let missing = Project::open(Path::new("/no/such/folder")).unwrap_err().to_string();

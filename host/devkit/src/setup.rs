@@ -11,61 +11,61 @@ use crate::toml::{Dates, to_json};
 const TENANT: &str = "test";
 const COLLECTION: &str = "live_quotes";
 
-/// What a plugin is told and may use at an author's desk: `tenant`, `collection`, `collections`, `config` and `limits`, with
-/// the meaning and the defaults that they have in a tenant's settings. Stands at the top of a `plugin.toml` and of a fixture.
+/// A plugin's `tenant`, `collection`, `collections`, `config` and `limits` during development, with the meaning and defaults
+/// of a tenant's settings. At the top of a `plugin.toml` and of a fixture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
-    /// Whose plugin it is.
+    /// The tenant's id.
     pub tenant: TenantId,
-    /// The tenant's own collection, where documents go that name none.
+    /// The tenant's default collection.
     pub collection: String,
-    /// That one, and those that documents may name beside it.
+    /// All collections that documents may name, including the default.
     pub collections: Collections,
-    /// What `configure` gets, a JSON object.
+    /// The configuration, a JSON object.
     pub config: String,
     /// What it may use.
     pub limits: PluginLimits,
-    /// As they were read, for whoever adds to them.
+    /// The keys as read, for setups that use this one as their defaults.
     keys: Map<String, Value>,
 }
 
-/// Why a file holds no setup.
+/// Why a file does not contain a setup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:\n  {}", path.display(), problems.join("\n  "))]
 pub struct SetupError {
     /// The file.
     pub path: PathBuf,
-    /// Each with key and remedy.
+    /// Each with the key and how to fix it.
     pub problems: Vec<String>,
 }
 
 impl Setup {
-    /// Reads a setup; keys that are no setup's are errors.
+    /// Reads a setup. Unknown keys are errors.
     ///
     /// # Errors
-    /// Everything that is wrong, each as sentences with the key and the remedy.
+    /// Everything that is wrong, each with the key and how to fix it.
     pub fn read(table: Map<String, Value>) -> Result<Self, Vec<String>> {
         Self::read_over(table, None)
     }
 
-    /// Reads the setup at the top of a TOML file: a fixture's, a `plugin.toml`'s, or of a file that has nothing else.
+    /// Reads the setup from a TOML file: a fixture, a `plugin.toml`, or a file with only a setup.
     ///
     /// # Errors
-    /// As [`Setup::read`], and when the file cannot be read or is not TOML.
+    /// Those of [`Setup::read`], or if the file cannot be read or is not TOML.
     pub fn open(path: &Path) -> Result<Self, SetupError> {
-        let problem = |problems| SetupError { path: path.to_owned(), problems };
+        let invalid = |problems| SetupError { path: path.to_owned(), problems };
         let text =
-            std::fs::read_to_string(path).map_err(|reason| problem(vec![format!("It cannot be read: {reason}.")]))?;
+            std::fs::read_to_string(path).map_err(|error| invalid(vec![format!("It cannot be read: {error}.")]))?;
         let mut document: toml_edit::DocumentMut =
-            text.parse().map_err(|error| problem(vec![format!("It is not TOML: {error}")]))?;
-        for of_others in ["name", "language", "kind", "quotes", "refuses"] {
-            document.remove(of_others);
+            text.parse().map_err(|error| invalid(vec![format!("It is not TOML: {error}")]))?;
+        for other in ["name", "language", "kind", "quotes", "refuses"] {
+            document.remove(other);
         }
-        let table = to_json(document.as_table(), Dates::Refuse).map_err(|sentence| problem(vec![sentence]))?;
-        Self::read(table).map_err(problem)
+        let table = to_json(document.as_table(), Dates::Refuse).map_err(|error| invalid(vec![error]))?;
+        Self::read(table).map_err(invalid)
     }
 
-    /// The same; keys that are missing are taken from `base`.
+    /// Like [`Self::read`], with `base` as the defaults.
     pub(crate) fn read_over(mut table: Map<String, Value>, base: Option<&Self>) -> Result<Self, Vec<String>> {
         if let Some(base) = base {
             for (key, value) in &base.keys {
@@ -78,18 +78,18 @@ impl Setup {
             None => default.to_owned(),
             Some(Value::String(text)) => text,
             Some(other) => {
-                problems.push(format!("{name} = {other}: This is no text. Write it in quotes."));
+                problems.push(format!("{name} = {other}: This is not a string. Write it in quotes."));
                 default.to_owned()
             }
         };
         let (tenant, collection) = (text("tenant", TENANT), text("collection", COLLECTION));
         let tenant = TenantId::new(&tenant)
-            .map_err(|reason| problems.push(format!("tenant = {tenant:?}: This cannot be a tenant's id: {reason}.")));
+            .map_err(|reason| problems.push(format!("tenant = {tenant:?}: This is not a valid tenant id: {reason}.")));
         let setup = PluginSetup::from_json(&table).map_err(|found| problems.extend(found));
         let (Ok(tenant), Ok(setup)) = (tenant, setup) else { return Err(problems) };
         match Collections::new(&collection, &setup.collections) {
             Err(reason) => {
-                problems.push(format!("collection = {collection:?}: This cannot be a collection: {reason}."));
+                problems.push(format!("collection = {collection:?}: This is not a valid collection: {reason}."));
             }
             Ok(collections) if problems.is_empty() => {
                 let (config, limits) = (setup.config, plugin_limits(&setup.limits));
@@ -104,8 +104,7 @@ impl Setup {
 impl Default for Setup {
     fn default() -> Self {
         let (tenant, collection) = (TenantId::new(TENANT), Collections::new(COLLECTION, &[]));
-        // The constants are names; a test makes one.
-        let (Ok(tenant), Ok(collections)) = (tenant, collection) else { unreachable!("constant names are legal") };
+        let (Ok(tenant), Ok(collections)) = (tenant, collection) else { unreachable!("the constants are valid") };
         Self {
             tenant,
             collection: COLLECTION.to_owned(),
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_as_in_a_tenants_settings() {
+    fn defaults_are_those_of_a_tenants_settings() {
         let setup = read(&serde_json::json!({})).unwrap();
         assert_eq!(setup, Setup::default());
         assert_eq!((setup.tenant.as_str(), setup.config.as_str()), ("test", "{}"));
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told() {
+    fn all_errors_are_reported() {
         let problems = read(&serde_json::json!({
             "tenant": "a/b", "collection": 1, "limits": { "memory_mib": 0 }, "confg": {},
         }))

@@ -3,23 +3,23 @@ use std::path::{Path, PathBuf};
 use crate::project::{Project, ProjectError};
 use crate::setup::Setup;
 
-/// A component, and what is known of it from where it lies.
+/// A component and the project that it belongs to.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The file.
     pub component: PathBuf,
-    /// What people call the plugin.
+    /// The plugin's name.
     pub name: String,
-    /// The project that it was built from, where there is one.
+    /// The project that it was built from, if there is one.
     pub project: Option<Project>,
 }
 
 impl Target {
-    /// `path` is a project's folder or a component. A component's project is that in its folder, if it is the one that
-    /// builds this file.
+    /// `path` is a project's folder or a component. A component's project is the one in its folder, if that builds this
+    /// file.
     ///
     /// # Errors
-    /// When a folder is no project, or the `plugin.toml` beside a component is none.
+    /// If the folder is not a project, or the `plugin.toml` next to the component is invalid.
     pub fn find(path: &Path) -> Result<Self, ProjectError> {
         if path.is_dir() {
             let project = Project::open(path)?;
@@ -36,12 +36,12 @@ impl Target {
         Ok(Self { component: path.to_owned(), name, project })
     }
 
-    /// The project's setup; without a project the defaults.
+    /// The project's setup, or the defaults.
     pub fn setup(&self) -> Setup {
         self.project.as_ref().map_or_else(Setup::default, |project| project.setup.clone())
     }
 
-    /// Where its fixtures are: in the project, else in the folder `fixtures` beside the component.
+    /// The project's fixtures, or the folder `fixtures` next to the component.
     pub fn fixtures(&self) -> PathBuf {
         match &self.project {
             Some(project) => project.fixtures(),

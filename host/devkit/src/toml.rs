@@ -1,18 +1,18 @@
-//! TOML as the JSON values that the rest of the program works with, and back.
+//! Converts between TOML and JSON values.
 
 use serde_json::{Map, Value, json};
 use toml_edit::{Array, InlineTable, Item, TableLike};
 
-/// What becomes of TOML's dates, of which JSON has none.
+/// How to convert TOML dates, which JSON does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dates {
-    /// They are an error: a plugin's `config` is JSON.
+    /// As an error: a plugin's `config` is JSON.
     Refuse,
-    /// `{"timestamp": "…"}`.
+    /// As `{"timestamp": "…"}`.
     Tag,
 }
 
-/// The table, or a sentence about what JSON cannot hold.
+/// The table as JSON, or what JSON cannot represent.
 pub(crate) fn to_json(table: &dyn TableLike, dates: Dates) -> Result<Map<String, Value>, String> {
     table.iter().map(|(name, item)| Ok((name.to_owned(), item_to_json(name, item, dates)?))).collect()
 }
@@ -38,13 +38,13 @@ fn value_to_json(path: &str, value: &toml_edit::Value, dates: Dates) -> Result<V
         }
         toml_edit::Value::Boolean(flag) => Ok(Value::from(*flag.value())),
         toml_edit::Value::Datetime(date) if dates == Dates::Tag => Ok(json!({ TIMESTAMP: date.value().to_string() })),
-        toml_edit::Value::Datetime(_) => Err(format!("{path} is a date. Write it as a text in quotes.")),
+        toml_edit::Value::Datetime(_) => Err(format!("{path} is a date. Write it as a string in quotes.")),
         toml_edit::Value::Array(array) => list(path, array.iter(), |path, value| value_to_json(path, value, dates)),
         toml_edit::Value::InlineTable(table) => nested(path, table, dates),
     }
 }
 
-/// The key of a tagged point in time.
+/// The key of a tagged time.
 pub(crate) const TIMESTAMP: &str = "timestamp";
 
 fn list<T>(
@@ -64,7 +64,7 @@ fn nested(path: &str, table: &dyn TableLike, dates: Dates) -> Result<Value, Stri
     Ok(Value::Object(entries.collect::<Result<_, String>>()?))
 }
 
-/// JSON as TOML writes it: null becomes `{ null = true }`, a tagged point in time a date.
+/// JSON as TOML. Null becomes `{ null = true }`, and a tagged time becomes a date.
 pub(crate) fn from_json(value: &Value) -> toml_edit::Value {
     match value {
         Value::Null => toml_edit::Value::from(InlineTable::from_iter([("null", true)])),

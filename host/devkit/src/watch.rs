@@ -3,16 +3,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::build::made_folders;
+use crate::build::build_folders;
 use crate::project::Project;
 
-/// The files of a project that people edit, as they were at one look. Looking again and again costs little for so few files,
-/// and works on every file system, mounted ones too.
+/// The modification times of a project's source files. Polling them is cheap for so few files, and works on every file
+/// system, including mounted ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sources(BTreeMap<PathBuf, (SystemTime, u64)>);
 
 impl Sources {
-    /// Looks. Without what is hidden, what builds make, and the component.
+    /// Reads the folder, except hidden files, build folders and the component.
     pub fn of(project: &Project) -> Self {
         let mut sources = Self::default();
         sources.add(&project.folder, project);
@@ -20,7 +20,7 @@ impl Sources {
     }
 
     fn add(&mut self, folder: &Path, project: &Project) {
-        // What goes away meanwhile is seen at the next look.
+        // Files that disappear now are noticed at the next poll.
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
@@ -29,7 +29,7 @@ impl Sources {
                 continue;
             }
             if file.is_dir() {
-                if !made_folders(project.language).contains(&name.as_ref()) {
+                if !build_folders(project.language).contains(&name.as_ref()) {
                     self.add(&path, project);
                 }
             } else {
@@ -38,12 +38,12 @@ impl Sources {
         }
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What is new, gone or different since then, in order of paths.
+    /// The files that were added, removed or changed since `before`, sorted by path.
     pub fn changed_since<'a>(&'a self, before: &'a Self) -> Vec<&'a Path> {
         let differs = |path: &&PathBuf| self.0.get(*path) != before.0.get(*path);
         let gone = before.0.keys().filter(|path| !self.0.contains_key(*path));
@@ -53,7 +53,7 @@ impl Sources {
     }
 }
 
-/// Also while it is being written.
+/// Also its temporary file while it is being written.
 fn is_component(path: &Path, project: &Project) -> bool {
     let component = project.component();
     path == component || path == component.with_extension("wasm.new")
@@ -66,7 +66,7 @@ mod tests {
     use crate::project::{Kind, Language};
 
     #[test]
-    fn a_save_is_seen_and_what_a_build_makes_is_not() {
+    fn saves_are_noticed_and_build_output_is_not() {
         let folder = tempfile::tempdir().unwrap();
         create(folder.path(), "mine", Language::Rust, Kind::Filter).unwrap();
         let project = Project::open(folder.path()).unwrap();

@@ -1,6 +1,6 @@
-//! From a tenant's settings to plugins that run: finds the components, has them compiled, and starts chains.
+//! From a tenant's settings to running plugins: reads components, has them compiled, and starts chains.
 //!
-//! Knows settings and plugins; nothing of quotes, the host, or a plugin author's tools.
+//! Knows settings and plugins. Knows nothing of quotes, the host, or the tools for plugin authors.
 
 mod precompile;
 
@@ -18,55 +18,55 @@ use quotegate_plugin::{
     PreparedPlugin, Sha256Hash, StartError,
 };
 
-/// Why a tenant's plugins cannot be used. Names the tenant, the plugin and the file, and says what to do.
+/// Why a tenant's plugins cannot be used: the tenant, the plugin, the file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginLoadError {
     /// The file cannot be read.
-    #[error("tenants.{tenant}.plugins: {plugin}: {} cannot be read: {reason}. Check the path; a relative one starts at the working directory.", path.display())]
+    #[error("tenants.{tenant}.plugins: {plugin}: cannot read {}: {reason}. Check the path; if relative, it starts at the working directory.", path.display())]
     File {
-        /// Whose plugin.
+        /// The tenant.
         tenant: TenantId,
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
         /// The component's file.
         path: PathBuf,
-        /// The operating system's words.
+        /// From the operating system.
         reason: std::io::Error,
     },
-    /// The component is not accepted.
-    #[error("tenants.{tenant}.plugins: {plugin} ({place}) is not accepted. {problem}")]
+    /// The component is rejected.
+    #[error("tenants.{tenant}.plugins: {plugin} ({place}) is not accepted. {error}")]
     Component {
-        /// Whose plugin.
+        /// The tenant.
         tenant: TenantId,
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
-        /// Its file, or that it comes with the host.
+        /// Its file, or that it is built into the host.
         place: String,
         /// Why.
-        problem: Box<PluginError>,
+        error: Box<PluginError>,
     },
-    /// Its limits or collections make no sense to the plugin room.
+    /// Its collections are invalid.
     #[error("tenants.{tenant}.plugins: {plugin}: {reason}.")]
     Settings {
-        /// Whose plugin.
+        /// The tenant.
         tenant: TenantId,
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
         /// Why.
         reason: String,
     },
-    /// A plugin refuses its configuration, or fails at its start.
+    /// A plugin rejected its configuration or failed to start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// There is no engine.
+    /// The engine could not be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The starting thread has panicked.
-    #[error("the plugins of tenant {0} could not be started: a thread has panicked")]
+    /// The thread that starts plugins panicked.
+    #[error("could not start the plugins of tenant {0}: a thread panicked")]
     Panic(TenantId),
 }
 
-/// What a tenant's chain was made of: when this is the same, so is the chain.
+/// What a tenant's chain is made of. Equal specs give equal chains.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChainSpec {
     plugins: Vec<PluginSettings>,
@@ -81,7 +81,7 @@ impl ChainSpec {
     }
 }
 
-/// Makes chains. Each component is compiled once, however many tenants use it.
+/// Starts plugin chains. Compiles each component once, however many tenants use it.
 #[derive(Debug)]
 pub struct PluginLoader {
     engine_settings: EngineSettings,
@@ -90,12 +90,12 @@ pub struct PluginLoader {
 }
 
 impl PluginLoader {
-    /// For the tenants of these settings. Costs nothing until a tenant has a plugin.
+    /// For the tenants of these settings. Creates the engine when the first plugin is loaded.
     pub fn new(settings: &Settings) -> Self {
         let count = settings.tenants.iter().map(|tenant| tenant.plugins.len()).sum::<usize>();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let engine_settings = EngineSettings {
-            // As many again while all are being replaced, and room for some that a reload adds.
+            // Twice, because a reload starts new chains before it stops the old ones, and some for new tenants.
             instances: count.saturating_mul(2).saturating_add(64),
             memory_bytes: memory_bytes(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
@@ -105,57 +105,56 @@ impl PluginLoader {
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
     }
 
-    /// What a tenant's chain is to be made of now: reads the components' files.
-    pub async fn recipe(&self, tenant: &TenantSettings) -> Result<(ChainSpec, Vec<Arc<[u8]>>), PluginLoadError> {
+    /// Reads the components of a tenant's chain.
+    pub async fn chain_spec(&self, tenant: &TenantSettings) -> Result<(ChainSpec, Vec<Arc<[u8]>>), PluginLoadError> {
         let (mut components, mut codes) = (Vec::new(), Vec::new());
         for plugin in &tenant.plugins {
             let (hash, code) = code(&tenant.id, plugin).await?;
             components.push(hash);
             codes.push(code);
         }
-        let recipe = ChainSpec { plugins: tenant.plugins.clone(), collection: tenant.collection.clone(), components };
-        Ok((recipe, codes))
+        let spec = ChainSpec { plugins: tenant.plugins.clone(), collection: tenant.collection.clone(), components };
+        Ok((spec, codes))
     }
 
-    /// Starts a tenant's chain and throws it away: whether it would start is what is wanted.
-    pub async fn try_out(self: &Arc<Self>, tenant: &TenantSettings) -> Result<(), PluginLoadError> {
-        let (recipe, codes) = self.recipe(tenant).await?;
-        self.chain(&tenant.id, &recipe, codes).await?;
+    /// Checks that a tenant's chain starts.
+    pub async fn check(self: &Arc<Self>, tenant: &TenantSettings) -> Result<(), PluginLoadError> {
+        let (spec, codes) = self.chain_spec(tenant).await?;
+        self.chain(&tenant.id, &spec, codes).await?;
         Ok(())
     }
 
-    /// Compiles and starts a tenant's chain; `None` if it has no plugins. Takes seconds for components that are not in
-    /// the cache, on threads that may block.
+    /// Compiles and starts a tenant's chain; `None` if it has no plugins. Takes seconds if components are not in the cache.
     pub async fn chain(
         self: &Arc<Self>,
         tenant: &TenantId,
-        recipe: &ChainSpec,
+        spec: &ChainSpec,
         codes: Vec<Arc<[u8]>>,
     ) -> Result<Option<PluginChain>, PluginLoadError> {
-        if recipe.plugins.is_empty() {
+        if spec.plugins.is_empty() {
             return Ok(None);
         }
-        let (plugins, id, recipe) = (self.clone(), tenant.clone(), recipe.clone());
-        let started = tokio::task::spawn_blocking(move || plugins.chain_now(&id, &recipe, &codes)).await;
+        let (plugins, id, spec) = (self.clone(), tenant.clone(), spec.clone());
+        let started = tokio::task::spawn_blocking(move || plugins.start_chain(&id, &spec, &codes)).await;
         started.unwrap_or_else(|_| Err(PluginLoadError::Panic(tenant.clone()))).map(Some)
     }
 
-    fn chain_now(
+    fn start_chain(
         &self,
         tenant: &TenantId,
-        recipe: &ChainSpec,
+        spec: &ChainSpec,
         codes: &[Arc<[u8]>],
     ) -> Result<PluginChain, PluginLoadError> {
         let mut specs = Vec::with_capacity(codes.len());
-        for ((plugin, code), hash) in recipe.plugins.iter().zip(codes).zip(&recipe.components) {
+        for ((plugin, code), hash) in spec.plugins.iter().zip(codes).zip(&spec.components) {
             specs.push(PluginSpec {
                 plugin: self.prepare(tenant, plugin, code, *hash)?,
                 config: plugin.config.clone(),
                 limits: plugin_limits(&plugin.limits),
                 on_error: plugin.on_error,
                 chain: plugin.chain,
-                collections: Collections::new(&recipe.collection, &plugin.collections)
-                    .map_err(|problem| trouble(tenant, plugin, &problem))?,
+                collections: Collections::new(&spec.collection, &plugin.collections)
+                    .map_err(|error| settings_error(tenant, plugin, &error))?,
             });
         }
         Ok(PluginChain::start(tenant.clone(), specs)?)
@@ -168,24 +167,24 @@ impl PluginLoader {
         code: &[u8],
         hash: Sha256Hash,
     ) -> Result<PreparedPlugin, PluginLoadError> {
-        let problem = |problem| PluginLoadError::Component {
+        let rejected = |error| PluginLoadError::Component {
             tenant: tenant.clone(),
             plugin: plugin.name.clone(),
             place: place(&plugin.code),
-            problem: Box::new(problem),
+            error: Box::new(error),
         };
         let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);
         if let Some(pinned) = pin.filter(|pinned| *pinned != hash) {
-            return Err(problem(PluginError::Pin { pinned, found: hash }));
+            return Err(rejected(PluginError::Pin { pinned, found: hash }));
         }
         let key = (plugin.name.clone(), hash);
-        // Held while it compiles: another tenant that wants the same waits for it instead of compiling it too.
+        // Locked during compilation, so that another tenant with the same component waits instead of compiling it again.
         let mut prepared = self.prepared.lock();
         if let Some(known) = prepared.get(&key) {
             return Ok(known.clone());
         }
         let engine = self.engine()?;
-        let new = PreparedPlugin::new(&engine, &plugin.name, code, pin).map_err(problem)?;
+        let new = PreparedPlugin::new(&engine, &plugin.name, code, pin).map_err(rejected)?;
         prepared.insert(key, new.clone());
         Ok(new)
     }
@@ -200,18 +199,18 @@ impl PluginLoader {
         Ok(new)
     }
 
-    /// Forgets components that no tenant uses any more.
-    pub fn keep_only<'a>(&self, recipes: impl Iterator<Item = &'a ChainSpec>) {
+    /// Drops components that no tenant uses any longer.
+    pub fn retain<'a>(&self, specs: impl Iterator<Item = &'a ChainSpec>) {
         let mut used = Vec::new();
-        for recipe in recipes {
-            let names = recipe.plugins.iter().map(|plugin| plugin.name.clone());
-            used.extend(names.zip(recipe.components.iter().copied()));
+        for spec in specs {
+            let names = spec.plugins.iter().map(|plugin| plugin.name.clone());
+            used.extend(names.zip(spec.components.iter().copied()));
         }
         self.prepared.lock().retain(|key, _| used.contains(key));
     }
 }
 
-/// The limits of the settings, as the plugin crate has them.
+/// Converts limits from the settings to those of the plugin crate.
 pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits {
     PluginLimits {
         time_per_call: settings.time_per_call,
@@ -227,13 +226,13 @@ pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits 
     }
 }
 
-/// The most that any plugin may take.
+/// The largest memory limit of any plugin.
 pub(crate) fn memory_bytes(settings: &Settings) -> usize {
     let plugins = settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
     plugins.map(|plugin| plugin.limits.memory_bytes).fold(EngineSettings::default().memory_bytes, usize::max)
 }
 
-/// The components that come with the host, as `plugins/build.sh` makes them.
+/// The components that are built into the host; `plugins/build.sh` creates them.
 pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
     match plugin {
         StandardPlugin::QuoteFilter => include_bytes!("../../../plugins/components/quote-filter.wasm"),
@@ -241,12 +240,12 @@ pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
     }
 }
 
-/// A component, and its hash.
+/// A component and its hash.
 type Code = (Sha256Hash, Arc<[u8]>);
 
-/// What a plugin is made of.
+/// Reads a plugin's component.
 pub(crate) async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Code, PluginLoadError> {
-    // A thousand tenants may have the same one: hashing it for each of them would be most of a start.
+    // Hashed once: a thousand tenants may use the same component, and hashing it for each would dominate the start.
     static QUOTE_FILTER: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::QuoteFilter).into()));
     static FIELD_MAP: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::FieldMap).into()));
     match &plugin.code {
@@ -270,21 +269,21 @@ fn hashed(code: Arc<[u8]>) -> Code {
 
 pub(crate) fn place(code: &PluginCode) -> String {
     match code {
-        PluginCode::Standard(_) => "which comes with the host".to_owned(),
+        PluginCode::Standard(_) => "built in".to_owned(),
         PluginCode::File(path) => path.display().to_string(),
     }
 }
 
-fn trouble(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -> PluginLoadError {
+fn settings_error(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -> PluginLoadError {
     PluginLoadError::Settings { tenant: tenant.clone(), plugin: plugin.name.clone(), reason: reason.to_string() }
 }
 
-/// The folder of the settings, or the user's.
+/// The folder in the settings, or the user's default.
 fn cache_folder(settings: &Settings) -> Option<PathBuf> {
     settings.plugins.cache_folder.clone().or_else(user_cache_folder)
 }
 
-/// `quotegate` in the user's cache folder, where there is one.
+/// `quotegate` in the user's cache folder, if there is one.
 pub fn user_cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let user = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
@@ -315,9 +314,9 @@ mod tests {
         assert_eq!(plugin_limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
     }
 
-    /// The plugin room knows the settings' keys by name only, so nothing else would notice that one is called otherwise.
+    /// The plugin crate's messages contain names of settings, which only this test checks.
     #[test]
-    fn remedies_name_keys_that_exist() {
+    fn error_messages_name_settings_that_exist() {
         let documented = include_str!("../../../config/quotegate.toml");
         let sentences = [
             PluginFailure::Time { limit: Duration::from_millis(50) }.to_string(),

@@ -1,4 +1,4 @@
-//! Compiles plugins ahead of time, when an image is built: a host that starts in it needs no compiler.
+//! Compiles plugins when an image is built, so that the host in it does not have to.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,12 +12,12 @@ use quotegate_plugin::{EngineSettings, PluginEngine, Precompiler, PreparedPlugin
 
 use crate::{PluginLoadError, code, memory_bytes, place, standard};
 
-/// One component, compiled.
+/// A compiled component.
 #[derive(Debug)]
 pub struct Precompiled {
-    /// What people call it.
+    /// The plugin's name.
     pub name: String,
-    /// Its identity.
+    /// The hash of the component.
     pub sha256: Sha256Hash,
     /// The size of the code that a host will load.
     pub bytes: usize,
@@ -25,35 +25,35 @@ pub struct Precompiled {
     pub took: Duration,
 }
 
-/// A component that is to be compiled.
-struct Wanted {
+/// A component to compile.
+struct Source {
     name: String,
     pin: Option<Sha256Hash>,
     bytes: Arc<[u8]>,
-    /// Whose it is, and where it is from; the standard plugins are nobody's.
+    /// The tenant and the file; `None` for the standard plugins.
     tenant: Option<(TenantId, String)>,
 }
 
-/// Compiles the standard plugins, and those that tenants of `settings` have, into `folder`.
+/// Compiles the standard plugins and those of the tenants in `settings` into `folder`.
 pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::Result<Vec<Precompiled>> {
     let memory = settings.map_or(EngineSettings::default().memory_bytes, memory_bytes);
     let precompiler = Precompiler::new(folder, memory)?;
-    // Only what the host will accept is worth a file, and what it refuses is better known now.
-    let judge = PluginEngine::new(&EngineSettings { instances: 1, ..EngineSettings::default() })?;
+    // Components that the host would reject are errors now.
+    let validator = PluginEngine::new(&EngineSettings { instances: 1, ..EngineSettings::default() })?;
     let (mut done, mut known) = (Vec::new(), HashSet::new());
-    for Wanted { name, pin, bytes, tenant } in wanted(settings).await? {
+    for Source { name, pin, bytes, tenant } in sources(settings).await? {
         let began = Instant::now();
         let sha256 = Sha256Hash::of(&bytes);
         if known.contains(&sha256) && pin.is_none_or(|pin| pin == sha256) {
             continue;
         }
-        match (PreparedPlugin::new(&judge, &name, &bytes, pin), tenant) {
+        match (PreparedPlugin::new(&validator, &name, &bytes, pin), tenant) {
             (Ok(_), _) => {}
-            (Err(problem), Some((tenant, place))) => {
-                let problem = Box::new(problem);
-                return Err(PluginLoadError::Component { tenant, plugin: name, place, problem }.into());
+            (Err(error), Some((tenant, place))) => {
+                let error = Box::new(error);
+                return Err(PluginLoadError::Component { tenant, plugin: name, place, error }.into());
             }
-            (Err(problem), None) => return Err(problem.into()),
+            (Err(error), None) => return Err(error.into()),
         }
         let bytes = precompiler.add(&bytes).with_context(|| format!("the plugin {name}"))?;
         known.insert(sha256);
@@ -62,13 +62,13 @@ pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::R
     Ok(done)
 }
 
-/// The tenants' own first: if one of them is refused, it is known at once.
-async fn wanted(settings: Option<&Settings>) -> Result<Vec<Wanted>, PluginLoadError> {
-    let mut wanted = Vec::new();
+/// Those of tenants first, because they are more likely to be rejected.
+async fn sources(settings: Option<&Settings>) -> Result<Vec<Source>, PluginLoadError> {
+    let mut sources = Vec::new();
     for tenant in settings.iter().flat_map(|settings| &settings.tenants) {
         for plugin in &tenant.plugins {
             let (_, bytes) = code(&tenant.id, plugin).await?;
-            wanted.push(Wanted {
+            sources.push(Source {
                 name: plugin.name.clone(),
                 pin: plugin.sha256.as_deref().and_then(Sha256Hash::from_hex),
                 bytes,
@@ -78,7 +78,7 @@ async fn wanted(settings: Option<&Settings>) -> Result<Vec<Wanted>, PluginLoadEr
     }
     for (name, plugin) in [("quote-filter", StandardPlugin::QuoteFilter), ("field-map", StandardPlugin::FieldMap)] {
         let (name, bytes) = (name.to_owned(), standard(plugin).into());
-        wanted.push(Wanted { name, pin: None, bytes, tenant: None });
+        sources.push(Source { name, pin: None, bytes, tenant: None });
     }
-    Ok(wanted)
+    Ok(sources)
 }

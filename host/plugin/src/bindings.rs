@@ -1,30 +1,29 @@
-//! One module a published version of the WIT. To serve another version, add its folder under `wit/`, a module here, and
-//! a line in [`VERSIONS`]; nothing else in the room knows the shape of any version. `another.rs` shows it.
+//! One module per published version of the WIT. To support another version, add its folder under `wit/`, a module here,
+//! and a line in [`VERSIONS`]. Nothing else in this crate depends on a version's types. `v0_2_0_test.rs` is an example.
 
-#[cfg(test)]
-mod another;
 mod v0_1_0;
+#[cfg(test)]
+mod v0_2_0_test;
 
 use quotegate_document::{Document, Value};
 use quotegate_market::{Quote, QuoteColumns, Symbol};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
 
 use crate::state::GuestState;
 
-/// How a version's plugins are recognised and prepared.
+/// How plugins of one version are recognized and linked.
 pub(crate) struct Version {
-    /// As it stands behind the `@` in the names of imports and exports.
+    /// The text after the `@` in the names of imports and exports.
     pub(crate) number: &'static str,
-    /// Links the host functions and finds the exports.
     pub(crate) prepare: fn(&Engine, &Component) -> wasmtime::Result<Box<dyn Interface>>,
 }
 
-/// Every version served.
+/// All supported versions.
 pub(crate) const VERSIONS: &[Version] = &[
     Version { number: "0.1.0", prepare: v0_1_0::prepare },
     #[cfg(test)]
-    Version { number: another::NUMBER, prepare: another::prepare },
+    Version { number: v0_2_0_test::NUMBER, prepare: v0_2_0_test::prepare },
 ];
 
 /// The names of a version's interfaces, without the version.
@@ -34,13 +33,13 @@ pub(crate) const LIFECYCLE: &str = "quotegate:plugin/lifecycle";
 pub(crate) const FILTER: &str = "quotegate:plugin/filter";
 pub(crate) const MAPPING: &str = "quotegate:plugin/mapping";
 
-/// A component that is linked and only waits for a store.
+/// A linked component, ready to instantiate.
 pub(crate) trait Interface: Send + Sync {
-    /// Makes an instance; runs the component's start functions.
+    /// Also runs the component's start functions.
     fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Box<dyn Guest>>;
 }
 
-/// A live instance, whatever its version.
+/// An instance of any version.
 pub(crate) trait Guest: Send {
     fn configure(
         &self,
@@ -49,21 +48,21 @@ pub(crate) trait Guest: Send {
         config: &str,
     ) -> wasmtime::Result<Result<Manifest, String>>;
 
-    /// One verdict byte a quote, unchecked.
+    /// One verdict per quote; neither their number nor their values are checked.
     fn filter(&self, store: &mut Store<GuestState>, batch: &FilterBatch<'_>) -> wasmtime::Result<Vec<u8>>;
 
-    /// One list a quote, unchecked.
+    /// One list per quote, unchecked.
     fn map(&self, store: &mut Store<GuestState>, quotes: &[MapQuote<'_>]) -> wasmtime::Result<Vec<Vec<RawDocument>>>;
 }
 
-/// What a plugin says of itself.
+/// What a plugin declares in `configure`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) columns: Columns,
     pub(crate) reasons: Vec<String>,
 }
 
-/// The columns that a filter reads; the others cross as empty lists.
+/// The columns that a filter reads. The others are passed as empty lists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub(crate) bid_price: bool,
@@ -79,7 +78,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Those that are read, as the WIT names them.
+    /// The WIT's names of the columns that are read.
     pub(crate) fn names(self) -> Vec<&'static str> {
         let all = [
             (self.bid_price, "bid-price"),
@@ -97,7 +96,7 @@ impl Columns {
     }
 }
 
-/// What crosses in one filter call.
+/// The arguments of one filter call.
 pub(crate) struct FilterBatch<'a> {
     pub(crate) quotes: &'a QuoteColumns,
     pub(crate) new_symbols: &'a [&'a str],
@@ -111,15 +110,10 @@ pub(crate) struct MapQuote<'a> {
     pub(crate) earlier: &'a [Document],
 }
 
-/// A document as the guest gave it.
+/// A document as the guest returned it.
 #[derive(Debug)]
 pub(crate) struct RawDocument {
     pub(crate) collection: Option<String>,
     pub(crate) id: Option<String>,
     pub(crate) fields: Vec<(String, Value)>,
-}
-
-/// A linker for stores of this room; the version module adds its host functions.
-fn linker(engine: &Engine) -> Linker<GuestState> {
-    Linker::new(engine)
 }

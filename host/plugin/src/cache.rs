@@ -10,83 +10,83 @@ use wasmtime::{Config, Engine};
 use crate::engine::EngineError;
 use crate::prepare::Sha256Hash;
 
-/// Compiled code on disk, one file a plugin and kind of engine.
+/// Compiled code on disk: one file per plugin and kind of engine.
 ///
-/// There are two kinds: what this very engine compiled, for exactly this processor, and what was compiled ahead of time
-/// for any processor of the last ten years ([`crate::Precompiler`]). The first is preferred.
+/// There are two kinds: code that this engine compiled, for exactly this processor, and portable code that was compiled
+/// ahead of time for any server since 2013 ([`crate::Precompiler`]). The first is preferred.
 ///
-/// A file holds a hash of its rest, keyed by where it belongs, and the code. Compiled code is as good as the host's own,
-/// so three things guard it: the folder and the file belong to this user, or to root, and nobody else may write to them;
-/// the hash finds what a disk or a crash broke; the key finds what was renamed. Whatever does not fit is compiled again,
-/// and overwritten where the folder can be written to.
+/// A file holds a checksum and the code. The host runs this code with its own rights, so three checks guard it: folder
+/// and file belong to this user or to root, and no one else may write to them; the checksum finds damage; and the
+/// checksum covers the plugin and the kind, which finds renamed files. A file that fails a check is compiled again, and
+/// overwritten if the folder is writable.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     folder: PathBuf,
-    /// This engine's own, then the portable one.
+    /// This engine's kind, then the portable one.
     kinds: [String; 2],
-    /// It has been told that nothing can be kept.
-    told: AtomicBool,
+    /// The log already says that the folder is read-only.
+    logged_read_only: AtomicBool,
 }
 
-const HASH_LEN: usize = 32;
-/// Not a hundredth of what a component may have as source; a file that is larger is none of ours.
+const CHECKSUM_LEN: usize = 32;
+/// Far more than the code of the largest component allowed.
 const MAX_FILE: u64 = 1 << 30;
 
 impl CodeCache {
-    /// `None` if the folder is not there and cannot be made: then every start compiles, as without a cache.
-    /// `portable`: the kind of code that was compiled ahead of time for engines like this one.
+    /// `None` if the folder does not exist and cannot be created: every start then compiles, as without a cache.
+    /// `portable` is the kind of code that was compiled ahead of time for engines like this one.
     pub(crate) fn open(folder: &Path, engine: &Engine, portable: String) -> Result<Option<Self>, EngineError> {
-        let problem = |reason: String| EngineError::Cache { folder: folder.into(), reason };
+        let unusable = |reason: String| EngineError::Cache { folder: folder.into(), reason };
         match create_folder(folder) {
             Ok(()) => {}
             Err(error) if cannot_write(&error) => {
-                tracing::warn!(event_type = "plugin_cache_off", folder = %folder.display(), %error, "the folder for compiled plugins cannot be made; every start compiles");
+                tracing::warn!(event_type = "plugin_cache_off", folder = %folder.display(), %error, "cannot create the folder for compiled plugins; every start compiles them again");
                 return Ok(None);
             }
-            Err(error) => return Err(problem(error.to_string())),
+            Err(error) => return Err(unusable(error.to_string())),
         }
-        let metadata = std::fs::symlink_metadata(folder).map_err(|error| problem(error.to_string()))?;
-        check_private(&metadata).map_err(|reason| problem(reason.into()))?;
+        let metadata = std::fs::symlink_metadata(folder).map_err(|error| unusable(error.to_string()))?;
+        check_private(&metadata).map_err(|reason| unusable(reason.into()))?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let kinds = [format!("{:016x}", hasher.finish()), portable];
-        Ok(Some(Self { folder: folder.into(), kinds, told: AtomicBool::new(false) }))
+        Ok(Some(Self { folder: folder.into(), kinds, logged_read_only: AtomicBool::new(false) }))
     }
 
-    /// The component compiled before from the bytes with this hash, if one of its files is whole.
+    /// The component that was compiled from the bytes with this hash, if one of its files is intact.
     pub(crate) fn load(&self, engine: &Engine, plugin: &Sha256Hash) -> Option<Component> {
         self.kinds.iter().find_map(|kind| self.load_kind(engine, plugin, kind))
     }
 
     fn load_kind(&self, engine: &Engine, plugin: &Sha256Hash, kind: &str) -> Option<Component> {
         let file = read_private(&self.path(plugin, kind))?;
-        let (hash, code) = file.split_at_checked(HASH_LEN)?;
-        if hash != seal(plugin, kind, code).as_slice() {
-            tracing::warn!(event_type = "plugin_cache_broken", plugin = %plugin, "a file of compiled code is damaged or foreign; the plugin is compiled again");
+        let (stored, code) = file.split_at_checked(CHECKSUM_LEN)?;
+        if stored != checksum(plugin, kind, code).as_slice() {
+            tracing::warn!(event_type = "plugin_cache_broken", plugin = %plugin, "a file of compiled code is damaged or belongs to another plugin; compiling the plugin again");
             return None;
         }
         deserialize(engine, code)
-            .inspect_err(|error| tracing::warn!(event_type = "plugin_cache_broken", plugin = %plugin, error = format!("{error:#}"), "compiled code does not fit this engine or processor; the plugin is compiled again"))
+            .inspect_err(|error| tracing::warn!(event_type = "plugin_cache_broken", plugin = %plugin, error = format!("{error:#}"), "compiled code does not fit this engine or processor; compiling the plugin again"))
             .ok()
     }
 
-    /// Whether there is a file for it; whether it is whole is seen when it is loaded.
+    /// Whether it has a file. Loading checks whether the file is intact.
     pub(crate) fn has(&self, plugin: &Sha256Hash) -> bool {
         self.kinds.iter().any(|kind| self.path(plugin, kind).is_file())
     }
 
-    /// Keeps code that this engine compiled. Failing is no harm: the next start compiles again.
+    /// Stores code that this engine compiled. A failure is harmless: the next start compiles again.
     pub(crate) fn store(&self, plugin: &Sha256Hash, component: &Component) {
         let [own, _] = &self.kinds;
-        match component.serialize().map(|code| keep(&self.path(plugin, own), plugin, own, &code)) {
+        match component.serialize().map(|code| write_file(&self.path(plugin, own), plugin, own, &code)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) if cannot_write(&error) => {
-                if !self.told.swap(true, Relaxed) {
-                    tracing::info!(event_type = "plugin_cache_read_only", folder = %self.folder.display(), "the folder for compiled plugins is read-only; what is not in it is compiled at every start");
+                if !self.logged_read_only.swap(true, Relaxed) {
+                    tracing::info!(event_type = "plugin_cache_read_only", folder = %self.folder.display(), "the folder for compiled plugins is read-only; plugins that are not in it are compiled at every start");
                 }
             }
-            Ok(Err(error)) => warn_not_kept(plugin, &error),
-            Err(error) => warn_not_kept(plugin, &format_args!("{error:#}")),
+            Ok(Err(error)) => warn_not_stored(plugin, &error),
+            Err(error) => warn_not_stored(plugin, &format_args!("{error:#}")),
         }
     }
 
@@ -95,31 +95,31 @@ impl CodeCache {
     }
 }
 
-fn warn_not_kept(plugin: &Sha256Hash, error: &dyn std::fmt::Display) {
-    tracing::warn!(event_type = "plugin_cache_write", plugin = %plugin, %error, "compiled code could not be kept; the next start compiles again");
+fn warn_not_stored(plugin: &Sha256Hash, error: &dyn std::fmt::Display) {
+    tracing::warn!(event_type = "plugin_cache_write", plugin = %plugin, %error, "could not store compiled code; the next start compiles it again");
 }
 
 pub(crate) fn file_path(folder: &Path, plugin: &Sha256Hash, kind: &str) -> PathBuf {
     folder.join(format!("{plugin}-{kind}.code"))
 }
 
-/// Writes a file that [`CodeCache::load`] takes, whole or not at all.
-pub(crate) fn keep(path: &Path, plugin: &Sha256Hash, kind: &str, code: &[u8]) -> std::io::Result<()> {
-    // A name of its own, so that two hosts with one folder do not write into one file; the rename is atomic.
+/// Writes a file for [`CodeCache::load`], completely or not at all.
+pub(crate) fn write_file(path: &Path, plugin: &Sha256Hash, kind: &str, code: &[u8]) -> std::io::Result<()> {
+    // A unique name, because two hosts may share the folder; the rename is atomic.
     let draft = path.with_extension(format!("{}.{:016x}.draft", std::process::id(), fastrand::u64(..)));
     let written = create_new(&draft).and_then(|mut file| {
-        file.write_all(&seal(plugin, kind, code))?;
+        file.write_all(&checksum(plugin, kind, code))?;
         file.write_all(code)?;
         file.sync_all()?;
         std::fs::rename(&draft, path)
     });
     if written.is_err() {
-        let _gone = std::fs::remove_file(&draft);
+        let _ignored = std::fs::remove_file(&draft);
     }
     written
 }
 
-fn seal(plugin: &Sha256Hash, kind: &str, code: &[u8]) -> [u8; HASH_LEN] {
+fn checksum(plugin: &Sha256Hash, kind: &str, code: &[u8]) -> [u8; CHECKSUM_LEN] {
     let mut hash = Sha256::new();
     hash.update(b"quotegate compiled plugin 2");
     hash.update(plugin.as_bytes());
@@ -129,18 +129,18 @@ fn seal(plugin: &Sha256Hash, kind: &str, code: &[u8]) -> [u8; HASH_LEN] {
     hash.finalize().into()
 }
 
-#[allow(unsafe_code, reason = "wasmtime marks loading of compiled code unsafe; the proof is in the body")]
+#[allow(unsafe_code, reason = "loading compiled code is unsafe in wasmtime; the body says why it is sound here")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the code must come unchanged from `Component::serialize` or `Engine::precompile_component`. `code` was
-    // read from a file that belongs to this user or to root and that nobody else can write, in a folder of which the
-    // same holds (`check_private`), so this program wrote it, or whoever could have replaced this program; its hash
-    // shows that it is what was written; bytes, not a mapped file, so it cannot change from here on. wasmtime itself
-    // checks that version, settings and processor fit. Nothing that a tenant hands in comes this way.
+    // read from a file that belongs to this user or to root and that no one else can write, in a folder for which the
+    // same holds (`check_private`). So either this program wrote it, or someone who could have replaced this program
+    // did. The checksum shows that it is unchanged, and because it is a buffer and not a mapped file it stays so.
+    // wasmtime checks that version, settings and processor fit. Bytes that a tenant supplies never get here.
     unsafe { Component::deserialize(engine, code) }
 }
 
-/// Instructions that code compiled ahead of time uses: what processors for servers have had since 2013 (Intel Haswell,
-/// AMD Excavator), Cloud Run's among them. Nothing newer, so that where it is built does not matter.
+/// Instructions that code compiled ahead of time uses: those of every server processor since 2013 (Intel Haswell, AMD
+/// Excavator), including Cloud Run's. Nothing newer, so the machine that builds the image does not matter.
 const INSTRUCTIONS: [&str; 11] = [
     "has_sse3",
     "has_ssse3",
@@ -155,14 +155,14 @@ const INSTRUCTIONS: [&str; 11] = [
     "has_lzcnt",
 ];
 
-#[allow(unsafe_code, reason = "wasmtime marks settings of its compiler unsafe; the proof is in the body")]
+#[allow(unsafe_code, reason = "compiler flags are unsafe in wasmtime; the body says why they are sound here")]
 pub(crate) fn target_any_server(config: &mut Config) -> wasmtime::Result<()> {
     config.target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH))?;
     if cfg!(target_arch = "x86_64") {
         for instructions in INSTRUCTIONS {
-            // SAFETY: code with these instructions must not run on a processor without them. An engine of this
-            // configuration never runs any: what it compiles is written to a file, and whoever loads that goes through
-            // `Component::deserialize`, which asks the processor for each of them.
+            // SAFETY: code with these instructions must not run on a processor without them. An engine with this
+            // configuration runs nothing: it compiles into files, and `Component::deserialize` checks that the
+            // processor has each of the instructions before it loads one.
             unsafe { config.cranelift_flag_enable(instructions) };
         }
     }
@@ -173,7 +173,7 @@ pub(crate) fn cannot_write(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-// Others may read: code compiled when an image is built is loaded by another user, and holds no secret.
+// Others may read: an image's code is loaded by a different user than the one that built it, and holds no secrets.
 pub(crate) fn create_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)
@@ -184,9 +184,9 @@ fn create_new(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)
 }
 
-/// What is in a file, if it is a private one; what was checked is what is read.
+/// The contents of a file that passes [`check_private`]. The open file is checked again, so nothing can be swapped in.
 fn read_private(path: &Path) -> Option<Vec<u8>> {
-    // A link is refused by its own metadata; between the two looks only those can change it who may write here.
+    // A link is refused by its own metadata. Between the two checks, only a user who may write here can swap the file.
     check_private(&std::fs::symlink_metadata(path).ok()?).ok()?;
     let file = std::fs::File::open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -196,7 +196,7 @@ fn read_private(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Refuses links, what belongs neither to this user nor to root, and what group or others may write.
+/// Refuses links, files of users other than this one and root, and files that the group or others may write.
 fn check_private(metadata: &std::fs::Metadata) -> Result<(), &'static str> {
     use std::os::unix::fs::MetadataExt as _;
     if metadata.is_symlink() {

@@ -8,25 +8,25 @@ use crate::OnError;
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
-use crate::link::{Link, PluginSpec};
+use crate::stage::{PluginSpec, Stage};
 
-/// A tenant's plugins in order. Filters all have a say; maps are asked until one answers.
+/// A tenant's plugins in order. A quote must pass every filter; the first map that returns documents decides.
 ///
-/// Calls run on the calling thread until they end or are stopped (`time_per_call` for each plugin): use the threads of
-/// [`crate::PluginThreads`]. What a guest holds in memory is lost when its instance is retired.
+/// Calls block the current thread for up to `time_per_call` per plugin: use [`crate::PluginThreads`]. When an instance is
+/// replaced, its memory is lost.
 #[derive(Debug)]
 pub struct PluginChain {
     tenant: TenantId,
-    links: Vec<Link>,
+    stages: Vec<Stage>,
 }
 
-/// Why a chain does not start.
+/// Why a chain did not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The plugin {plugin} of tenant {tenant} does not start: {failure}.")]
+#[error("The plugin {plugin} of tenant {tenant} did not start: {failure}.")]
 pub struct StartError {
-    /// Whose chain.
+    /// The chain's tenant.
     pub tenant: TenantId,
-    /// Which plugin.
+    /// The plugin's name.
     pub plugin: String,
     /// What went wrong.
     pub failure: PluginFailure,
@@ -35,13 +35,13 @@ pub struct StartError {
 /// A plugin with `on_error = "stop-tenant"` failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopTenant {
-    /// Its name.
+    /// The plugin's name.
     pub plugin: String,
     /// What it did, as a sentence.
-    pub problem: String,
+    pub error: String,
 }
 
-/// What a filter pass ended with; the kept quotes are in the columns.
+/// The result of filtering; the columns hold the quotes that were kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FilterOutcome {
     /// Quotes that a filter refused.
@@ -52,41 +52,41 @@ pub struct FilterOutcome {
     pub stop: Option<StopTenant>,
 }
 
-/// What the maps made of one quote.
+/// What the maps made from one quote.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
-    /// These documents are to be written.
+    /// Write these documents.
     Documents(Vec<Document>),
-    /// Every map that was asked made no document of it: there is nothing to write.
+    /// No map made a document, so there is nothing to write.
     Nothing,
-    /// A map with `on_error = "pass"` failed and no other had an answer: the host's own shape applies.
+    /// A map with `on_error = "pass"` failed and no other made a document: the host makes its own.
     Passed,
-    /// A map failed and its quotes are to be dropped.
+    /// A map failed; drop the quote.
     Dropped,
 }
 
-/// What a map pass ended with.
+/// The result of mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MapOutcome {
-    /// One entry a quote, in order.
+    /// One entry per quote, in order.
     pub quotes: Vec<Mapped>,
     /// Set when the tenant must stop.
     pub stop: Option<StopTenant>,
 }
 
-/// What one filter said of each quote of a batch.
+/// One filter's verdicts about a batch.
 #[derive(Debug)]
 pub struct Verdicts<'a> {
-    link: &'a Link,
+    stage: &'a Stage,
     quotes: &'a QuoteColumns,
-    /// `None`: it failed or was not called.
+    /// `None` if it failed or was not called.
     codes: Option<&'a [u8]>,
 }
 
-/// What becomes of one quote at one filter.
+/// One filter's verdict about one quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// It goes on.
+    /// The quote passes.
     Kept,
     /// The filter refuses it for this reason.
     Refused(Cow<'a, str>),
@@ -97,58 +97,61 @@ pub enum Verdict<'a> {
 impl Verdicts<'_> {
     /// The filter's plugin.
     pub fn plugin(&self) -> &str {
-        self.link.spec.plugin.name()
+        self.stage.spec.plugin.name()
     }
 
-    /// What it was given.
+    /// The quotes that it was called with.
     pub fn quotes(&self) -> &QuoteColumns {
         self.quotes
     }
 
-    /// Of this row. Panics past the end.
+    /// The verdict about a row.
+    ///
+    /// # Panics
+    /// Past the last row.
     pub fn verdict(&self, row: usize) -> Verdict<'_> {
         match self.codes.map(|codes| codes[row]) {
             None => Verdict::Lost,
             Some(0) => Verdict::Kept,
             Some(code) => {
-                Verdict::Refused(self.link.reason(code).map_or_else(|| code.to_string().into(), Cow::Borrowed))
+                Verdict::Refused(self.stage.reason(code).map_or_else(|| code.to_string().into(), Cow::Borrowed))
             }
         }
     }
 }
 
-/// Quotes in one map call: enough to make the crossing cheap, few enough for `host_bytes_per_call`.
+/// Quotes per map call: enough to make the call cheap, few enough for `host_bytes_per_call`.
 const MAP_BATCH: usize = 64;
 
 impl PluginChain {
-    /// Starts every plugin. A chain that is to replace another is started beside it, and takes over only if this works.
+    /// Starts every plugin. A new chain is started before it replaces a running one, in case this fails.
     pub fn start(tenant: TenantId, specs: Vec<PluginSpec>) -> Result<Self, StartError> {
         let now = Instant::now();
         let start = |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
-            Link::start(&tenant, spec, now).map_err(|failure| StartError { tenant: tenant.clone(), plugin, failure })
+            Stage::start(&tenant, spec, now).map_err(|failure| StartError { tenant: tenant.clone(), plugin, failure })
         };
-        let links = specs.into_iter().map(start).collect::<Result<_, _>>()?;
-        Ok(Self { tenant, links })
+        let stages = specs.into_iter().map(start).collect::<Result<_, _>>()?;
+        Ok(Self { tenant, stages })
     }
 
     /// Whether any plugin filters.
     pub fn filters(&self) -> bool {
-        self.links.iter().any(|link| link.spec.plugin.filters())
+        self.stages.iter().any(|stage| stage.spec.plugin.filters())
     }
 
     /// Whether any plugin maps.
     pub fn maps(&self) -> bool {
-        self.links.iter().any(|link| link.spec.plugin.maps())
+        self.stages.iter().any(|stage| stage.spec.plugin.maps())
     }
 
-    /// Removes the quotes that a filter refuses; the others keep their order. A later filter sees only what the earlier
-    /// ones kept. `names` are the tenant's symbols, which the column `symbol` numbers.
+    /// Removes the quotes that a filter refuses; the others stay in order. Each filter sees only what the filters before it
+    /// kept. The column `symbol` holds indexes into `names`, the tenant's symbols.
     pub fn filter(&mut self, now: Instant, quotes: &mut QuoteColumns, names: &[Symbol]) -> FilterOutcome {
         self.filter_watched(now, quotes, names, |_| {})
     }
 
-    /// The same; `watch` sees what each filter said of each quote before those that it refuses go.
+    /// Like [`Self::filter`], and calls `watch` with each filter's verdicts before the refused quotes are removed.
     pub fn filter_watched(
         &mut self,
         now: Instant,
@@ -157,24 +160,24 @@ impl PluginChain {
         mut watch: impl FnMut(&Verdicts<'_>),
     ) -> FilterOutcome {
         let mut outcome = FilterOutcome::default();
-        for link in self.links.iter_mut().filter(|link| link.spec.plugin.filters()) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.spec.plugin.filters()) {
             if quotes.is_empty() {
                 break;
             }
-            if let Some(verdicts) = link.filter(&self.tenant, now, quotes, names) {
-                watch(&Verdicts { link, quotes, codes: Some(&verdicts) });
+            if let Some(verdicts) = stage.filter(&self.tenant, now, quotes, names) {
+                watch(&Verdicts { stage, quotes, codes: Some(&verdicts) });
                 outcome.refused += keep(quotes, &verdicts);
-            } else if link.spec.on_error != OnError::Pass {
-                watch(&Verdicts { link, quotes, codes: None });
+            } else if stage.spec.on_error != OnError::Pass {
+                watch(&Verdicts { stage, quotes, codes: None });
                 outcome.dropped += quotes.len();
-                outcome.stop = stop(link);
+                outcome.stop = stop(stage);
                 quotes.clear();
             }
         }
         outcome
     }
 
-    /// Asks the maps what to write for these quotes.
+    /// Has the maps make documents from these quotes.
     pub fn map(&mut self, now: Instant, quotes: &[(Symbol, Quote)]) -> MapOutcome {
         let mut outcome = MapOutcome { quotes: Vec::with_capacity(quotes.len()), stop: None };
         for batch in quotes.chunks(MAP_BATCH) {
@@ -186,17 +189,17 @@ impl PluginChain {
     fn map_batch(&mut self, now: Instant, quotes: &[(Symbol, Quote)], outcome: &mut MapOutcome) {
         let mut mapped = vec![Mapped::Nothing; quotes.len()];
         let mut open: Vec<usize> = (0..quotes.len()).collect();
-        for link in self.links.iter_mut().filter(|link| link.spec.plugin.maps()) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.spec.plugin.maps()) {
             if open.is_empty() {
                 break;
             }
-            let lists = link.map(&self.tenant, now, &rows(quotes, &mapped, &open));
+            let lists = stage.map(&self.tenant, now, &rows(quotes, &mapped, &open));
             let Some(lists) = lists else {
-                if link.spec.on_error == OnError::Pass {
+                if stage.spec.on_error == OnError::Pass {
                     open.iter().for_each(|&row| pass(&mut mapped[row]));
                 } else {
                     open.drain(..).for_each(|row| mapped[row] = Mapped::Dropped);
-                    outcome.stop = outcome.stop.take().or_else(|| stop(link));
+                    outcome.stop = outcome.stop.take().or_else(|| stop(stage));
                 }
                 continue;
             };
@@ -206,17 +209,17 @@ impl PluginChain {
                     still_open.push(row);
                     continue;
                 }
-                if let Some(documents) = link.check(&self.tenant, now, list, &quotes[row].0) {
+                if let Some(documents) = stage.check(&self.tenant, now, list, &quotes[row].0) {
                     mapped[row] = Mapped::Documents(documents);
-                    if link.spec.chain {
+                    if stage.spec.chain {
                         still_open.push(row);
                     }
-                } else if link.spec.on_error == OnError::Pass {
+                } else if stage.spec.on_error == OnError::Pass {
                     pass(&mut mapped[row]);
                     still_open.push(row);
                 } else {
                     mapped[row] = Mapped::Dropped;
-                    outcome.stop = outcome.stop.take().or_else(|| stop(link));
+                    outcome.stop = outcome.stop.take().or_else(|| stop(stage));
                 }
             }
             open = still_open;
@@ -224,20 +227,20 @@ impl PluginChain {
         outcome.quotes.append(&mut mapped);
     }
 
-    /// For a simulation, in which time is not the machine's: no plugin is left out for its share of time, and the pauses of a
-    /// quarantine are the same in each run.
+    /// For simulations, which must give the same result on every machine: turns off the limit on the share of time, and
+    /// makes quarantines last equally long in every run.
     pub fn make_repeatable(&mut self) {
-        self.links.iter_mut().for_each(Link::make_repeatable);
+        self.stages.iter_mut().for_each(Stage::make_repeatable);
     }
 
-    /// What all its instances have executed, as [`crate::PluginInstance::fuel_used`] counts it.
+    /// The fuel that all its instances have used, see [`crate::PluginInstance::fuel_used`].
     pub fn fuel_used(&self) -> Option<u64> {
-        self.links.iter().map(Link::fuel_used).sum()
+        self.stages.iter().map(Stage::fuel_used).sum()
     }
 
-    /// One entry a plugin, in order.
+    /// One entry per plugin, in order.
     pub fn snapshot(&self) -> Vec<PluginSnapshot> {
-        self.links.iter().map(Link::snapshot).collect()
+        self.stages.iter().map(Stage::snapshot).collect()
     }
 }
 
@@ -250,19 +253,19 @@ fn rows<'a>(quotes: &'a [(Symbol, Quote)], mapped: &'a [Mapped], open: &[usize])
     open.iter().map(row).collect()
 }
 
-/// What earlier maps in the chain made of a quote is better than the host's own shape.
+/// Documents of earlier maps in the chain take precedence over the host's own.
 fn pass(mapped: &mut Mapped) {
     if *mapped == Mapped::Nothing {
         *mapped = Mapped::Passed;
     }
 }
 
-fn stop(link: &Link) -> Option<StopTenant> {
-    (link.spec.on_error == OnError::StopTenant)
-        .then(|| StopTenant { plugin: link.spec.plugin.name().to_owned(), problem: link.last_problem().to_owned() })
+fn stop(stage: &Stage) -> Option<StopTenant> {
+    (stage.spec.on_error == OnError::StopTenant)
+        .then(|| StopTenant { plugin: stage.spec.plugin.name().to_owned(), error: stage.last_problem().to_owned() })
 }
 
-/// Moves the kept rows together; returns how many were refused.
+/// Removes the refused rows and returns their number.
 fn keep(quotes: &mut QuoteColumns, verdicts: &[u8]) -> usize {
     let Some(first) = verdicts.iter().position(|&verdict| verdict != 0) else { return 0 };
     let mut kept = first;

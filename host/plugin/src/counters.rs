@@ -6,7 +6,7 @@ use crate::failure::FailureKind;
 use crate::instance::PluginInstance;
 use crate::state::Reported;
 
-/// What the host counts of one plugin of one tenant. Written by its link only.
+/// What the host counts for one plugin of one tenant. Written only by its stage.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) calls: u64,
@@ -23,19 +23,19 @@ pub(crate) struct Counters {
     pub(crate) instances_started: u64,
     pub(crate) instances_worn: u64,
     pub(crate) last_problem: Option<String>,
-    /// From instances that are gone; the live one has its own.
+    /// From past instances; the current one holds its own.
     pub(crate) reported: Reported,
 }
 
 impl Counters {
-    pub(crate) fn called(&mut self, took: Duration) {
+    pub(crate) fn count_call(&mut self, took: Duration) {
         self.calls += 1;
         self.time += took;
         self.longest_call = self.longest_call.max(took);
     }
 
-    /// Counts the verdicts; `instance` knows the names of reasons.
-    pub(crate) fn judged(&mut self, verdicts: &[u8], instance: &PluginInstance) {
+    /// `instance` knows the names of reasons.
+    pub(crate) fn count_verdicts(&mut self, verdicts: &[u8], instance: &PluginInstance) {
         let mut by_code = [0_u64; 256];
         for &verdict in verdicts {
             by_code[usize::from(verdict)] += 1;
@@ -48,20 +48,20 @@ impl Counters {
     }
 }
 
-/// How a plugin is, in one word.
+/// A plugin's state in the heartbeat and in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// Nothing wrong lately.
+    /// No recent failure or loss.
     Ready,
-    /// Failed lately, or lost quotes: its documents were refused, or calls were left out for its share of time.
+    /// Failed recently, or lost quotes: its documents were refused, or calls were skipped because it used its share of time.
     Degraded,
-    /// Failed too often; not called for a while.
+    /// Failed too often; not called for now.
     Quarantined,
 }
 
 impl PluginState {
-    /// The word in heartbeat and metrics.
+    /// The name in the heartbeat and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -71,52 +71,52 @@ impl PluginState {
     }
 }
 
-/// What is known of one plugin of one tenant, for heartbeat, metrics and dashboard. Counts are since the chain started.
+/// The state of one plugin of one tenant, for the heartbeat, metrics and the web page. Counts start with the chain.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct PluginSnapshot {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// The SHA-256 of its component, in hexadecimal digits.
+    /// The SHA-256 of its component, in hexadecimal.
     pub sha256: String,
-    /// The version of the interface it is built for.
+    /// The interface version that it is built for.
     pub interface: Cow<'static, str>,
-    /// How it is.
+    /// Whether it works.
     pub state: PluginState,
-    /// The last failure, refused document or call left out, as a sentence.
+    /// The last failure, refused document or skipped call, as a sentence.
     pub last_problem: Option<String>,
-    /// Calls of filter and map.
+    /// Calls of the filter and the map.
     pub calls: u64,
-    /// Calls not made: quarantine, no instance, or over its share of time.
+    /// Calls skipped: in quarantine, without an instance, or over its share of time.
     pub calls_left_out: u64,
-    /// Quotes given to filter and map.
+    /// Quotes passed to the filter and the map.
     pub quotes_seen: u64,
     /// Quotes that the filter kept.
     pub quotes_kept: u64,
     /// Quotes that the filter refused, by reason.
     pub quotes_refused: BTreeMap<String, u64>,
-    /// Documents made by the map and accepted.
+    /// Documents that the map made and the host accepted.
     pub documents: u64,
     /// Quotes whose documents were refused.
     pub documents_refused: u64,
-    /// Seconds spent in calls and starts.
+    /// Seconds spent in calls and starting instances.
     pub seconds: f64,
     /// The longest call, in seconds.
     pub longest_call_seconds: f64,
-    /// Bytes of all memories of the live instance.
+    /// Bytes in all memories of the current instance.
     pub memory_bytes: usize,
-    /// The most that any instance held.
+    /// The most bytes that any instance held.
     pub memory_peak_bytes: usize,
     /// Instances lost, by kind of failure.
     pub failures: BTreeMap<FailureKind, u64>,
     /// Instances started.
     pub instances_started: u64,
-    /// Instances replaced because they reached `calls_per_instance`.
+    /// Instances replaced after `calls_per_instance` calls.
     pub instances_worn: u64,
     /// Log lines written.
     pub log_lines: u64,
-    /// Log lines over the rate.
+    /// Log lines dropped because they were over the rate.
     pub log_lines_dropped: u64,
-    /// Counters and gauges left out for a bad name or value.
+    /// Counters and gauges rejected for a bad name or value.
     pub metrics_refused: u64,
     /// The plugin's own counters.
     pub counts: BTreeMap<String, u64>,

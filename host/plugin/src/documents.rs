@@ -6,12 +6,12 @@ use quotegate_market::Symbol;
 use crate::bindings::RawDocument;
 use crate::limits::PluginLimits;
 
-/// The collections below its tenant that a plugin may write to; the first is meant where a document names none.
+/// The tenant's collections that a plugin may write to. Documents that name none go to the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collections(Vec<String>);
 
 impl Collections {
-    /// Checks the names. There is at least one.
+    /// Checks the names.
     pub fn new(first: &str, others: &[String]) -> Result<Self, IdError> {
         let names: Vec<String> = std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect();
         names.iter().try_for_each(|name| quotegate_document::check_id(name))?;
@@ -27,58 +27,58 @@ impl Collections {
     }
 }
 
-/// Why a document is refused. Firestore would refuse it, or the tenant's settings do.
+/// Why a document is refused: Firestore would refuse it, or the tenant's settings do not allow it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DocumentError {
     /// More than `documents_per_quote`.
-    #[error("it made {0} documents of one quote; make fewer, or raise `limits.documents_per_quote`")]
+    #[error("it made {0} documents from one quote; make fewer, or raise `limits.documents_per_quote`")]
     TooMany(usize),
     /// Over 1 MiB, or over `document_bytes_per_quote`.
     #[error(
-        "its documents of one quote have {0} bytes; make them smaller, or raise `limits.document_kib_per_quote` (1 MiB a document is Firestore's own limit)"
+        "its documents for one quote have {0} bytes; make them smaller, or raise `limits.document_kib_per_quote` (Firestore's own limit is 1 MiB per document)"
     )]
     TooLarge(usize),
-    /// Not in the list.
+    /// Not one of the allowed collections.
     #[error("it names the collection {0:?}, which the tenant's settings do not allow")]
     Collection(String),
-    /// Not a legal id.
-    #[error("its document id {id:?} is not legal: {problem}")]
+    /// Firestore would refuse the id.
+    #[error("its document id {id:?} is not valid: {error}")]
     Id {
-        /// As given.
+        /// The id.
         id: String,
-        /// What Firestore has against it.
-        problem: IdError,
+        /// Why.
+        error: IdError,
     },
-    /// Not a legal field path.
-    #[error("its field path {path:?} is not legal: {problem}")]
+    /// Firestore would refuse the field path.
+    #[error("its field path {path:?} is not valid: {error}")]
     Path {
-        /// As given.
+        /// The path.
         path: String,
-        /// What Firestore has against it.
-        problem: IdError,
+        /// Why.
+        error: IdError,
     },
-    /// Twice, or within another.
-    #[error("its field path {0:?} is given twice or lies within another field")]
+    /// The same path twice, or one inside another.
+    #[error("its field path {0:?} is used twice or lies inside another field")]
     Overlap(String),
     /// NaN or infinite.
     #[error("its field {0:?} is not a finite number")]
     NotFinite(String),
-    /// A document twice in one answer for a quote.
-    #[error("it gives the document {0:?} twice for one quote")]
-    Twice(String),
+    /// The same document twice for one quote.
+    #[error("it returned the document {0:?} twice for one quote")]
+    Duplicate(String),
 }
 
 /// Firestore's limit for a document, in bytes.
 const DOCUMENT_BYTES: usize = 1 << 20;
-/// What Firestore adds to every document.
+/// What Firestore adds to the size of every document.
 const DOCUMENT_OVERHEAD: usize = 32;
 
-/// The paths of the document that was checked last. A map gives the same ones nearly always, and then they need no other
-/// look: that is half of what a check costs.
+/// The field paths of the last document checked. Maps nearly always return the same ones, and not checking them again
+/// halves the cost of a check.
 #[derive(Debug, Default)]
 pub(crate) struct KnownPaths(Vec<FieldPath>);
 
-/// Turns what a guest gave for one quote into documents that Firestore takes.
+/// Checks and converts what a guest returned for one quote.
 pub(crate) fn check(
     raw: Vec<RawDocument>,
     symbol: &Symbol,
@@ -99,7 +99,7 @@ pub(crate) fn check(
             return Err(DocumentError::TooLarge(total));
         }
         if documents.iter().any(|other| other.key == document.key) {
-            return Err(DocumentError::Twice(document.key.to_string()));
+            return Err(DocumentError::Duplicate(document.key.to_string()));
         }
         documents.push(document);
     }
@@ -114,8 +114,7 @@ fn check_one(
 ) -> Result<Document, DocumentError> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
-    let key =
-        DocumentKey::new(collection, id.clone()).map_err(|problem| DocumentError::Id { id: shorten(id), problem })?;
+    let key = DocumentKey::new(collection, id.clone()).map_err(|error| DocumentError::Id { id: shorten(id), error })?;
     let mut fields = Vec::with_capacity(raw.fields.len());
     let mut all_known = raw.fields.len() == known.0.len();
     for (at, (path, value)) in raw.fields.into_iter().enumerate() {
@@ -142,12 +141,12 @@ fn check_one(
 fn check_path(path: String) -> Result<FieldPath, DocumentError> {
     match FieldPath::new(path.clone()) {
         Ok(path) => Ok(path),
-        Err(problem) => Err(DocumentError::Path { path: shorten(path), problem }),
+        Err(error) => Err(DocumentError::Path { path: shorten(path), error }),
     }
 }
 
-/// Looks every beginning of every path up among the paths. (Neighbours in sorted order are not enough: `a-b` may not
-/// stand between `a` and `a.b` today, but only because of which characters a name has.)
+/// Looks up every prefix of every path. (Sorting and comparing neighbors would work only as long as no character that is
+/// allowed in a name sorts before the dot.)
 fn check_overlap(fields: &[Field]) -> Result<(), DocumentError> {
     let mut paths = HashSet::with_capacity(fields.len());
     let overlap = |path: &str| Err(DocumentError::Overlap(path.to_owned()));
@@ -172,7 +171,7 @@ fn is_finite(value: &Value) -> bool {
     }
 }
 
-/// Bytes as Firestore counts them, or a little more.
+/// The document's size as Firestore counts it, or slightly more.
 fn size(document: &Document) -> usize {
     let name = document.key.collection().len() + document.key.id().len() + 2;
     let fields = document.fields.iter().map(|field| field.path.as_str().len() + 1 + value_size(&field.value));
@@ -190,7 +189,7 @@ fn value_size(value: &Value) -> usize {
     }
 }
 
-/// What a log line can bear.
+/// Short enough for a log line.
 fn shorten(text: String) -> String {
     if text.len() <= 100 { text } else { text.chars().take(100).chain(['…']).collect() }
 }
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_checked_before_makes_no_difference() {
+    fn remembered_paths_do_not_change_the_result() {
         let allowed = Collections::new("live_quotes", &[]).unwrap();
         let (symbol, limits) = (Symbol::new("SPY").unwrap(), PluginLimits::default());
         let shapes: [&[&str]; 8] =
@@ -232,25 +231,25 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_a_place_goes_to_the_symbol_in_the_first_collection() {
+    fn a_document_without_collection_and_id_goes_to_the_symbol_in_the_first_collection() {
         let documents = checked(vec![raw(None, None, &[("a.b", Value::Null), ("a.c", Value::Null)])]).unwrap();
         assert_eq!(documents[0].key.to_string(), "live_quotes/BTC%2FUSD");
     }
 
     #[test]
-    fn nothing_leaves_the_tenant() {
+    fn no_document_leaves_the_tenant() {
         for id in ["../x", "..", ".", "a/b", "__x__", "", "a\0b"] {
-            let problem = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
-            assert!(matches!(problem, DocumentError::Id { .. }), "{id:?}: {problem}");
+            let error = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
+            assert!(matches!(error, DocumentError::Id { .. }), "{id:?}: {error}");
         }
         for collection in ["../other", "other", "", "live_quotes/x/y"] {
-            let problem = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
-            assert_eq!(problem, DocumentError::Collection(collection.into()));
+            let error = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
+            assert_eq!(error, DocumentError::Collection(collection.into()));
         }
     }
 
     #[test]
-    fn what_firestore_refuses_is_refused_here() {
+    fn documents_that_firestore_would_refuse_are_refused() {
         let null = Value::Null;
         let refused = |fields: &[(&str, Value)]| checked(vec![raw(None, None, fields)]).unwrap_err();
         assert_eq!(refused(&[("a", null.clone()), ("a", null.clone())]), DocumentError::Overlap("a".into()));
@@ -258,8 +257,8 @@ mod tests {
         assert_eq!(refused(&[("a", Value::Doubles(vec![1.0, f64::NAN]))]), DocumentError::NotFinite("a".into()));
         assert!(matches!(refused(&[("a..b", null)]), DocumentError::Path { .. }));
         assert!(matches!(refused(&[("a", Value::Bytes(vec![0; 1 << 20]))]), DocumentError::TooLarge(_)));
-        let twice = vec![raw(None, Some("x"), &[]), raw(None, Some("x"), &[])];
-        assert!(matches!(checked(twice), Err(DocumentError::Twice(_))));
+        let duplicate = vec![raw(None, Some("x"), &[]), raw(None, Some("x"), &[])];
+        assert!(matches!(checked(duplicate), Err(DocumentError::Duplicate(_))));
         let many = (0..9).map(|n| raw(None, Some(&n.to_string()), &[])).collect();
         assert_eq!(checked(many), Err(DocumentError::TooMany(9)));
     }

@@ -3,25 +3,26 @@ use std::sync::Arc;
 
 use wasmtime::{Config, Engine, OptLevel};
 
-use crate::address_space::{AllocatorChoice, GUEST_STACK, choose, switch_off_gc};
+use crate::allocator::{AllocatorChoice, GUEST_STACK, choose, disable_gc};
 use crate::cache::CodeCache;
 use crate::prepare::Sha256Hash;
 use crate::ticker::Ticker;
 
-/// What the one engine of a process is made for.
+/// How to create the process's engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// Plugin instances that may live at once: tenants times plugins, and as many again while one is being swapped.
+    /// The most plugin instances at once: those of all tenants, twice, because a reload starts new chains before it stops the
+    /// old ones.
     pub instances: u32,
     /// The largest `memory_bytes` of any plugin's limits.
     pub memory_bytes: usize,
-    /// A folder for compiled code, which nobody but this user and root may write to; `None`: compile at every start.
-    /// It can be read-only: then what is not in it is compiled at every start.
+    /// A folder for compiled code that only this user and root may write to. If it is read-only, plugins that are not in it
+    /// are compiled at every start; with `None`, all are.
     pub cache: Option<PathBuf>,
-    /// The allocator; `None`: the fastest that the operating system grants.
+    /// The allocator; `None` for the fastest that the operating system allows.
     pub allocator: Option<AllocatorChoice>,
-    /// Counts what guests execute ([`crate::PluginInstance::fuel_used`]). Their code is compiled for it, in a hurry, so that
-    /// it is slower, and kept apart in the cache: for an author's desk, never for a host at work.
+    /// Meter the guests' fuel ([`crate::PluginInstance::fuel_used`]). Metered code is compiled separately and without
+    /// optimization, so it is for the authoring tools only.
     pub metering: bool,
 }
 
@@ -31,33 +32,35 @@ impl Default for EngineSettings {
     }
 }
 
-/// Why there is no engine.
+/// Why the engine could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// wasmtime refused the settings or the machine.
+    /// wasmtime rejected the settings or the machine.
     #[error(
-        "The WebAssembly engine does not start with {allocator} memory: {reason}. Give fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
+        "Could not start the WebAssembly engine with {allocator} memory: {reason}. Configure fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
     )]
     Engine {
         /// The allocator that was tried.
         allocator: AllocatorChoice,
-        /// wasmtime's words.
+        /// From wasmtime.
         reason: String,
     },
-    /// No thread for the clock of the time limits.
-    #[error("The thread that enforces time limits of plugins does not start: {0}. Allow the process more threads.")]
+    /// The ticker's thread.
+    #[error(
+        "Could not start the thread that enforces the time limits of plugins: {0}. Allow the process more threads."
+    )]
     Ticker(std::io::Error),
-    /// The cache folder cannot be used.
-    #[error("The folder {} for compiled plugins cannot be used: {reason}. Give one that belongs to this user or to root, and that nobody else can write to.", folder.display())]
+    /// The cache folder is unusable.
+    #[error("Cannot use the folder {} for compiled plugins: {reason}. Choose one that belongs to this user or to root and that no one else can write to.", folder.display())]
     Cache {
-        /// As the settings name it.
+        /// The folder.
         folder: PathBuf,
-        /// What is wrong with it.
+        /// Why.
         reason: String,
     },
 }
 
-/// The compiler and the home of all plugins. One a process; cheap to clone. Time limits are kept as long as one clone lives.
+/// Compiles and runs all plugins of the process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PluginEngine {
     pub(crate) inner: Arc<EngineInner>,
@@ -73,13 +76,13 @@ pub(crate) struct EngineInner {
 }
 
 impl PluginEngine {
-    /// Probes the address space, makes the engine and starts its clock.
+    /// Chooses an allocator, creates the engine and starts its ticker.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
         let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
         let mut config = base_config();
         config.consume_fuel(settings.metering);
         if settings.metering {
-            // An author waits for the compiler at every save, and fuel is the same however good the code is.
+            // Authors wait for the compiler after every save, and fuel does not depend on optimization.
             config.cranelift_opt_level(OptLevel::None);
         }
         allocator.apply(&mut config, settings.instances, settings.memory_bytes);
@@ -94,21 +97,21 @@ impl PluginEngine {
         Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })
     }
 
-    /// Whether compiled code for these bytes is in the cache, so that they will not be compiled.
+    /// Whether the cache has code for the component with this hash.
     pub fn has_compiled(&self, plugin: &Sha256Hash) -> bool {
         self.inner.cache.as_ref().is_some_and(|cache| cache.has(plugin))
     }
 
-    /// How memories get their address space here.
+    /// How memories get their address space.
     pub fn allocator(&self) -> AllocatorChoice {
         self.inner.allocator
     }
 }
 
-/// Everything off that a pure computation does not need: most advisories of the last year concern just those parts.
+/// Disables whatever a pure computation does not need. Most of last year's security advisories are about those features.
 pub(crate) fn base_config() -> Config {
     let mut config = Config::new();
-    switch_off_gc(&mut config);
+    disable_gc(&mut config);
     config
         .wasm_component_model(true)
         .concurrency_support(false)

@@ -2,45 +2,45 @@ use std::time::Duration;
 
 use wasmtime::Trap;
 
-use crate::log_rate::escape;
+use crate::escape::escape;
 use crate::state::GuestState;
 
-/// Why a call, or the start of an instance, failed. The instance is thrown away after each of these.
+/// Why a call or the start of an instance failed. The instance is discarded after any of these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFailure {
-    /// The epoch deadline passed.
+    /// Too long.
     #[error(
-        "it ran longer than {limit:?} and was stopped; make it faster, or raise `limits.time_per_call_ms` (at its start `limits.time_to_start_ms`)"
+        "it ran longer than {limit:?} and was stopped; make it faster, or raise `limits.time_per_call_ms` (`limits.time_to_start_ms` for its start)"
     )]
     Time {
-        /// The limit that it broke.
+        /// The limit that it exceeded.
         limit: Duration,
     },
-    /// It trapped after more memory or tables were refused.
+    /// It trapped after it was refused more memory or table elements.
     #[error("it needed more memory than its limit allows; make it use less, or raise `limits.memory_mib`")]
     Memory,
-    /// It handed the host more than the host takes in one call.
-    #[error("it handed over more in one call than its limit allows; answer less, or raise `limits.answer_kib`")]
+    /// It returned more than the host accepts from one call.
+    #[error("it returned more from one call than its limit allows; return less, or raise `limits.answer_kib`")]
     HostBytes,
-    /// Recursion without end.
-    #[error("it used up its stack, mostly by a recursion without end")]
+    /// Usually endless recursion.
+    #[error("it ran out of stack, usually because of endless recursion")]
     Stack,
     /// Any other trap: unreachable, out of bounds, division by zero, invalid values.
     #[error("it trapped: {0}")]
     Trap(String),
-    /// An answer of the wrong length.
-    #[error("it answered {found} entries for {expected} quotes")]
+    /// A result of the wrong length.
+    #[error("it returned {found} entries for {expected} quotes")]
     Length {
-        /// Quotes of the call.
+        /// Quotes in the call.
         expected: usize,
-        /// Entries of the answer.
+        /// Entries returned.
         found: usize,
     },
-    /// `configure` said no.
-    #[error("it refuses its configuration: {0}")]
+    /// `configure` returned an error.
+    #[error("it rejected its configuration: {0}")]
     Configuration(String),
-    /// A manifest that breaks its rules.
-    #[error("its manifest is wrong: {0}")]
+    /// A manifest that breaks the rules.
+    #[error("its manifest is invalid: {0}")]
     Manifest(String),
 }
 
@@ -52,15 +52,15 @@ pub enum FailureKind {
     Time,
     /// Too much memory.
     Memory,
-    /// Too much handed over.
+    /// Too much returned.
     HostBytes,
-    /// Too deep.
+    /// Out of stack.
     Stack,
     /// Any other trap.
     Trap,
-    /// A wrong answer.
+    /// A result of the wrong length.
     Answer,
-    /// A refused configuration or a wrong manifest.
+    /// A rejected configuration or an invalid manifest.
     Configuration,
 }
 
@@ -80,7 +80,7 @@ impl FailureKind {
 }
 
 impl PluginFailure {
-    /// Which kind it is.
+    /// Its kind.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Time { .. } => FailureKind::Time,
@@ -93,8 +93,8 @@ impl PluginFailure {
         }
     }
 
-    /// Reads wasmtime's error together with what the limiter saw.
-    pub(crate) fn of(error: &wasmtime::Error, state: &GuestState, limit: Duration) -> Self {
+    /// From wasmtime's error and the resource limiter's state.
+    pub(crate) fn new(error: &wasmtime::Error, state: &GuestState, limit: Duration) -> Self {
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => return Self::Time { limit },
             Some(Trap::StackOverflow) => return Self::Stack,
@@ -104,7 +104,7 @@ impl PluginFailure {
             return Self::Memory;
         }
         let text = format!("{:#}", error.root_cause());
-        // wasmtime has no type for this one; the hostile guest of the tests notices if the words change.
+        // wasmtime has no type for this error. A test with a hostile guest fails if its message changes.
         if text.contains("too much data is being copied") {
             return Self::HostBytes;
         }

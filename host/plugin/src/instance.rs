@@ -7,32 +7,32 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::bindings::{FilterBatch, Guest, Manifest, MapQuote, RawDocument};
 use crate::documents::{Collections, DocumentError, KnownPaths, check};
+use crate::escape::escape;
 use crate::failure::PluginFailure;
 use crate::limits::PluginLimits;
-use crate::log_rate::escape;
 use crate::prepare::PreparedPlugin;
 use crate::state::{GuestState, Reported, is_plain_name};
 
-/// A warm instance of one plugin for one tenant. It keeps what it has in memory from call to call. After a failure it
-/// is broken for good and says so; make another from the same [`PreparedPlugin`].
+/// A tenant's instance of a plugin. It keeps its memory from call to call. After a failure it stays broken; start another
+/// from the same [`PreparedPlugin`].
 pub struct PluginInstance {
     store: Store<GuestState>,
     guest: Box<dyn Guest>,
     manifest: Manifest,
     limits: PluginLimits,
-    /// How many of the tenant's symbols the guest knows by name.
-    told: usize,
+    /// How many of the tenant's symbols the guest has been given the names of.
+    known_symbols: usize,
     known_paths: KnownPaths,
     calls: u64,
     broken: bool,
-    /// Keeps the clock of the time limits running.
+    /// Keeps the engine's ticker running.
     _prepared: PreparedPlugin,
 }
 
-/// More than any call uses within its time limit.
-const FULL_TANK: u64 = u64::MAX;
+/// More fuel than any call uses within its time limit.
+const ALL_FUEL: u64 = u64::MAX;
 
-/// A quote for a map, with what the map before made of it.
+/// A quote for a map, with the documents that earlier maps made from it.
 pub(crate) struct MapRow<'a> {
     pub(crate) symbol: &'a Symbol,
     pub(crate) quote: &'a Quote,
@@ -50,7 +50,7 @@ impl PluginInstance {
         Self::start_with(prepared, tenant, config, limits, &mut Reported::default())
     }
 
-    /// The same; the guest's counters go on from `reported`, which gets them back if the start fails.
+    /// Like [`Self::start`], but the guest's counters continue from `reported`, which gets them back if the start fails.
     pub(crate) fn start_with(
         prepared: &PreparedPlugin,
         tenant: &TenantId,
@@ -70,16 +70,16 @@ impl PluginInstance {
         let ticks = store.data_mut().clock.begin(limits.time_to_start);
         store.set_epoch_deadline(ticks);
         if prepared.inner.engine.inner.metering {
-            store.set_fuel(FULL_TANK).map_err(|error| PluginFailure::of(&error, store.data(), limits.time_to_start))?;
+            store.set_fuel(ALL_FUEL).map_err(|error| PluginFailure::new(&error, store.data(), limits.time_to_start))?;
         }
-        let started = configured(prepared, &mut store, tenant, config, limits.time_to_start);
+        let started = instantiate(prepared, &mut store, tenant, config, limits.time_to_start);
         match started {
             Ok((guest, manifest)) => Ok(Self {
                 store,
                 guest,
                 manifest,
                 limits: limits.clone(),
-                told: 0,
+                known_symbols: 0,
                 known_paths: KnownPaths::default(),
                 calls: 0,
                 broken: false,
@@ -92,32 +92,32 @@ impl PluginInstance {
         }
     }
 
-    /// Filters a batch: one verdict a quote, 0 keeps it, another number is the reason to refuse it. `names` holds the
-    /// tenant's symbols; the column `symbol` numbers them.
+    /// Filters a batch. Returns one verdict per quote: 0 keeps it, any other number is the reason for refusing it. The
+    /// column `symbol` holds indexes into `names`, the tenant's symbols.
     pub fn filter(&mut self, quotes: &QuoteColumns, names: &[Symbol]) -> Result<Vec<u8>, PluginFailure> {
-        let new: Vec<&str> = names.get(self.told..).unwrap_or(&[]).iter().map(Symbol::as_str).collect();
+        let new: Vec<&str> = names.get(self.known_symbols..).unwrap_or(&[]).iter().map(Symbol::as_str).collect();
         let batch = FilterBatch { quotes, new_symbols: &new, wanted: self.manifest.columns };
         let limit = self.begin()?;
-        let answer = self.guest.filter(&mut self.store, &batch);
-        let verdicts = self.end(answer, limit)?;
-        self.told = self.told.max(names.len());
+        let result = self.guest.filter(&mut self.store, &batch);
+        let verdicts = self.end(result, limit)?;
+        self.known_symbols = self.known_symbols.max(names.len());
         self.check_length(quotes.len(), verdicts.len())?;
         Ok(verdicts)
     }
 
-    /// Maps quotes; one list a quote, in order, not checked yet.
+    /// Maps quotes. Returns one list per quote, in order, not checked yet.
     pub(crate) fn map(&mut self, rows: &[MapRow<'_>]) -> Result<Vec<Vec<RawDocument>>, PluginFailure> {
         let quotes: Vec<_> =
             rows.iter().map(|row| MapQuote { symbol: row.symbol, quote: row.quote, earlier: row.earlier }).collect();
         let limit = self.begin()?;
-        let answer = self.guest.map(&mut self.store, &quotes);
-        let lists = self.end(answer, limit)?;
+        let result = self.guest.map(&mut self.store, &quotes);
+        let lists = self.end(result, limit)?;
         self.check_length(rows.len(), lists.len())?;
         Ok(lists)
     }
 
-    /// Maps quotes and checks the documents, as a chain with this one plugin does: one list a quote, in order, or what is
-    /// wrong with the documents of that quote.
+    /// Maps quotes and checks the documents, like a chain of only this plugin. Returns for each quote, in order, its
+    /// documents or what is wrong with them.
     pub fn documents(
         &mut self,
         quotes: &[(Symbol, Quote)],
@@ -131,29 +131,29 @@ impl PluginInstance {
         Ok(lists.map(check).collect())
     }
 
-    /// The name of a reason, as the guest's manifest gives it.
+    /// The reason's name in the guest's manifest.
     pub fn reason(&self, code: u8) -> Option<&str> {
         let index = usize::from(code).checked_sub(1)?;
         self.manifest.reasons.get(index).map(String::as_str)
     }
 
-    /// The names of all reasons, in the order of their numbers from 1 on.
+    /// The names of all reasons; the first one has number 1.
     pub fn reasons(&self) -> &[String] {
         &self.manifest.reasons
     }
 
-    /// The columns that its filter asks for, as the WIT names them. All others cross empty.
+    /// The WIT's names of the columns that its filter reads. It gets the others empty.
     pub fn columns(&self) -> Vec<&'static str> {
         self.manifest.columns.names()
     }
 
-    /// What it has executed since and with its start, in wasmtime's fuel: about one for each instruction, none for the
-    /// host's share. The same calls use the same fuel on every machine. `None` where the engine does not meter.
+    /// The wasmtime fuel that it has used, including its start: about one per WebAssembly instruction, and none for the
+    /// host's work. The same calls use the same fuel on every machine. `None` if the engine does not meter.
     pub fn fuel_used(&self) -> Option<u64> {
-        self.store.get_fuel().ok().map(|left| FULL_TANK - left)
+        self.store.get_fuel().ok().map(|left| ALL_FUEL - left)
     }
 
-    /// Bytes of all its memories now.
+    /// The current size of all its memories.
     pub fn memory_bytes(&self) -> usize {
         self.store.data().memory_bytes()
     }
@@ -163,13 +163,13 @@ impl PluginInstance {
         self.calls
     }
 
-    /// True after a failure: every further call fails too.
+    /// True after a failure. Every further call fails, too.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// The most that [`Self::memory_bytes`] has been. A memory of WebAssembly never shrinks, so they differ only where
-    /// growing failed.
+    /// The largest value of [`Self::memory_bytes`] so far. WebAssembly memory never shrinks, so they differ only if growing
+    /// failed.
     pub fn memory_peak(&self) -> usize {
         self.store.data().memory_peak
     }
@@ -184,22 +184,22 @@ impl PluginInstance {
 
     fn begin(&mut self) -> Result<Duration, PluginFailure> {
         if self.broken {
-            return Err(PluginFailure::Trap("the instance failed before and is not used again".into()));
+            return Err(PluginFailure::Trap("the instance has failed before and cannot be used again".into()));
         }
         self.calls += 1;
-        // Broken until proven otherwise, so that a call that never comes back leaves no instance to use.
+        // Broken until the call succeeds, so that no one uses the instance after a call that panicked.
         self.broken = true;
-        // A refusal that the guest came through says nothing of a trap in a later call.
+        // A refused growth that the guest handled does not explain a trap in a later call.
         self.store.data_mut().refused_growth = false;
         let ticks = self.store.data_mut().clock.begin(self.limits.time_per_call);
         self.store.set_epoch_deadline(ticks);
         Ok(self.limits.time_per_call)
     }
 
-    fn end<T>(&mut self, answer: wasmtime::Result<T>, limit: Duration) -> Result<T, PluginFailure> {
-        let answer = answer.map_err(|error| PluginFailure::of(&error, self.store.data(), limit))?;
+    fn end<T>(&mut self, result: wasmtime::Result<T>, limit: Duration) -> Result<T, PluginFailure> {
+        let value = result.map_err(|error| PluginFailure::new(&error, self.store.data(), limit))?;
         self.broken = false;
-        Ok(answer)
+        Ok(value)
     }
 
     fn check_length(&mut self, expected: usize, found: usize) -> Result<(), PluginFailure> {
@@ -208,7 +208,7 @@ impl PluginInstance {
     }
 }
 
-fn configured(
+fn instantiate(
     prepared: &PreparedPlugin,
     store: &mut Store<GuestState>,
     tenant: &TenantId,
@@ -216,22 +216,25 @@ fn configured(
     limit: Duration,
 ) -> Result<(Box<dyn Guest>, Manifest), PluginFailure> {
     let guest =
-        prepared.inner.interface.instantiate(store).map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
+        prepared.inner.interface.instantiate(store).map_err(|error| PluginFailure::new(&error, store.data(), limit))?;
     let answer = guest
         .configure(store, tenant.as_str(), config)
-        .map_err(|error| PluginFailure::of(&error, store.data(), limit))?;
-    let manifest = answer.map_err(|words| PluginFailure::Configuration(escape(&words)))?;
+        .map_err(|error| PluginFailure::new(&error, store.data(), limit))?;
+    let manifest = answer.map_err(|message| PluginFailure::Configuration(escape(&message)))?;
     check_manifest(&manifest)?;
     Ok((guest, manifest))
 }
 
 fn check_manifest(manifest: &Manifest) -> Result<(), PluginFailure> {
     if manifest.reasons.len() > usize::from(u8::MAX) {
-        return Err(PluginFailure::Manifest(format!("{} reasons; at most 255 have a number", manifest.reasons.len())));
+        return Err(PluginFailure::Manifest(format!(
+            "it has {} reasons; at most 255 are allowed",
+            manifest.reasons.len()
+        )));
     }
     match manifest.reasons.iter().find(|name| !is_plain_name(name)) {
         Some(name) => Err(PluginFailure::Manifest(format!(
-            "the reason {:?} is no name; letters, digits, - and _ are allowed, at most 64",
+            "the reason {:?} is not a name; use at most 64 letters, digits, - and _",
             escape(name)
         ))),
         None => Ok(()),

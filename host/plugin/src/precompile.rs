@@ -2,42 +2,41 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::{Config, Engine};
 
-use crate::accept::{PluginError, check_bytes};
-use crate::address_space::AllocatorChoice;
-use crate::cache::{create_folder, file_path, keep, target_any_server};
+use crate::allocator::AllocatorChoice;
+use crate::cache::{create_folder, file_path, target_any_server, write_file};
 use crate::engine::{EngineError, base_config};
 use crate::prepare::Sha256Hash;
+use crate::validate::{PluginError, check_bytes};
 
-/// Compiles components when an image is built, so that a host that starts in it needs no compiler.
+/// Compiles components when an image is built, so that the host in it does not have to.
 ///
-/// It cannot know how that host will get memory, so it compiles for each way ([`AllocatorChoice`]); and it compiles not
-/// for the processor that it runs on, but for any server's. Where the code does not fit all the same, the host compiles
-/// anew.
+/// Which allocator that host will choose is unknown, so it compiles for each [`AllocatorChoice`], and for any server
+/// processor instead of the current one. If the code still does not fit, the host compiles the component again.
 #[derive(Debug)]
 pub struct Precompiler {
     folder: PathBuf,
-    /// Each with the kind of its files.
+    /// Each with the kind in its file names.
     engines: Vec<(String, Engine)>,
 }
 
 /// Why a component was not compiled ahead of time.
 #[derive(Debug, thiserror::Error)]
 pub enum PrecompileError {
-    /// The host would not take it either.
+    /// The host would reject it, too.
     #[error(transparent)]
     Component(#[from] PluginError),
-    /// The folder does not take the file.
-    #[error("{} cannot be written: {reason}.", path.display())]
+    /// The file could not be written.
+    #[error("Cannot write {}: {reason}.", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// The operating system's words.
+        /// From the operating system.
         reason: std::io::Error,
     },
 }
 
 impl Precompiler {
-    /// Makes the folder if it is not there. `memory_bytes` is that of the host's [`crate::EngineSettings`].
+    /// Creates the folder if necessary. `memory_bytes` must be that of the host's [`crate::EngineSettings`].
     pub fn new(folder: &Path, memory_bytes: usize) -> Result<Self, EngineError> {
         create_folder(folder)
             .map_err(|error| EngineError::Cache { folder: folder.into(), reason: error.to_string() })?;
@@ -50,7 +49,7 @@ impl Precompiler {
         Ok(Self { folder: folder.into(), engines })
     }
 
-    /// Compiles one component and keeps the code. Gives the size of what a host will load.
+    /// Compiles one component and stores the code. Returns the size of the code that a host will load.
     pub fn add(&self, component: &[u8]) -> Result<usize, PrecompileError> {
         check_bytes(component)?;
         let sha256 = Sha256Hash::of(component);
@@ -60,7 +59,7 @@ impl Precompiler {
                 .precompile_component(component)
                 .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
             let path = file_path(&self.folder, &sha256, kind);
-            keep(&path, &sha256, kind, &code).map_err(|reason| PrecompileError::Write { path, reason })?;
+            write_file(&path, &sha256, kind, &code).map_err(|reason| PrecompileError::Write { path, reason })?;
             largest = largest.max(code.len());
         }
         Ok(largest)
@@ -69,7 +68,7 @@ impl Precompiler {
 
 fn portable_config(allocator: AllocatorChoice, memory_bytes: usize) -> wasmtime::Result<Config> {
     let mut config = base_config();
-    // Nothing runs here, so one slot is enough of a pool.
+    // Nothing runs here, so a pool of one slot is enough.
     allocator.apply(&mut config, 1, memory_bytes);
     target_any_server(&mut config)?;
     Ok(config)

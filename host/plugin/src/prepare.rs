@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use crate::accept::{Offer, PluginError, check_bytes, check_interfaces};
 use crate::bindings::Interface;
 use crate::engine::PluginEngine;
+use crate::validate::{Exports, PluginError, check_bytes, check_interfaces};
 
-/// The SHA-256 of a component's bytes: its identity, and what a tenant pins.
+/// The SHA-256 of a component, which identifies it. Tenants can pin it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256Hash([u8; 32]);
 
 impl Sha256Hash {
-    /// Of these bytes.
+    /// Hashes the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// From 64 hexadecimal digits; `None` for anything else.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -49,8 +49,8 @@ impl fmt::Debug for Sha256Hash {
     }
 }
 
-/// A plugin that was accepted, compiled and linked; instances of it start in microseconds. Cheap to clone, shared by all
-/// tenants that use the same component.
+/// A validated, compiled and linked plugin, ready to start instances. Cheap to clone; shared by all tenants that use the
+/// same component.
 #[derive(Clone)]
 pub struct PreparedPlugin {
     pub(crate) inner: Arc<Prepared>,
@@ -61,19 +61,20 @@ pub(crate) struct Prepared {
     pub(crate) interface: Box<dyn Interface>,
     pub(crate) engine: PluginEngine,
     sha256: Sha256Hash,
-    offer: Offer,
+    exports: Exports,
     from_cache: bool,
     took: Duration,
 }
 
 impl PreparedPlugin {
-    /// The largest component accepted, in bytes. One with a Python runtime inside has about 20 MiB.
+    /// The largest component allowed, in bytes. One that contains a Python runtime has about 20 MiB.
     pub const MAX_BYTES: usize = 64 << 20;
 
-    /// Checks `bytes`, against `pin` too where there is one, and compiles them or takes the code from the cache.
+    /// Validates the component and compiles it, unless the cache has its code. `name` is the plugin's name in logs and
+    /// metrics.
     ///
-    /// Takes seconds for a component with a language runtime inside that is not in the cache: call it where a thread
-    /// may block, or use [`PreparedPlugin::load`]. `name` is what people call the plugin, in logs and metrics.
+    /// Compiling a component that contains a language runtime takes seconds: call this on a thread that may block, or use
+    /// [`PreparedPlugin::load`].
     pub fn new(engine: &PluginEngine, name: &str, bytes: &[u8], pin: Option<Sha256Hash>) -> Result<Self, PluginError> {
         let sha256 = Sha256Hash::of(bytes);
         if let Some(pinned) = pin.filter(|pinned| *pinned != sha256) {
@@ -82,16 +83,16 @@ impl PreparedPlugin {
         check_bytes(bytes)?;
         let started = Instant::now();
         let (component, from_cache) = component(engine, name, &sha256, bytes)?;
-        let offer = check_interfaces(&engine.inner.engine, &component)?;
-        let interface = (offer.version.prepare)(&engine.inner.engine, &component)
+        let exports = check_interfaces(&engine.inner.engine, &component)?;
+        let interface = (exports.version.prepare)(&engine.inner.engine, &component)
             .map_err(|error| PluginError::Shape { reason: format!("{error:#}") })?;
         let took = started.elapsed();
-        tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "the plugin is ready to start");
+        tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "the plugin is ready");
         let (name, engine) = (name.to_owned(), engine.clone());
-        Ok(Self { inner: Arc::new(Prepared { name, interface, engine, sha256, offer, from_cache, took }) })
+        Ok(Self { inner: Arc::new(Prepared { name, interface, engine, sha256, exports, from_cache, took }) })
     }
 
-    /// [`PreparedPlugin::new`] on a thread of tokio's that may block.
+    /// [`PreparedPlugin::new`] on tokio's blocking pool.
     pub async fn load(
         engine: &PluginEngine,
         name: &str,
@@ -100,32 +101,34 @@ impl PreparedPlugin {
     ) -> Result<Self, PluginError> {
         let (engine, name) = (engine.clone(), name.to_owned());
         let prepared = tokio::task::spawn_blocking(move || Self::new(&engine, &name, &bytes, pin)).await;
-        prepared.unwrap_or_else(|error| Err(PluginError::Invalid { reason: format!("compiling it failed: {error}") }))
+        prepared.unwrap_or_else(|error| {
+            Err(PluginError::Invalid { reason: format!("the compiling thread failed: {error}") })
+        })
     }
 
-    /// What people call it.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// The hash of its bytes.
+    /// The hash of its component.
     pub fn sha256(&self) -> Sha256Hash {
         self.inner.sha256
     }
 
-    /// The version of `quotegate:plugin` that it was built for.
+    /// The version of `quotegate:plugin` that it is built for.
     pub fn version(&self) -> &'static str {
-        self.inner.offer.version.number
+        self.inner.exports.version.number
     }
 
-    /// Whether it filters.
+    /// Whether it has a filter.
     pub fn filters(&self) -> bool {
-        self.inner.offer.filters
+        self.inner.exports.filters
     }
 
-    /// Whether it maps.
+    /// Whether it has a map.
     pub fn maps(&self) -> bool {
-        self.inner.offer.maps
+        self.inner.exports.maps
     }
 
     /// Whether the compiled code was in the cache.
@@ -133,7 +136,7 @@ impl PreparedPlugin {
         self.inner.from_cache
     }
 
-    /// How long compiling, or loading from the cache, and linking took.
+    /// The time it took to compile, or to load from the cache, and to link.
     pub fn took(&self) -> Duration {
         self.inner.took
     }
@@ -158,7 +161,7 @@ fn component(
     tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
     let component = Component::from_binary(&engine.inner.engine, bytes)
         .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
-    // Only what will be accepted is worth a file.
+    // Nothing that will be rejected goes into the cache.
     if let Some(cache) = cache.filter(|_| check_interfaces(&engine.inner.engine, &component).is_ok()) {
         cache.store(sha256, &component);
     }

@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use quotegate_pace::{Rate, TokenBucket};
 use wasmtime::ResourceLimiter;
 
 use crate::call_clock::CallClock;
+use crate::escape::escape;
 use crate::limits::PluginLimits;
-use crate::log_rate::{LogRate, escape};
 
-/// How much a log line matters, whatever the version of the WIT calls it.
+/// The level of a guest's log line, in any version of the WIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Debug,
@@ -16,42 +17,43 @@ pub(crate) enum Level {
     Error,
 }
 
-/// What a plugin has reported through the host functions. Outlives its instances.
+/// What a plugin has reported through host functions. Outlives its instances.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reported {
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) gauges: BTreeMap<String, f64>,
     pub(crate) log_lines: u64,
     pub(crate) log_lines_dropped: u64,
-    /// Counters and gauges left out for a bad name or value.
+    /// Counters and gauges rejected for a bad name or value.
     pub(crate) refused_metrics: u64,
 }
 
-/// What a store holds: the guest's budget and what it reports. The guest writes it through host calls only.
+/// The data of a guest's store: its limits, what it uses, and what it reports through host functions.
 #[derive(Debug)]
 pub(crate) struct GuestState {
-    /// `tenant` and `plugin` for log lines.
+    /// For log lines.
     tenant: String,
     plugin: String,
     limits: PluginLimits,
-    logs: LogRate,
+    /// `None` if no log lines are allowed.
+    log_rate: Option<TokenBucket>,
     pub(crate) reported: Reported,
     memory_bytes: usize,
     pub(crate) memory_peak: usize,
     table_elements: usize,
-    /// The growth of a memory, and of a table, that was allowed last; taken back when it then failed.
+    /// The last growth that was allowed; subtracted again if wasmtime then fails to grow.
     last_growth: usize,
     last_table_growth: usize,
-    /// Set when memory or tables were refused in this call; says why the guest then trapped.
+    /// More memory or table elements were refused during this call, which explains a trap that follows.
     pub(crate) refused_growth: bool,
-    /// Of the call under way.
+    /// Of the current call.
     pub(crate) clock: CallClock,
 }
 
-/// More names than this are noise, and each is memory of the host.
-const MOST_METRICS: usize = 64;
-/// The longest name of a counter, gauge or reason.
-pub(crate) const LONGEST_NAME: usize = 64;
+/// The most names of counters, and the most of gauges. Each costs the host memory.
+const MAX_METRICS: usize = 64;
+/// The longest name of a counter, gauge or reason, in bytes.
+pub(crate) const MAX_NAME: usize = 64;
 
 impl GuestState {
     pub(crate) fn new(tenant: &str, plugin: &str, limits: &PluginLimits) -> Self {
@@ -59,7 +61,7 @@ impl GuestState {
             tenant: tenant.into(),
             plugin: plugin.into(),
             limits: limits.clone(),
-            logs: LogRate::new(limits.log_lines_per_second, Instant::now()),
+            log_rate: log_rate(limits.log_lines_per_second, Instant::now()),
             reported: Reported::default(),
             memory_bytes: 0,
             memory_peak: 0,
@@ -71,13 +73,13 @@ impl GuestState {
         }
     }
 
-    /// Bytes over all memories now.
+    /// Bytes in all memories.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
     pub(crate) fn log(&mut self, level: Level, text: &str) {
-        if !self.logs.allow(Instant::now()) {
+        if !self.log_rate.as_mut().is_some_and(|bucket| bucket.take(Instant::now())) {
             self.reported.log_lines_dropped += 1;
             return;
         }
@@ -109,18 +111,23 @@ impl GuestState {
     }
 }
 
-fn accepts<T>(metrics: &BTreeMap<String, T>, name: &str) -> bool {
-    metrics.contains_key(name) || (metrics.len() < MOST_METRICS && is_plain_name(name))
+/// One second's lines at once, then the rate; `None` for a rate of 0.
+fn log_rate(per_second: u32, now: Instant) -> Option<TokenBucket> {
+    Rate::new(f64::from(per_second), per_second).ok().map(|rate| TokenBucket::new(rate, now))
 }
 
-/// Letters, digits, `-` and `_`: safe as a metric label without quoting.
+fn accepts<T>(metrics: &BTreeMap<String, T>, name: &str) -> bool {
+    metrics.contains_key(name) || (metrics.len() < MAX_METRICS && is_plain_name(name))
+}
+
+/// Only letters, digits, `-` and `_`, so that it needs no escaping as a metric label.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(plain)
+    !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(plain)
 }
 
-/// Counts over all memories and tables of all instances in the store: wasmtime's own limits are per memory, which a
-/// component with many memories walks around.
+/// Limits the sum over all memories and tables in the store. wasmtime's own limits are per memory, so a component could
+/// evade them with many memories.
 impl ResourceLimiter for GuestState {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
@@ -174,6 +181,8 @@ impl ResourceLimiter for GuestState {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn state(memory_bytes: usize) -> GuestState {
@@ -181,17 +190,28 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_summed_over_all_memories() {
+    fn log_lines_are_limited_to_the_rate_with_one_second_of_burst() {
+        let start = Instant::now();
+        let mut rate = log_rate(3, start).unwrap();
+        let allowed = |rate: &mut TokenBucket, at| (0..10).filter(|_| rate.take(start + at)).count();
+        assert_eq!(allowed(&mut rate, Duration::ZERO), 3);
+        assert_eq!(allowed(&mut rate, Duration::from_millis(400)), 1);
+        assert_eq!(allowed(&mut rate, Duration::from_secs(60)), 3);
+        assert!(log_rate(0, start).is_none());
+    }
+
+    #[test]
+    fn all_memories_share_one_limit() {
         let mut state = state(100);
         assert!(state.memory_growing(0, 60, None).unwrap());
-        assert!(!state.memory_growing(0, 60, None).unwrap(), "a second memory shares the budget");
+        assert!(!state.memory_growing(0, 60, None).unwrap(), "a second memory shares the limit");
         assert!(state.memory_growing(0, 40, None).unwrap());
         assert!(state.refused_growth);
         assert_eq!((state.memory_bytes(), state.memory_peak), (100, 100));
     }
 
     #[test]
-    fn a_growth_that_fails_is_taken_back_once() {
+    fn a_growth_that_fails_is_subtracted_once() {
         let mut state = state(100);
         assert!(state.memory_growing(0, 60, None).unwrap());
         state.memory_grow_failed(wasmtime::Error::msg("no address space")).unwrap();
@@ -209,7 +229,7 @@ mod tests {
         state.count("a b".into(), 1);
         state.gauge("g".into(), f64::NAN);
         state.gauge("g".into(), 1.5);
-        assert_eq!((state.reported.counts.len(), state.reported.counts["c1"]), (MOST_METRICS, u64::MAX));
+        assert_eq!((state.reported.counts.len(), state.reported.counts["c1"]), (MAX_METRICS, u64::MAX));
         assert_eq!((state.reported.refused_metrics, state.reported.gauges["g"]), (36 + 1 + 1, 1.5));
     }
 }

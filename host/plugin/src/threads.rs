@@ -7,21 +7,20 @@ use async_executor::{Executor, Task};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-/// Threads of their own for the tasks of tenants with plugins.
+/// A thread pool for the tasks of tenants with plugins.
 ///
-/// A guest in an endless loop holds its thread until the time limit stops it, so it must not be a thread that the feed,
-/// the sink or tenants without plugins need. Three ways were weighed:
+/// A guest in an endless loop blocks its thread until the time limit stops it, so it must not run on a thread that the
+/// feed, the sink or tenants without plugins need. There were three options:
 ///
-/// - Sending each batch to a pool and awaiting the answer costs two thread changes, some 10 µs: over 100 ns a quote
-///   in batches of 64, ten times the filter itself.
-/// - Fibers that yield at epoch ticks run loops on the very workers that read the feed, a millisecond at a time, and
-///   make a dropped future something that must never touch its store again.
-/// - So the whole task of the tenant runs here, and its calls are plain calls. Threads are several times the cores: the
-///   operating system shares the cores among them, loops included, and a neighbour always finds a thread.
+/// - Sending each batch to a pool and awaiting the result costs two context switches, some 10 µs: over 100 ns per quote in
+///   batches of 64, ten times the cost of the filter.
+/// - Fibers that yield at epoch ticks would run loops on the workers that read the feed, a millisecond at a time, and a
+///   dropped future must then never touch its store again.
+/// - Running the tenant's whole task on this pool makes calls to plugins ordinary calls. There are several threads per
+///   core, so the operating system shares the cores even with endless loops, and other tenants find a free thread.
 ///
-/// It is not a second tokio runtime, because a blocked tokio worker keeps the task that it woke last, and may hold the
-/// timer, until it comes back. Here each task that is ready is in a queue that all threads take from, while timers and
-/// sockets stay with the runtime that made this value.
+/// The pool is not a second tokio runtime, because a blocked tokio worker holds on to the task that it woke last, and
+/// possibly to the timer. Here all threads take tasks from one queue, while timers and sockets stay with the main runtime.
 #[derive(Debug)]
 pub struct PluginThreads {
     executor: Arc<Executor<'static>>,
@@ -30,14 +29,14 @@ pub struct PluginThreads {
 }
 
 impl PluginThreads {
-    /// So many loops at once leave the neighbours a thread; as each looping plugin is in quarantine after three calls, more
-    /// than this at the same moment is a coincidence.
+    /// Four per core, at least 8. With fewer endless loops than threads at once, other tenants still find a thread; each
+    /// looping plugin is quarantined after three calls.
     pub fn default_count() -> NonZeroUsize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         NonZeroUsize::new(cores.saturating_mul(4).max(8)).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Starts the threads. Tasks on them may use tokio's timers, channels and sockets, which `tokio` serves.
+    /// Starts the threads. Their tasks may use the timers, channels and sockets of `tokio`.
     pub fn start(count: NonZeroUsize, tokio: &Handle) -> std::io::Result<Self> {
         let (executor, stop) = (Arc::new(Executor::new()), CancellationToken::new());
         let mut running = Self { executor, stop, threads: Vec::with_capacity(count.get()) };
@@ -52,14 +51,14 @@ impl PluginThreads {
         Ok(running)
     }
 
-    /// Runs a task here. Dropping the handle cancels the task at its next await, never within a call of a guest.
+    /// Runs a task on the pool. Dropping the handle cancels the task at its next await, never during a call to a guest.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
         self.executor.spawn(task)
     }
 }
 
 impl Drop for PluginThreads {
-    /// Waits for calls under way, which their time limits end. Tasks that are not finished are dropped.
+    /// Waits for running calls, which end at their time limits at the latest, and drops unfinished tasks.
     fn drop(&mut self) {
         self.stop.cancel();
         for thread in self.threads.drain(..) {

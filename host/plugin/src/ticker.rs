@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How far apart epoch ticks are: the precision of every time limit.
+/// The interval of epoch ticks, and so the precision of every time limit.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// A thread that advances the engine's epoch. A real thread and no task, because a task could wait behind the very
-/// guests that it is to stop. Ends and is joined when dropped.
+/// Advances the engine's epoch. A thread and not a task, because a task could wait behind the guests that it must stop.
+/// Dropping it ends and joins the thread.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     stop: Option<mpsc::Sender<()>>,
@@ -33,13 +33,12 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // The thread has nothing that can panic.
-            let _joined = thread.join();
+            let _ignored = thread.join();
         }
     }
 }
 
-/// Ticks that are sure to cover `limit`: the first may come at once.
+/// Ticks that cover at least `limit`. One more than it takes, because the first may come immediately.
 pub(crate) fn ticks(limit: Duration) -> u64 {
     u64::try_from(limit.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).saturating_add(1)
 }

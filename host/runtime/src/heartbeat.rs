@@ -76,7 +76,7 @@ pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, stopped: bo
     let snapshot = status.snapshot();
     let round = write(&snapshot, status, heartbeats, |_| true, stopped).await;
     log_plugins(&snapshot);
-    match round.problem {
+    match round.error {
         None => {
             let sum = |of| snapshot.sum(of);
             let (quotes, written, dirty) = (sum(|c| c.quotes), sum(|c| c.written), sum(|c| c.dirty));
@@ -109,7 +109,7 @@ pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, stopped: bo
 pub async fn write_first(status: &HostStatus, heartbeats: &Heartbeats, added: &BTreeSet<TenantId>) {
     let _round = status.heartbeat_lock.lock().await;
     let round = write(&status.snapshot(), status, heartbeats, |id| added.contains(id), false).await;
-    if let Some(problem) = round.problem {
+    if let Some(problem) = round.error {
         warn!(event_type = "heartbeat", "could not write {}: {problem}", counted(round.failed, "first heartbeat"));
     }
 }
@@ -128,7 +128,7 @@ pub async fn write_last(
     let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), stopped) else { return };
     let round = heartbeats.write(vec![TenantDocument { tenant: id.clone(), document }]).await;
     status.count_heartbeats(round.written);
-    if let Some(problem) = round.problem {
+    if let Some(problem) = round.error {
         warn!(event_type = "heartbeat", tenant = %id, "could not write the last heartbeat: {problem}");
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
-use quotegate_sink::{Control, ControlError, FirestoreSink};
+use quotegate_sink::{FirestoreSink, PauseControl, PauseControlError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -32,7 +32,7 @@ pub(crate) struct Pauses {
 struct Inner {
     all_by_settings: bool,
     by_settings: BTreeSet<TenantId>,
-    control: Control,
+    control: PauseControl,
     flags: BTreeMap<TenantId, Arc<PauseFlag>>,
 }
 
@@ -54,7 +54,7 @@ impl Pauses {
     }
 
     /// Applies new contents of the document.
-    fn set_control(&self, control: Control) {
+    fn set_control(&self, control: PauseControl) {
         let mut inner = self.lock();
         inner.control = control;
         inner.apply(&self.instance);
@@ -93,7 +93,7 @@ impl Pauses {
 
     /// Reads the document once. A document that cannot be read or is malformed changes nothing.
     pub(crate) async fn poll_control(&self, poller: &mut ControlPoller) {
-        let result = poller.sink.control().await;
+        let result = poller.sink.pause_control().await;
         poller.log_change(result.as_ref().err());
         if let Ok(control) = result {
             self.set_control(control);
@@ -149,7 +149,7 @@ impl Inner {
 /// Reads the document, and remembers what was wrong with it the last time.
 pub(crate) struct ControlPoller {
     sink: Arc<FirestoreSink>,
-    last_error: Option<ControlError>,
+    last_error: Option<PauseControlError>,
 }
 
 impl ControlPoller {
@@ -158,10 +158,10 @@ impl ControlPoller {
     }
 
     /// Logs changes only, not each failure.
-    fn log_change(&mut self, error: Option<&ControlError>) {
+    fn log_change(&mut self, error: Option<&PauseControlError>) {
         let unchanged = match (&self.last_error, error) {
             (None, None) => true,
-            (Some(ControlError::Malformed { .. }), Some(new)) => self.last_error.as_ref() == Some(new),
+            (Some(PauseControlError::Malformed { .. }), Some(new)) => self.last_error.as_ref() == Some(new),
             // The error message of an unreachable server differs between attempts.
             (Some(old), Some(new)) => discriminant(old) == discriminant(new),
             _ => false,
@@ -188,9 +188,9 @@ mod tests {
         TenantId::new(id).unwrap()
     }
 
-    fn control(paused: bool, hosts: &[&str], tenants: &[&str]) -> Control {
+    fn control(paused: bool, hosts: &[&str], tenants: &[&str]) -> PauseControl {
         let all = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect();
-        Control { paused, hosts: all(hosts), tenants: all(tenants) }
+        PauseControl { paused, hosts: all(hosts), tenants: all(tenants) }
     }
 
     fn two_tenants() -> (Pauses, [Arc<PauseFlag>; 2]) {
@@ -215,7 +215,7 @@ mod tests {
             (control(false, &["host-b"], &["initech"]), [false, false]),
             (control(false, &["host-a"], &[]), [true, true]),
             (control(false, &[], &["globex"]), [false, true]),
-            (Control::default(), [false, false]),
+            (PauseControl::default(), [false, false]),
         ] {
             pauses.set_control(control.clone());
             assert_eq!(held(&flags), expected, "{control:?}");
@@ -232,7 +232,7 @@ mod tests {
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
         let version = flags[0].version();
-        pauses.set_control(Control::default());
+        pauses.set_control(PauseControl::default());
         assert_eq!((held(&flags), flags[0].version()), ([false, false], version + 1));
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let mut poller = ControlPoller::new(Arc::new(FirestoreSink::connect(nowhere).await.unwrap()));
         for _ in 0..2 {
             pauses.poll_control(&mut poller).await;
-            assert!(matches!(poller.last_error, Some(ControlError::Unreadable(_))), "{:?}", poller.last_error);
+            assert!(matches!(poller.last_error, Some(PauseControlError::Unreadable(_))), "{:?}", poller.last_error);
             assert_eq!(held(&flags), [true, false]);
         }
     }

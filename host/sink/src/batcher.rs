@@ -11,43 +11,43 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::complaints::Complaints;
-use crate::gate::Gate;
+use crate::error_log::ErrorLog;
+use crate::rate_gate::RateGate;
 use crate::{DocumentWrite, Outcome, RetryReason, Sink, SinkStatus, TenantDocument};
 
-/// Firestore refuses requests over 10 MiB; the rest is for what we do not count.
+/// Firestore refuses requests over 10 MiB. The margin is for what [`size_of_document`] does not count.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// Firestore refuses more writes in one request.
+/// The most writes that Firestore accepts in one request.
 const MAX_BATCH: usize = 500;
 
 /// How batches are made.
 #[derive(Debug, Clone)]
 pub struct BatcherSettings {
-    /// Most documents in one request, at most 500.
+    /// The most documents per request, at most 500.
     pub batch_size: usize,
-    /// Most requests at once.
+    /// The most requests in flight.
     pub max_in_flight: usize,
-    /// The longest that a document waits for others to share its request.
+    /// The longest that a document may wait for others to share its request.
     pub flush_interval: Duration,
-    /// When a request without an answer counts as lost.
+    /// How long to wait for the answer to a request.
     pub request_timeout: Duration,
-    /// Most documents that may leave, over all tenants.
+    /// The rate of documents over all tenants.
     pub limit: Option<Rate>,
-    /// Start at 500 documents a second and grow by half every five minutes.
+    /// Start with 500 documents per second and add 50% every five minutes.
     pub ramp: bool,
 }
 
-/// Makes batches of all tenants' documents and keeps a bounded number of requests in flight.
+/// Batches the documents of all tenants and limits the requests in flight.
 ///
-/// A document leaves at once when no request is in flight; else it waits for others to share its request, until the
-/// batch is full or `flush_interval` is over. No document is twice in one batch or in two requests at once
+/// If no request is in flight, a document is sent immediately. Otherwise it waits for others to share its request, until
+/// the batch is full or `flush_interval` has passed. A document is never twice in one batch or in two requests at once
 /// (invariant 3). Every document gets exactly one answer, whatever the sink does, unless the deadline comes first.
 pub struct Batcher {
     sink: Arc<dyn Sink>,
     settings: BatcherSettings,
     status: Arc<SinkStatus>,
-    complaints: Complaints,
-    gate: Gate,
+    error_log: ErrorLog,
+    gate: RateGate,
     waiting: VecDeque<Waiting>,
     in_flight: HashSet<(TenantId, DocumentKey)>,
     requests: JoinSet<Finished>,
@@ -74,14 +74,14 @@ pub struct BatcherEnd {
 }
 
 impl Batcher {
-    /// A batcher without work.
+    /// An empty batcher.
     pub fn new(sink: Arc<dyn Sink>, settings: BatcherSettings, status: Arc<SinkStatus>) -> Self {
-        let gate = Gate::new(settings.limit, settings.ramp, Instant::now().into_std());
+        let gate = RateGate::new(settings.limit, settings.ramp, Instant::now().into_std());
         Self {
             sink,
             settings,
             status,
-            complaints: Complaints::default(),
+            error_log: ErrorLog::default(),
             gate,
             waiting: VecDeque::new(),
             in_flight: HashSet::new(),
@@ -91,33 +91,33 @@ impl Batcher {
         }
     }
 
-    /// Lets the limit change while it runs.
+    /// Follows changes of the limit.
     pub fn limited_by(self, limits: watch::Receiver<Rate>) -> Self {
         Self { limits: Some(limits), ..self }
     }
 
-    /// Runs until every sender is gone and every document has its answer, or until `deadline`.
+    /// Runs until all senders are gone and all documents answered, or until `deadline`.
     pub async fn run(mut self, mut received: mpsc::Receiver<DocumentWrite>, deadline: CancellationToken) -> BatcherEnd {
         loop {
-            // One moment for both: if time passed between them, what may not leave yet in the first could be free in the
-            // second, and nobody would look at it again.
+            // The same time for both: otherwise a document that became ready in between would neither be sent nor set
+            // the timer.
             let now = Instant::now();
-            self.send_what_may_leave(now);
+            self.send_ready(now);
             if self.closed && self.waiting.is_empty() && self.requests.is_empty() {
                 return BatcherEnd { unanswered: 0 };
             }
-            let wake = self.next_look(now);
-            let room = !self.closed && self.waiting.len() < self.batch_size();
+            let wake = self.next_wake(now);
+            let has_room = !self.closed && self.waiting.len() < self.batch_size();
             tokio::select! {
                 biased;
                 () = deadline.cancelled() => return self.give_up(),
                 Some(finished) = self.requests.join_next(), if !self.requests.is_empty() => {
-                    // The task catches the sink's panics itself, so it can only have been aborted, which nobody does.
+                    // The task catches the sink's panics, and nothing aborts it before the end.
                     if let Ok(finished) = finished {
                         self.answer(finished);
                     }
                 }
-                write = received.recv(), if room => match write {
+                write = received.recv(), if has_room => match write {
                     Some(write) => self.waiting.push_back(Waiting { write, since: Instant::now() }),
                     None => self.closed = true,
                 },
@@ -131,8 +131,8 @@ impl Batcher {
         self.settings.batch_size.clamp(1, MAX_BATCH)
     }
 
-    fn send_what_may_leave(&mut self, now: Instant) {
-        while self.requests.len() < self.settings.max_in_flight.max(1) && self.is_ripe(now) {
+    fn send_ready(&mut self, now: Instant) {
+        while self.requests.len() < self.settings.max_in_flight.max(1) && self.is_ready(now) {
             let open_for = self.gate.open_for(now.into_std());
             let batch = self.take_batch(open_for);
             if batch.is_empty() {
@@ -143,8 +143,8 @@ impl Batcher {
         }
     }
 
-    /// True when the documents that wait need not wait for others.
-    fn is_ripe(&self, now: Instant) -> bool {
+    /// True if the waiting documents should not wait for others any longer.
+    fn is_ready(&self, now: Instant) -> bool {
         let Some(oldest) = self.waiting.front() else { return false };
         self.requests.is_empty()
             || self.closed
@@ -152,55 +152,55 @@ impl Batcher {
             || now.duration_since(oldest.since) >= self.settings.flush_interval
     }
 
-    /// When to look again, if nothing else happens: the oldest document has waited long enough, or the gate opens. `now`
-    /// is the moment up to which everything that may leave has left.
-    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+    /// When to wake if nothing else happens: the oldest document has waited long enough, or the gate opens. Assumes that
+    /// everything that was ready at `now` has been sent.
+    fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         if self.requests.len() >= self.settings.max_in_flight.max(1) {
             return None;
         }
         let oldest = self.waiting.front()?.since;
-        let ripe_at = if self.is_ripe(now) { now } else { oldest + self.settings.flush_interval };
+        let ready_at = if self.is_ready(now) { now } else { oldest + self.settings.flush_interval };
         let opens_at = Instant::from_std(self.gate.opens_at(now.into_std()));
-        // Ripe and open, yet still here: each waits for a request with the same document, which will wake us.
-        Some(ripe_at.max(opens_at)).filter(|at| *at > now)
+        // Documents that are ready but still here wait for a request with the same document, whose answer wakes us.
+        Some(ready_at.max(opens_at)).filter(|at| *at > now)
     }
 
     fn take_batch(&mut self, most: usize) -> Vec<DocumentWrite> {
         let most = most.min(self.batch_size());
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut passed_over = VecDeque::new();
+        let mut skipped = VecDeque::new();
         while batch.len() < most {
             let Some(waiting) = self.waiting.pop_front() else { break };
             let target = &waiting.write.target;
             let path = (target.tenant.clone(), target.document.key.clone());
             let size = size_of_document(target);
-            // A document that waits for an earlier one of its path must not be overtaken by a later one.
-            let behind = |held: &Waiting| {
-                let held = &held.write.target;
-                held.document.key == target.document.key && held.tenant == target.tenant
+            // A later document must not overtake an earlier one with the same path.
+            let same_path = |earlier: &Waiting| {
+                let earlier = &earlier.write.target;
+                earlier.document.key == target.document.key && earlier.tenant == target.tenant
             };
-            if self.in_flight.contains(&path) || passed_over.iter().any(behind) {
-                passed_over.push_back(waiting);
+            if self.in_flight.contains(&path) || skipped.iter().any(same_path) {
+                skipped.push_back(waiting);
                 continue;
             }
             if !batch.is_empty() && bytes + size > MAX_BATCH_BYTES {
-                passed_over.push_back(waiting);
+                skipped.push_back(waiting);
                 break;
             }
             bytes += size;
             self.in_flight.insert(path);
             batch.push(waiting.write);
         }
-        passed_over.append(&mut self.waiting);
-        self.waiting = passed_over;
+        skipped.append(&mut self.waiting);
+        self.waiting = skipped;
         batch
     }
 
     fn start(&mut self, writes: Vec<DocumentWrite>) {
         self.status.request_started(writes.len());
         let sink = self.sink.clone();
-        // The sink has its own time-out; this one is for a sink that hangs all the same.
+        // The sink has a timeout of its own; this one is for a sink that hangs anyway.
         let limit = self.settings.request_timeout + Duration::from_secs(1);
         self.requests.spawn(async move {
             let began = Instant::now();
@@ -218,7 +218,7 @@ impl Batcher {
 
     fn answer(&mut self, finished: Finished) {
         self.status.request_ended(finished.took, &finished.outcomes);
-        self.complaints.hear(&finished.writes, &finished.outcomes, &self.status, Instant::now());
+        self.error_log.log(&finished.writes, &finished.outcomes, &self.status, Instant::now());
         for (write, outcome) in finished.writes.into_iter().zip(finished.outcomes) {
             self.in_flight.remove(&(write.target.tenant.clone(), write.target.document.key.clone()));
             write.answer(outcome);
@@ -231,7 +231,7 @@ impl Batcher {
     }
 }
 
-/// The next limit; never, if there will be none.
+/// The next limit. Never returns if the limit cannot change.
 async fn next_limit(limits: &mut Option<watch::Receiver<Rate>>) -> Rate {
     if let Some(limits) = limits
         && limits.changed().await.is_ok()
@@ -241,7 +241,7 @@ async fn next_limit(limits: &mut Option<watch::Receiver<Rate>>) -> Rate {
     std::future::pending().await
 }
 
-/// About what the document takes in a request; exact enough for a limit that we stay well below.
+/// Approximately the document's size in a request; [`MAX_BATCH_BYTES`] leaves a margin.
 fn size_of_document(target: &TenantDocument) -> usize {
     let value = |value: &Value| match value {
         Value::Text(text) => text.len(),

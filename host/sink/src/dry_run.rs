@@ -1,20 +1,19 @@
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use quotegate_document::{Document, UnixNanos, Value};
 use serde_json::{Map, json};
 use tracing::info;
 
-use crate::{Outcome, Sink, TenantDocument, Written};
+use crate::{Outcome, Sink, TenantDocument, WriteFuture};
 
-/// Documents told whole in one second; the rest of that second is summed up, so that a fast dry run does not turn into
-/// a storm of lines.
-const WHOLE_A_SECOND: u64 = 200;
+/// The most documents logged per second. The rest is only counted, so that a fast dry run does not flood the log.
+const LOGGED_PER_SECOND: u64 = 200;
 
-/// Writes nothing and says what it would have written: the whole path and every field.
+/// Writes nothing, but logs what it would have written: the full path and every field.
 #[derive(Debug, Default)]
 pub struct DryRunSink {
     second: Mutex<Second>,
@@ -23,30 +22,30 @@ pub struct DryRunSink {
 #[derive(Debug, Default)]
 struct Second {
     began: Option<Instant>,
-    told: u64,
-    untold: u64,
+    logged: u64,
+    skipped: u64,
 }
 
 impl DryRunSink {
-    /// Tells of each document in the log.
+    /// Writes to the log.
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn tell(&self, document: &TenantDocument) {
-        let mut second = self.second.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn log(&self, document: &TenantDocument) {
+        let mut second = self.second.lock();
         let now = Instant::now();
         if second.began.is_none_or(|began| now - began >= Duration::from_secs(1)) {
-            if second.untold > 0 {
-                info!(event_type = "firestore_write", dry_run = true, "and {} more documents", second.untold);
+            if second.skipped > 0 {
+                info!(event_type = "firestore_write", dry_run = true, "and {} more documents", second.skipped);
             }
-            *second = Second { began: Some(now), told: 0, untold: 0 };
+            *second = Second { began: Some(now), logged: 0, skipped: 0 };
         }
-        if second.told >= WHOLE_A_SECOND {
-            second.untold += 1;
+        if second.logged >= LOGGED_PER_SECOND {
+            second.skipped += 1;
             return;
         }
-        second.told += 1;
+        second.logged += 1;
         info!(
             event_type = "firestore_write",
             dry_run = true,
@@ -58,9 +57,9 @@ impl DryRunSink {
 }
 
 impl Sink for DryRunSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         for document in documents {
-            self.tell(document);
+            self.log(document);
         }
         Box::pin(std::future::ready(vec![Outcome::Written; documents.len()]))
     }
@@ -110,7 +109,7 @@ fn value_json(value: &Value) -> serde_json::Value {
     }
 }
 
-/// RFC 3339 in microseconds, which is what Firestore keeps of a time.
+/// RFC 3339 in microseconds, Firestore's precision.
 pub fn time_text(time: UnixNanos) -> String {
     let micros = time.div_euclid(1000);
     Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| format!("{time:.6}"))
@@ -122,7 +121,7 @@ mod tests {
     use quotegate_document::{DocumentKey, Field, FieldPath, TenantId};
 
     #[test]
-    fn a_document_is_told_whole() {
+    fn a_document_becomes_nested_json_with_times_in_microseconds() {
         let field = |path, value| Field { path: FieldPath::literal(path), value };
         let document = Document {
             key: DocumentKey::new("live_quotes", "SPY").unwrap(),

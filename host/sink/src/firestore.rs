@@ -1,66 +1,57 @@
-//! The sink that is Firestore: one `BatchWrite` request a batch, a status for each document.
+//! Writes to Firestore with `BatchWrite`, which returns a status for each document.
 
 mod connect;
-mod control;
 mod encode;
+mod pause_control;
 
 pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
-pub use control::{Control, ControlError};
+pub use pause_control::{PauseControl, PauseControlError};
 
-use std::time::Duration;
+use std::error::Error;
 
-use firestore::errors::FirestoreError;
-use firestore::gcloud_sdk::google::rpc::Status;
-use firestore::{FirestoreBatchWriter, FirestoreSimpleBatchWriteOptions, FirestoreSimpleBatchWriter};
+use firestore::gcloud_sdk::google::firestore::v1::BatchWriteRequest;
+use firestore::gcloud_sdk::google::rpc;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, debug_span, warn};
+use tonic::{Code, Status};
+use tracing::{debug, warn};
 
-use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, Written};
+use self::connect::Connection;
+use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteFuture};
 
-/// Writes to a Firestore database through `BatchWrite`: not atomic, each document by itself, so one bad document costs
-/// only itself.
+/// Writes to a Firestore database with `BatchWrite`. It is not atomic: a bad document does not affect the others.
 pub struct FirestoreSink {
     settings: FirestoreSettings,
-    /// Empty until the database could be reached once; the client mends its connection by itself after that.
-    writer: OnceCell<FirestoreSimpleBatchWriter>,
+    /// Empty until the first successful connection attempt. After that, the client reconnects by itself.
+    connection: OnceCell<Connection>,
 }
 
 impl FirestoreSink {
-    /// Finds project and credentials, and connects. A database that cannot be reached now is no error: every write tries
-    /// again.
+    /// Finds the project and the credentials, and connects. An unreachable database is not an error: every write tries
+    /// to connect again.
     pub async fn connect(settings: FirestoreSettings) -> Result<Self, ConnectError> {
-        let sink = Self { settings, writer: OnceCell::new() };
-        match sink.writer().await {
+        let sink = Self { settings, connection: OnceCell::new() };
+        match sink.connection().await {
             Ok(_) => {}
-            Err(problem @ ConnectError::Unreachable(_)) => warn!(event_type = "firestore_unreachable", "{problem}"),
-            Err(problem) => return Err(problem),
+            Err(error @ ConnectError::Unreachable(_)) => warn!(event_type = "firestore_unreachable", "{error}"),
+            Err(error) => return Err(error),
         }
         Ok(sink)
     }
 
-    async fn writer(&self) -> Result<&FirestoreSimpleBatchWriter, ConnectError> {
-        self.writer
-            .get_or_try_init(|| async {
-                let db = connect::connect(&self.settings).await?;
-                // The crate's own retries would send again what may have become old meanwhile; none at all is said
-                // with zero, `None` would be for ever. The time-out of a request is set on the database.
-                let options = FirestoreSimpleBatchWriteOptions::new().with_retry_max_elapsed_time(Duration::ZERO);
-                Ok(FirestoreSimpleBatchWriter { db, options, batch_span: debug_span!("firestore_batch") })
-            })
-            .await
+    async fn connection(&self) -> Result<&Connection, ConnectError> {
+        self.connection.get_or_try_init(|| connect::connect(&self.settings)).await
     }
 
-    /// One request, as a rule. Firestore refuses a request whole when it cannot even read one of its documents (text
-    /// over 1 MiB, a reserved name), and whose document it was is not said: then the halves go by themselves, down to the
-    /// one that is bad, so that it costs nobody else's. Nothing of a refused request was written, so this writes no
-    /// document more often than its sender was allowed to.
+    /// Usually one request. If Firestore cannot parse one of the documents (text over 1 MiB, a reserved name), it refuses
+    /// the whole request without naming the document. The halves are then sent separately, down to the bad document.
+    /// Nothing in a refused request was written, so no document is written more often than the rate allows.
     async fn write_batch(&self, documents: &[TenantDocument]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.settings.request_timeout;
         let mut outcomes = Vec::with_capacity(documents.len());
         let mut left = vec![documents];
         while let Some(part) = left.pop() {
-            // All halves together have the time of one request; what has no answer by then goes again another time.
+            // All parts share the timeout of one request; those without an answer by then are retried later.
             let late = || vec![Outcome::retry(RetryReason::DeadlineExceeded); part.len()];
             let answered = timeout_at(deadline, self.request(part)).await.unwrap_or_else(|_| Ok(late()));
             match answered {
@@ -75,74 +66,41 @@ impl FirestoreSink {
         outcomes
     }
 
-    /// One outcome for each document, or the one of the whole request.
+    /// One outcome per document, or the outcome of the whole request.
     async fn request(&self, documents: &[TenantDocument]) -> Result<Vec<Outcome>, Outcome> {
-        let writer = self.writer().await.map_err(|_| Outcome::retry(RetryReason::Unavailable))?;
-        let parent = writer.db.get_documents_path();
-        let mode = self.settings.mode;
-        let writes = documents.iter().map(|document| encode::write(parent, document, mode)).collect();
-        let response = writer.write(writes).await.map_err(|error| outcome_of(&error))?;
+        let connection = self.connection().await.map_err(|_| Outcome::retry(RetryReason::Unavailable))?;
+        let (parent, mode) = (connection.documents_path(), self.settings.mode);
+        let writes = documents.iter().map(|document| encode::write(&parent, document, mode)).collect();
+        let request =
+            BatchWriteRequest { database: connection.database.clone(), writes, ..BatchWriteRequest::default() };
+        let answer = connection.client.get().batch_write(request).await.map_err(|status| request_outcome(&status))?;
         debug!(event_type = "firestore_write", documents = documents.len(), "a batch was answered");
-        let of_status = |status: &Status| Outcome::from_code(status.code, &status.message);
-        let mut outcomes: Vec<_> = response.statuses.iter().map(of_status).collect();
-        // An answer that leaves documents out says nothing of them.
+        let outcome = |status: &rpc::Status| Outcome::from_code(status.code, &status.message);
+        let mut outcomes: Vec<_> = answer.get_ref().status.iter().map(outcome).collect();
+        // For documents without a status the outcome is unknown.
         outcomes.resize(documents.len(), Outcome::retry(RetryReason::Internal));
         Ok(outcomes)
     }
 }
 
 impl Sink for FirestoreSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         Box::pin(self.write_batch(documents))
     }
 }
 
 /// What a failed request means for each of its documents.
-fn outcome_of(error: &FirestoreError) -> Outcome {
-    let refused = |code, message: &str| Outcome::Refused { code, message: own_words(message).to_owned() };
-    match error {
-        FirestoreError::DatabaseError(error) => outcome_of_code(&error.public.code, own_words(&error.details)),
-        FirestoreError::DataNotFoundError(error) => refused(RefusedCode::NotFound, &error.data_detail_message),
-        FirestoreError::InvalidParametersError(error) => refused(RefusedCode::InvalidArgument, &error.public.error),
-        // Credentials that cannot be fetched now, a connection that cannot be made, and what nobody thought of: a
-        // later try costs one request.
-        _ => Outcome::retry(RetryReason::Unavailable),
+fn request_outcome(status: &Status) -> Outcome {
+    // A status with a source was made here and not by the server: the connection or the credentials failed.
+    if status.code() == Code::Unknown && status.source().is_some() {
+        return Outcome::retry(RetryReason::Unavailable);
     }
-}
-
-/// The server's words in what the crate keeps of a status: `code: '…', message: "…"`.
-fn own_words(status: &str) -> &str {
-    let words = status.split_once(", message: \"").and_then(|(_, rest)| rest.strip_suffix('"'));
-    words.unwrap_or(status)
-}
-
-/// The crate gives codes by their name in tonic.
-fn outcome_of_code(code: &str, message: &str) -> Outcome {
-    let number = match code {
-        "Cancelled" => 1,
-        "Unknown" => 2,
-        "InvalidArgument" => 3,
-        "DeadlineExceeded" => 4,
-        "PermissionDenied" => 7,
-        "ResourceExhausted" => 8,
-        "FailedPrecondition" => 9,
-        "Aborted" => 10,
-        "OutOfRange" => 11,
-        "Unimplemented" => 12,
-        "Internal" => 13,
-        "DataLoss" => 15,
-        "Unauthenticated" => 16,
-        // Also the crate's own CONNECTION_CLOSED and CONNECTION_TIMEOUT.
-        _ => 14,
-    };
-    Outcome::from_code(number, message)
+    Outcome::from_code(status.code().into(), status.message())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firestore::gcloud_sdk::tonic;
-    use tonic::Code;
 
     #[test]
     fn a_failed_request_means_the_same_for_its_documents_as_a_status_of_their_own() {
@@ -159,9 +117,15 @@ mod tests {
             Code::Unauthenticated,
         ];
         for code in codes {
-            let of_request = outcome_of(&FirestoreError::from(tonic::Status::new(code, "no")));
+            let of_request = request_outcome(&Status::new(code, "no"));
             let of_document = Outcome::from_code(code as i32, "no");
             assert_eq!(of_request, of_document, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_request_that_never_reached_the_server_is_retried_as_unavailable() {
+        let status = Status::from_error("no token".into());
+        assert_eq!(request_outcome(&status), Outcome::retry(RetryReason::Unavailable));
     }
 }

@@ -7,10 +7,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Outcome, RetryReason, Sink, TenantDocument};
 
-/// Tries for one round; after that the next round has newer documents anyway.
-const TRIES: usize = 3;
+/// After this many attempts, the next round has newer documents.
+const ATTEMPTS: usize = 3;
 
-/// Writes documents now, past the batches and their limits: for the heartbeats, which must arrive when quotes do not.
+/// Writes documents immediately, without the batches and their limits: heartbeats must arrive even when quotes do not.
 #[derive(Clone)]
 pub struct Heartbeats {
     sink: Arc<dyn Sink>,
@@ -18,24 +18,24 @@ pub struct Heartbeats {
     request_timeout: Duration,
 }
 
-/// What became of one round.
+/// The result of one round of heartbeats.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Round {
-    /// Documents confirmed.
+    /// Documents written.
     pub written: u64,
-    /// Documents given up.
+    /// Documents that could not be written.
     pub failed: u64,
-    /// What went wrong with one of those.
-    pub problem: Option<String>,
+    /// Why the first of them failed.
+    pub error: Option<String>,
 }
 
 impl Heartbeats {
-    /// Requests of at most `chunk` documents, each lost after `request_timeout`.
+    /// Sends requests of at most `chunk` documents, each with `request_timeout`.
     pub fn new(sink: Arc<dyn Sink>, chunk: usize, request_timeout: Duration) -> Self {
         Self { sink, chunk: chunk.max(1), request_timeout }
     }
 
-    /// Writes them all, one request after the other; what fails for a passing reason is tried twice more.
+    /// Writes all documents, one request after the other. Those that may succeed later are tried twice more.
     pub async fn write(&self, documents: Vec<TenantDocument>) -> Round {
         let mut round = Round::default();
         for chunk in documents.chunks(self.chunk) {
@@ -47,7 +47,7 @@ impl Heartbeats {
     async fn write_chunk(&self, mut documents: Vec<TenantDocument>, round: &mut Round) {
         let mut rng = Rng::new();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2)).ok();
-        for left in (0..TRIES).rev() {
+        for left in (0..ATTEMPTS).rev() {
             let attempt = timeout(self.request_timeout, self.sink.write(&documents)).await;
             let outcomes =
                 attempt.unwrap_or_else(|_| vec![Outcome::retry(RetryReason::DeadlineExceeded); documents.len()]);
@@ -72,8 +72,8 @@ impl Heartbeats {
 }
 
 impl Round {
-    fn fail(&mut self, problem: String) {
+    fn fail(&mut self, error: String) {
         self.failed += 1;
-        self.problem.get_or_insert(problem);
+        self.error.get_or_insert(error);
     }
 }

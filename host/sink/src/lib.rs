@@ -1,33 +1,35 @@
-//! Where documents go.
+//! Writes documents to Firestore.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Sink`] | writes one batch, gives an [`Outcome`] for each document |
-//! | [`FirestoreSink`], [`DryRunSink`] | the two there are |
-//! | [`Batcher`] | makes batches of all tenants' documents, keeps a bounded number of requests in flight |
-//! | [`Heartbeats`] | writes a few documents now, past the batches |
-//! | [`Control`] | what the document with which operators pause writing orders |
-//! | [`SinkStatus`] | the numbers |
+//! | [`Sink`] | writes one batch and returns an [`Outcome`] for each document |
+//! | [`FirestoreSink`], [`DryRunSink`] | the two sinks |
+//! | [`Batcher`] | batches the documents of all tenants and limits the requests in flight |
+//! | [`Heartbeats`] | writes a few documents immediately, without the batches |
+//! | [`PauseControl`] | the document with which operators pause writing |
+//! | [`SinkStatus`] | counters and the last error |
 //!
-//! Knows documents and tenants' names. Knows nothing of quotes, plugins or the websocket, and keeps nothing to try
-//! again: that is for whoever may have something newer by then.
+//! Knows documents and tenant ids. Knows nothing of quotes, plugins or the websocket. It does not retry: its callers may
+//! have newer documents by then.
 
 mod batcher;
-mod complaints;
 mod dry_run;
+mod error_log;
 mod firestore;
-mod gate;
 mod heartbeats;
 mod outcome;
+mod rate_gate;
 mod status;
 mod write;
 
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json, time_text};
-pub use firestore::{ConnectError, Control, ControlError, FirestoreSettings, FirestoreSink, install_crypto_provider};
-pub use gate::Ramp;
+pub use firestore::{
+    ConnectError, FirestoreSettings, FirestoreSink, PauseControl, PauseControlError, install_crypto_provider,
+};
 pub use heartbeats::{Heartbeats, Round};
 pub use outcome::{Outcome, RefusedCode, RetryReason};
 pub use quotegate_document::WriteMode;
+pub use rate_gate::Ramp;
 pub use status::{SinkSnapshot, SinkStatus};
-pub use write::{Answer, DocumentWrite, Sink, TenantDocument, Written};
+pub use write::{Answer, DocumentWrite, Sink, TenantDocument, WriteFuture};

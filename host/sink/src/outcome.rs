@@ -1,81 +1,83 @@
 use std::fmt;
 
+use tonic::Code;
+
 /// What became of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is there.
+    /// Written.
     Written,
-    /// Not this time; the same document or a newer one may go later.
+    /// Not written; try again later with this document or a newer one.
     Retry {
         /// Why.
         reason: RetryReason,
-        /// The sink asks for a long pause, not for the next one of a series.
+        /// Wait for the longest delay instead of the next one of the backoff.
         longest_delay: bool,
     },
-    /// Not this document, however often it is tried.
+    /// This document will never be written.
     Refused {
         /// Why.
         code: RefusedCode,
-        /// The sink's own words.
+        /// The sink's message.
         message: String,
     },
 }
 
-/// Why a document may be tried again, by the gRPC code.
+/// Why a write may succeed later, from its gRPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RetryReason {
     /// The sink cannot be reached.
     Unavailable,
-    /// Too many updates of one document a second, most likely.
+    /// Usually too many updates of one document per second.
     Aborted,
-    /// Over a quota or a rate.
+    /// Over a quota or rate limit.
     ResourceExhausted,
-    /// No answer in time: it may or may not be there, which is harmless for the latest quote.
+    /// No answer in time. The document may have been written; writing it again is harmless.
     DeadlineExceeded,
-    /// Trouble on the other side.
+    /// An error inside the sink.
     Internal,
 }
 
-/// Why a document is refused for good, by the gRPC code.
+/// Why a document is refused for good, from the gRPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusedCode {
-    /// The document is not as Firestore wants it.
+    /// The document is invalid.
     InvalidArgument,
     /// The service account may not write here.
     PermissionDenied,
-    /// The credentials are not good.
+    /// The credentials are invalid.
     Unauthenticated,
     /// No such project or database.
     NotFound,
-    /// The database is not in a state to take it.
+    /// The database is in the wrong state.
     FailedPrecondition,
-    /// Anything else, with its number.
+    /// Any other code.
     Other(i32),
 }
 
 impl Outcome {
-    /// A document that may go again, with the delay that the reason asks for.
+    /// A retry with the delay that the reason calls for.
     pub fn retry(reason: RetryReason) -> Self {
         Self::Retry { reason, longest_delay: reason == RetryReason::ResourceExhausted }
     }
 
-    /// From a status as gRPC numbers it (google.rpc.Code). Unknown outcomes (deadline, cancelled, unknown) may be
-    /// tried again, because writing the same document twice does no harm.
+    /// From the number of a gRPC code (`google.rpc.Code`). If it is unknown whether the document was written, it is
+    /// retried, because writing it twice is harmless.
     pub fn from_code(code: i32, message: &str) -> Self {
         let refused = |code| Self::Refused { code, message: message.to_owned() };
-        match code {
-            0 => Self::Written,
-            4 | 1 => Self::retry(RetryReason::DeadlineExceeded),
-            8 => Self::retry(RetryReason::ResourceExhausted),
-            10 => Self::retry(RetryReason::Aborted),
-            13 | 2 => Self::retry(RetryReason::Internal),
-            14 => Self::retry(RetryReason::Unavailable),
-            3 => refused(RefusedCode::InvalidArgument),
-            5 => refused(RefusedCode::NotFound),
-            7 => refused(RefusedCode::PermissionDenied),
-            9 => refused(RefusedCode::FailedPrecondition),
-            16 => refused(RefusedCode::Unauthenticated),
-            other => refused(RefusedCode::Other(other)),
+        match Code::from(code) {
+            Code::Ok => Self::Written,
+            Code::DeadlineExceeded | Code::Cancelled => Self::retry(RetryReason::DeadlineExceeded),
+            Code::ResourceExhausted => Self::retry(RetryReason::ResourceExhausted),
+            Code::Aborted => Self::retry(RetryReason::Aborted),
+            Code::Internal | Code::Unknown => Self::retry(RetryReason::Internal),
+            Code::Unavailable => Self::retry(RetryReason::Unavailable),
+            Code::InvalidArgument => refused(RefusedCode::InvalidArgument),
+            Code::NotFound => refused(RefusedCode::NotFound),
+            Code::PermissionDenied => refused(RefusedCode::PermissionDenied),
+            Code::FailedPrecondition => refused(RefusedCode::FailedPrecondition),
+            Code::Unauthenticated => refused(RefusedCode::Unauthenticated),
+            _ => refused(RefusedCode::Other(code)),
         }
     }
 }
@@ -85,9 +87,9 @@ impl fmt::Display for RetryReason {
         f.write_str(match self {
             Self::Unavailable => "the sink cannot be reached",
             Self::Aborted => "too many updates of one document",
-            Self::ResourceExhausted => "over a quota or rate of the sink",
+            Self::ResourceExhausted => "over a quota or rate limit of the sink",
             Self::DeadlineExceeded => "no answer in time",
-            Self::Internal => "the sink has trouble of its own",
+            Self::Internal => "the sink failed internally",
         })
     }
 }
@@ -96,9 +98,9 @@ impl RefusedCode {
     /// What an operator can do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::InvalidArgument => "look at the document in a dry run",
+            Self::InvalidArgument => "inspect the document with a dry run",
             Self::PermissionDenied => "give the service account the role roles/datastore.user in the project",
-            Self::Unauthenticated => "renew the credentials that GOOGLE_APPLICATION_CREDENTIALS names",
+            Self::Unauthenticated => "replace the credentials in GOOGLE_APPLICATION_CREDENTIALS",
             Self::NotFound => "check FIRESTORE_PROJECT_ID and sink.database_id, and that the database exists",
             Self::FailedPrecondition => "check that the database is in native mode",
             Self::Other(_) => "see the message",
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transient_codes_go_again_and_permanent_ones_do_not() {
+    fn transient_codes_are_retried_and_permanent_ones_are_not() {
         for code in [1, 2, 4, 8, 10, 13, 14] {
             assert!(matches!(Outcome::from_code(code, ""), Outcome::Retry { .. }), "{code}");
         }

@@ -1,14 +1,14 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use quotegate_document::UnixNanos;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
-/// How the sink is doing. Written by the batcher alone.
+/// The sink's state. Only the batcher updates it.
 #[derive(Debug, Default)]
 pub struct SinkStatus {
     requests: AtomicU64,
@@ -23,7 +23,7 @@ pub struct SinkStatus {
     last_error: Mutex<Option<String>>,
 }
 
-/// The sink's numbers at one moment; counters count from the start of the host, heartbeats not included.
+/// The sink's state at one moment. Counters start with the host and do not include heartbeats.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkSnapshot {
     /// Requests sent.
@@ -34,17 +34,17 @@ pub struct SinkSnapshot {
     pub attempted: u64,
     /// Documents confirmed.
     pub written: u64,
-    /// Documents to be tried again later.
+    /// Documents to be retried.
     pub retried: u64,
     /// Documents refused for good.
     pub refused: u64,
-    /// Time that all answered requests took together, in microseconds.
+    /// The total time of all answered requests, in microseconds.
     pub request_micros: u64,
     /// When a document was last confirmed.
     pub last_success: Option<UnixNanos>,
-    /// Nothing of the last answered request was written.
+    /// The last answered request wrote nothing.
     pub failing: bool,
-    /// What last went wrong.
+    /// The last error.
     pub last_error: Option<String>,
 }
 
@@ -71,13 +71,13 @@ impl SinkStatus {
     }
 
     pub(crate) fn set_last_error(&self, error: &str) {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_error.lock();
         if last.as_deref() != Some(error) {
             *last = Some(error.to_owned());
         }
     }
 
-    /// The numbers now.
+    /// The current state.
     pub fn snapshot(&self) -> SinkSnapshot {
         let last_success = self.last_success.load(Relaxed);
         SinkSnapshot {
@@ -90,7 +90,7 @@ impl SinkStatus {
             request_micros: self.request_micros.load(Relaxed),
             last_success: (last_success != 0).then_some(last_success),
             failing: self.failing.load(Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self.last_error.lock().clone(),
         }
     }
 }

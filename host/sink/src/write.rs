@@ -6,47 +6,46 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Outcome;
 
-/// A document and whose it is.
+/// A document of a tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantDocument {
-    /// The tenant whose document it is.
+    /// The tenant.
     pub tenant: TenantId,
-    /// The document, below that tenant.
+    /// The document, with a path relative to the tenant.
     pub document: Document,
 }
 
 impl fmt::Display for TenantDocument {
-    /// The document's path. It is put together here and nowhere else, so nothing can be written outside
-    /// `tenants/{id}/` (invariant 6).
+    /// The document's path. Nothing else builds paths, so nothing can be written outside `tenants/{id}/` (invariant 6).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tenants/{}/{}", self.tenant, self.document.key)
     }
 }
 
-/// A document on its way to the sink, and the way back.
+/// A document to write, and where to send the outcome.
 #[derive(Debug)]
 pub struct DocumentWrite {
-    /// What to write.
+    /// The document.
     pub target: TenantDocument,
-    /// The sender's own number for it.
+    /// The sender's number for this write.
     pub ticket: u32,
-    /// Where the answer goes. Unbounded: what is in flight is bounded already.
+    /// Receives the answer. Unbounded, because the writes in flight are bounded.
     pub answer_to: UnboundedSender<Answer>,
 }
 
-/// What became of a [`DocumentWrite`].
+/// The answer to a [`DocumentWrite`].
 #[derive(Debug)]
 pub struct Answer {
-    /// The number that the write carried.
+    /// The write's number.
     pub ticket: u32,
-    /// The document, back for another try if need be.
+    /// The document, for a retry.
     pub document: Document,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
 impl DocumentWrite {
-    /// Sends the answer. A sender that is gone has given up on it.
+    /// Sends the answer. If the sender is gone, no one needs it.
     pub fn answer(self, outcome: Outcome) {
         let answer = Answer { ticket: self.ticket, document: self.target.document, outcome };
         let _ = self.answer_to.send(answer);
@@ -54,10 +53,10 @@ impl DocumentWrite {
 }
 
 /// The outcomes of one batch, in the order of its documents.
-pub type Written<'a> = BoxFuture<'a, Vec<Outcome>>;
+pub type WriteFuture<'a> = BoxFuture<'a, Vec<Outcome>>;
 
 /// Writes batches of documents.
 pub trait Sink: Send + Sync {
-    /// Writes `documents`, no two of which have the same path, and gives one outcome for each, in order.
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a>;
+    /// Writes `documents`, which all have different paths. Returns one outcome for each, in order.
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a>;
 }

@@ -5,79 +5,79 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use quotegate_devkit::{Allowance, BenchReport, Cost, Course, Setup, Target, bench};
+use quotegate_devkit::{BenchReport, Budget, Cost, Setup, Target, Workload, bench};
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_sim::Scenario;
 use serde_json::json;
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::Failure;
 use quotegate_runtime::recorded;
 
-/// Quotes of a recording that are used: a bench goes round, and needs no more.
-const MOST_QUOTES: usize = 65_536;
-/// The simulator's seed for the quotes that come with the program.
+/// The most quotes to use of a recording. A benchmark repeats them.
+const MAX_QUOTES: usize = 65_536;
+/// The simulator's seed for the default quotes.
 const SEED: u64 = 1;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  quotegate plugin bench                         the project in this folder, as it was built last
+  quotegate plugin bench                         the project in this folder, as last built
   quotegate plugin bench my-filter.wasm --config acme.toml --quotes day.jsonl.zst
   quotegate plugin bench my-filter --budget fuel=300,memory=2MiB --json
 
-Nanoseconds are medians of many rounds, of calls as the host makes them; they depend on the machine.
-Fuel is what the plugin executes, about one for each instruction of WebAssembly: the same component,
-setup and quotes use the same fuel to the unit, on every machine. A quote of the map is one that the
-plugin's own filter keeps, if it has one.
+Nanoseconds are medians of many rounds of calls like the host's; they depend on the machine.
+Fuel is about one per WebAssembly instruction executed. The same component, setup and quotes always
+use exactly the same fuel, on every machine. If the plugin has a filter and a map, the map only gets
+quotes that the filter keeps.
 
-Budgets, each the most that is allowed; times have none, since they depend on the machine:
-  fuel        a quote of the filter, on the average of calls of 64; of the map without a filter
-  map-fuel    a quote of the map, on the average of calls of 64
+Budgets are upper limits. There are none for times, which depend on the machine:
+  fuel        per quote of the filter, in calls of 64; of the map if there is no filter
+  map-fuel    per quote of the map, in calls of 64
   start-fuel  instantiate and configure
-  memory      the most memory that it had; bytes, or with KiB or MiB
-  size        the component; bytes, or with KiB or MiB
+  memory      the most memory used; in bytes, or with KiB or MiB
+  size        the component; in bytes, or with KiB or MiB
 
---json prints one object. What a plugin has not is null or an empty list:
+--json prints one object. Parts that the plugin does not have are null or an empty list:
   plugin, sha256, size_bytes, interface, memory_bytes
-  source (where the quotes are from), quotes, symbols
+  source (of the quotes), quotes, symbols
   filter, map: lists of {quotes_per_call, nanoseconds_per_quote, fuel, fuel_quotes, fuel_per_quote}
   kept {kept, of}, documents {quotes, documents, refused, problem}
   start {nanoseconds, fuel}, compile {cold_nanoseconds, cached_nanoseconds}
   over_budget: sentences
 
-Exit codes: 0 measured, 1 over a budget, or the plugin fails, 2 bad usage, setup or project.")]
+Exit codes: 0 measured, 1 over a budget or the plugin failed, 2 bad usage, setup or project.")]
 pub(super) struct BenchArgs {
     /// A project's folder, or a component
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// A recording, as `quotegate record` makes it [default: the simulator's opening bell]
+    /// A recording made by `quotegate record` [default: the simulator's opening bell]
     #[arg(long, value_name = "RECORDING")]
     quotes: Option<PathBuf>,
-    /// A TOML file with tenant, collection, collections, config and limits [default: what plugin.toml says]
+    /// A TOML file with tenant, collection, collections, config and limits [default: plugin.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Fail when it costs more: fuel, map-fuel, start-fuel, memory, size
+    /// Fail if it costs more: fuel, map-fuel, start-fuel, memory, size
     #[arg(long, value_name = "NAME=MOST,…", value_delimiter = ',')]
-    budget: Vec<Allowance>,
+    budget: Vec<Budget>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
+    let target = common::find(&args.path)?;
     let setup = match &args.config {
-        Some(path) => Setup::open(path).map_err(|problem| Failure::Usage(problem.into()))?,
+        Some(path) => Setup::open(path).map_err(|error| Failure::Usage(error.into()))?,
         None => target.setup(),
     };
-    let _log = desk::start_log()?;
-    let (source, course) = match &args.quotes {
+    let _log = common::start_log()?;
+    let (source, workload) = match &args.quotes {
         Some(path) => (path.display().to_string(), read(path).await?),
-        None => (format!("the scenario {}, seed {SEED}", Scenario::OpeningBell), told(Scenario::OpeningBell)),
+        None => (format!("the scenario {}, seed {SEED}", Scenario::OpeningBell), simulated(Scenario::OpeningBell)),
     };
-    let report = measure(&target, setup, course).await?;
+    let report = measure(&target, setup, workload).await?;
     let over = over_budget(&args.budget, &report)?;
     if args.json {
         println!("{}", as_json(&report, &source, &over)?);
@@ -88,27 +88,26 @@ pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     Ok(if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn read(path: &Path) -> Result<Course, Failure> {
-    let recording = Recording::open(path).map_err(|problem| Failure::Usage(problem.into()))?;
-    let recorded = recorded::quotes(recording, MOST_QUOTES).await.map_err(anyhow::Error::from)?;
-    Ok(Course::new(recorded.quotes, recorded.names))
+async fn read(path: &Path) -> Result<Workload, Failure> {
+    let recording = Recording::open(path).map_err(|error| Failure::Usage(error.into()))?;
+    let recorded = recorded::quotes(recording, MAX_QUOTES).await.map_err(anyhow::Error::from)?;
+    Ok(Workload::new(recorded.quotes, recorded.names))
 }
 
-fn told(scenario: Scenario) -> Course {
+fn simulated(scenario: Scenario) -> Workload {
     let (mut quotes, mut table) = (QuoteColumns::default(), SymbolTable::default());
     for (symbol, quote) in scenario.frames(SEED).flat_map(|frame| frame.quotes) {
         if let Some(id) = table.intern(symbol.as_str().as_bytes()) {
             quotes.push(id.0, &quote);
         }
     }
-    Course::new(quotes, table.symbols().to_vec())
+    Workload::new(quotes, table.symbols().to_vec())
 }
 
-/// On a thread that may block.
-async fn measure(target: &Target, setup: Setup, course: Course) -> Result<BenchReport, Failure> {
+async fn measure(target: &Target, setup: Setup, workload: Workload) -> Result<BenchReport, Failure> {
     let file = target.component.display().to_string();
     let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
-    let metered = desk::engine(setup.limits.memory_bytes)?;
+    let metered = common::engine(setup.limits.memory_bytes)?;
     let name = target.name.clone();
     let measured = tokio::task::spawn_blocking(move || {
         let mut step = |what: &str| {
@@ -116,15 +115,15 @@ async fn measure(target: &Target, setup: Setup, course: Course) -> Result<BenchR
                 eprintln!("{what}");
             }
         };
-        bench(&metered, &name, &bytes, &setup, &course, &mut step)
+        bench(&metered, &name, &bytes, &setup, &workload, &mut step)
     });
-    let measured = measured.await.context("the thread that measured has panicked")?;
-    measured.map_err(|problem| Failure::Running(anyhow!("{file}: {problem}")))
+    let measured = measured.await.context("the measuring thread panicked")?;
+    measured.map_err(|error| Failure::Running(anyhow!("{file}: {error}")))
 }
 
-fn over_budget(budget: &[Allowance], report: &BenchReport) -> Result<Vec<String>, Failure> {
-    let checked = budget.iter().map(|allowance| allowance.check(report)).collect::<Result<Vec<_>, _>>();
-    let checked = checked.map_err(|problem| Failure::Usage(anyhow!("quotegate: --budget: {problem}")))?;
+fn over_budget(budget: &[Budget], report: &BenchReport) -> Result<Vec<String>, Failure> {
+    let checked = budget.iter().map(|budget| budget.check(report)).collect::<Result<Vec<_>, _>>();
+    let checked = checked.map_err(|error| Failure::Usage(anyhow!("quotegate: --budget: {error}")))?;
     Ok(checked.into_iter().flatten().collect())
 }
 
@@ -144,31 +143,29 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
     let _ = writeln!(text, "sha256 {}", report.sha256);
     let _ = writeln!(text, "measured with {} quotes of {} symbols: {source}\n", report.quotes, report.symbols);
     if cfg!(debug_assertions) {
-        let _ = writeln!(
-            text,
-            "This quotegate was built without optimisation: its part of the times is many times too long.\n"
-        );
+        let _ =
+            writeln!(text, "This quotegate was built without optimizations, so the times are many times too long.\n");
     }
-    let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "quotes a call", "nanoseconds a quote", "fuel a quote");
+    let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "quotes per call", "ns per quote", "fuel per quote");
     rows(&mut text, "filter", &report.filter);
     rows(&mut text, "map", &report.map);
     let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "", "nanoseconds", "fuel");
     let _ = writeln!(text, "{:<12}{:>16}{:>20.0}{:>18}", "start", "", report.start.nanoseconds, report.start.fuel);
     let milliseconds = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
     let cached =
-        report.compile.cached.map_or_else(String::new, |time| format!("; {} once it is kept", milliseconds(time)));
+        report.compile.cached.map_or_else(String::new, |time| format!("; {} from the cache", milliseconds(time)));
     let _ = writeln!(text, "\ncompile     {}{cached}", milliseconds(report.compile.cold));
     let _ = writeln!(text, "memory      {} at most", bytes(report.memory_bytes));
     if let Some(kept) = &report.kept {
         let _ = writeln!(text, "filter      kept {} of {} quotes", kept.kept, kept.of);
         if kept.kept == 0 {
-            let _ = writeln!(text, "            so it was measured only with quotes that it refuses");
+            let _ = writeln!(text, "            so it was only measured with quotes that it refuses");
         }
     }
     if let Some(made) = &report.documents {
-        let _ = writeln!(text, "map         made {} documents of {} quotes", made.documents, made.quotes);
+        let _ = writeln!(text, "map         made {} documents from {} quotes", made.documents, made.quotes);
         if let Some(problem) = &made.problem {
-            let _ = writeln!(text, "            the host refuses those of {} quotes: {problem}", made.refused);
+            let _ = writeln!(text, "            the host refused those of {} quotes: {problem}", made.refused);
         }
     }
     text
@@ -185,7 +182,7 @@ fn rows(text: &mut String, part: &str, costs: &[Cost]) {
     }
 }
 
-/// As people read it, and to the byte.
+/// Rounded and exact.
 fn bytes(bytes: usize) -> String {
     let kib = bytes as f64 / 1024.0;
     let rounded = if kib < 1024.0 { format!("{kib:.1} KiB") } else { format!("{:.1} MiB", kib / 1024.0) };

@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_devkit::{BuildError, Built, Project, Said, build};
+use quotegate_devkit::{BuildError, Built, Progress, Project, build};
 
-use super::desk;
+use super::common;
 use crate::Failure;
 
 #[derive(Debug, Args)]
@@ -14,11 +14,11 @@ Examples:
   quotegate plugin build                     the project in this folder
   quotegate plugin build plugins/my-filter
 
-Needs the tools of the project's language, and names what is missing with the command that installs it; installs nothing
-itself. Rust wants cargo and the target wasm32-unknown-unknown, neither cargo-component nor wasm-tools. What a host would
-not accept is refused here already, and leaves the component that was there before.
+Uses the tools of the project's language. If one is missing, it prints the command that installs it, but installs nothing.
+Rust needs cargo and the target wasm32-unknown-unknown, but neither cargo-component nor wasm-tools. A component that the
+host would reject is an error, and the previous component stays.
 
-Exit codes: 0 built, 1 not, 2 bad usage or plugin.toml.")]
+Exit codes: 0 built, 1 failed, 2 bad usage or plugin.toml.")]
 pub(super) struct BuildArgs {
     /// The project's folder
     #[arg(value_name = "DIR", default_value = ".")]
@@ -26,23 +26,23 @@ pub(super) struct BuildArgs {
 }
 
 pub(super) async fn run(args: BuildArgs) -> Result<ExitCode, Failure> {
-    let project = Project::open(&args.folder).map_err(|problem| Failure::Usage(problem.into()))?;
+    let project = Project::open(&args.folder).map_err(|error| Failure::Usage(error.into()))?;
     print(&component(&project).await?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds on a thread that may block; what the tools say goes to standard error as it comes.
+/// Builds on a thread that may block. The tools' output goes to standard error.
 pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
-    let engine = desk::engine(project.setup.limits.memory_bytes)?;
+    let engine = common::engine(project.setup.limits.memory_bytes)?;
     let project = project.clone();
     let built = tokio::task::spawn_blocking(move || {
-        build(&project, &engine, &mut |said| match said {
-            Said::Step(sentence) => eprintln!("{sentence}"),
-            Said::Output(line) => eprintln!("  {line}"),
+        build(&project, &engine, &mut |progress| match progress {
+            Progress::Step(sentence) => eprintln!("{sentence}"),
+            Progress::Output(line) => eprintln!("  {line}"),
         })
     });
-    let built = built.await.map_err(|_| Failure::Running(anyhow!("the thread that built has panicked")))?;
-    built.map_err(|problem: BuildError| Failure::Running(problem.into()))
+    let built = built.await.map_err(|_| Failure::Running(anyhow!("the building thread panicked")))?;
+    built.map_err(|error: BuildError| Failure::Running(error.into()))
 }
 
 pub(super) fn print(built: &Built) {

@@ -1,4 +1,4 @@
-mod against;
+mod comparison;
 mod lines;
 mod tally;
 
@@ -16,9 +16,9 @@ use quotegate_plugin::{OnError, PluginChain, PluginSpec, PreparedPlugin};
 use quotegate_recording::Recording;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::{Failure, signals};
-use against::{Against, Before};
+use comparison::{Baseline, Comparison};
 use lines::Lines;
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
@@ -34,39 +34,39 @@ Examples:
   quotegate plugin run . --quotes monday.jsonl.zst --json | jq -c 'select(.verdict)'
   quotegate plugin run . --quotes monday.jsonl.zst --against my-filter-1.2.wasm
 
-The quotes are those of `quotegate record`. They go through the plugin and then through a tenant's own latest table and
-map, in the recording's own time: a symbol is written at most once an interval, as its newest kept quote. Without a map
-the document is the one that the host makes. The same files come to the same output, byte for byte.
+Replays quotes from `quotegate record` through the plugin and through the tenant core of the host, in the recording's time:
+a symbol is written at most once per interval, with the newest quote that the filter kept. Without a map, the host makes the
+document. The same files always give the same output, byte for byte.
 
-Exit codes: 0 done (differences with --against are no failure), 1 the plugin failed or a document was refused, 2 bad
-usage or setup.")]
+Exit codes: 0 done (even if --against shows differences), 1 the plugin failed or a document was refused, 2 bad usage or
+setup.")]
 pub(super) struct RunArgs {
     /// A component, or a project's folder
     path: PathBuf,
-    /// A recording of `quotegate record`
+    /// A recording made by `quotegate record`
     #[arg(long, value_name = "FILE")]
     quotes: PathBuf,
     /// TOML with tenant, collection, collections, config, limits; else those of the project's plugin.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Another version of the plugin: shows only where the two differ
+    /// An older version of the plugin: show only the differences
     #[arg(long, value_name = "WASM")]
     against: Option<PathBuf>,
     /// Only these symbols
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     symbols: Vec<String>,
-    /// The least time between two writes of a symbol; 0: every kept quote is written
+    /// The least time between two writes of a symbol; 0 writes every quote that is kept
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     interval_ms: u64,
-    /// How many of the documents to show
+    /// How many documents to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     show: usize,
-    /// Print JSON lines: every quote with its verdict, every document, and a summary at the end
+    /// Print JSON lines: every quote with its verdict, every document, and finally a summary
     #[arg(long)]
     json: bool,
 }
 
-/// What the plugin is played with.
+/// What to replay through the plugin, and how.
 pub(super) struct Play {
     pub(super) setup: Setup,
     pub(super) quotes: PathBuf,
@@ -75,13 +75,13 @@ pub(super) struct Play {
 }
 
 impl Play {
-    /// For a project as it is.
+    /// With the defaults.
     pub(super) fn of(target: &Target, quotes: &Path) -> Self {
         let interval = Duration::from_millis(1000);
         Self { setup: target.setup(), quotes: quotes.to_owned(), wanted: Wanted::All, interval }
     }
 
-    /// Plays the recording for this observer.
+    /// Replays the recording.
     async fn play(
         &self,
         plugin: &PreparedPlugin,
@@ -91,46 +91,46 @@ impl Play {
         let Setup { tenant, collection, collections, config, limits, .. } = self.setup.clone();
         let spec =
             PluginSpec { plugin: plugin.clone(), config, limits, on_error: OnError::Drop, chain: false, collections };
-        let chain = PluginChain::start(tenant.clone(), vec![spec]).map_err(|problem| Failure::Usage(problem.into()))?;
+        let chain = PluginChain::start(tenant.clone(), vec![spec]).map_err(|error| Failure::Usage(error.into()))?;
         let second = Duration::from_secs(1);
         let spec = TenantSpec {
             id: tenant,
             per_symbol_min_interval: self.interval,
             rate: None,
             collection: collection.into(),
-            retry: Backoff::new(second, second).context("a second is a pause")?,
+            retry: Backoff::new(second, second).context("invalid retry delay")?,
         };
         let tenant = SimTenantSpec { spec, wanted: self.wanted.clone(), chain: Some(chain) };
-        // One tenant alone, and no bill: only the interval holds it back.
-        let limit = Rate::new(1e6, 1_000_000).context("a million is a rate")?;
-        let recording = Recording::open(&self.quotes).map_err(|problem| Failure::Usage(problem.into()))?;
+        // Nothing is really written, so only the interval limits it.
+        let limit = Rate::new(1e6, 1_000_000).context("invalid rate")?;
+        let recording = Recording::open(&self.quotes).map_err(|error| Failure::Usage(error.into()))?;
         Ok(simulate(vec![tenant], limit, recording, observer, stop).await?)
     }
 }
 
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
-    let _log = desk::start_log()?;
+    let target = common::find(&args.path)?;
+    let _log = common::start_log()?;
     let mut play = Play::of(&target, &args.quotes);
     if let Some(file) = &args.config {
-        play.setup = Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?;
+        play.setup = Setup::open(file).map_err(|error| Failure::Usage(error.into()))?;
     }
     play.interval = Duration::from_millis(args.interval_ms);
     if !args.symbols.is_empty() {
         play.wanted = Wanted::Symbols(args.symbols.iter().map(|name| symbol(name)).collect::<Result<_, _>>()?);
     }
-    let engine = desk::engine(play.setup.limits.memory_bytes)?;
-    let plugin = desk::prepare(&engine, &target).await?;
+    let engine = common::engine(play.setup.limits.memory_bytes)?;
+    let plugin = common::prepare(&engine, &target).await?;
     let outcome = match &args.against {
         Some(path) => {
-            let old = desk::prepare(&engine, &desk::find(path)?).await?;
+            let old = common::prepare(&engine, &common::find(path)?).await?;
             differences(&play, &old, &plugin, args.json).await
         }
         None if args.json => json_lines(&play, &plugin).await,
         None => table(&play, &target, &plugin, args.show).await,
     };
     match outcome {
-        // Who reads has had enough, as `head` has.
+        // The reader of the output has closed it, as `head` does.
         Err(Failure::Running(error)) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => other,
     }
@@ -146,7 +146,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
 }
 
-/// Plays and prints a summary for people.
+/// Prints a summary for people.
 pub(super) async fn table(
     play: &Play,
     target: &Target,
@@ -158,29 +158,29 @@ pub(super) async fn table(
     let title = format!("{} on {}", target.component.display(), play.quotes.display());
     let text = tally.table(&title, play, &report, Paint::new());
     stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?;
-    Ok(verdict(&report))
+    Ok(exit_code(&report))
 }
 
 async fn json_lines(play: &Play, plugin: &PreparedPlugin) -> Result<ExitCode, Failure> {
     let mut lines = Lines::new(BufWriter::new(stdout()));
     let report = play.play(plugin, &mut lines, signals::stop_on_signal()?).await?;
     lines.end(&report)?;
-    Ok(verdict(&report))
+    Ok(exit_code(&report))
 }
 
 async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, json: bool) -> Result<ExitCode, Failure> {
     let stop = signals::stop_on_signal()?;
-    let mut before = Before::default();
-    let was = play.play(old, &mut before, stop.clone()).await?;
+    let mut baseline = Baseline::default();
+    let was = play.play(old, &mut baseline, stop.clone()).await?;
     let paint = Paint::new();
-    let mut against = Against::new(before, BufWriter::new(stdout()), json, paint);
-    let is = play.play(new, &mut against, stop).await?;
-    against.end(&was, &is)?;
-    Ok(verdict(&is))
+    let mut comparison = Comparison::new(baseline, BufWriter::new(stdout()), json, paint);
+    let is = play.play(new, &mut comparison, stop).await?;
+    comparison.end(&was, &is)?;
+    Ok(exit_code(&is))
 }
 
-/// A plugin that fails in a dry run would fail in earnest.
-fn verdict(report: &SimulationReport) -> ExitCode {
+/// A plugin that fails in a dry run would also fail in the host.
+fn exit_code(report: &SimulationReport) -> ExitCode {
     let failed = report.plugins().any(|plugin| !plugin.failures.is_empty() || plugin.documents_refused > 0);
     if failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }

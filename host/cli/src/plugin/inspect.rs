@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_devkit::{Inspection, Setup, inspect};
 
-use super::desk::{self, Paint};
+use super::common::{self, Paint};
 use crate::Failure;
 use crate::estimate::grouped;
 
@@ -30,16 +30,16 @@ pub(super) struct InspectArgs {
 }
 
 pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
-    let target = desk::find(&args.path)?;
+    let target = common::find(&args.path)?;
     let setup = match &args.config {
-        Some(file) => Setup::open(file).map_err(|problem| Failure::Usage(problem.into()))?,
+        Some(file) => Setup::open(file).map_err(|error| Failure::Usage(error.into()))?,
         None => target.setup(),
     };
     let file = target.component.display().to_string();
     let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
-    let engine = desk::engine(setup.limits.memory_bytes)?;
+    let engine = common::engine(setup.limits.memory_bytes)?;
     let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, &setup)).await;
-    let found = inspected.map_err(|_| Failure::Running(anyhow!("the thread that looked at {file} has panicked")))?;
+    let found = inspected.map_err(|_| Failure::Running(anyhow!("the inspecting thread panicked")))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found).map_err(anyhow::Error::from)?);
     } else {
@@ -69,7 +69,7 @@ fn text(file: &str, found: &Inspection, paint: Paint) -> String {
                     row("columns", &listed(&started.columns));
                     row("reasons", &listed(&started.reasons));
                 }
-                row("memory", &format!("{} bytes once started", grouped(started.memory_bytes as u64)));
+                row("memory", &format!("{} bytes after the start", grouped(started.memory_bytes as u64)));
             }
             Err(failure) => row("start", &paint.bad(&format!("with this setup {failure}"))),
         }

@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use quotegate_devkit::{CreateError, Kind, Language, create, first_command};
+use quotegate_devkit::{CreateError, Kind, Language, create, setup_command};
 
-use super::desk::Paint;
+use super::common::Paint;
 use crate::Failure;
 
 #[derive(Debug, Args)]
@@ -15,20 +15,20 @@ Examples:
   quotegate plugin new my-map --lang js --kind map        JavaScript, a map
   quotegate plugin new mine --kind both --in plugins      a filter and a map, in plugins/mine
 
-The project holds a rule of ten lines, its fixtures and all it is built against: it builds and passes at once, wherever it
-lies. Nothing is overwritten: a folder that is there already, and not empty, is an error.")]
+The project has a rule of ten lines, its fixtures and everything it is built against. It builds and passes its tests
+immediately, in any folder. Nothing is overwritten: a folder that exists and is not empty is an error.")]
 pub(super) struct NewArgs {
-    /// Small letters, digits and -; the project's folder and the component have this name
+    /// Lowercase letters, digits and -; names the project's folder and the component
     name: String,
     /// What it is written in
     #[arg(long, value_name = "LANGUAGE", default_value = Language::Rust.name(),
         value_parser = PossibleValuesParser::new(Language::ALL.map(Language::name)))]
     lang: String,
-    /// What it does: see every quote and refuse some, make the documents, or both
+    /// A filter refuses quotes, a map makes the documents, both does both
     #[arg(long, value_name = "KIND", default_value = Kind::Filter.name(),
         value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
     kind: String,
-    /// The folder in which the project's folder is made
+    /// The parent of the project's folder
     #[arg(long = "in", value_name = "DIR", default_value = ".")]
     parent: PathBuf,
 }
@@ -37,18 +37,18 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
     let language = Language::ALL.into_iter().find(|one| one.name() == args.lang).unwrap_or(Language::Rust);
     let kind = Kind::ALL.into_iter().find(|one| one.name() == args.kind).unwrap_or(Kind::Filter);
     let folder = if args.parent == Path::new(".") { PathBuf::from(&args.name) } else { args.parent.join(&args.name) };
-    let files = create(&folder, &args.name, language, kind).map_err(|problem| match problem {
-        CreateError::Name { .. } | CreateError::Taken { .. } => Failure::Usage(problem.into()),
-        CreateError::Exists { .. } | CreateError::File { .. } => Failure::Running(problem.into()),
+    let files = create(&folder, &args.name, language, kind).map_err(|error| match error {
+        CreateError::Name { .. } | CreateError::Reserved { .. } => Failure::Usage(error.into()),
+        CreateError::Exists { .. } | CreateError::File { .. } => Failure::Running(error.into()),
     })?;
-    let (carried, own): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.starts_with("quotegate/"));
+    let (vendored, own): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.starts_with("quotegate/"));
     println!("{}: a plugin ({}, {})", folder.display(), kind.name(), language.name());
     for path in own {
         println!("  {path}");
     }
-    println!("  quotegate/ ({} files: what it is built against)", carried.len());
+    println!("  quotegate/ ({} files: what it is built against)", vendored.len());
     println!("\nNext:");
-    let commands = [Some(format!("cd {}", quoted(&folder))), first_command(language).map(str::to_owned)];
+    let commands = [Some(format!("cd {}", quoted(&folder))), setup_command(language).map(str::to_owned)];
     for command in
         commands.into_iter().flatten().chain(["build", "test"].map(|verb| format!("quotegate plugin {verb}")))
     {
@@ -57,7 +57,7 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// As a shell wants it.
+/// Quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_a_blank_is_quoted_for_the_shell() {
+    fn a_path_with_a_space_is_quoted_for_the_shell() {
         assert_eq!(quoted(Path::new("plugins/my-filter")), "plugins/my-filter");
         assert_eq!(quoted(Path::new("my work's/x")), r"'my work'\''s/x'");
     }

@@ -6,13 +6,13 @@ use clap::Args;
 use quotegate_devkit::{Project, Sources, Target};
 
 use super::dry_run::{self, Play};
-use super::{build, desk, test};
+use super::{build, common, test};
 use crate::{Failure, signals};
 
-/// Nobody notices that, and looking at some dozen files costs less than a millisecond.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Too short to notice. Checking a few dozen files takes less than a millisecond.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Documents of the dry run that are shown.
+/// The number of the dry run's documents to show.
 const SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
@@ -21,20 +21,20 @@ Examples:
   quotegate plugin watch                                 the project in this folder
   quotegate plugin watch my-filter --quotes monday.jsonl.zst   with a dry run on recorded quotes
 
-What fails is told, and the next save tries again. Ctrl-C ends it.")]
+Errors are printed, and the next save tries again. Stop with Ctrl-C.")]
 pub(super) struct WatchArgs {
     /// The project's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// A recording of `quotegate record`, for a dry run after each build
+    /// A recording made by `quotegate record`, for a dry run after each build
     #[arg(long, value_name = "FILE")]
     quotes: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: WatchArgs) -> Result<ExitCode, Failure> {
-    let project = Project::open(&args.folder).map_err(|problem| Failure::Usage(problem.into()))?;
+    let project = Project::open(&args.folder).map_err(|error| Failure::Usage(error.into()))?;
     let stop = signals::stop_on_signal()?;
-    let _log = desk::start_log()?;
+    let _log = common::start_log()?;
     tokio::select! {
         () = stop.cancelled() => {}
         () = watch(project, args.quotes.as_deref()) => {}
@@ -44,24 +44,24 @@ pub(super) async fn run(args: WatchArgs) -> Result<ExitCode, Failure> {
 
 async fn watch(mut project: Project, quotes: Option<&Path>) {
     loop {
-        // Before the build: what is saved while it runs counts.
+        // Taken before the build, so that a save during the build triggers another one.
         let seen = Sources::of(&project);
-        if let Err(Failure::Running(error) | Failure::Usage(error)) = everything(&project, quotes).await {
+        if let Err(Failure::Running(error) | Failure::Usage(error)) = build_and_test(&project, quotes).await {
             eprintln!("{error:#}");
         }
-        println!("watching {} files; Ctrl-C ends it", seen.count());
+        println!("watching {} files; stop with Ctrl-C", seen.count());
         project = next_save(project, seen).await;
     }
 }
 
-/// Once what it builds on has changed, and is the same at two looks: editors save in steps, and people many files at once.
+/// Waits until the sources have changed and then stay the same for one interval: a save may take several steps or files.
 async fn next_save(project: Project, mut seen: Sources) -> Project {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let mut now = Sources::of(&project);
         let Some(first) = now.changed_since(&seen).first().map(|path| path.to_path_buf()) else { continue };
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let later = Sources::of(&project);
             if later == now {
                 break;
@@ -74,20 +74,20 @@ async fn next_save(project: Project, mut seen: Sources) -> Project {
         };
         println!("\nchanged: {}{more}", first.strip_prefix(".").unwrap_or(&first).display());
         match Project::open(&project.folder) {
-            Ok(anew) => return anew,
-            Err(problem) => eprintln!("{problem}"),
+            Ok(project) => return project,
+            Err(error) => eprintln!("{error}"),
         }
         seen = now;
     }
 }
 
-async fn everything(project: &Project, quotes: Option<&Path>) -> Result<(), Failure> {
+async fn build_and_test(project: &Project, quotes: Option<&Path>) -> Result<(), Failure> {
     build::print(&build::component(project).await?);
     let target = Target { component: project.component(), name: project.name.clone(), project: Some(project.clone()) };
     test::print(&test::reports(&target, &target.fixtures(), false).await?, false);
     if let Some(quotes) = quotes {
         let play = Play::of(&target, quotes);
-        let plugin = desk::prepare(&desk::engine(play.setup.limits.memory_bytes)?, &target).await?;
+        let plugin = common::prepare(&common::engine(play.setup.limits.memory_bytes)?, &target).await?;
         dry_run::table(&play, &target, &plugin, SHOWN).await?;
     }
     Ok(())

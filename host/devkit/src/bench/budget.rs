@@ -3,18 +3,18 @@ use std::str::FromStr;
 
 use super::{BUDGET_BATCH, BenchReport, Cost};
 
-/// What can have a budget: only what is the same on every machine.
+/// What can have a budget: whatever is the same on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// Fuel a quote of the filter in calls of 64; of the map, for a plugin that has no filter.
+    /// Fuel per quote of the filter in calls of 64, or of the map if there is no filter.
     Fuel,
-    /// Fuel a quote of the map in calls of 64.
+    /// Fuel per quote of the map in calls of 64.
     MapFuel,
     /// Fuel of the start.
     StartFuel,
-    /// The most memory that it had, in bytes.
+    /// The most memory used, in bytes.
     Memory,
-    /// Bytes of the component.
+    /// The size of the component, in bytes.
     Size,
 }
 
@@ -26,22 +26,22 @@ const NAMED: [(&str, Measure); 5] = [
     ("size", Measure::Size),
 ];
 
-/// The most that a measure may be.
+/// The upper limit of a measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Allowance {
+pub struct Budget {
     measure: Measure,
     most: f64,
 }
 
-/// A budget that makes no sense.
+/// An invalid budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetError {
     /// Not `name=number`.
-    #[error("{0:?} is no budget: write NAME=NUMBER, as fuel=300 or memory=2MiB")]
+    #[error("{0:?} is not a budget: write NAME=NUMBER, such as fuel=300 or memory=2MiB")]
     Shape(String),
     /// No such measure.
     #[error(
-        "there is no budget {0:?}: choose among {known}; times have none, since they depend on the machine",
+        "unknown budget {0:?}: use one of {known}; there are none for times, which depend on the machine",
         known = NAMED.map(|(name, _)| name).join(", ")
     )]
     Unknown(String),
@@ -55,7 +55,7 @@ pub enum BudgetError {
     },
 }
 
-impl FromStr for Allowance {
+impl FromStr for Budget {
     type Err = BudgetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -72,11 +72,11 @@ impl FromStr for Allowance {
     }
 }
 
-impl Allowance {
-    /// A sentence if the report is over it.
+impl Budget {
+    /// The message if the report is over the budget.
     ///
     /// # Errors
-    /// When the plugin has no such part.
+    /// If the plugin does not have the budget's part.
     pub fn check(&self, report: &BenchReport) -> Result<Option<String>, BudgetError> {
         let Self { measure, most } = *self;
         let missing = |part| BudgetError::NoSuchPart { measure, part };
@@ -87,18 +87,18 @@ impl Allowance {
             }
             Measure::StartFuel => (report.start.fuel as f64 > most)
                 .then(|| format!("The start uses {} fuel, over the budget of {most}.", report.start.fuel)),
-            Measure::Memory => over_bytes("It needs", "of memory", report.memory_bytes, most),
-            Measure::Size => over_bytes("The component has", "in all", report.size_bytes, most),
+            Measure::Memory => over_bytes("It uses", "of memory", report.memory_bytes, most),
+            Measure::Size => over_bytes("The component has", "in total", report.size_bytes, most),
         })
     }
 
-    /// `None` if there is no such part, else the sentence if there is one.
+    /// `None` if there is no such part, `Some(None)` if it is within the budget.
     fn fuel(&self, part: &str, costs: &[Cost]) -> Option<Option<String>> {
         let cost = costs.iter().find(|cost| cost.quotes_per_call == BUDGET_BATCH)?;
         let each = cost.fuel_per_quote;
         Some((each > self.most).then(|| {
             format!(
-                "The {part} uses {each:.2} fuel a quote in calls of {BUDGET_BATCH}, over the budget of {}.",
+                "The {part} uses {each:.2} fuel per quote in calls of {BUDGET_BATCH}, over the budget of {}.",
                 self.most
             )
         }))
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_a_name_and_a_number_and_bytes_may_have_a_unit() {
-        let most = |text: &str| text.parse::<Allowance>().map(|allowance| (allowance.measure, allowance.most));
+        let most = |text: &str| text.parse::<Budget>().map(|budget| (budget.measure, budget.most));
         assert_eq!(most("fuel=92.1"), Ok((Measure::Fuel, 92.1)));
         assert_eq!(most(" memory = 1.5 MiB "), Ok((Measure::Memory, 1_572_864.0)));
         assert_eq!(most("size=2KiB"), Ok((Measure::Size, 2048.0)));
@@ -138,7 +138,7 @@ mod tests {
         for bad in ["", "fuel", "fuel=", "fuel=-1", "fuel=NaN", "fuel=inf", "fuel=1KiB", "size=1 GB"] {
             assert_eq!(most(bad), Err(BudgetError::Shape(bad.to_owned())), "{bad:?}");
         }
-        let problem = most("time=5").unwrap_err().to_string();
-        assert!(problem.contains("fuel, map-fuel, start-fuel, memory, size"), "{problem}");
+        let error = most("time=5").unwrap_err().to_string();
+        assert!(error.contains("fuel, map-fuel, start-fuel, memory, size"), "{error}");
     }
 }

@@ -1,19 +1,19 @@
 use quotegate_plugin::PluginInstance;
 
-use super::course::Kept;
-use super::report::{Documents, Fuel, Kept as KeptCount};
+use super::report::{Documents, Fuel, Kept};
+use super::workload::MapQuotes;
 use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
-/// Quotes that are enough to know the fuel of one; the same for everybody, so that numbers can be compared.
+/// The number of quotes to measure. Constant, so that results can be compared.
 const FILTERED: usize = 8192;
 const MAPPED: usize = 1024;
 
-/// What is the same every time.
+/// Results that are the same in every run.
 pub(super) struct Counted {
     pub(super) start: u64,
     pub(super) filter: Vec<Fuel>,
     pub(super) map: Vec<Fuel>,
-    pub(super) kept: Option<KeptCount>,
+    pub(super) kept: Option<Kept>,
     pub(super) documents: Option<Documents>,
     pub(super) memory_bytes: usize,
 }
@@ -37,28 +37,28 @@ pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchError> {
     Ok(counted)
 }
 
-/// One lap, or as much of it as is enough; the last call may be a small one.
+/// At most one lap; the last call may be smaller.
 fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
     let before = used(&instance);
-    let mut runner = subject.course.runner();
-    let all = subject.course.quotes().len().min(FILTERED);
+    let mut cursor = subject.workload.cursor();
+    let all = subject.workload.quotes().len().min(FILTERED);
     let (mut left, mut kept) = (all, 0);
     while left > 0 {
-        let batch = runner.batch(left.min(quotes));
-        let verdicts = instance.filter(&batch, subject.course.names()).map_err(failed("filter", batch.len()))?;
+        let batch = cursor.batch(left.min(quotes));
+        let verdicts = instance.filter(&batch, subject.workload.names()).map_err(failed("filter", batch.len()))?;
         kept += verdicts.iter().filter(|verdict| **verdict == 0).count();
         left -= batch.len();
     }
     counted.filter.push(Fuel { fuel: used(&instance) - before, quotes: all });
-    counted.kept = Some(KeptCount { kept, of: all });
+    counted.kept = Some(Kept { kept, of: all });
     counted.memory_bytes = counted.memory_bytes.max(instance.memory_peak());
     Ok(())
 }
 
 fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
     let mut instance = subject.start()?;
-    let mut kept = Kept::new(subject.course, subject.plugin);
+    let mut kept = MapQuotes::new(subject.workload, subject.plugin);
     let (mut fuel, mut mapped) = (0, 0);
     let mut documents = Documents::default();
     while mapped < MAPPED {

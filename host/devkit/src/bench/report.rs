@@ -4,80 +4,80 @@ use quotegate_document::Document;
 use quotegate_plugin::DocumentError;
 use serde::{Serialize, Serializer};
 
-/// What a plugin costs, for people to print and programs to read.
+/// What a plugin costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchReport {
-    /// What people call it.
+    /// The plugin's name.
     pub plugin: String,
-    /// Of the component.
+    /// The hash of the component.
     pub sha256: String,
-    /// Of the component.
+    /// The size of the component.
     pub size_bytes: usize,
-    /// The version of `quotegate:plugin` that it was built for.
+    /// The version of `quotegate:plugin` that it is built for.
     pub interface: &'static str,
-    /// Quotes that it was measured with.
+    /// Quotes in the workload.
     pub quotes: usize,
-    /// And their symbols.
+    /// Symbols in the workload.
     pub symbols: usize,
-    /// The filter by the number of quotes in a call; empty without one.
+    /// The filter's cost for each batch size; empty without a filter.
     pub filter: Vec<Cost>,
-    /// The map likewise; empty without one, or where the plugin's own filter keeps nothing for it.
+    /// The map's cost; empty without a map, or if the plugin's filter keeps nothing.
     pub map: Vec<Cost>,
-    /// What its filter let pass.
+    /// What its filter kept.
     pub kept: Option<Kept>,
     /// What its map made.
     pub documents: Option<Documents>,
-    /// Instantiate and configure, of a plugin that is compiled.
+    /// Instantiate and configure.
     pub start: Start,
-    /// From bytes to code.
+    /// Compiling.
     pub compile: Compile,
-    /// The most memory that it had, the same in every run.
+    /// The most memory used; the same in every run.
     pub memory_bytes: usize,
 }
 
-/// The cost of a quote, in calls of one size.
+/// The cost per quote, in calls of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cost {
-    /// Quotes in a call.
+    /// Quotes per call.
     pub quotes_per_call: usize,
-    /// A median; depends on the machine.
+    /// The median, which depends on the machine.
     pub nanoseconds_per_quote: f64,
     /// The same on every machine.
     #[serde(flatten)]
     pub fuel: Fuel,
-    /// The quotient of the two.
+    /// Fuel divided by quotes.
     pub fuel_per_quote: f64,
 }
 
-/// Fuel counted to the unit.
+/// The exact fuel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Fuel {
-    /// In all.
+    /// In total.
     pub fuel: u64,
-    /// For so many quotes.
+    /// For this many quotes.
     #[serde(rename = "fuel_quotes")]
     pub quotes: usize,
 }
 
-/// What a filter let pass.
+/// What a filter kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Quotes kept.
     pub kept: usize,
-    /// Of so many.
+    /// Of this many.
     pub of: usize,
 }
 
 /// What a map made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Documents {
-    /// Of so many quotes.
+    /// Quotes mapped.
     pub quotes: usize,
-    /// Documents that the host takes.
+    /// Documents that the host accepts.
     pub documents: usize,
     /// Quotes whose documents the host refuses.
     pub refused: usize,
-    /// Why it refuses the first.
+    /// Why it refused the first.
     pub problem: Option<String>,
 }
 
@@ -86,30 +86,30 @@ impl Documents {
         self.quotes += 1;
         match answer {
             Ok(documents) => self.documents += documents.len(),
-            Err(problem) => {
+            Err(error) => {
                 self.refused += 1;
-                self.problem.get_or_insert_with(|| problem.to_string());
+                self.problem.get_or_insert_with(|| error.to_string());
             }
         }
     }
 }
 
-/// What the start of an instance costs.
+/// The cost of starting an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Start {
-    /// A median; depends on the machine.
+    /// The median, which depends on the machine.
     pub nanoseconds: f64,
     /// The same on every machine.
     pub fuel: u64,
 }
 
-/// How long the plugin takes to be ready to start.
+/// How long compiling takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Compile {
-    /// The first time; the code is kept for the next.
+    /// The first time.
     #[serde(rename = "cold_nanoseconds", serialize_with = "nanoseconds")]
     pub cold: Duration,
-    /// With code that was kept.
+    /// From the cache.
     #[serde(rename = "cached_nanoseconds", serialize_with = "maybe_nanoseconds")]
     pub cached: Option<Duration>,
 }
@@ -122,7 +122,7 @@ fn maybe_nanoseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> R
     time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).serialize(serializer)
 }
 
-/// Sizes of calls, times and fuel side by side.
+/// Combines batch sizes, times and fuel.
 pub(super) fn costs(sizes: &[usize], times: Vec<f64>, fuel: Vec<Fuel>) -> Vec<Cost> {
     let together = sizes.iter().zip(times).zip(fuel);
     together

@@ -1,13 +1,13 @@
 use std::time::{Duration, Instant};
 
-use super::course::Kept;
+use super::workload::MapQuotes;
 use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
 
-/// Rounds of one measurement, and the fewest for a plugin so slow that they take longer than [`ENOUGH`].
-const MOST_ROUNDS: usize = 101;
-const FEWEST_ROUNDS: usize = 5;
-const ENOUGH: Duration = Duration::from_millis(700);
-/// Quotes in a round: of a fast plugin it then takes well under a millisecond.
+/// The number of rounds, and the minimum for plugins so slow that the rounds take longer than [`MAX_TIME`].
+const MAX_ROUNDS: usize = 101;
+const MIN_ROUNDS: usize = 5;
+const MAX_TIME: Duration = Duration::from_millis(700);
+/// Quotes per round. With a fast plugin, a round takes well under a millisecond.
 const FILTERED: usize = 1024;
 const MAPPED: usize = 128;
 
@@ -23,7 +23,7 @@ pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchError> {
     })
 }
 
-/// Nanoseconds a quote for each of the batch sizes; none without a filter.
+/// Nanoseconds per quote for each batch size; empty without a filter.
 pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
     let sizes = FILTER_BATCHES.iter().filter(|_| subject.plugin.filters());
     sizes.map(|quotes| filter_at(subject, *quotes)).collect()
@@ -31,11 +31,11 @@ pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
 
 fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
     let mut instance = subject.start()?;
-    let mut runner = subject.course.runner();
-    let names = subject.course.names();
+    let mut cursor = subject.workload.cursor();
+    let names = subject.workload.names();
     let calls = (FILTERED / quotes).max(4);
     rounds(|| {
-        let batches: Vec<_> = (0..calls).map(|_| runner.batch(quotes)).collect();
+        let batches: Vec<_> = (0..calls).map(|_| cursor.batch(quotes)).collect();
         let started = Instant::now();
         for batch in &batches {
             instance.filter(batch, names).map_err(failed("filter", quotes))?;
@@ -44,7 +44,7 @@ fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
     })
 }
 
-/// Nanoseconds a quote for each of the batch sizes; none without a map, or where the plugin's own filter keeps nothing.
+/// Nanoseconds per quote for each batch size; empty without a map, or if the plugin's filter keeps nothing.
 pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
     let sizes = MAP_BATCHES.iter().filter(|_| subject.plugin.maps());
     let times = sizes.map(|quotes| map_at(subject, *quotes)).collect::<Result<Option<_>, _>>()?;
@@ -53,7 +53,7 @@ pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
 
 fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchError> {
     let mut instance = subject.start()?;
-    let mut kept = Kept::new(subject.course, subject.plugin);
+    let mut kept = MapQuotes::new(subject.workload, subject.plugin);
     if kept.batch(&mut instance, 1)?.is_none() {
         return Ok(None);
     }
@@ -72,12 +72,12 @@ fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchErro
     Ok(Some(time))
 }
 
-/// The median of rounds; the first is for warming up.
+/// The median of the rounds, after one to warm up.
 fn rounds(mut round: impl FnMut() -> Result<f64, BenchError>) -> Result<f64, BenchError> {
     round()?;
     let began = Instant::now();
-    let mut times = Vec::with_capacity(MOST_ROUNDS);
-    while times.len() < FEWEST_ROUNDS || (times.len() < MOST_ROUNDS && began.elapsed() < ENOUGH) {
+    let mut times = Vec::with_capacity(MAX_ROUNDS);
+    while times.len() < MIN_ROUNDS || (times.len() < MAX_ROUNDS && began.elapsed() < MAX_TIME) {
         times.push(round()?);
     }
     times.sort_unstable_by(f64::total_cmp);

@@ -1,5 +1,4 @@
-//! What building JavaScript and Python has in common: a project's WIT, a place outside it for what is only needed
-//! meanwhile, and the component that a tool left there.
+//! What JavaScript and Python builds have in common: the project's WIT, a temporary folder, and reading the component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +8,21 @@ use tempfile::TempDir;
 use super::BuildError;
 use crate::project::Project;
 
-/// The WIT that the project is written against, which `quotegate plugin new` put there.
+/// The project's WIT, which `quotegate plugin new` created.
 pub(super) fn wit(project: &Project) -> Result<PathBuf, BuildError> {
     let wit = project.folder.join("quotegate/wit").join(crate::create::WIT);
     match wit.canonicalize() {
         Ok(wit) => Ok(wit),
         Err(_) => Err(BuildError::Source(format!(
-            "{} is missing, against which the plugin is built. `quotegate plugin new` puts it into every project: copy the \
-             folder quotegate from a new one.",
+            "{} is missing, but the plugin is built against it. `quotegate plugin new` creates it: copy the folder quotegate \
+             from a new project.",
             wit.display()
         ))),
     }
 }
 
-/// A folder that goes away when the build is over.
-pub(super) fn stage() -> Result<TempDir, BuildError> {
+/// Deleted when the build ends.
+pub(super) fn temporary_folder() -> Result<TempDir, BuildError> {
     tempfile::tempdir().map_err(|reason| BuildError::File { path: std::env::temp_dir(), reason })
 }
 
@@ -35,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     fs::read(path).map_err(|reason| BuildError::File { path: path.to_owned(), reason })
 }
 
-/// The command that installs what a project lacks, to be typed where the user is.
+/// The command that installs what the project needs, relative to the current folder.
 pub(super) fn install(folder: &Path, command: &str) -> String {
     match folder.to_string_lossy().as_ref() {
         "." | "" => command.to_owned(),

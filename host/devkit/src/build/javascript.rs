@@ -1,49 +1,48 @@
-//! JavaScript to a component, with componentize-js. It reads one folder whose path has no blank and nothing outside it,
-//! so the sources are copied to such a place first.
+//! Builds JavaScript with componentize-js. It reads a single folder, whose path must not contain spaces, so the sources are
+//! first copied to a temporary folder.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::guest::{self, read, stage, write};
-use super::{BuildError, Said, Say, tool};
+use super::guest::{self, read, temporary_folder, write};
+use super::{BuildError, OnProgress, Progress, tool};
 use crate::project::Project;
 
-/// What npm fills.
-pub(super) const MADE: &[&str] = &["node_modules"];
+/// Created by npm.
+pub(super) const BUILD_FOLDERS: &[&str] = &["node_modules"];
 
-/// Installs the tool into the project, in the versions that its lock file names.
-pub(super) const FIRST: Option<&str> = Some("npm ci");
+/// Installs the tool into the project, in the versions of its lock file.
+pub(super) const SETUP_COMMAND: Option<&str> = Some("npm ci");
 
 const PACKAGE: &str = "@bytecodealliance/componentize-js";
 const DRIVER: &str = include_str!("javascript.mjs");
 
-/// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let Some(package) = package(&project.folder) else {
         let what = format!("{PACKAGE}, which builds JavaScript plugins,");
         return Err(BuildError::Missing { what, command: install(&project.folder) });
     };
     let wit = guest::wit(project)?;
-    let stage = stage()?;
-    copy_sources(&project.folder, stage.path())?;
-    let place = |name: &str| stage.path().join(name);
+    let work = temporary_folder()?;
+    copy_sources(&project.folder, work.path())?;
+    let place = |name: &str| work.path().join(name);
     write(&place("quotegate.build.mjs"), DRIVER)?;
     write(&place("quotegate.entry.js"), &entry(project))?;
-    say(Said::Step("componentize-js makes the component, which takes some seconds"));
+    on_progress(Progress::Step("building with componentize-js, which takes a few seconds"));
     let mut command = Command::new("node");
     command
         .arg("quotegate.build.mjs")
         .args([&package, &wit])
         .arg(project.kind.world())
-        .current_dir(stage.path())
-        .env("TMPDIR", stage.path());
-    tool::run(&mut command, ("Node.js", "apt-get install nodejs npm, or see https://nodejs.org"), say)?;
+        .current_dir(work.path())
+        .env("TMPDIR", work.path());
+    tool::run(&mut command, ("Node.js", "apt-get install nodejs npm, or see https://nodejs.org"), on_progress)?;
     read(&place("quotegate.component.wasm"))
 }
 
-/// The module that the component is made of: the author's plugin, joined to the interfaces of its world.
+/// The entry module, which connects the author's plugin to the interfaces of its world.
 fn entry(project: &Project) -> String {
     let kind = project.kind.name();
     format!(
@@ -55,26 +54,25 @@ fn entry(project: &Project) -> String {
     )
 }
 
-/// The command that a project with a missing tool needs.
 fn install(folder: &Path) -> String {
     let locked = folder.join("package-lock.json").exists();
     guest::install(folder, if locked { "npm ci" } else { "npm install" })
 }
 
-/// Where the package lies: as Node would find it from the project, or else where the command on PATH comes from.
+/// The package's folder: as Node would resolve it from the project, or else from the command on PATH.
 fn package(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let near = folder.ancestors().map(|place| place.join("node_modules").join(PACKAGE));
     near.chain(installed()).find(|place| place.join("package.json").is_file())
 }
 
-/// `bin/componentize-js` is a link to `src/cli.js` of the package.
+/// `bin/componentize-js` links to the package's `src/cli.js`.
 fn installed() -> Option<PathBuf> {
     let command = tool::find("componentize-js")?.canonicalize().ok()?;
     command.ancestors().find(|place| place.ends_with(PACKAGE)).map(Path::to_owned)
 }
 
-/// Every module of the project, in its place. What links point to is copied.
+/// Copies all modules of the project, and the targets of links.
 fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
     let file = |path: &Path| {
         let path = path.to_owned();
@@ -83,7 +81,7 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
     for entry in fs::read_dir(from).map_err(file(from))? {
         let path = entry.map_err(file(from))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(".");
-        if name.starts_with('.') || MADE.contains(&name) {
+        if name.starts_with('.') || BUILD_FOLDERS.contains(&name) {
             continue;
         }
         let target = to.join(name);
@@ -102,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_modules_are_copied_and_what_links_point_to() {
+    fn only_modules_and_the_targets_of_links_are_copied() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let library = from.path().join("library.txt");
         write(&library, "the library").unwrap();
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tool_is_found_as_node_finds_it() {
+    fn the_tool_is_resolved_like_node_does() {
         let root = tempfile::tempdir().unwrap();
         let (project, package) = (root.path().join("plugins/mine"), root.path().join("node_modules").join(PACKAGE));
         fs::create_dir_all(&project).unwrap();
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_is_one_to_type_where_the_user_is() {
+    fn the_install_command_works_from_the_current_folder() {
         let folder = tempfile::tempdir().unwrap();
         let command = install(folder.path());
         assert!(command.starts_with("cd '/") && command.ends_with("' && npm install"), "{command}");

@@ -1,51 +1,50 @@
-//! Python to a component, with componentize-py.
+//! Builds Python with componentize-py.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::guest::{self, read, stage, write};
-use super::{BuildError, Said, Say, tool};
+use super::guest::{self, read, temporary_folder, write};
+use super::{BuildError, OnProgress, Progress, tool};
 use crate::project::Project;
 
-/// What pip and Python fill.
-pub(super) const MADE: &[&str] = &[".venv", "__pycache__"];
+/// Created by pip and Python.
+pub(super) const BUILD_FOLDERS: &[&str] = &[".venv", "__pycache__"];
 
-/// Installs the tool into the project, in the version that `requirements.txt` names.
-pub(super) const FIRST: Option<&str> =
+/// Installs the tool into the project, in the version of `requirements.txt`.
+pub(super) const SETUP_COMMAND: Option<&str> =
     Some("python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt");
 
 const TOOL: &str = "componentize-py";
 
-/// The module that the component is made of, beside the author's.
+/// The entry module.
 const ENTRY: &str = "quotegate_entry";
 
-/// The component's bytes.
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let venv = project.folder.join(".venv");
     let Some(program) = program(&venv) else {
         let what = format!("{TOOL}, which builds Python plugins,");
         return Err(BuildError::Missing { what, command: install(&project.folder) });
     };
     let wit = guest::wit(project)?;
-    let stage = stage()?;
-    let (module, out) = (stage.path().join(format!("{ENTRY}.py")), stage.path().join("component.wasm"));
+    let work = temporary_folder()?;
+    let (module, out) = (work.path().join(format!("{ENTRY}.py")), work.path().join("component.wasm"));
     write(&module, &entry(project))?;
-    say(Said::Step("componentize-py makes the component, which takes some seconds"));
+    on_progress(Progress::Step("building with componentize-py, which takes a few seconds"));
     let mut command = Command::new(program);
     command
         .args(["--quiet", "--world", project.kind.world(), "--wit-path"])
         .arg(wit)
-        // Without the stubs it would import WASI, which no plugin is given.
+        // Without the stubs it would import WASI, which the host does not provide.
         .args(["componentize", "--stub-wasi", "--python-path"])
         .arg(&project.folder)
         .arg("--python-path")
-        .arg(stage.path())
+        .arg(work.path())
         .arg("--output")
         .arg(&out)
         .arg(ENTRY)
-        // Packages of pure Python that the project installed come along.
+        // Includes the project's pure Python packages.
         .env("VIRTUAL_ENV", venv);
-    tool::run(&mut command, (TOOL, &install(&project.folder)), say)?;
+    tool::run(&mut command, (TOOL, &install(&project.folder)), on_progress)?;
     read(&out)
 }
 
@@ -60,13 +59,12 @@ fn entry(project: &Project) -> String {
     )
 }
 
-/// The project's own, or else the one on PATH.
+/// From the project, or else from PATH.
 fn program(venv: &Path) -> Option<PathBuf> {
     let own = venv.join("bin").join(TOOL);
     if own.is_file() { own.canonicalize().ok() } else { tool::find(TOOL) }
 }
 
-/// The command that a project with a missing tool needs.
 fn install(folder: &Path) -> String {
-    guest::install(folder, FIRST.unwrap_or_default())
+    guest::install(folder, SETUP_COMMAND.unwrap_or_default())
 }

@@ -14,18 +14,18 @@ use wit_component::ComponentEncoder;
 use self::compiler::Compiler;
 use self::paths::Paths;
 use super::tool::{self, find};
-use super::{BuildError, Said, Say};
+use super::{BuildError, OnProgress, Progress};
 use crate::project::Project;
 
-pub(super) const MADE: &[&str] = &["target"];
-pub(super) const FIRST: Option<&str> = None;
+pub(super) const BUILD_FOLDERS: &[&str] = &["target"];
+pub(super) const SETUP_COMMAND: Option<&str> = None;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const CARGO: (&str, &str) =
     ("cargo, which comes with Rust,", "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh");
 
-/// A profile of our own on top of the author's `release`, so that a component is one also where the project belongs to a
-/// workspace whose profiles are made for servers. What `opt-level` is best, the author knows.
+/// A profile based on the project's `release`, because the project may be in a workspace whose profiles are for servers.
+/// `opt-level` is up to the author.
 const PROFILE: &str = "quotegate-plugin";
 const PROFILE_KEYS: [&str; 8] = [
     "inherits=\"release\"",
@@ -38,41 +38,41 @@ const PROFILE_KEYS: [&str; 8] = [
     "incremental=false",
 ];
 
-pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let folder = project.folder.canonicalize();
     let folder = folder.map_err(|reason| BuildError::File { path: project.folder.clone(), reason })?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         let missing = manifest.display();
-        return Err(BuildError::Source(format!("{missing} is not there, but plugin.toml says language = \"rust\".")));
+        return Err(BuildError::Source(format!("{missing} does not exist, but plugin.toml says language = \"rust\".")));
     }
     find("cargo").ok_or_else(|| BuildError::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
-    let compiler = Compiler::find(&folder, say)?;
+    let compiler = Compiler::find(&folder, on_progress)?;
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
-        say(Said::Step("RUSTFLAGS is not used: a component is the same whoever builds it"));
+        on_progress(Progress::Step("ignoring RUSTFLAGS, so that builds are reproducible"));
     }
-    let patience = if folder.join("target").join(TARGET).exists() { "" } else { "; the first time takes a minute" };
-    say(Said::Step(&format!("compiling {} for {TARGET}{patience}", project.name)));
-    let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, say)?;
+    let hint = if folder.join("target").join(TARGET).exists() { "" } else { "; the first build takes a minute" };
+    on_progress(Progress::Step(&format!("compiling {} for {TARGET}{hint}", project.name)));
+    let paths = Paths::read(cargo(&folder, "metadata", &compiler), &folder, on_progress)?;
 
     let mut command = cargo(&folder, "build", &compiler);
     command.args(["--lib", "--profile", PROFILE, "--message-format", "json-render-diagnostics", "--target", TARGET]);
     for key in PROFILE_KEYS {
         command.args(["--config", &format!("profile.{PROFILE}.{key}")]);
     }
-    // In the project whatever the environment or a config file says: there `watch` and .gitignore know it.
+    // Overrides the environment and config files, because `watch` and .gitignore expect this folder.
     command.arg("--target-dir").arg(folder.join("target")).args(compiler.flags());
     let rustflags = paths.rustflags(&project.name, &compiler);
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags.join(OsStr::new("\u{1f}"))).env("CARGO_INCREMENTAL", "0");
-    let messages = tool::output_of(&mut command, CARGO, say)?;
+    let messages = tool::output_of(&mut command, CARGO, on_progress)?;
 
     let module = module(&messages, &manifest).ok_or_else(|| no_module(&manifest))?;
     let module = fs::read(&module).map_err(|reason| BuildError::File { path: module, reason })?;
     let component = component(&module)?;
     for left in paths.left_in(&component) {
         let left = left.display();
-        say(Said::Step(&format!(
-            "the component has {left} in it, which is nobody's business: look for env! and file!"
+        on_progress(Progress::Step(&format!(
+            "the component contains the path {left}: check your use of env! and file!"
         )));
     }
     Ok(component)
@@ -80,7 +80,7 @@ pub(super) fn build(project: &Project, say: &mut Say<'_>) -> Result<Vec<u8>, Bui
 
 fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
     let mut command = Command::new("cargo");
-    // What rustup lacks it would install by itself, hundreds of megabytes at times.
+    // Otherwise rustup would install missing toolchains, which may have hundreds of megabytes.
     command.arg(verb).current_dir(folder).env("RUSTUP_AUTO_INSTALL", "0").envs(compiler.environment());
     let plain = |name| env::var_os(name).is_none_or(|value| value.is_empty());
     if std::io::stderr().is_terminal() && plain("NO_COLOR") && plain("CARGO_TERM_COLOR") {
@@ -89,7 +89,7 @@ fn cargo(folder: &Path, verb: &str, compiler: &Compiler) -> Command {
     command
 }
 
-/// The file that cargo made of the project's own library, of the messages that it prints as JSON, one a line.
+/// The module built from the project's library, from cargo's JSON messages (one per line).
 fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
     let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let cdylib = Value::from("cdylib");
@@ -105,14 +105,14 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
 }
 
 fn no_module(manifest: &Path) -> BuildError {
-    let remedy = "The library is no cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
+    let remedy = "The library is not a cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
     BuildError::Source(format!("{}: {remedy}", manifest.display()))
 }
 
 fn component(module: &[u8]) -> Result<Vec<u8>, BuildError> {
     ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).map_err(|reason| {
         BuildError::Source(format!(
-            "What was compiled is no plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
+            "The library is not a plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
         ))
     })
 }

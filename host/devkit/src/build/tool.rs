@@ -1,4 +1,4 @@
-//! Other people's programs.
+//! Runs external programs.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -7,9 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::{env, thread};
 
-use super::{BuildError, Said, Say};
+use super::{BuildError, OnProgress, Progress};
 
-/// Where PATH has this program.
+/// Finds a program on PATH.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| is_program(candidate))
@@ -20,18 +20,21 @@ fn is_program(path: &std::path::Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// Runs a tool to its end, and says each line that it prints as soon as it comes. `if_missing` is what it is, and the
-/// command that installs it.
-pub(super) fn run(command: &mut Command, if_missing: (&str, &str), say: &mut Say<'_>) -> Result<(), BuildError> {
-    let status = stream(command, if_missing, |line| say(Said::Output(line.text())))?;
-    ended_well(command, status)
+/// Runs a tool and reports its output line by line. `if_missing` has its name and the command that installs it.
+pub(super) fn run(
+    command: &mut Command,
+    if_missing: (&str, &str),
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(), BuildError> {
+    let status = stream(command, if_missing, |line| on_progress(Progress::Output(line.text())))?;
+    check_status(command, status)
 }
 
-/// As [`run`], but standard output is answered instead of said.
+/// Like [`run`], but returns standard output instead of reporting it.
 pub(super) fn output_of(
     command: &mut Command,
     if_missing: (&str, &str),
-    say: &mut Say<'_>,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<String, BuildError> {
     let mut output = String::new();
     let status = stream(command, if_missing, |line| match line {
@@ -39,9 +42,9 @@ pub(super) fn output_of(
             output.push_str(&text);
             output.push('\n');
         }
-        Line::Error(text) => say(Said::Output(&text)),
+        Line::Error(text) => on_progress(Progress::Output(&text)),
     })?;
-    ended_well(command, status).map(|()| output)
+    check_status(command, status).map(|()| output)
 }
 
 enum Line {
@@ -67,7 +70,7 @@ fn stream(
         ErrorKind::NotFound => BuildError::Missing { what: if_missing.0.to_owned(), command: if_missing.1.to_owned() },
         _ => BuildError::File { path: command.get_program().into(), reason },
     })?;
-    let mut child = Ended(child);
+    let mut child = KillOnDrop(child);
     let (sender, lines) = mpsc::channel();
     thread::scope(|scope| {
         if let Some(stdout) = child.0.stdout.take() {
@@ -82,10 +85,9 @@ fn stream(
     child.0.wait().map_err(|reason| BuildError::File { path: command.get_program().into(), reason })
 }
 
-/// A child that does not outlive whoever started it.
-struct Ended(Child);
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -95,7 +97,7 @@ impl Drop for Ended {
 fn read(stream: impl Read, lines: &Sender<Line>, kind: fn(String) -> Line) {
     let mut stream = BufReader::new(stream);
     let mut bytes = Vec::new();
-    // Not `lines()`: a compiler may quote source that is not UTF-8.
+    // Not `lines()`, because a compiler may quote source that is not UTF-8.
     while matches!(stream.read_until(b'\n', &mut bytes), Ok(read) if read > 0) {
         let text = String::from_utf8_lossy(&bytes);
         if lines.send(kind(text.trim_end_matches(['\r', '\n']).to_owned())).is_err() {
@@ -105,7 +107,7 @@ fn read(stream: impl Read, lines: &Sender<Line>, kind: fn(String) -> Line) {
     }
 }
 
-fn ended_well(command: &Command, status: ExitStatus) -> Result<(), BuildError> {
+fn check_status(command: &Command, status: ExitStatus) -> Result<(), BuildError> {
     let name = |program: &OsStr| PathBuf::from(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
     if status.success() { Ok(()) } else { Err(BuildError::Tool { tool: name(command.get_program()), status }) }
 }
@@ -121,28 +123,29 @@ mod tests {
     }
 
     #[test]
-    fn both_streams_are_said_line_by_line_and_a_bad_end_is_an_error() {
-        let mut said = Vec::new();
-        let mut say = |line: Said<'_>| said.push(format!("{line:?}"));
-        let problem = run(&mut shell("echo one; printf 'a\\377b\\n' >&2; exit 3"), ("", ""), &mut say).unwrap_err();
-        said.sort_unstable();
-        assert_eq!(said, ["Output(\"a\u{fffd}b\")", "Output(\"one\")"]);
-        assert_eq!(problem.to_string(), "sh failed (exit status: 3): see what it says above.");
+    fn both_streams_are_reported_line_by_line_and_failing_is_an_error() {
+        let mut lines = Vec::new();
+        let mut on_progress = |line: Progress<'_>| lines.push(format!("{line:?}"));
+        let error =
+            run(&mut shell("echo one; printf 'a\\377b\\n' >&2; exit 3"), ("", ""), &mut on_progress).unwrap_err();
+        lines.sort_unstable();
+        assert_eq!(lines, ["Output(\"a\u{fffd}b\")", "Output(\"one\")"]);
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): see its output above.");
     }
 
     #[test]
-    fn only_errors_are_said_where_the_output_is_answered() {
-        let mut said = Vec::new();
-        let mut say = |line: Said<'_>| said.push(format!("{line:?}"));
-        let output = output_of(&mut shell("echo one; echo two >&2"), ("", ""), &mut say).unwrap();
-        assert_eq!((output.as_str(), said.as_slice()), ("one\n", ["Output(\"two\")".to_owned()].as_slice()));
+    fn only_standard_error_is_reported_when_the_output_is_returned() {
+        let mut lines = Vec::new();
+        let mut on_progress = |line: Progress<'_>| lines.push(format!("{line:?}"));
+        let output = output_of(&mut shell("echo one; echo two >&2"), ("", ""), &mut on_progress).unwrap();
+        assert_eq!((output.as_str(), lines.as_slice()), ("one\n", ["Output(\"two\")".to_owned()].as_slice()));
     }
 
     #[test]
-    fn a_tool_that_is_not_there_is_named_with_what_installs_it() {
+    fn the_error_for_a_missing_tool_says_how_to_install_it() {
         let missing = ("The frobnicator", "apt-get install frob");
-        let problem = run(&mut Command::new("/no/such/tool"), missing, &mut |_| {}).unwrap_err();
-        assert_eq!(problem.to_string(), "The frobnicator is missing. Install it: apt-get install frob");
+        let error = run(&mut Command::new("/no/such/tool"), missing, &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "The frobnicator is missing. Install it: apt-get install frob");
         assert!(find("sh").is_some() && find("no-such-tool-anywhere").is_none());
     }
 }

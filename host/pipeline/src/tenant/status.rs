@@ -91,8 +91,7 @@ impl TenantStatus {
     }
 
     pub(super) fn set_plugins(&self, snapshots: Vec<PluginSnapshot>, stopped: Option<&StopTenant>) {
-        let stopped =
-            stopped.map(|stop| format!("the plugin {} has stopped this tenant: {}", stop.plugin, stop.problem));
+        let stopped = stopped.map(|stop| format!("the plugin {} has stopped this tenant: {}", stop.plugin, stop.error));
         *self.plugins.lock() = Plugins { snapshots, stopped };
     }
 

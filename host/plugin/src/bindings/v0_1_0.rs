@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use quotegate_document::{Document, Field, Value};
 use quotegate_market::{QuoteColumns, conditions};
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{Columns, FilterBatch, Guest, Interface, Manifest, MapQuote, RawDocument, linker};
+use super::{Columns, FilterBatch, Guest, Interface, Manifest, MapQuote, RawDocument};
 use crate::state::{GuestState, Level};
 
 mod wit {
@@ -23,8 +23,8 @@ use wit::exports::quotegate::plugin::{filter, lifecycle, mapping};
 use wit::quotegate::plugin::{host, types};
 
 pub(super) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<Box<dyn Interface>> {
-    let mut linker = linker(engine);
-    host::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
+    let mut linker = Linker::new(engine);
+    host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
     let pre = linker.instantiate_pre(component)?;
     let has = |interface: &str| component.get_export_index(None, format!("{interface}@0.1.0")).is_some();
     let filter = has(super::FILTER).then(|| filter::GuestIndices::new(&pre)).transpose()?;
@@ -116,7 +116,7 @@ fn lower_columns<'a>(batch: &FilterBatch<'a>) -> types::QuoteColumns<'a> {
     }
 }
 
-/// Lowers in three passes, because each borrows from the one before: lists of texts, fields, documents.
+/// Lowers in three passes, because each borrows from the previous one: lists of texts, fields, documents.
 fn call_map(
     mapping: &mapping::Guest,
     store: &mut Store<GuestState>,

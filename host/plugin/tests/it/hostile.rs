@@ -1,16 +1,16 @@
 //! Guests that break every limit: each is counted and contained, and the host goes on.
 
-use crate::support;
+use crate::common;
 
 use std::path::Path;
 use std::time::Instant;
 
+use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginError,
     PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
-use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 /// Runs the filter once and says how it failed.
 fn filter_failure(filter: &str) -> FailureKind {
@@ -134,8 +134,9 @@ fn what_is_not_a_plugin_is_refused_with_a_sentence() {
     let wasi = r#"(component (import "wasi:filesystem/types@0.2.0" (instance)))"#;
     let sentence = prepare(&wat::parse_str(wasi).unwrap()).to_string();
     assert!(
-        sentence
-            .starts_with("It needs wasi:filesystem/types@0.2.0, which quotegate does not offer; build it without WASI"),
+        sentence.starts_with(
+            "It imports wasi:filesystem/types@0.2.0, which quotegate does not provide; build it without WASI"
+        ),
         "{sentence}"
     );
     let newer = r#"(component (instance $i) (export "quotegate:plugin/filter@9.0.0" (instance $i)))"#;

@@ -1,15 +1,15 @@
 //! Guests that go past a limit by which only the surplus is lost, or that share one limit among many things.
 
-use crate::support;
+use crate::common;
 
 use std::time::{Duration, Instant};
 
+use common::{Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
     PluginSnapshot, PluginState, PreparedPlugin,
 };
-use support::{Parts, bids, engine, guest, names, spec, start, tenant};
 
 fn chain(parts: Parts<'_>, limits: PluginLimits) -> PluginChain {
     let mut spec = spec(&engine(), &guest(parts));
@@ -40,10 +40,10 @@ fn a_plugin_over_its_share_of_time_is_left_out_until_the_share_has_fallen() {
         let mut call = |seconds| {
             let mut quotes = bids(&[10.0]);
             let outcome = chain.filter(begin + Duration::from_secs(seconds), &mut quotes, &names());
-            (quotes.len(), outcome.stop.map(|stop| stop.problem))
+            (quotes.len(), outcome.stop.map(|stop| stop.error))
         };
         assert_eq!(call(0), (1, None));
-        let problem = "its calls took more than 0% of the last ten seconds, so calls are left out; make it faster, or raise `limits.share_of_time`";
+        let problem = "its calls took more than 0% of the last ten seconds, so calls are skipped; make it faster, or raise `limits.share_of_time`";
         let stops = (on_error == OnError::StopTenant).then(|| problem.to_owned());
         assert_eq!(call(0), (kept, stops.clone()));
         assert_eq!(call(9), (kept, stops));
@@ -84,7 +84,7 @@ fn a_table_or_memory_that_starts_too_large_does_not_start() {
     let problem = PluginChain::start(tenant(), vec![spec.clone()]).unwrap_err();
     assert_eq!(problem.failure.kind(), FailureKind::Memory);
     // The frame's own memory has 4 MiB; this one of 2 MiB is too much together with it.
-    spec.plugin = support::spec(&engine(), &guest(Parts { start: "(memory 32)", ..Parts::default() })).plugin;
+    spec.plugin = common::spec(&engine(), &guest(Parts { start: "(memory 32)", ..Parts::default() })).plugin;
     let problem = PluginChain::start(tenant(), vec![spec]).unwrap_err();
     assert_eq!(problem.failure.kind(), FailureKind::Memory);
 }
@@ -233,7 +233,7 @@ fn more_bytes_than_a_quote_or_a_document_may_have_are_refused() {
         )
     };
     assert!(matches!(map_once(&documents(1, &bytes(1_000_000)), limits(4 << 20)).0, Mapped::Documents(_)));
-    assert_refused(map_once(&documents(1, &bytes(1 << 20)), limits(4 << 20)), "1 MiB a document");
+    assert_refused(map_once(&documents(1, &bytes(1 << 20)), limits(4 << 20)), "1 MiB per document");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A plugin hurts only its own tenant, and any bytes at all leave the host standing.
 
-use crate::support;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, PluginChain, PluginEngine, PluginSpec, PluginThreads, PreparedPlugin,
 };
-use support::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 
 #[tokio::test]
 async fn a_neighbour_is_served_while_plugins_loop_for_ever() {

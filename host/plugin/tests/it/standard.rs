@@ -4,15 +4,15 @@
 mod filter;
 mod map;
 mod readme;
-use crate::support;
+use crate::common;
 
 use std::sync::LazyLock;
 
+use common::{FIELD_MAP, QUOTE_FILTER, engine, tenant};
 use proptest::prelude::*;
 use proptest::sample::select;
 use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{PluginEngine, PluginInstance, PluginLimits, PreparedPlugin};
-use support::{FIELD_MAP, QUOTE_FILTER, engine, tenant};
 
 /// Compiled once for all cases. The engine goes with them, because it keeps the clock of the time limits.
 static PLUGINS: LazyLock<(PluginEngine, PreparedPlugin, PreparedPlugin)> = LazyLock::new(|| {

@@ -219,7 +219,7 @@ impl Reloader {
             });
             services.budget.set_global(limit);
             services.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
-            self.plugins.keep_only(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
+            self.plugins.retain(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
             (services.status.clone(), services.heartbeats.clone())
         };
         // Already in effect, even if a shutdown cancels the rest.

@@ -32,7 +32,7 @@ pub(super) async fn tenant_setup(
     tenant: &TenantSettings,
     sink: &SinkSettings,
 ) -> anyhow::Result<(TenantSetup, Vec<Arc<[u8]>>)> {
-    let (chain_spec, code) = plugins.recipe(tenant).await?;
+    let (chain_spec, code) = plugins.chain_spec(tenant).await?;
     let spec = wiring::tenant(tenant, sink)?;
     Ok((TenantSetup { spec, wanted: wiring::wanted(&tenant.symbols), chain_spec }, code))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Answer, Written};
+use crate::{Answer, WriteFuture};
 use proptest::prelude::*;
 use quotegate_document::Document;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ enum Act {
 }
 
 impl Sink for ScriptedSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> Written<'a> {
+    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
         let paths: Vec<_> = documents.iter().map(ToString::to_string).collect();
         let number = {
             let mut batches = self.batches.lock().unwrap();
@@ -83,7 +83,7 @@ fn settings() -> BatcherSettings {
 }
 
 /// A running batcher, the way in and the answers.
-struct Desk {
+struct Harness {
     sink: Arc<ScriptedSink>,
     writes: mpsc::Sender<DocumentWrite>,
     answers: UnboundedReceiver<Answer>,
@@ -93,7 +93,7 @@ struct Desk {
     sent: u32,
 }
 
-impl Desk {
+impl Harness {
     fn open(settings: BatcherSettings, script: Option<Script>) -> Self {
         let sink = Arc::new(ScriptedSink { script, ..ScriptedSink::default() });
         let (writes, received) = mpsc::channel(100);
@@ -130,24 +130,24 @@ fn slow(_: usize) -> Act {
 
 #[tokio::test(start_paused = true)]
 async fn a_document_leaves_at_once_when_nothing_is_in_flight() {
-    let mut desk = Desk::open(settings(), None);
+    let mut harness = Harness::open(settings(), None);
     let began = Instant::now();
-    desk.send("A").await;
-    desk.answers.recv().await.unwrap();
+    harness.send("A").await;
+    harness.answers.recv().await.unwrap();
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn documents_share_a_request_while_another_is_in_flight() {
-    let mut desk = Desk::open(settings(), Some(Box::new(slow)));
-    desk.send("A").await;
+    let mut harness = Harness::open(settings(), Some(Box::new(slow)));
+    harness.send("A").await;
     tokio::task::yield_now().await;
     let began = Instant::now();
     for id in ["B", "C"] {
-        desk.send(id).await;
+        harness.send(id).await;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let batches = desk.sink.batches.lock().unwrap().clone();
+    let batches = harness.sink.batches.lock().unwrap().clone();
     assert_eq!(batches[1].1.len(), 2);
     let waited = batches[1].0 - began;
     assert!(waited >= Duration::from_millis(200) && waited <= Duration::from_millis(202), "{waited:?}");
@@ -155,24 +155,24 @@ async fn documents_share_a_request_while_another_is_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_does_not_wait_and_the_number_in_flight_is_bounded() {
-    let mut desk = Desk::open(settings(), Some(Box::new(slow)));
+    let mut harness = Harness::open(settings(), Some(Box::new(slow)));
     for id in 0..20 {
-        desk.send(&format!("D{id}")).await;
+        harness.send(&format!("D{id}")).await;
     }
     tokio::time::sleep(Duration::from_millis(900)).await;
-    assert_eq!(desk.sink.batches().len(), 2);
-    let (answers, end, sink) = desk.finish().await;
+    assert_eq!(harness.sink.batches().len(), 2);
+    let (answers, end, sink) = harness.finish().await;
     assert_eq!((answers.len(), end.unanswered), (20, 0));
     assert!(sink.batches().iter().all(|batch| batch.len() <= 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_document_is_never_in_flight_twice_and_keeps_its_order() {
-    let mut desk = Desk::open(settings(), Some(Box::new(slow)));
+    let mut harness = Harness::open(settings(), Some(Box::new(slow)));
     for _ in 0..3 {
-        desk.send("A").await;
+        harness.send("A").await;
     }
-    let (answers, _, sink) = desk.finish().await;
+    let (answers, _, sink) = harness.finish().await;
     assert_eq!(answers.iter().map(|answer| answer.ticket).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(sink.batches().len(), 3);
 }
@@ -180,37 +180,37 @@ async fn the_same_document_is_never_in_flight_twice_and_keeps_its_order() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_panics_or_hangs_still_gives_an_answer() {
     let script: Script = Box::new(|number| if number == 0 { Act::Panic } else { Act::Hang });
-    let mut desk = Desk::open(settings(), Some(script));
-    desk.send("A").await;
-    let answer = desk.answers.recv().await.unwrap();
+    let mut harness = Harness::open(settings(), Some(script));
+    harness.send("A").await;
+    let answer = harness.answers.recv().await.unwrap();
     assert_eq!(answer.outcome, Outcome::retry(RetryReason::Internal));
-    desk.send("B").await;
+    harness.send("B").await;
     let began = Instant::now();
-    let answer = desk.answers.recv().await.unwrap();
+    let answer = harness.answers.recv().await.unwrap();
     assert_eq!(answer.outcome, Outcome::retry(RetryReason::DeadlineExceeded));
     assert!(began.elapsed() >= Duration::from_secs(11));
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_it_ends_and_counts_what_has_no_answer() {
-    let mut desk = Desk::open(settings(), Some(Box::new(|_| Act::Hang)));
+    let mut harness = Harness::open(settings(), Some(Box::new(|_| Act::Hang)));
     for id in ["A", "B", "C", "D"] {
-        desk.send(id).await;
+        harness.send(id).await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    desk.deadline.cancel();
-    let (answers, end, _) = desk.finish().await;
+    harness.deadline.cancel();
+    let (answers, end, _) = harness.finish().await;
     assert_eq!((answers.len(), end.unanswered), (0, 4));
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_window_of_requests_holds_more_documents_than_allowed() {
     let limit = Some(Rate::new(10.0, 4).unwrap());
-    let mut desk = Desk::open(BatcherSettings { limit, ..settings() }, None);
+    let mut harness = Harness::open(BatcherSettings { limit, ..settings() }, None);
     for id in 0..30 {
-        desk.send(&format!("D{id}")).await;
+        harness.send(&format!("D{id}")).await;
     }
-    let (answers, _, sink) = desk.finish().await;
+    let (answers, _, sink) = harness.finish().await;
     assert_eq!(answers.len(), 30);
     let batches = sink.batches.lock().unwrap();
     for (first, from) in batches.iter().enumerate() {
@@ -242,12 +242,12 @@ proptest! {
                 (2..=4, delay) => Act::Answer(Duration::from_millis(delay), Outcome::retry(RetryReason::Aborted)),
                 (_, delay) => Act::Answer(Duration::from_millis(delay), Outcome::Written),
             });
-            let mut desk = Desk::open(BatcherSettings { batch_size, max_in_flight, ..settings() }, Some(script));
+            let mut harness = Harness::open(BatcherSettings { batch_size, max_in_flight, ..settings() }, Some(script));
             for (id, pause) in &sends {
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
-                desk.send(&format!("D{id}")).await;
+                harness.send(&format!("D{id}")).await;
             }
-            let (answers, end, sink) = desk.finish().await;
+            let (answers, end, sink) = harness.finish().await;
             let mut tickets: Vec<_> = answers.iter().map(|answer| answer.ticket as usize).collect();
             tickets.sort_unstable();
             assert_eq!(tickets, (0..sends.len()).collect::<Vec<_>>());
@@ -260,23 +260,26 @@ proptest! {
 /// What the soak met on a busy machine: the gate was shut when the batcher asked whether anything may leave, and open,
 /// a moment later, when it asked when to look again; so it never looked again.
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_looked_at_again_whenever_the_gate_opens() {
+async fn what_waits_is_wakes_again_whenever_the_gate_opens() {
     let limit = Some(Rate::new(1000.0, 1).unwrap());
-    let desk = Desk::open(settings(), None);
+    let harness = Harness::open(settings(), None);
     let began = Instant::now();
     for nanos in (0..3_000_000).step_by(997) {
-        let mut batcher =
-            Batcher::new(desk.sink.clone(), BatcherSettings { limit, ..settings() }, Arc::new(SinkStatus::default()));
+        let mut batcher = Batcher::new(
+            harness.sink.clone(),
+            BatcherSettings { limit, ..settings() },
+            Arc::new(SinkStatus::default()),
+        );
         let now = began + Duration::from_nanos(nanos);
         batcher.gate.pass(1, began.into_std());
         for id in ["A", "B", "C"] {
             let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
             let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
-            let write = DocumentWrite { target, ticket: 0, answer_to: desk.answer_to.clone() };
+            let write = DocumentWrite { target, ticket: 0, answer_to: harness.answer_to.clone() };
             batcher.waiting.push_back(Waiting { write, since: began });
         }
-        batcher.send_what_may_leave(now);
-        let looked_at_again = batcher.next_look(now).is_some_and(|at| at > now);
-        assert!(looked_at_again || !batcher.requests.is_empty(), "after {nanos} ns nobody looks again");
+        batcher.send_ready(now);
+        let wakes_again = batcher.next_wake(now).is_some_and(|at| at > now);
+        assert!(wakes_again || !batcher.requests.is_empty(), "after {nanos} ns nobody looks again");
     }
 }

@@ -1,29 +1,32 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use firestore::errors::FirestoreError;
+use firestore::gcloud_sdk::error::{Error, ErrorKind};
+use firestore::gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use firestore::gcloud_sdk::google_cloud_auth::credentials::{
     CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
 use firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
-use firestore::gcloud_sdk::{GoogleAuthHeaders, GoogleEnvironment, HeaderMap};
-use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore::gcloud_sdk::{
+    GCP_DEFAULT_SCOPES, GoogleApi, GoogleAuthHeaders, GoogleAuthMiddleware, GoogleAuthMiddlewareLayer,
+    GoogleEnvironment, HeaderMap, RequestTimeouts,
+};
 use http::Extensions;
 use http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::Value;
 
 use crate::WriteMode;
 
-/// Where the database is and who we are there.
+/// Which database to write to, and how.
 #[derive(Debug, Clone)]
 pub struct FirestoreSettings {
-    /// The Google Cloud project; `None`: the credentials' own.
+    /// The Google Cloud project; `None` for the credentials' project.
     pub project_id: Option<String>,
     /// Usually `(default)`.
     pub database_id: String,
     /// `host:port` of an emulator, which needs no credentials.
     pub emulator_host: Option<String>,
-    /// A credentials file; `None`: Application Default Credentials.
+    /// A credentials file; `None` for Application Default Credentials.
     pub credentials_file: Option<PathBuf>,
     /// The longest that a request may take.
     pub request_timeout: Duration,
@@ -31,106 +34,129 @@ pub struct FirestoreSettings {
     pub mode: WriteMode,
 }
 
-/// Why there is no way to the database.
+/// Why there is no connection to the database.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither set nor in the credentials.
+    /// Neither the settings nor the credentials name a project.
     #[error("no Google Cloud project: set FIRESTORE_PROJECT_ID (sink.project_id), or use credentials that name one")]
     NoProject,
-    /// None of the usual places has any.
+    /// No usable credentials.
     #[error(
         "no Google credentials: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a \
          key file, or run where there is a metadata server; for a dry run set DRY_RUN=1 ({0})"
     )]
     NoCredentials(String),
-    /// There is no connection now; there may be one later.
+    /// May succeed later.
     #[error("Firestore cannot be reached: {0}")]
     Unreachable(String),
-    /// It is there and cannot be used.
-    #[error("the credentials file {path}: {problem}")]
+    /// The credentials file is unusable.
+    #[error("the credentials file {path}: {reason}")]
     CredentialsFile {
         /// The file.
         path: PathBuf,
-        /// What is the matter with it.
-        problem: String,
+        /// Why.
+        reason: String,
     },
 }
 
-/// Makes one of the TLS providers that are compiled in the one to use. Harmless to call again.
+/// A client and the database that it is for.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// `projects/…/databases/…`
+    pub(super) database: String,
+}
+
+type Client = GoogleApi<FirestoreClient<GoogleAuthMiddleware>>;
+
+const FIRESTORE: &str = "https://firestore.googleapis.com";
+
+impl Connection {
+    pub(super) fn documents_path(&self) -> String {
+        format!("{}/documents", self.database)
+    }
+}
+
+/// Makes ring the TLS provider of the process, for every library that is built without one of its own: reqwest, tonic and
+/// Google's credentials, which panic without it. Call it before creating a client; more than once is harmless.
 pub fn install_crypto_provider() {
-    // An error says that there is one already.
+    // Fails only if there already is a provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) async fn connect(settings: &FirestoreSettings) -> Result<FirestoreDb, ConnectError> {
+pub(super) async fn connect(settings: &FirestoreSettings) -> Result<Connection, ConnectError> {
     install_crypto_provider();
-    let named = match (&settings.project_id, &settings.credentials_file) {
+    let project = match (&settings.project_id, &settings.credentials_file) {
         (Some(project), _) => Some(project.clone()),
-        (None, Some(path)) => text_of(&read_credentials(path)?, "project_id"),
+        (None, Some(path)) => text(&read_credentials(path)?, "project_id"),
         (None, None) => None,
     };
-    let project = match named {
+    let project = match project {
         Some(project) => project,
         None => GoogleEnvironment::detect_google_project_id().await.ok_or(ConnectError::NoProject)?,
     };
-    let options = FirestoreDbOptions::new(project)
-        .with_database_id(settings.database_id.clone())
-        .with_request_timeout(settings.request_timeout);
-    if let Some(host) = &settings.emulator_host {
-        let url = if host.contains("://") { host.clone() } else { format!("http://{host}") };
-        let owner = GoogleAuthHeaders::from(Credentials::from(EmulatorOwner(EntityTag::new())));
-        let db = FirestoreDb::with_options_auth(options.with_firebase_api_url(url), owner).await;
-        return db.map_err(problem);
-    }
-    match &settings.credentials_file {
-        Some(path) if !is_application_default(path) => with_file(options, path.clone()).await,
-        _ => FirestoreDb::with_options(options).await.map_err(problem),
-    }
+    let database = format!("projects/{project}/databases/{}", settings.database_id);
+    let client = client(settings, database.clone()).await?;
+    let client = client.with_request_timeouts(RequestTimeouts::new().with_total(settings.request_timeout));
+    Ok(Connection { client, database })
 }
 
-/// Building a client looks for credentials and opens the connection; nothing else in it can fail.
-#[allow(clippy::needless_pass_by_value)] // what `map_err` wants
-fn problem(error: FirestoreError) -> ConnectError {
-    match &error {
-        FirestoreError::SystemError(system) if system.public.code.starts_with("GrpcStatus") => {
-            ConnectError::Unreachable(system.message.clone())
+async fn client(settings: &FirestoreSettings, database: String) -> Result<Client, ConnectError> {
+    let (url, credentials) = match (&settings.emulator_host, &settings.credentials_file) {
+        (Some(host), _) => {
+            let url = if host.contains("://") { host.clone() } else { format!("http://{host}") };
+            (url, GoogleAuthHeaders::from(Credentials::from(EmulatorOwner(EntityTag::new()))))
         }
+        (None, Some(path)) if !is_application_default(path) => (FIRESTORE.to_owned(), key_file(path).await?),
+        _ => {
+            let scopes = GCP_DEFAULT_SCOPES.clone();
+            let client = Client::from_function_with_scopes(FirestoreClient::new, FIRESTORE, Some(database), scopes);
+            return client.await.map_err(connect_error);
+        }
+    };
+    let middleware = GoogleAuthMiddlewareLayer::new(credentials, Some(database)).map_err(connect_error)?;
+    Client::from_function_with_middleware(FirestoreClient::new, url, middleware).await.map_err(connect_error)
+}
+
+#[allow(clippy::needless_pass_by_value)] // the signature that `map_err` needs
+fn connect_error(error: Error) -> ConnectError {
+    match error.kind() {
+        ErrorKind::GrpcStatus(_) => ConnectError::Unreachable(error.to_string()),
         _ => ConnectError::NoCredentials(error.to_string()),
     }
 }
 
-async fn with_file(options: FirestoreDbOptions, path: PathBuf) -> Result<FirestoreDb, ConnectError> {
-    let kind = text_of(&read_credentials(&path)?, "type").unwrap_or_default();
+async fn key_file(path: &Path) -> Result<GoogleAuthHeaders, ConnectError> {
+    let unusable = |reason: String| ConnectError::CredentialsFile { path: path.to_owned(), reason };
+    let key = read_credentials(path)?;
+    let kind = text(&key, "type").unwrap_or_default();
     if kind != "service_account" {
-        let problem = format!(
-            "it holds credentials of type {kind:?}; those are found through the environment only: set \
+        return Err(unusable(format!(
+            "credentials of type {kind:?} can only be used through the environment: set \
              GOOGLE_APPLICATION_CREDENTIALS={} instead of sink.credentials_file",
             path.display()
-        );
-        return Err(ConnectError::CredentialsFile { path, problem });
+        )));
     }
-    FirestoreDb::with_options_service_account_key_file(options, path.clone())
-        .await
-        .map_err(|error| ConnectError::CredentialsFile { path, problem: error.to_string() })
+    let headers = GoogleAuthHeaders::from_service_account_key(key, GCP_DEFAULT_SCOPES.clone()).await;
+    headers.map_err(|error| unusable(error.to_string()))
 }
 
-/// True when Google's libraries will find this very file by themselves.
+/// True if the Application Default Credentials are this file.
 fn is_application_default(path: &Path) -> bool {
     std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some_and(|default| default == path)
 }
 
 fn read_credentials(path: &Path) -> Result<Value, ConnectError> {
-    let problem = |problem: String| ConnectError::CredentialsFile { path: path.to_owned(), problem };
-    let bytes = std::fs::read(path).map_err(|error| problem(format!("it cannot be read: {error}")))?;
-    // The parser's words could quote the file, and the file is a secret.
-    serde_json::from_slice(&bytes).map_err(|error| problem(format!("it is not JSON (line {})", error.line())))
+    let unusable = |reason: String| ConnectError::CredentialsFile { path: path.to_owned(), reason };
+    let bytes = std::fs::read(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+    // Not the parser's message, which may quote the file: it is a secret.
+    serde_json::from_slice(&bytes).map_err(|error| unusable(format!("it is not JSON (line {})", error.line())))
 }
 
-fn text_of(credentials: &Value, key: &str) -> Option<String> {
+fn text(credentials: &Value, key: &str) -> Option<String> {
     credentials.get(key)?.as_str().map(str::to_owned)
 }
 
-/// What the Firebase tools send to an emulator, which lets `BatchWrite` through for the owner only.
+/// The credentials that the Firebase tools send to an emulator. It accepts `BatchWrite` only from the owner.
 #[derive(Debug)]
 struct EmulatorOwner(EntityTag);
 

@@ -7,14 +7,14 @@ use quotegate_document::{UnixNanos, Value};
 
 use crate::{TenantDocument, WriteMode};
 
-/// The write that puts `target` into the database whose documents live at `documents_path`.
+/// The request to write `target` below `documents_path`.
 pub(super) fn write(documents_path: &str, target: &TenantDocument, mode: WriteMode) -> proto::Write {
     let mut fields = HashMap::with_capacity(target.document.fields.len());
     for field in &target.document.fields {
         insert(&mut fields, field.path.names(), value(&field.value));
     }
     let document = proto::Document { name: format!("{documents_path}/{target}"), fields, ..proto::Document::default() };
-    // No path needs quoting: `FieldPath` allows plain names only.
+    // `FieldPath` allows only names that need no quoting.
     let paths = target.document.fields.iter().map(|field| field.path.as_str().to_owned());
     proto::Write {
         update_mask: (mode == WriteMode::Merge).then(|| proto::DocumentMask { field_paths: paths.collect() }),
@@ -66,7 +66,7 @@ fn typed(value: ValueType) -> proto::Value {
     proto::Value { value_type: Some(value) }
 }
 
-/// Rounded down to the microsecond, as Firestore would, so that emulator and production agree.
+/// Rounds down to microseconds like Firestore, because the emulator does not.
 fn timestamp(time: UnixNanos) -> Timestamp {
     let seconds = time.div_euclid(1_000_000_000);
     let micros = time.rem_euclid(1_000_000_000) / 1000;
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_names_every_field_and_a_replacement_none() {
+    fn a_merge_lists_every_field_and_a_replacement_none() {
         let merge = write("db/documents", &target(), WriteMode::Merge);
         assert_eq!(merge.update_mask.unwrap().field_paths, ["bid", "side.ask", "side.sizes", "ts"]);
         assert_eq!(write("db/documents", &target(), WriteMode::Replace).update_mask, None);
     }
 
     #[test]
-    fn fields_nest_and_times_are_floored_to_microseconds() {
+    fn fields_are_nested_and_times_rounded_down_to_microseconds() {
         let write = write("db/documents", &target(), WriteMode::Merge);
         let Some(proto::write::Operation::Update(document)) = write.operation else { panic!("an update") };
         assert_eq!(document.name, "db/documents/tenants/acme/live_quotes/BTC%2FUSD");

@@ -1,28 +1,28 @@
 //! What the sink sends, as Google's emulator keeps it.
 
-use crate::desk;
+use crate::common;
 
-use desk::{Desk, LIMIT, document, firestore, settings};
+use common::{Harness, LIMIT, document, firestore, settings};
 use quotegate_document::Value;
 use quotegate_market::Symbol;
 use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, Sink, TenantDocument, WriteMode};
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
 use serde_json::json;
 
-async fn open(emulator: &Emulator, project: &str, mode: WriteMode) -> Desk {
-    Desk::open(firestore(emulator.host(), project, mode, LIMIT).await, settings())
+async fn open(emulator: &Emulator, project: &str, mode: WriteMode) -> Harness {
+    Harness::open(firestore(emulator.host(), project, mode, LIMIT).await, settings())
 }
 
 /// Writes them all, and nothing goes wrong.
-async fn write(desk: &mut Desk, documents: &[TenantDocument]) {
-    let outcomes = desk.round(documents).await;
+async fn write(harness: &mut Harness, documents: &[TenantDocument]) {
+    let outcomes = harness.round(documents).await;
     assert!(outcomes.values().all(|outcome| *outcome == Outcome::Written), "{outcomes:#?}");
 }
 
 #[tokio::test]
 async fn every_kind_of_value_is_read_back_as_it_was_written() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let mut desk = open(emulator, "demo-values", WriteMode::Merge).await;
+    let mut harness = open(emulator, "demo-values", WriteMode::Merge).await;
     let all = document(
         "acme",
         "ALL",
@@ -51,7 +51,7 @@ async fn every_kind_of_value_is_read_back_as_it_was_written() {
             ("side.ask", Value::Double(1.5)),
         ],
     );
-    write(&mut desk, &[all]).await;
+    write(&mut harness, &[all]).await;
 
     let kept = emulator.document("demo-values", "tenants/acme/live_quotes/ALL").unwrap();
     let bid = json!({"fields": {"size": {"integerValue": "3"}, "price": {"nullValue": null}}});
@@ -83,12 +83,12 @@ async fn every_kind_of_value_is_read_back_as_it_was_written() {
         assert_eq!(&kept["fields"][name], value, "{name}");
     }
     assert_eq!(kept["fields"].as_object().unwrap().len(), expected.as_object().unwrap().len());
-    desk.close().await;
+    harness.close().await;
 }
 
 /// A document, then a second one of the same path with fewer fields; what there is then.
 async fn written_over(emulator: &Emulator, project: &str, mode: WriteMode) -> serde_json::Value {
-    let mut desk = open(emulator, project, mode).await;
+    let mut harness = open(emulator, project, mode).await;
     let first = [
         ("source", Value::Text("alpaca".into())),
         ("bid", Value::Double(1.0)),
@@ -98,9 +98,9 @@ async fn written_over(emulator: &Emulator, project: &str, mode: WriteMode) -> se
         ("list", Value::Doubles(vec![1.0, 2.0])),
     ];
     let second = [("bid", Value::Null), ("side.deep.size", Value::Integer(2)), ("list", Value::Doubles(vec![3.0]))];
-    write(&mut desk, &[document("acme", "SPY", first)]).await;
-    write(&mut desk, &[document("acme", "SPY", second)]).await;
-    desk.close().await;
+    write(&mut harness, &[document("acme", "SPY", first)]).await;
+    write(&mut harness, &[document("acme", "SPY", second)]).await;
+    harness.close().await;
     emulator.document(project, "tenants/acme/live_quotes/SPY").unwrap()["fields"].clone()
 }
 
@@ -149,10 +149,10 @@ async fn one_request_takes_five_hundred_documents() {
 async fn nothing_is_lost_or_mixed_up_between_the_requests_of_two_tenants() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sink = firestore(emulator.host(), "demo-tenants", WriteMode::Merge, LIMIT).await;
-    let mut desk = Desk::open(sink, BatcherSettings { batch_size: 7, ..settings() });
+    let mut harness = Harness::open(sink, BatcherSettings { batch_size: 7, ..settings() });
     let documents: Vec<_> = (0..300).flat_map(|n| [numbered("acme", n), numbered("globex", 1000 + n)]).collect();
-    write(&mut desk, &documents).await;
-    let status = desk.close().await;
+    write(&mut harness, &documents).await;
+    let status = harness.close().await;
     assert_eq!((status.attempted, status.written, status.in_flight), (600, 600, 0));
     for (tenant, offset) in [("acme", 0), ("globex", 1000)] {
         let kept = emulator.documents("demo-tenants", &format!("tenants/{tenant}/live_quotes"));
@@ -165,11 +165,11 @@ async fn nothing_is_lost_or_mixed_up_between_the_requests_of_two_tenants() {
 #[tokio::test]
 async fn the_last_of_many_writes_to_one_document_stays() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let mut desk = open(emulator, "demo-order", WriteMode::Merge).await;
+    let mut harness = open(emulator, "demo-order", WriteMode::Merge).await;
     for number in 0..50 {
-        desk.send(document("acme", "SPY", [("number", Value::Integer(number))])).await;
+        harness.send(document("acme", "SPY", [("number", Value::Integer(number))])).await;
     }
-    assert_eq!(desk.close().await.written, 50);
+    assert_eq!(harness.close().await.written, 50);
     let kept = emulator.document("demo-order", "tenants/acme/live_quotes/SPY").unwrap();
     assert_eq!(kept["fields"]["number"], json!({"integerValue": "49"}));
 }
@@ -177,7 +177,7 @@ async fn the_last_of_many_writes_to_one_document_stays() {
 #[tokio::test]
 async fn whatever_the_symbol_its_document_is_where_it_belongs_and_nothing_is_anywhere_else() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let mut desk = open(emulator, "demo-paths", WriteMode::Merge).await;
+    let mut harness = open(emulator, "demo-paths", WriteMode::Merge).await;
     let symbols = ["SPY", "BRK.B", "BTC/USD", "BTC_USD", ".", "..", "../ops", "__x__", "SPXW240327P04925000", "a-b"];
     let ids: Vec<_> = symbols.iter().map(|symbol| Symbol::new(symbol).unwrap().document_id()).collect();
     // Ids that are legal and look like something else: encoded twice, a query, a fragment, not ASCII.
@@ -185,8 +185,8 @@ async fn whatever_the_symbol_its_document_is_where_it_belongs_and_nothing_is_any
     let ids: Vec<_> = ids.iter().map(String::as_str).chain(odd).collect();
     let named_after_itself = |id: &&str| document("acme", id, [("id", Value::Text((*id).to_owned().into()))]);
     let documents: Vec<_> = ids.iter().map(named_after_itself).collect();
-    write(&mut desk, &documents).await;
-    desk.close().await;
+    write(&mut harness, &documents).await;
+    harness.close().await;
 
     let mut expected: Vec<_> = ids.iter().map(|id| format!("tenants/acme/live_quotes/{id}")).collect();
     expected.sort();
@@ -204,14 +204,14 @@ async fn whatever_the_symbol_its_document_is_where_it_belongs_and_nothing_is_any
 #[tokio::test]
 async fn a_document_that_is_too_large_costs_only_itself() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
-    let mut desk = open(emulator, "demo-large", WriteMode::Merge).await;
+    let mut harness = open(emulator, "demo-large", WriteMode::Merge).await;
     let text = |bytes| Value::Text("x".repeat(bytes).into());
     let one_field = document("globex", "ONE", [("text", text(2 << 20))]);
     let two_fields = document("globex", "TWO", [("first", text(600_000)), ("second", text(600_000))]);
     let mut documents: Vec<_> = (0..20).map(|number| numbered("acme", number)).collect();
     documents.insert(7, one_field);
     documents.insert(15, two_fields);
-    let outcomes = desk.round(&documents).await;
+    let outcomes = harness.round(&documents).await;
     for (path, outcome) in outcomes {
         let refused = matches!(outcome, Outcome::Refused { code: RefusedCode::InvalidArgument, .. });
         assert_eq!(
@@ -219,7 +219,7 @@ async fn a_document_that_is_too_large_costs_only_itself() {
             if path.contains("globex") { (true, false) } else { (false, true) }
         );
     }
-    desk.close().await;
+    harness.close().await;
     assert_eq!(emulator.documents("demo-large", "tenants/acme/live_quotes").len(), 20);
     assert_eq!(emulator.paths("demo-large").len(), 20);
 }

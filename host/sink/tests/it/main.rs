@@ -1,7 +1,7 @@
 //! The sink against Google's emulator, and against a Firestore that fails as told.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
 
-mod desk;
+mod common;
 mod emulator;
 mod log;
 mod statuses;

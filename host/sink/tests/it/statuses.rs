@@ -1,12 +1,12 @@
 //! What the sink makes of every way in which Firestore can fail, document by document and request by request.
 
-use crate::desk;
+use crate::common;
 use crate::log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use desk::{Desk, LIMIT, document, firestore, settings};
+use common::{Harness, LIMIT, document, firestore, settings};
 use quotegate_document::Value;
 use quotegate_sink::{
     BatcherSettings, FirestoreSink, Heartbeats, Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteMode,
@@ -29,8 +29,8 @@ async fn sink(server: &FakeFirestore, request_timeout: Duration) -> FirestoreSin
     firestore(server.host(), "demo-statuses", WriteMode::Merge, request_timeout).await
 }
 
-async fn open(server: &FakeFirestore) -> Desk {
-    Desk::open(sink(server, LIMIT).await, settings())
+async fn open(server: &FakeFirestore) -> Harness {
+    Harness::open(sink(server, LIMIT).await, settings())
 }
 
 fn quotes<const N: usize>(tenant: &str, ids: [&str; N]) -> Vec<TenantDocument> {
@@ -86,17 +86,17 @@ async fn only_the_failed_documents_of_a_request_go_again_and_each_with_its_own_r
     ];
     assert_eq!(sink.write(&batch).await, expected);
 
-    let mut desk = Desk::open(sink, settings());
+    let mut harness = Harness::open(sink, settings());
     let again: Vec<_> = batch.into_iter().zip(expected).filter(|(_, outcome)| *outcome != Outcome::Written).collect();
     let again: Vec<_> = again.into_iter().map(|(document, _)| document).collect();
-    let rounds = desk.until_settled(&again).await;
+    let rounds = harness.until_settled(&again).await;
     assert_eq!(rounds.iter().map(BTreeMap::len).collect::<Vec<_>>(), [5, 1]);
     assert!(rounds[1].contains_key("tenants/acme/live_quotes/ABORTED"));
     let expected = [("A", 1), ("ABORTED", 3), ("B", 1), ("BUSY", 2), ("GONE", 2), ("LATE", 2), ("TROUBLE", 2)];
     let mut expected = times(expected);
     expected.insert("Z".to_owned(), 1);
     assert_eq!(arrivals(&server), expected);
-    let status = desk.close().await;
+    let status = harness.close().await;
     assert_eq!((status.attempted, status.written, status.retried, status.refused), (6, 5, 1, 0));
 }
 
@@ -111,9 +111,9 @@ async fn a_document_refused_for_good_is_not_sent_again_and_costs_only_itself() {
         _ => Act::Write,
     })
     .await;
-    let mut desk = open(&server).await;
+    let mut harness = open(&server).await;
     let all = ["BAD", "DENIED", "GOOD", "MODE", "NOWHERE", "WHO"];
-    let rounds = desk.until_settled(&quotes("acme", all)).await;
+    let rounds = harness.until_settled(&quotes("acme", all)).await;
     let refused = |code, message: &str| Outcome::Refused { code, message: message.to_owned() };
     let expected = [
         refused(RefusedCode::InvalidArgument, "too large"),
@@ -126,7 +126,7 @@ async fn a_document_refused_for_good_is_not_sent_again_and_costs_only_itself() {
     assert_eq!(rounds.len(), 1);
     assert_eq!(only(&rounds[0]), expected.iter().collect::<Vec<_>>());
     assert_eq!(arrivals(&server), all.into_iter().map(|id| (id.to_owned(), 1)).collect());
-    let status = desk.close().await;
+    let status = harness.close().await;
     assert_eq!((status.written, status.retried, status.refused), (1, 0, 5));
 }
 
@@ -134,20 +134,18 @@ async fn a_document_refused_for_good_is_not_sent_again_and_costs_only_itself() {
 async fn a_refusal_is_named_once_with_its_document_and_its_remedy() {
     let lines = log::capture();
     let server = FakeFirestore::start(|_| Act::Fail(PERMISSION_DENIED, "no role")).await;
-    let mut desk = open(&server).await;
-    desk.round(&quotes("named", ["A"])).await;
-    desk.round(&quotes("named", ["B", "C"])).await;
-    desk.round(&quotes("named-too", ["A"])).await;
-    let status = desk.close().await;
+    let mut harness = open(&server).await;
+    harness.round(&quotes("named", ["A"])).await;
+    harness.round(&quotes("named", ["B", "C"])).await;
+    harness.round(&quotes("named-too", ["A"])).await;
+    let status = harness.close().await;
     assert_eq!(status.last_error.as_deref(), Some("permission denied: no role"));
     let named = lines.of("named");
     assert_eq!(named.len(), 1, "{named:#?}");
-    for part in
-        ["tenants/named/live_quotes/A", "permission denied: no role", "not trying again", "roles/datastore.user"]
-    {
+    for part in ["tenants/named/live_quotes/A", "permission denied: no role", "not retrying", "roles/datastore.user"] {
         assert!(named[0].contains(part), "{part} in {}", named[0]);
     }
-    // Another tenant hears of its own.
+    // The other tenant has its own line.
     assert_eq!(lines.of("named-too").len(), 1);
 }
 
@@ -182,11 +180,11 @@ async fn documents_of_an_unavailable_server_go_again_until_it_is_there() {
         _ => Act::Write,
     })
     .await;
-    let mut desk = open(&server).await;
+    let mut harness = open(&server).await;
     let documents = quotes("acme", ["A", "B", "C"]);
-    let rounds = desk.until_settled(&documents).await;
+    let rounds = harness.until_settled(&documents).await;
     assert!(rounds.last().unwrap().values().all(|outcome| *outcome == Outcome::Written));
-    desk.close().await;
+    harness.close().await;
 }
 
 /// As when Firestore cannot even read a document: it refuses the whole request and does not say whose fault it is.
@@ -239,10 +237,10 @@ async fn a_request_without_an_answer_is_lost_after_the_time_out_and_the_connecti
     let lost = Outcome::Retry { reason: RetryReason::DeadlineExceeded, longest_delay: false };
     let batch = quotes("acme", ["A", "SILENT"]);
     assert_eq!(sink.write(&batch).await, vec![lost; 2]);
-    let mut desk = Desk::open(sink, settings());
-    let rounds = desk.until_settled(&batch).await;
+    let mut harness = Harness::open(sink, settings());
+    let rounds = harness.until_settled(&batch).await;
     assert_eq!(only(rounds.last().unwrap()).last(), Some(&&Outcome::Written));
-    desk.close().await;
+    harness.close().await;
 }
 
 #[tokio::test]
@@ -252,18 +250,18 @@ async fn a_silent_request_does_not_hold_up_the_others() {
         _ => Act::Write,
     })
     .await;
-    let mut desk = Desk::open(sink(&server, LIMIT).await, BatcherSettings { batch_size: 1, ..settings() });
-    desk.send(quotes("acme", ["SILENT"]).remove(0)).await;
+    let mut harness = Harness::open(sink(&server, LIMIT).await, BatcherSettings { batch_size: 1, ..settings() });
+    harness.send(quotes("acme", ["SILENT"]).remove(0)).await;
     let others: Vec<_> = (0..20).map(|number| document("acme", &format!("D{number}"), [])).collect();
     for document in &others {
-        desk.send(document.clone()).await;
+        harness.send(document.clone()).await;
     }
     // The answers of the others come while the silent one is still open.
     for _ in &others {
-        let (path, outcome) = desk.answer().await;
+        let (path, outcome) = harness.answer().await;
         assert_eq!(outcome, Outcome::Written, "{path}");
     }
-    assert_eq!(desk.status().in_flight, 1);
+    assert_eq!(harness.status().in_flight, 1);
 }
 
 #[tokio::test]
@@ -306,13 +304,13 @@ async fn whatever_happens_every_document_gets_exactly_one_outcome_each_time_it_i
     let server = FakeFirestore::start(weather).await;
     let request_timeout = Duration::from_secs(2);
     let batches = BatcherSettings { batch_size: 7, request_timeout, ..settings() };
-    let mut desk = Desk::open(sink(&server, request_timeout).await, batches);
+    let mut harness = Harness::open(sink(&server, request_timeout).await, batches);
     let documents: Vec<_> = (0..300).map(|number| document("acme", &format!("D{number}"), [])).collect();
-    // The desk checks: one outcome for each document of a round, one answer for each ticket in all.
-    let rounds = desk.until_settled(&documents).await;
+    // The harness checks: one outcome for each document of a round, one answer for each ticket in all.
+    let rounds = harness.until_settled(&documents).await;
     let settled = rounds.iter().flatten().filter(|(_, outcome)| !matches!(outcome, Outcome::Retry { .. })).count();
     assert_eq!(settled, documents.len());
-    desk.close().await;
+    harness.close().await;
     let arrivals = server.arrivals();
     let once: BTreeSet<_> = arrivals.iter().map(|arrival| (arrival.request, &arrival.path)).collect();
     assert_eq!(once.len(), arrivals.len(), "no document is twice in one request");

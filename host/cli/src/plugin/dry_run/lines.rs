@@ -8,7 +8,7 @@ use super::tally::verdict_text;
 use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
 use quotegate_pipeline::tenant::FilteredQuote;
 
-/// JSON lines for programs.
+/// Prints JSON lines.
 pub(super) struct Lines<W> {
     out: W,
 }
@@ -18,7 +18,7 @@ impl<W: Write> Lines<W> {
         Self { out }
     }
 
-    /// The last line.
+    /// Prints the summary.
     pub(super) fn end(mut self, report: &SimulationReport) -> Result<()> {
         writeln!(self.out, "{}", json!({ "summary": summary(report) }))?;
         Ok(self.out.flush()?)
@@ -42,7 +42,7 @@ impl<W: Write> Observer for Lines<W> {
     }
 }
 
-/// With the keys of a fixture's quote, so that it can be copied into one.
+/// With the keys of fixtures, so that it can be copied into one.
 pub(super) fn quote_json(symbol: &Symbol, quote: &Quote) -> Value {
     let letter = |byte: u8| if byte == 0 { Value::Null } else { json!(char::from(byte).to_string()) };
     let mut row = json!({

@@ -11,7 +11,7 @@ use crate::estimate::grouped;
 use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
 use quotegate_pipeline::tenant::FilteredQuote;
 
-/// Counts what happens, for people.
+/// Counts verdicts and documents for the summary.
 pub(super) struct Tally {
     show: usize,
     shown: Vec<String>,
@@ -27,7 +27,7 @@ struct Counted {
     first: String,
 }
 
-/// As a fixture says it.
+/// As in a fixture.
 pub(super) fn verdict_text(verdict: &Verdict<'_>) -> String {
     match verdict {
         Verdict::Kept => "kept".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn verdict_text(verdict: &Verdict<'_>) -> String {
     }
 }
 
-/// A quote in one line, for people.
+/// A quote on one line.
 pub(super) fn quote_text(symbol: &Symbol, quote: &Quote) -> String {
     let Quote { bid_price, ask_price, bid_size, ask_size, .. } = quote;
     format!("{symbol} {bid_price} × {ask_price} ({bid_size} × {ask_size}) at {}", time_text(quote.event_time))
@@ -73,7 +73,7 @@ impl Tally {
         }
         let _ = writeln!(
             text,
-            "\n{} documents would be written, a symbol at most every {} ms",
+            "\n{} documents would be written, each symbol at most every {} ms",
             grouped(self.written),
             play.interval.as_millis()
         );
@@ -86,24 +86,24 @@ impl Tally {
         let mut busiest: Vec<_> = self.symbols.iter().collect();
         busiest.sort_by(|(left, [a, _]), (right, [b, _])| b.cmp(a).then(left.cmp(right)));
         let _ = writeln!(text, "\n  {:<12} {:>12} {:>12}", "symbol", "quotes", "kept");
-        for (symbol, [quotes, kept]) in busiest.iter().take(MOST_SYMBOLS) {
+        for (symbol, [quotes, kept]) in busiest.iter().take(MAX_SYMBOLS) {
             let _ = writeln!(text, "  {:<12} {:>12} {:>12}", symbol.as_str(), grouped(*quotes), grouped(*kept));
         }
-        if busiest.len() > MOST_SYMBOLS {
-            let _ = writeln!(text, "  and {} more symbols", busiest.len() - MOST_SYMBOLS);
+        if busiest.len() > MAX_SYMBOLS {
+            let _ = writeln!(text, "  and {} more symbols", busiest.len() - MAX_SYMBOLS);
         }
         text.push_str(&self.cost(report, paint));
         text
     }
 
-    /// What it took, and what went wrong.
+    /// What it used, and its errors.
     fn cost(&self, report: &SimulationReport, paint: Paint) -> String {
         let mut text = String::new();
         for plugin in report.plugins() {
             let memory = plugin.memory_peak_bytes as f64 / f64::from(1 << 20);
             let fuel = report.tenants.iter().find_map(|tenant| tenant.fuel);
-            let fuel =
-                fuel.map_or_else(String::new, |fuel| format!("{} fuel a quote, ", grouped(fuel / self.quotes.max(1))));
+            let fuel = fuel
+                .map_or_else(String::new, |fuel| format!("{} fuel per quote, ", grouped(fuel / self.quotes.max(1))));
             let _ = writeln!(text, "\ncost: {fuel}{memory:.1} MiB of memory");
             for (name, count) in &plugin.counts {
                 let _ = writeln!(text, "counter {name}: {}", grouped(*count));
@@ -119,15 +119,15 @@ impl Tally {
                 let _ = writeln!(text, "{}", paint.bad(&format!("it failed {times} times: {}", kind.as_str())));
             }
             if let Some(problem) = &plugin.last_problem {
-                let _ = writeln!(text, "{}", paint.bad(&format!("last problem: {problem}")));
+                let _ = writeln!(text, "{}", paint.bad(&format!("last error: {problem}")));
             }
         }
         text
     }
 }
 
-/// In the table; the rest is one line.
-const MOST_SYMBOLS: usize = 20;
+/// The most symbols in the table. The others are only counted.
+const MAX_SYMBOLS: usize = 20;
 
 impl Observer for Tally {
     fn wants_verdicts(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Where things are on the author's machine, so that none of it is in the component: the same source gives the same bytes
-//! in any folder, for any user.
+//! Removes the paths of the author's machine from the component, so that the same source gives the same bytes in any
+//! folder, for any user.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::super::tool::output_of;
-use super::super::{BuildError, Say};
+use super::super::{BuildError, OnProgress};
 use super::compiler::Compiler;
 use super::{CARGO, TARGET};
 
@@ -17,20 +17,24 @@ use super::{CARGO, TARGET};
 pub(super) struct Paths {
     project: PathBuf,
     workspace: PathBuf,
-    /// Folders in which crates are unpacked; named after their registry, which may be a mirror.
+    /// Folders with unpacked crates. Their names contain the registry, which may be a mirror.
     registries: BTreeSet<PathBuf>,
-    /// Packages by path or from git, with their folders.
+    /// The folders and names of path and git dependencies.
     packages: BTreeSet<(PathBuf, String)>,
 }
 
 impl Paths {
-    /// Asks `cargo metadata`, which fetches what is missing too.
-    pub(super) fn read(mut metadata: Command, folder: &Path, say: &mut Say<'_>) -> Result<Self, BuildError> {
+    /// Runs `cargo metadata`, which also fetches missing dependencies.
+    pub(super) fn read(
+        mut metadata: Command,
+        folder: &Path,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Self, BuildError> {
         metadata.args(["--format-version", "1", "--filter-platform", TARGET]);
-        let told = output_of(&mut metadata, CARGO, say)?;
-        let told: Value = serde_json::from_str(&told)
-            .map_err(|problem| BuildError::Source(format!("cargo metadata: This is no JSON: {problem}.")))?;
-        Ok(Self::of(&told, folder))
+        let output = output_of(&mut metadata, CARGO, on_progress)?;
+        let metadata: Value = serde_json::from_str(&output)
+            .map_err(|error| BuildError::Source(format!("cargo metadata: This is not JSON: {error}.")))?;
+        Ok(Self::of(&metadata, folder))
     }
 
     fn of(metadata: &Value, folder: &Path) -> Self {
@@ -54,10 +58,10 @@ impl Paths {
         paths
     }
 
-    /// The compiler's flags. Of prefixes that fit, the last one counts.
+    /// The compiler's flags. The last prefix that matches a path wins.
     pub(super) fn rustflags(&self, name: &str, compiler: &Compiler) -> Vec<OsString> {
         let source = compiler.sysroot.join("lib/rustlib/src/rust");
-        // Debian has a link there, and the compiler tells now one name, now the other.
+        // A link on Debian, where the compiler uses both names.
         let real_source = source.canonicalize().unwrap_or_else(|_| source.clone());
         let mut names = vec![
             (compiler.sysroot.clone(), "/rust".to_owned()),
@@ -80,7 +84,7 @@ impl Paths {
         flags
     }
 
-    /// Those that are in the component all the same.
+    /// Paths that are still in the component.
     pub(super) fn left_in(&self, component: &[u8]) -> Vec<&Path> {
         let packages = self.packages.iter().map(|(folder, _)| folder);
         let all = self.registries.iter().chain(packages).chain([&self.project, &self.workspace]);
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_folder_that_cargo_names_gets_another_name() {
+    fn every_folder_that_cargo_names_is_remapped() {
         let metadata = serde_json::json!({
             "workspace_root": "/home/a/ws",
             "packages": [

@@ -10,7 +10,7 @@ use quotegate_quote_filter::{Config, REASONS, Rules};
 use serde_json::{Value, json};
 
 use super::{PLUGINS, one_of, patient, quote, start, symbols, table};
-use crate::support::tenant;
+use crate::common::tenant;
 
 /// A list of some of these.
 fn some_of(values: &'static [&'static str]) -> BoxedStrategy<Value> {

@@ -10,7 +10,7 @@ use quotegate_plugin_sdk::{self as sdk, Conditions, Map, QuoteView};
 use serde_json::json;
 
 use super::{PLUGINS, one_of, patient, quote, start, symbols, table};
-use crate::support::tenant;
+use crate::common::tenant;
 
 const PATHS: [&str; 8] = ["symbol", "bid", "best.bid", "best.ask", "best.size.bid", "at", "_x9", "label"];
 

@@ -13,38 +13,38 @@ use super::tally::{quote_text, verdict_text};
 use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
 use quotegate_pipeline::tenant::FilteredQuote;
 
-/// What the other version did, kept until this one has done the same or not.
+/// What the old version did, to compare with the new one.
 #[derive(Default)]
-pub(super) struct Before {
-    /// One a quote, as a number into `words`.
+pub(super) struct Baseline {
+    /// One per quote, as an index into `texts`.
     verdicts: VecDeque<u16>,
-    words: Vec<String>,
+    texts: Vec<String>,
     writes: Writes,
 }
 
-/// Documents by when and where they would be written.
+/// Documents by the time and path of the write.
 type Writes = BTreeMap<(UnixNanos, String), Value>;
 
-impl Before {
-    fn number(&mut self, verdict: &Verdict<'_>) -> u16 {
+impl Baseline {
+    fn index(&mut self, verdict: &Verdict<'_>) -> u16 {
         let text = verdict_text(verdict);
-        let known = self.words.iter().position(|word| *word == text).unwrap_or_else(|| {
-            self.words.push(text);
-            self.words.len() - 1
+        let known = self.texts.iter().position(|word| *word == text).unwrap_or_else(|| {
+            self.texts.push(text);
+            self.texts.len() - 1
         });
-        // There are 255 reasons at most.
+        // There are at most 255 reasons.
         u16::try_from(known).unwrap_or(u16::MAX)
     }
 }
 
-impl Observer for Before {
+impl Observer for Baseline {
     fn wants_verdicts(&self) -> bool {
         true
     }
 
     fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> Result<()> {
-        let number = self.number(&filtered.verdict);
-        self.verdicts.push_back(number);
+        let index = self.index(&filtered.verdict);
+        self.verdicts.push_back(index);
         Ok(())
     }
 
@@ -54,9 +54,9 @@ impl Observer for Before {
     }
 }
 
-/// Shows where this version differs from the one before.
-pub(super) struct Against<W> {
-    before: Before,
+/// Prints where the new version differs from the old one.
+pub(super) struct Comparison<W> {
+    baseline: Baseline,
     out: W,
     json: bool,
     paint: Paint,
@@ -65,30 +65,30 @@ pub(super) struct Against<W> {
     documents: u64,
 }
 
-impl<W: Write> Against<W> {
-    pub(super) fn new(before: Before, out: W, json: bool, paint: Paint) -> Self {
-        Self { before, out, json, paint, quotes: 0, verdicts: 0, documents: 0 }
+impl<W: Write> Comparison<W> {
+    pub(super) fn new(baseline: Baseline, out: W, json: bool, paint: Paint) -> Self {
+        Self { baseline, out, json, paint, quotes: 0, verdicts: 0, documents: 0 }
     }
 
-    /// Documents that only the other version wrote, and the sums.
+    /// Prints the documents that only the old version wrote, and the totals.
     pub(super) fn end(mut self, was: &SimulationReport, is: &SimulationReport) -> Result<()> {
-        self.only_before(None)?;
+        self.only_in_baseline(None)?;
         if self.json {
             let differ = json!({ "verdicts": self.verdicts, "documents": self.documents });
             writeln!(self.out, "{}", json!({ "differ": differ, "old": summary(was), "new": summary(is) }))?;
         } else {
             writeln!(
                 self.out,
-                "{} of {} quotes are judged otherwise, {} documents differ. -: the old version, +: the new one.",
+                "{} of {} quotes have different verdicts, {} documents differ. -: the old version, +: the new one.",
                 self.verdicts, self.quotes, self.documents
             )?;
         }
         Ok(self.out.flush()?)
     }
 
-    /// Documents before this moment that the other version wrote and this one did not.
-    fn only_before(&mut self, at: Option<UnixNanos>) -> Result<()> {
-        while let Some(first) = self.before.writes.first_entry()
+    /// Prints the documents before `at` that only the old version wrote.
+    fn only_in_baseline(&mut self, at: Option<UnixNanos>) -> Result<()> {
+        while let Some(first) = self.baseline.writes.first_entry()
             && at.is_none_or(|at| first.key().0 < at)
         {
             let ((at, path), fields) = first.remove_entry();
@@ -116,7 +116,7 @@ impl<W: Write> Against<W> {
     }
 }
 
-impl<W: Write> Observer for Against<W> {
+impl<W: Write> Observer for Comparison<W> {
     fn wants_verdicts(&self) -> bool {
         true
     }
@@ -124,7 +124,7 @@ impl<W: Write> Observer for Against<W> {
     fn filtered(&mut self, filtered: &FilteredQuote<'_>) -> Result<()> {
         self.quotes += 1;
         let now = verdict_text(&filtered.verdict);
-        let old = self.before.verdicts.pop_front().and_then(|number| self.before.words.get(usize::from(number)));
+        let old = self.baseline.verdicts.pop_front().and_then(|index| self.baseline.texts.get(usize::from(index)));
         let old = old.map_or("", String::as_str);
         if old == now {
             return Ok(());
@@ -142,9 +142,9 @@ impl<W: Write> Observer for Against<W> {
     }
 
     fn would_write(&mut self, write: &WouldWrite<'_>) -> Result<()> {
-        self.only_before(Some(write.at))?;
+        self.only_in_baseline(Some(write.at))?;
         let (path, new) = (write.path(), document_json(write.document));
-        let old = self.before.writes.remove(&(write.at, path.clone()));
+        let old = self.baseline.writes.remove(&(write.at, path.clone()));
         if old.as_ref() != Some(&new) {
             self.document(write.at, &path, old.as_ref(), Some(&new))?;
         }

@@ -6,35 +6,35 @@ use quotegate_plugin::{PluginFailure, PluginInstance, PreparedPlugin};
 
 use crate::fixture::{Answer, Case, Fixture, KEPT, shown};
 
-/// What became of one fixture. The same plugin and fixture give the same report, byte for byte.
+/// The result of one fixture. The same plugin and fixture always give the same report, byte for byte.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FixtureReport {
-    /// The file's name without its ending.
+    /// The file name without its extension.
     pub name: String,
     /// The file.
     pub path: PathBuf,
     /// Quotes in it.
     pub quotes: usize,
-    /// Fuel that the calls of one quote took on the average, where the engine meters it.
+    /// The average fuel per quote, if the engine meters.
     pub fuel_per_quote: Option<u64>,
-    /// What differs from what is expected, a few lines each; none: it passed.
+    /// Differences from the expected results, a few lines each; empty if it passed.
     pub problems: Vec<String>,
     /// The file was rewritten.
     pub updated: bool,
 }
 
 impl FixtureReport {
-    /// Whether it is all as expected.
+    /// Whether everything was as expected.
     pub fn passed(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-/// Runs a fixture under the limits of its setup: once with all quotes in one call, and once with a call a quote, since
-/// where one batch ends and the next begins means nothing. With `update` the file gets the answers that came.
+/// Runs a fixture under the limits of its setup: once with all quotes in one call, and once with one call per quote, because
+/// results must not depend on batches. With `update`, writes the actual results into the file.
 ///
-/// Calls run on this thread, as long as the plugin takes within its limits.
-pub fn try_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool) -> FixtureReport {
+/// Blocks while the plugin runs.
+pub fn run_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool) -> FixtureReport {
     let mut report = FixtureReport {
         name: fixture.name(),
         path: fixture.path().to_owned(),
@@ -43,12 +43,12 @@ pub fn try_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool)
         problems: Vec::new(),
         updated: false,
     };
-    if let Some(words) = &fixture.refuses {
-        report.problems.extend(not_refused(plugin, fixture, words));
+    if let Some(text) = &fixture.refuses {
+        report.problems.extend(not_refused(plugin, fixture, text));
         return report;
     }
     match answers(plugin, fixture) {
-        Err(problem) => report.problems.push(problem),
+        Err(error) => report.problems.push(error),
         Ok((answers, fuel)) => {
             report.fuel_per_quote = fuel;
             if update {
@@ -68,34 +68,33 @@ fn start(plugin: &PreparedPlugin, fixture: &Fixture) -> Result<PluginInstance, P
     PluginInstance::start(plugin, &setup.tenant, &setup.config, &setup.limits)
 }
 
-fn not_refused(plugin: &PreparedPlugin, fixture: &Fixture, words: &str) -> Option<String> {
+fn not_refused(plugin: &PreparedPlugin, fixture: &Fixture, text: &str) -> Option<String> {
     match start(plugin, fixture) {
-        Err(PluginFailure::Configuration(sentence)) if sentence.contains(words) => None,
-        Err(failure) => Some(format!("- the setup is refused with {words:?}\n+ {failure}")),
-        Ok(_) => Some(format!("- the setup is refused with {words:?}\n+ the setup is accepted")),
+        Err(PluginFailure::Configuration(sentence)) if sentence.contains(text) => None,
+        Err(failure) => Some(format!("- the setup is refused with {text:?}\n+ {failure}")),
+        Ok(_) => Some(format!("- the setup is refused with {text:?}\n+ the setup is accepted")),
     }
 }
 
-/// The answers, and the fuel of a quote.
+/// The answers and the fuel per quote.
 fn answers(plugin: &PreparedPlugin, fixture: &Fixture) -> Result<(Vec<Answer>, Option<u64>), String> {
-    let run = |quotes_a_call: usize| {
-        let mut instance =
-            start(plugin, fixture).map_err(|failure| format!("The plugin does not start: {failure}."))?;
+    let run = |quotes_per_call: usize| {
+        let mut instance = start(plugin, fixture).map_err(|failure| format!("The plugin did not start: {failure}."))?;
         let before = instance.fuel_used();
-        let answers = Run { plugin, fixture, instance: &mut instance, quotes_a_call }.answers()?;
+        let answers = Run { plugin, fixture, instance: &mut instance, quotes_per_call }.answers()?;
         let fuel = before.zip(instance.fuel_used()).map(|(before, after)| after - before);
         Ok::<_, String>((answers, fuel.map(|fuel| fuel / answers_len(fixture))))
     };
-    // A call a quote comes first: if the plugin fails, that names the quote.
+    // One call per quote first: if the plugin fails, the error names the quote.
     let (single, _) = run(1)?;
     let (whole, fuel) = run(fixture.cases.len())?;
-    let unlike = differences_of(&fixture.cases, &single, &whole);
-    if unlike.is_empty() {
+    let differences = differences_of(&fixture.cases, &single, &whole);
+    if differences.is_empty() {
         return Ok((whole, fuel));
     }
-    let head = "The answers depend on where one batch ends and the next begins, which means nothing: the host cuts as it likes. \
-                With a call a quote (-) and all quotes in one call (+):";
-    Err(format!("{head}\n{}", unlike.join("\n")))
+    let head = "The results depend on how quotes are split into batches, but the host splits them in any way. \
+                With one call per quote (-) and all quotes in one call (+):";
+    Err(format!("{head}\n{}", differences.join("\n")))
 }
 
 fn answers_len(fixture: &Fixture) -> u64 {
@@ -126,10 +125,10 @@ struct Run<'a> {
     plugin: &'a PreparedPlugin,
     fixture: &'a Fixture,
     instance: &'a mut PluginInstance,
-    quotes_a_call: usize,
+    quotes_per_call: usize,
 }
 
-/// Quotes in one map call, as in the host.
+/// Quotes per map call, as in the host.
 const MAP_BATCH: usize = 64;
 
 impl Run<'_> {
@@ -140,14 +139,14 @@ impl Run<'_> {
         let mut answers: Vec<Answer> =
             verdicts.into_iter().map(|verdict| Answer { verdict, ..Answer::default() }).collect();
         if self.plugin.maps() {
-            for rows in rows.chunks(self.quotes_a_call.min(MAP_BATCH)) {
+            for rows in rows.chunks(self.quotes_per_call.min(MAP_BATCH)) {
                 self.map(rows, &mut answers)?;
             }
         }
         Ok(answers)
     }
 
-    /// One a quote; none of them without a filter.
+    /// One per quote; `None` without a filter.
     fn verdicts(&mut self) -> Result<Vec<Option<String>>, String> {
         let cases = &self.fixture.cases;
         if !self.plugin.filters() {
@@ -155,7 +154,7 @@ impl Run<'_> {
         }
         let mut names: Vec<Symbol> = Vec::new();
         let mut verdicts = Vec::with_capacity(cases.len());
-        for (at, part) in cases.chunks(self.quotes_a_call).enumerate() {
+        for (at, part) in cases.chunks(self.quotes_per_call).enumerate() {
             let mut columns = QuoteColumns::with_capacity(part.len());
             for case in part {
                 let number = names.iter().position(|name| *name == case.symbol).unwrap_or_else(|| {
@@ -166,7 +165,7 @@ impl Run<'_> {
             }
             let codes = self.instance.filter(&columns, &names);
             let codes =
-                codes.map_err(|failure| self.failed(at * self.quotes_a_call, part.len(), &failure.to_string()))?;
+                codes.map_err(|failure| self.failed(at * self.quotes_per_call, part.len(), &failure.to_string()))?;
             verdicts.extend(codes.into_iter().map(|code| Some(self.verdict(code))));
         }
         Ok(verdicts)
@@ -193,7 +192,7 @@ impl Run<'_> {
         let lists = lists.map_err(|failure| self.failed(rows[0], rows.len(), &failure.to_string()))?;
         for ((row, list), (symbol, _)) in rows.iter().zip(lists).zip(&quotes) {
             let documents =
-                list.map_err(|problem| format!("{}: The host refuses the document: {problem}.", place(*row, symbol)))?;
+                list.map_err(|error| format!("{}: The host refused the document: {error}.", place(*row, symbol)))?;
             answers[*row].documents =
                 documents.iter().map(|document| shown(document, symbol, &setup.collection)).collect();
         }
@@ -208,7 +207,7 @@ impl Run<'_> {
     }
 }
 
-/// The reports as JUnit's XML, for whatever shows test results. Without times, which would differ from run to run.
+/// The reports as JUnit XML, without times, so that it is the same in every run.
 pub fn junit(plugin: &str, reports: &[FixtureReport]) -> String {
     let failures = reports.iter().filter(|report| !report.passed()).count();
     let (plugin, tests) = (escape(plugin), reports.len());
@@ -240,7 +239,7 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\n' => escaped.push_str("&#10;"),
-            // XML has no way to say them.
+            // XML cannot represent these.
             control if control.is_control() => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }

@@ -1,14 +1,14 @@
 //! What an author's desk asks of an instance: fuel, documents that are checked, and what the plugin says of itself.
 
-use crate::support;
+use crate::common;
 
+use common::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
 use quotegate_document::Value;
 use quotegate_market::{Quote, Symbol};
 use quotegate_plugin::{
     Collections, DocumentError, EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits,
     PreparedPlugin,
 };
-use support::{FIELD_MAP, FOREVER, Parts, QUOTE_FILTER, bids, engine, guest, names, tenant};
 
 fn metered(cache: Option<&std::path::Path>) -> PluginEngine {
     let cache = cache.map(Into::into);

@@ -5,16 +5,16 @@ use wasmtime::{Config, PoolingAllocationConfig};
 
 use crate::limits::PluginLimits;
 
-/// How linear memories get their address space. Chosen once, by what the operating system grants.
+/// How linear memories get their address space. Chosen once, by what the operating system allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AllocatorChoice {
-    /// All slots are reserved at the start, each so large (4 GiB) that no access needs a bounds check: fastest to
+    /// All slots are reserved at the start, each so large (4 GiB) that no access needs a bounds check. The fastest to
     /// run and to instantiate.
     Pooling,
-    /// Each memory reserves the largest size it may grow to: bounds are checked, growth never copies.
+    /// Each memory reserves the largest size it may grow to. Bounds are checked; growing never copies.
     SmallReservations,
-    /// Each memory reserves what it uses: growth copies. For hosts that refuse everything else.
+    /// Each memory reserves only what it uses, so growing copies. For machines that refuse everything else.
     OnDemand,
 }
 
@@ -28,52 +28,52 @@ impl fmt::Display for AllocatorChoice {
     }
 }
 
-/// Address space of one memory whose accesses need no bounds check, and the guard behind it.
+/// Address space of one memory that needs no bounds checks, and of its guard.
 const FULL_SLOT: u64 = (4 << 30) + (32 << 20);
-/// Guard behind a small memory; accesses with a small offset still need one check only.
+/// The guard after a small memory. Accesses with a small offset still need only one check.
 const SMALL_GUARD: u64 = 64 << 10;
-/// Memories, tables and core instances in the pool for each plugin instance, and the most that one may take: otherwise
-/// one tenant's component could use up the pool of all. A component made by a language runtime has dozens of core
-/// instances, which cost the pool nothing, but they share one memory and one table.
+/// Memories, tables and core instances in the pool per plugin instance. Also the most that one instance may take, so that
+/// no tenant's component can exhaust the pool. A component with a language runtime has dozens of core instances, which
+/// cost the pool nothing, but they share one memory and one table.
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 const CORE_INSTANCES: u32 = 64;
 
-/// Tries the choices from the fastest down and takes the first that the operating system grants.
+/// The fastest choice that the operating system allows.
 pub(crate) fn choose(instances: u32, memory_bytes: usize) -> AllocatorChoice {
     let count = u64::from(instances.max(1));
     let memories = count * u64::from(MEMORIES);
-    if grants(memories.saturating_mul(FULL_SLOT)) {
+    if is_available(memories.saturating_mul(FULL_SLOT)) {
         return AllocatorChoice::Pooling;
     }
-    // Half as much again for code, stacks and the host itself.
+    // Plus half for code, stacks and the host itself.
     let small = count.saturating_mul(memory_bytes as u64 + SMALL_GUARD);
-    if grants(small + small / 2) { AllocatorChoice::SmallReservations } else { AllocatorChoice::OnDemand }
+    if is_available(small + small / 2) { AllocatorChoice::SmallReservations } else { AllocatorChoice::OnDemand }
 }
 
-/// Whether so much address space can be had; it is given back at once.
-fn grants(bytes: u64) -> bool {
-    // A throw-away engine whose pool has a single slot of this size: wasmtime makes the mapping as it will later, so
-    // the probe sees what the real thing would (and this crate needs no unsafe call of mmap).
+/// Whether this much address space can be reserved. Releases it again.
+fn is_available(bytes: u64) -> bool {
+    // A temporary engine whose pool has a single slot of this size: wasmtime maps it the same way as the real pool, and
+    // this crate needs no unsafe call of mmap.
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(1).total_core_instances(1).total_memories(1).total_tables(1).table_elements(1);
     pool.total_gc_heaps(1).max_memory_size(0);
     let mut config = Config::new();
-    switch_off_gc(&mut config);
+    disable_gc(&mut config);
     config.memory_reservation(bytes).memory_guard_size(0).allocation_strategy(pool);
     wasmtime::Engine::new(&config).is_ok()
 }
 
-/// Compiled in because of RUSTSEC-2026-0570, never used.
-pub(crate) fn switch_off_gc(config: &mut Config) {
+/// Garbage collection is compiled in only because of RUSTSEC-2026-0570.
+pub(crate) fn disable_gc(config: &mut Config) {
     config.wasm_gc(false).wasm_function_references(false).wasm_exceptions(false).gc_support(false);
 }
 
 impl AllocatorChoice {
-    /// From the fastest down.
+    /// Fastest first.
     pub(crate) const ALL: [Self; 3] = [Self::Pooling, Self::SmallReservations, Self::OnDemand];
 
-    /// What code is called that was compiled ahead of time: code knows how memory is reserved.
+    /// The name of portable code for this choice, because compiled code depends on how memory is reserved.
     pub(crate) fn portable_kind(self, memory_bytes: usize) -> String {
         match self {
             Self::Pooling | Self::OnDemand => format!("portable-{self}"),
@@ -111,15 +111,15 @@ fn pool(instances: u32, memory_bytes: usize) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memory_size(memory_bytes)
-        // What the default limits promise; wasmtime's own default is a fifth of it.
+        // What the default limits allow, which is five times wasmtime's default.
         .table_elements(PluginLimits::default().table_elements)
-        // Pages of a retired instance that are kept and zeroed instead of given back.
+        // How much of a retired instance is zeroed and kept instead of released.
         .linear_memory_keep_resident(64 << 10)
         .table_keep_resident(8 << 10);
     pool
 }
 
-/// The deepest guest stack, in bytes; a thread that runs guests has room for it and for the host's own frames.
+/// The largest stack of a guest, in bytes. Threads that run guests have room for it and for the host's frames.
 pub(crate) const GUEST_STACK: NonZeroUsize = NonZeroUsize::new(512 << 10).unwrap();
 
 #[cfg(test)]
@@ -127,8 +127,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_any_processor_addresses_is_never_granted() {
-        assert!(!grants(1 << 50));
+    fn more_address_space_than_processors_have_is_never_available() {
+        assert!(!is_available(1 << 50));
         assert_eq!(choose(u32::MAX, 64 << 20), AllocatorChoice::OnDemand);
     }
 }

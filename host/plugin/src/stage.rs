@@ -7,72 +7,72 @@ use quotegate_market::{QuoteColumns, Symbol};
 use crate::OnError;
 use crate::bindings::RawDocument;
 use crate::counters::{Counters, PluginSnapshot, PluginState};
+use crate::cpu_quota::CpuQuota;
+use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
+use crate::escape::escape;
 use crate::failure::PluginFailure;
-use crate::health::{Health, HealthRecord};
+use crate::health::{HealthTracker, PluginHealth};
 use crate::instance::{MapRow, PluginInstance};
 use crate::limits::PluginLimits;
-use crate::log_rate::escape;
 use crate::prepare::PreparedPlugin;
-use crate::share::TimeShare;
-use crate::trouble::Trouble;
 
-/// One plugin in a tenant's chain, as the settings name it.
+/// One plugin of a tenant's chain, from the settings.
 #[derive(Debug, Clone)]
 pub struct PluginSpec {
-    /// Accepted and compiled.
+    /// The compiled component.
     pub plugin: PreparedPlugin,
-    /// Its `config` table, as a JSON object.
+    /// Its configuration, a JSON object.
     pub config: String,
     /// What it may use.
     pub limits: PluginLimits,
-    /// What becomes of quotes when it fails.
+    /// What happens to quotes when it fails.
     pub on_error: OnError,
-    /// For a map: whether its documents go on to the next map instead of being final.
+    /// For a map: pass its documents to the next map instead of writing them.
     pub chain: bool,
-    /// Where its documents may go.
+    /// The collections that it may write to.
     pub collections: Collections,
 }
 
-/// Quarantine lasts at most this long at first, and never longer than the second.
+/// The longest that the first quarantine lasts, and the longest that any lasts.
 const QUARANTINE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
-/// A plugin at work in a chain: its instance while it has one, its health, its counters.
+/// A running plugin of a chain.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Stage {
     pub(crate) spec: PluginSpec,
     instance: Option<PluginInstance>,
-    health: HealthRecord,
-    share: TimeShare,
+    health: HealthTracker,
+    quota: CpuQuota,
     counters: Counters,
-    trouble: Trouble,
+    degraded: Degraded,
     rng: Rng,
     known_paths: KnownPaths,
-    fuel_of_retired: u64,
+    retired_fuel: u64,
 }
 
-impl Link {
-    /// Starts the first instance, whose failure is the caller's to report.
+impl Stage {
+    /// Starts the first instance. The caller reports its failure.
     pub(crate) fn start(tenant: &TenantId, spec: PluginSpec, now: Instant) -> Result<Self, PluginFailure> {
-        let health = HealthRecord::new(QUARANTINE.0, QUARANTINE.1)
-            .map_err(|problem| PluginFailure::Manifest(problem.to_string()))?;
-        let share = TimeShare::new(spec.limits.share_of_time, now);
-        let mut link = Self {
+        let health = HealthTracker::new(QUARANTINE.0, QUARANTINE.1)
+            .map_err(|error| PluginFailure::Manifest(error.to_string()))?;
+        let quota = CpuQuota::new(spec.limits.share_of_time, now);
+        let mut stage = Self {
             spec,
             instance: None,
             health,
-            share,
+            quota,
             counters: Counters::default(),
-            trouble: Trouble::new(now),
+            degraded: Degraded::new(now),
             rng: Rng::new(),
             known_paths: KnownPaths::default(),
-            fuel_of_retired: 0,
+            retired_fuel: 0,
         };
-        link.instance = Some(link.new_instance(tenant)?);
-        Ok(link)
+        stage.instance = Some(stage.new_instance(tenant)?);
+        Ok(stage)
     }
 
-    /// The verdicts, or `None` when there are none: the call failed or was not made.
+    /// The verdicts, or `None` if the call failed or was skipped.
     pub(crate) fn filter(
         &mut self,
         tenant: &TenantId,
@@ -82,12 +82,12 @@ impl Link {
     ) -> Option<Vec<u8>> {
         let verdicts = self.call(tenant, now, quotes.len(), |instance| instance.filter(quotes, names))?;
         if let Some(instance) = &self.instance {
-            self.counters.judged(&verdicts, instance);
+            self.counters.count_verdicts(&verdicts, instance);
         }
         Some(verdicts)
     }
 
-    /// The lists, or `None` as above.
+    /// The lists, or `None` if the call failed or was skipped.
     pub(crate) fn map(
         &mut self,
         tenant: &TenantId,
@@ -97,7 +97,7 @@ impl Link {
         self.call(tenant, now, rows.len(), |instance| instance.map(rows))
     }
 
-    /// Checks what [`Self::map`] gave for one quote, and counts it.
+    /// Checks and counts what [`Self::map`] returned for one quote.
     pub(crate) fn check(
         &mut self,
         tenant: &TenantId,
@@ -110,21 +110,21 @@ impl Link {
                 self.counters.documents += documents.len() as u64;
                 Some(documents)
             }
-            Err(problem) => {
+            Err(error) => {
                 self.counters.documents_refused += 1;
-                self.troubled(tenant, now, escape(&problem.to_string()));
+                self.lost_quotes(tenant, now, escape(&error.to_string()));
                 None
             }
         }
     }
 
-    /// The name of a reason that the live instance gave.
+    /// The current instance's name for a reason.
     pub(crate) fn reason(&self, code: u8) -> Option<&str> {
         self.instance.as_ref().and_then(|instance| instance.reason(code))
     }
 
     pub(crate) fn make_repeatable(&mut self) {
-        self.share = TimeShare::unlimited();
+        self.quota = CpuQuota::unlimited();
         self.rng = Rng::with_seed(0);
     }
 
@@ -132,12 +132,12 @@ impl Link {
         self.counters.last_problem.as_deref().unwrap_or_default()
     }
 
-    /// Notes what costs quotes but not the instance.
-    fn troubled(&mut self, tenant: &TenantId, now: Instant, problem: String) {
-        if self.trouble.happened(now) {
-            tracing::warn!(event_type = "plugin_trouble", %tenant, plugin = self.spec.plugin.name(), problem, "quotes are lost to a plugin; the next line about it comes in a minute at the earliest");
+    /// Records that quotes were lost although the instance is fine.
+    fn lost_quotes(&mut self, tenant: &TenantId, now: Instant, error: String) {
+        if self.degraded.record(now) {
+            tracing::warn!(event_type = "plugin_trouble", %tenant, plugin = self.spec.plugin.name(), problem = error, "a plugin is losing quotes; logged at most once per minute");
         }
-        self.counters.last_problem = Some(problem);
+        self.counters.last_problem = Some(error);
     }
 
     fn call<T>(
@@ -147,11 +147,11 @@ impl Link {
         quotes: usize,
         call: impl FnOnce(&mut PluginInstance) -> Result<T, PluginFailure>,
     ) -> Option<T> {
-        self.trouble.pass_time(now);
-        let has_time = self.share.may_call(now);
+        self.degraded.advance(now);
+        let has_time = self.quota.may_call(now);
         if !has_time {
             let limit = self.spec.limits.share_of_time;
-            self.troubled(tenant, now, format!("its calls took more than {:.0}% of the last ten seconds, so calls are left out; make it faster, or raise `limits.share_of_time`", limit * 100.0));
+            self.lost_quotes(tenant, now, format!("its calls took more than {:.0}% of the last ten seconds, so calls are skipped; make it faster, or raise `limits.share_of_time`", limit * 100.0));
         }
         if !has_time || !self.ensure_instance(tenant, now) {
             self.counters.calls_left_out += 1;
@@ -159,16 +159,16 @@ impl Link {
         }
         let instance = self.instance.as_mut()?;
         let started = Instant::now();
-        let answer = call(instance);
+        let result = call(instance);
         let took = started.elapsed();
-        self.counters.called(took);
+        self.counters.count_call(took);
         self.counters.quotes_seen += quotes as u64;
         self.counters.memory_peak = self.counters.memory_peak.max(instance.memory_peak());
-        self.share.add(now, took);
-        match answer {
-            Ok(answer) => {
+        self.quota.add(now, took);
+        match result {
+            Ok(value) => {
                 self.health.succeeded(now);
-                Some(answer)
+                Some(value)
             }
             Err(failure) => {
                 self.failed(tenant, now, &failure);
@@ -177,15 +177,15 @@ impl Link {
         }
     }
 
-    /// True once there is an instance that may be called.
+    /// Replaces or starts the instance if necessary. True if there is one that may be called.
     fn ensure_instance(&mut self, tenant: &TenantId, now: Instant) -> bool {
         if !self.health.may_call(now) {
             return false;
         }
-        let worn = |instance: &PluginInstance| {
+        let used_up = |instance: &PluginInstance| {
             self.spec.limits.calls_per_instance.is_some_and(|most| instance.calls() >= most)
         };
-        if self.instance.as_ref().is_some_and(worn) {
+        if self.instance.as_ref().is_some_and(used_up) {
             self.counters.instances_worn += 1;
             self.retire();
         }
@@ -194,7 +194,7 @@ impl Link {
             let instance = self.new_instance(tenant);
             let took = started.elapsed();
             self.counters.time += took;
-            self.share.add(now, took);
+            self.quota.add(now, took);
             match instance {
                 Ok(instance) => self.instance = Some(instance),
                 Err(failure) => self.failed(tenant, now, &failure),
@@ -214,31 +214,31 @@ impl Link {
         self.health.failed(now, &mut self.rng);
         *self.counters.failures.entry(failure.kind()).or_default() += 1;
         self.counters.last_problem = Some(failure.to_string());
-        // At most three lines before a quarantine, so no flood.
-        tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is thrown away");
+        // Not rate-limited: the third failure leads to quarantine.
+        tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is discarded");
     }
 
-    /// Of the live instance and of those that are gone.
+    /// Of the current and all past instances.
     pub(crate) fn fuel_used(&self) -> Option<u64> {
-        let live = match &self.instance {
+        let current = match &self.instance {
             Some(instance) => instance.fuel_used()?,
             None => 0,
         };
-        Some(self.fuel_of_retired + live)
+        Some(self.retired_fuel + current)
     }
 
     fn retire(&mut self) {
         if let Some(instance) = self.instance.take() {
-            self.fuel_of_retired += instance.fuel_used().unwrap_or_default();
+            self.retired_fuel += instance.fuel_used().unwrap_or_default();
             self.counters.reported = instance.into_reported();
         }
     }
 
     fn state(&self) -> PluginState {
         match self.health.state() {
-            Health::Ready if !self.trouble.is_recent() => PluginState::Ready,
-            Health::Ready | Health::Degraded => PluginState::Degraded,
-            Health::Quarantined { .. } => PluginState::Quarantined,
+            PluginHealth::Ready if !self.degraded.is_recent() => PluginState::Ready,
+            PluginHealth::Ready | PluginHealth::Degraded => PluginState::Degraded,
+            PluginHealth::Quarantined { .. } => PluginState::Quarantined,
         }
     }
 

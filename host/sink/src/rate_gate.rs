@@ -2,14 +2,14 @@ use std::time::{Duration, Instant};
 
 use quotegate_pace::{Rate, TokenBucket};
 
-/// Firestore's advice for new traffic: start at 500 operations a second, half as many again every 5 minutes.
+/// Firestore's advice for new traffic: start with 500 operations per second and add 50% every 5 minutes.
 const START: f64 = 500.0;
 const STEP: Duration = Duration::from_secs(300);
 const GROWTH: f64 = 1.5;
-/// Past this the rate is not the ramp's business any more.
+/// The ramp ends at this rate.
 const FULL: f64 = 10_000.0;
 
-/// The 500/50/5 ramp: how many documents a second may be written, by how long the ramp has been climbed.
+/// The 500/50/5 ramp: how many documents per second may be written, depending on its age.
 #[derive(Debug)]
 pub struct Ramp {
     started: Instant,
@@ -18,12 +18,12 @@ pub struct Ramp {
 }
 
 impl Ramp {
-    /// At the foot.
+    /// Starts now.
     pub fn new(now: Instant) -> Self {
         Self { started: now, per_second: START, bucket: bucket(START, now) }
     }
 
-    /// Documents a second that are allowed now.
+    /// The documents per second allowed now.
     pub fn per_second(&self) -> f64 {
         self.per_second
     }
@@ -39,24 +39,25 @@ impl Ramp {
 }
 
 fn bucket(per_second: f64, now: Instant) -> Option<TokenBucket> {
-    // One second's worth at once.
+    // The burst is one second's worth.
     Rate::new(per_second, per_second as u32).ok().map(|rate| TokenBucket::new(rate, now))
 }
 
-/// The last check before a request leaves. Tokens are granted when a document is made, and documents may wait a moment
-/// for others to share their request; this gate keeps those moments from adding up to more than allowed (invariant 1).
+/// The last check before a request is sent. Tokens are granted when a document is made, but documents may then wait for
+/// others to share their request. Without this gate, documents that waited could be sent together with newer ones, above
+/// the rate (invariant 1).
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct RateGate {
     limit: Option<TokenBucket>,
     ramp: Option<Ramp>,
 }
 
-impl Gate {
+impl RateGate {
     pub(crate) fn new(limit: Option<Rate>, ramp: bool, now: Instant) -> Self {
         Self { limit: limit.map(|rate| TokenBucket::new(rate, now)), ramp: ramp.then(|| Ramp::new(now)) }
     }
 
-    /// Another limit from now on; brings no tokens by itself.
+    /// Changes the limit. This grants no tokens.
     pub(crate) fn set_limit(&mut self, limit: Rate, now: Instant) {
         match &mut self.limit {
             Some(bucket) => bucket.set_rate(limit, now),
@@ -64,7 +65,7 @@ impl Gate {
         }
     }
 
-    /// How many documents may leave now.
+    /// How many documents may be sent now.
     pub(crate) fn open_for(&mut self, now: Instant) -> usize {
         if let Some(ramp) = &mut self.ramp {
             ramp.climb(now);
@@ -72,12 +73,12 @@ impl Gate {
         self.buckets().map(|bucket| bucket.tokens(now) as usize).min().unwrap_or(usize::MAX)
     }
 
-    /// When at least one may leave.
+    /// When at least one may be sent.
     pub(crate) fn opens_at(&mut self, now: Instant) -> Instant {
         self.buckets().map(|bucket| bucket.ready_at(now)).max().unwrap_or(now)
     }
 
-    /// Lets `documents` through.
+    /// Counts `documents` as sent.
     pub(crate) fn pass(&mut self, documents: usize, now: Instant) {
         for bucket in self.buckets() {
             for _ in 0..documents {
@@ -107,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_is_as_narrow_as_its_narrowest_bucket() {
+    fn the_strictest_bucket_decides() {
         let now = Instant::now();
-        let mut gate = Gate::new(Some(Rate::new(10.0, 5).unwrap()), true, now);
+        let mut gate = RateGate::new(Some(Rate::new(10.0, 5).unwrap()), true, now);
         assert_eq!(gate.open_for(now), 5);
         gate.pass(5, now);
         assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(100)));
         gate.set_limit(Rate::new(100.0, 50).unwrap(), now);
         assert_eq!((gate.open_for(now), gate.opens_at(now)), (0, now + Duration::from_millis(10)));
-        assert_eq!(Gate::new(None, false, now).open_for(now), usize::MAX);
+        assert_eq!(RateGate::new(None, false, now).open_for(now), usize::MAX);
     }
 }

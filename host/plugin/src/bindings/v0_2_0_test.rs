@@ -1,9 +1,9 @@
-//! A second version, for tests only: it shows that another shape fits beside the published one, and what that takes.
+//! A second version, for tests only: proves that a version with other types can coexist with the published one.
 
-use wasmtime::component::{Component, HasSelf, InstancePre};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{Columns, FilterBatch, Guest, Interface, Manifest, MapQuote, RawDocument, linker};
+use super::{Columns, FilterBatch, Guest, Interface, Manifest, MapQuote, RawDocument};
 use crate::state::{GuestState, Level};
 
 mod wit {
@@ -33,7 +33,7 @@ use wit::quotegate::plugin::host;
 pub(super) const NUMBER: &str = "0.2.0-test";
 
 pub(super) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<Box<dyn Interface>> {
-    let mut linker = linker(engine);
+    let mut linker = Linker::new(engine);
     host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut GuestState| state)?;
     let pre = linker.instantiate_pre(component)?;
     let (lifecycle, filter) = (lifecycle::GuestIndices::new(&pre)?, filter::GuestIndices::new(&pre)?);
@@ -94,7 +94,8 @@ mod tests {
         PreparedPlugin,
     };
 
-    /// Keeps quotes with a bid of at most 50. Its answer is at 0, described at 64; its one reason at 96, described at 72.
+    /// Keeps quotes with a bid of at most 50. Its verdicts are at 0 and their list at 64; its only reason is at 96 and the
+    /// list of reasons at 72.
     const NEXT: &str = r#"(component
         (core module $m
           (memory (export "memory") 1)
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn two_versions_serve_one_tenant_side_by_side() {
+    fn one_tenant_can_use_plugins_of_two_versions() {
         let engine = PluginEngine::new(&EngineSettings { instances: 4, ..EngineSettings::default() }).unwrap();
         let published = include_bytes!("../../../../plugins/components/quote-filter.wasm");
         let specs = vec![
@@ -159,11 +160,11 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_nobody_serves_is_told_those_that_are() {
+    fn the_error_for_an_unsupported_version_lists_the_supported_ones() {
         let engine = PluginEngine::new(&EngineSettings { instances: 4, ..EngineSettings::default() }).unwrap();
         let unknown = wat::parse_str(NEXT.replace("0.2.0-test", "0.3.0")).unwrap();
-        let problem = PreparedPlugin::new(&engine, "unknown", &unknown, None).unwrap_err();
-        assert_eq!(problem, PluginError::Version { found: "0.3.0".into() });
-        assert!(problem.to_string().contains("this host serves 0.1.0, 0.2.0-test"), "{problem}");
+        let error = PreparedPlugin::new(&engine, "unknown", &unknown, None).unwrap_err();
+        assert_eq!(error, PluginError::Version { found: "0.3.0".into() });
+        assert!(error.to_string().contains("this host supports 0.1.0, 0.2.0-test"), "{error}");
     }
 }

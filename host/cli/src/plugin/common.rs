@@ -1,4 +1,4 @@
-//! What the verbs of an author share: where the component is, the engine that meters fuel, colours.
+//! What several verbs need: the component, an engine that meters fuel, colors.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -14,25 +14,25 @@ use crate::Failure;
 use quotegate_loader::user_cache_folder;
 use quotegate_runtime::log;
 
-/// A component that is smaller compiles before anyone wonders.
-const WORTH_A_LINE: usize = 1 << 20;
+/// Smaller components compile so fast that no message is needed.
+const SLOW_TO_COMPILE: usize = 1 << 20;
 
-/// The component at `path`, or of the project there.
+/// The component at `path`, or the one of the project there.
 pub(super) fn find(path: &Path) -> Result<Target, Failure> {
-    let target = Target::find(path).map_err(|problem| Failure::Usage(problem.into()))?;
+    let target = Target::find(path).map_err(|error| Failure::Usage(error.into()))?;
     if target.component.is_file() {
         return Ok(target);
     }
     let file = target.component.display();
     Err(Failure::Usage(match &target.project {
         Some(project) => {
-            anyhow!("{file} is not there. Run `quotegate plugin build {}` first.", project.folder.display())
+            anyhow!("{file} does not exist. Run `quotegate plugin build {}` first.", project.folder.display())
         }
-        None => anyhow!("{file} is not there. Name a component, or the folder of a plugin's project."),
+        None => anyhow!("{file} does not exist. Give a component, or the folder of a plugin project."),
     }))
 }
 
-/// An engine that meters fuel, with room for one plugin's memory of this size.
+/// An engine that meters fuel, for plugins with up to this much memory.
 pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
     let settings = EngineSettings {
         instances: 8,
@@ -44,37 +44,37 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
     match PluginEngine::new(&settings) {
         Err(EngineError::Cache { folder, reason }) => {
             let folder = folder.display();
-            eprintln!("compiled plugins are not kept, since {folder} cannot be used: {reason}");
+            eprintln!("compiled plugins are not cached, because {folder} cannot be used: {reason}");
             PluginEngine::new(&EngineSettings { cache: None, ..settings })
         }
         other => other,
     }
-    .map_err(|problem| Failure::Running(problem.into()))
+    .map_err(|error| Failure::Running(error.into()))
 }
 
-/// Checks and compiles a component, on a thread that may block.
+/// Validates and compiles a component.
 pub(super) async fn prepare(engine: &PluginEngine, target: &Target) -> Result<PreparedPlugin, Failure> {
     let (file, name) = (target.component.display(), &target.name);
     let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
-    if bytes.len() >= WORTH_A_LINE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
-        eprintln!("compiling {file} ({} MiB); once, the result is kept", bytes.len() >> 20);
+    if bytes.len() >= SLOW_TO_COMPILE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
+        eprintln!("compiling {file} ({} MiB); the result is cached", bytes.len() >> 20);
     }
     let prepared = PreparedPlugin::load(engine, name, bytes, None).await;
-    prepared.map_err(|problem| Failure::Running(anyhow!("{file} is not accepted. {problem}")))
+    prepared.map_err(|error| Failure::Running(anyhow!("{file} is not accepted. {error}")))
 }
 
-/// Shows what plugins log, and nothing else but warnings.
+/// Shows warnings, and everything that plugins log.
 pub(super) fn start_log() -> Result<WorkerGuard, Failure> {
-    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::link=error")
+    log::start(LogFormat::Pretty, "warn,quotegate_plugin::state=debug,quotegate_plugin::stage=error")
         .map_err(Failure::Usage)
 }
 
-/// Words in colour, where a person reads them.
+/// Colors for terminals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(bool);
 
 impl Paint {
-    /// On standard output.
+    /// For standard output.
     pub(super) fn new() -> Self {
         Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
     }
@@ -91,7 +91,7 @@ impl Paint {
         self.wrap("1", text)
     }
 
-    /// Lines of a difference: those that begin with - are what was expected, those with + what came.
+    /// A line of a diff: `-` is expected, `+` is actual.
     pub(super) fn difference(self, line: &str) -> String {
         match line.as_bytes().first() {
             Some(b'-') => self.bad(line),

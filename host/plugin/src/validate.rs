@@ -4,98 +4,98 @@ use wasmtime::component::Component;
 use crate::bindings::{FILTER, HOST, LIFECYCLE, MAPPING, TYPES, VERSIONS, Version};
 use crate::prepare::{PreparedPlugin, Sha256Hash};
 
-/// Why a component is not accepted.
+/// Why a component is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginError {
-    /// Another file than the one pinned.
+    /// The file is not the pinned one.
     #[error(
-        "Its SHA-256 is {found}, but the settings pin {pinned}. Put the right file in place, or pin the new hash after a review."
+        "Its SHA-256 is {found}, but the settings pin {pinned}. Restore the pinned file, or review the new one and pin its hash."
     )]
     Pin {
-        /// As the settings say.
+        /// From the settings.
         pinned: Sha256Hash,
-        /// Of the bytes given.
+        /// Of the actual bytes.
         found: Sha256Hash,
     },
     /// Over [`PreparedPlugin::MAX_BYTES`].
     #[error(
-        "It has {bytes} bytes; at most {} are accepted. Build it for size and strip it.",
+        "It has {bytes} bytes, but at most {} are allowed. Optimize it for size and strip it.",
         PreparedPlugin::MAX_BYTES
     )]
     TooLarge {
-        /// Of the component.
+        /// Size of the component.
         bytes: usize,
     },
     /// No magic number.
     #[error(
-        "It is not WebAssembly at all: it does not start with the bytes \\0asm. Name the .wasm file that the build made."
+        "It is not WebAssembly: it does not start with the bytes \\0asm. Give the .wasm file that the build created."
     )]
     NotWasm,
-    /// A module where a component is due.
+    /// A module instead of a component.
     #[error(
-        "It is a core WebAssembly module, not a component. Turn it into one with `wasm-tools component new`, or build it with the plugin SDK's instructions."
+        "It is a core WebAssembly module, not a component. Convert it with `wasm-tools component new`, or build it as the plugin SDK describes."
     )]
     CoreModule,
     /// Neither the module's nor the component's version number.
     #[error(
-        "Its WebAssembly version is unknown here. Build it with tools for the component model (binary version 0d 00 01 00)."
+        "Its WebAssembly version is not supported. Build it with tools for the component model (binary version 0d 00 01 00)."
     )]
     UnknownBinary,
     /// Truncated, damaged, or uses proposals that are off.
     #[error(
-        "It is damaged, or uses WebAssembly features that are switched off here: {reason}. Build it again without threads, garbage collection, exceptions, 64-bit memories and async."
+        "It is damaged or uses WebAssembly features that are disabled here: {reason}. Rebuild it without threads, garbage collection, exceptions, 64-bit memories and async."
     )]
     Invalid {
-        /// wasmtime's words.
+        /// From wasmtime.
         reason: String,
     },
-    /// Imports that the host does not have.
-    #[error("It needs {}, which quotegate does not offer; {remedy}.", imports.join(", "))]
+    /// Imports that the host does not provide.
+    #[error("It imports {}, which quotegate does not provide; {remedy}.", imports.join(", "))]
     Imports {
-        /// All of them, as the component names them.
+        /// All of them, as named in the component.
         imports: Vec<String>,
-        /// How to build it without.
+        /// How to build it without them.
         remedy: &'static str,
     },
-    /// Built for a version that is not served.
+    /// Built for an unsupported version.
     #[error(
-        "It is built for quotegate:plugin@{found}; this host serves {}. Build it with an SDK of such a version.",
-        served()
+        "It is built for quotegate:plugin@{found}, but this host supports {}. Rebuild it with a matching SDK.",
+        supported()
     )]
     Version {
-        /// As its imports and exports say; several, if they disagree.
+        /// From its imports and exports; more than one if they disagree.
         found: String,
     },
-    /// Nothing to configure it by.
+    /// No `configure`.
     #[error(
-        "It does not export quotegate:plugin/lifecycle. Build it for one of the worlds filter-plugin, map-plugin and plugin."
+        "It does not export quotegate:plugin/lifecycle. Build it for the world filter-plugin, map-plugin or plugin."
     )]
     NoLifecycle,
-    /// Nothing to call.
+    /// Neither a filter nor a map.
     #[error(
-        "It exports neither quotegate:plugin/filter nor quotegate:plugin/mapping, so there is nothing it could do. Build it for one of the worlds filter-plugin, map-plugin and plugin."
+        "It exports neither quotegate:plugin/filter nor quotegate:plugin/mapping, so it would never be called. Build it for the world filter-plugin, map-plugin or plugin."
     )]
     NothingToDo,
-    /// Right names, wrong functions.
-    #[error("Its functions differ from those of the interface: {reason}. Build it against the published WIT.")]
+    /// The interfaces' names match, their functions do not.
+    #[error("Its functions do not match the interface: {reason}. Build it against the published WIT.")]
     Shape {
-        /// wasmtime's words.
+        /// From wasmtime.
         reason: String,
     },
 }
 
-fn served() -> String {
+fn supported() -> String {
     VERSIONS.iter().map(|version| version.number).collect::<Vec<_>>().join(", ")
 }
 
-/// What a component has to offer.
-pub(crate) struct Offer {
+/// What a component exports.
+pub(crate) struct Exports {
     pub(crate) version: &'static Version,
     pub(crate) filters: bool,
     pub(crate) maps: bool,
 }
 
-/// What can be said before compiling.
+/// The checks that need no compiling.
 pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginError> {
     if bytes.len() > PreparedPlugin::MAX_BYTES {
         return Err(PluginError::TooLarge { bytes: bytes.len() });
@@ -108,8 +108,8 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginError> {
     }
 }
 
-/// Compares imports and exports with what the host offers, by name.
-pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result<Offer, PluginError> {
+/// Checks the names of imports and exports.
+pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result<Exports, PluginError> {
     let kind = component.component_type();
     let imports: Vec<&str> = kind.imports(engine).map(|(name, _)| name).collect();
     let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
@@ -129,23 +129,23 @@ pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result
     if !exported(LIFECYCLE) {
         return Err(PluginError::NoLifecycle);
     }
-    Ok(Offer { version, filters, maps })
+    Ok(Exports { version, filters, maps })
 }
 
 fn base(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-/// The one version that all names of the package carry.
+/// The version in the names, which must all have the same one.
 fn version<'a>(names: impl Iterator<Item = &'a &'a str>) -> Result<&'static Version, PluginError> {
     let mut found: Vec<&str> =
         names.filter(|name| name.starts_with("quotegate:plugin/")).filter_map(|name| name.split('@').nth(1)).collect();
     found.sort_unstable();
     found.dedup();
-    let served = |number: &&str| VERSIONS.iter().find(|version| version.number == *number);
+    let known = |number: &&str| VERSIONS.iter().find(|version| version.number == *number);
     match found.as_slice() {
         [] => Err(PluginError::NothingToDo),
-        [one] => served(one).ok_or_else(|| PluginError::Version { found: (*one).to_owned() }),
+        [one] => known(one).ok_or_else(|| PluginError::Version { found: (*one).to_owned() }),
         several => Err(PluginError::Version { found: several.join(" and ") }),
     }
 }
@@ -154,7 +154,7 @@ fn remedy(imports: &[String]) -> &'static str {
     if imports.iter().any(|name| name.starts_with("wasi:")) {
         "build it without WASI: Rust for wasm32-unknown-unknown, JavaScript with all features disabled, Python with --stub-wasi"
     } else {
-        "a plugin may import only quotegate:plugin/host, so build it for one of the worlds filter-plugin, map-plugin and plugin"
+        "a plugin may import only quotegate:plugin/host, so build it for the world filter-plugin, map-plugin or plugin"
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_component_is_named_before_it_is_compiled() {
+    fn bytes_that_are_not_a_component_are_rejected_before_compiling() {
         assert_eq!(check_bytes(b""), Err(PluginError::NotWasm));
         assert_eq!(check_bytes(b"(component)"), Err(PluginError::NotWasm));
         assert_eq!(check_bytes(b"\0asm\x01\0\0\0"), Err(PluginError::CoreModule));
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn names_that_disagree_about_the_version_are_refused() {
+    fn a_component_that_mixes_versions_is_rejected() {
         let names = ["quotegate:plugin/host@0.1.0", "quotegate:plugin/filter@9.0.0"];
-        let Err(problem) = version(names.iter()) else { panic!("accepted") };
-        assert_eq!(problem, PluginError::Version { found: "0.1.0 and 9.0.0".into() });
+        let Err(error) = version(names.iter()) else { panic!("accepted") };
+        assert_eq!(error, PluginError::Version { found: "0.1.0 and 9.0.0".into() });
         assert!(version(["quotegate:plugin/host@0.1.0"].iter()).is_ok());
     }
 }

@@ -50,7 +50,7 @@ pub fn document<const N: usize>(tenant: &str, id: &str, fields: [(&'static str, 
 }
 
 /// A running batcher.
-pub struct Desk {
+pub struct Harness {
     writes: mpsc::Sender<DocumentWrite>,
     answers: UnboundedReceiver<Answer>,
     answer_to: UnboundedSender<Answer>,
@@ -60,7 +60,7 @@ pub struct Desk {
     answered: BTreeMap<u32, usize>,
 }
 
-impl Desk {
+impl Harness {
     pub fn open(sink: impl Sink + 'static, settings: BatcherSettings) -> Self {
         let (writes, received) = mpsc::channel(1000);
         let (answer_to, answers) = mpsc::unbounded_channel();

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-/// How much of the last ten seconds a plugin's calls took.
+/// Limits the share of the last ten seconds that a plugin's calls may take.
 #[derive(Debug)]
-pub(crate) struct TimeShare {
+pub(crate) struct CpuQuota {
     allowed: Duration,
     slots: [Duration; SLOTS],
-    /// The number of the newest slot since `start`.
+    /// The newest slot, counted from `start`.
     newest: u64,
     start: Instant,
     sum: Duration,
@@ -14,33 +14,31 @@ pub(crate) struct TimeShare {
 const SLOTS: usize = 10;
 const SLOT: Duration = Duration::from_secs(1);
 
-impl TimeShare {
-    /// `share` of wall time, 0 to 1. A window's worth may be used at once, so a slow start is no offence.
+impl CpuQuota {
+    /// `share` is of wall time, 0 to 1. The quota of a whole window may be used at once, which forgives a slow start.
     pub(crate) fn new(share: f64, now: Instant) -> Self {
         let window = SLOT * u32::try_from(SLOTS).unwrap_or(1);
         let allowed = window.mul_f64(if share.is_finite() { share.clamp(0.0, 1.0) } else { 1.0 });
         Self { allowed, slots: [Duration::ZERO; SLOTS], newest: 0, start: now, sum: Duration::ZERO }
     }
 
-    /// All the time there is.
     pub(crate) fn unlimited() -> Self {
         Self { allowed: Duration::MAX, ..Self::new(1.0, Instant::now()) }
     }
 
     /// Adds a call that ended at `now`.
     pub(crate) fn add(&mut self, now: Instant, took: Duration) {
-        self.turn(now);
+        self.rotate(now);
         self.slots[slot(self.newest)] += took;
         self.sum += took;
     }
 
-    /// Whether there is time left.
     pub(crate) fn may_call(&mut self, now: Instant) -> bool {
-        self.turn(now);
+        self.rotate(now);
         self.sum <= self.allowed
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn rotate(&mut self, now: Instant) {
         let number = now.saturating_duration_since(self.start).as_secs();
         let passed = number.saturating_sub(self.newest).min(SLOTS as u64);
         for _ in 0..passed {
@@ -62,16 +60,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_share_is_that_of_the_last_ten_slots(calls in prop::collection::vec((0_u64..4000, 0_u64..1500), 1..60)) {
+        fn the_quota_counts_the_last_ten_slots(calls in prop::collection::vec((0_u64..4000, 0_u64..1500), 1..60)) {
             let start = Instant::now();
-            let mut share = TimeShare::new(0.25, start);
+            let mut quota = CpuQuota::new(0.25, start);
             let (mut now, mut history) = (0, Vec::new());
             for (pause, took) in calls {
                 now += pause;
-                share.add(start + Duration::from_millis(now), Duration::from_millis(took));
+                quota.add(start + Duration::from_millis(now), Duration::from_millis(took));
                 history.push((now / 1000, took));
                 let recent: u64 = history.iter().filter(|(second, _)| second + 10 > now / 1000).map(|(_, took)| took).sum();
-                prop_assert_eq!(share.may_call(start + Duration::from_millis(now)), recent <= 2500);
+                prop_assert_eq!(quota.may_call(start + Duration::from_millis(now)), recent <= 2500);
             }
         }
     }

@@ -5,18 +5,18 @@ use quotegate_plugin::{PluginInstance, PreparedPlugin};
 
 use super::{BenchError, failed};
 
-/// Quotes that go round as often as it takes: on every lap the times are later by one lap, so that a plugin that looks at
-/// them sees time go forward.
+/// Quotes that are repeated as often as necessary. Each lap shifts the times by the length of a lap, so that time always
+/// moves forward.
 #[derive(Debug, Clone)]
-pub struct Course {
+pub struct Workload {
     quotes: QuoteColumns,
     names: Vec<Symbol>,
-    /// Nanoseconds of a lap.
+    /// The length of a lap, in nanoseconds.
     lap: i64,
 }
 
-impl Course {
-    /// `names` are the symbols that the column `symbol` numbers.
+impl Workload {
+    /// The column `symbol` holds indexes into `names`.
     pub fn new(quotes: QuoteColumns, names: Vec<Symbol>) -> Self {
         let times = || quotes.event_time.iter().chain(&quotes.received_time);
         let span = times().max().zip(times().min()).map_or(0, |(last, first)| last.saturating_sub(*first));
@@ -31,7 +31,7 @@ impl Course {
         &self.names
     }
 
-    /// One quote, as it is on that lap.
+    /// A quote with the times of the lap.
     fn quote(&self, row: usize, lap: i64) -> Quote {
         let mut quote = self.quotes.quote(row);
         let later = self.lap.saturating_mul(lap);
@@ -40,21 +40,21 @@ impl Course {
         quote
     }
 
-    /// From the first quote on.
-    pub(super) fn runner(&self) -> Runner<'_> {
-        Runner { course: self, row: 0, lap: 0 }
+    /// Starts at the first quote.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { workload: self, row: 0, lap: 0 }
     }
 }
 
-/// Where one instance is on the course.
-pub(super) struct Runner<'a> {
-    course: &'a Course,
+/// A position in the workload.
+pub(super) struct Cursor<'a> {
+    workload: &'a Workload,
     row: usize,
     lap: i64,
 }
 
-impl Runner<'_> {
-    /// Laps that are over.
+impl Cursor<'_> {
+    /// Completed laps.
     pub(super) fn laps(&self) -> i64 {
         self.lap
     }
@@ -62,58 +62,60 @@ impl Runner<'_> {
     fn step(&mut self) -> (usize, i64) {
         let here = (self.row, self.lap);
         self.row += 1;
-        if self.row == self.course.quotes.len() {
+        if self.row == self.workload.quotes.len() {
             (self.row, self.lap) = (0, self.lap + 1);
         }
         here
     }
 
-    /// The next so many quotes.
+    /// The next quotes.
     pub(super) fn batch(&mut self, rows: usize) -> QuoteColumns {
         let mut batch = QuoteColumns::with_capacity(rows);
         for _ in 0..rows {
             let (row, lap) = self.step();
-            batch.push(self.course.quotes.symbol[row], &self.course.quote(row, lap));
+            batch.push(self.workload.quotes.symbol[row], &self.workload.quote(row, lap));
         }
         batch
     }
 }
 
-/// The quotes that reach a plugin's map: all of them, or those that its own filter keeps.
-pub(super) struct Kept<'a> {
-    runner: Runner<'a>,
+/// The quotes that reach a plugin's map: all of them, or those that its filter keeps.
+pub(super) struct MapQuotes<'a> {
+    cursor: Cursor<'a>,
     waiting: VecDeque<(Symbol, Quote)>,
     filters: bool,
 }
 
-/// Quotes that the filter judges at a time.
-const JUDGED: usize = 64;
+/// Quotes per call of that filter.
+const FILTER_BATCH: usize = 64;
 
-impl<'a> Kept<'a> {
-    pub(super) fn new(course: &'a Course, plugin: &PreparedPlugin) -> Self {
-        Self { runner: course.runner(), waiting: VecDeque::new(), filters: plugin.filters() }
+impl<'a> MapQuotes<'a> {
+    pub(super) fn new(workload: &'a Workload, plugin: &PreparedPlugin) -> Self {
+        Self { cursor: workload.cursor(), waiting: VecDeque::new(), filters: plugin.filters() }
     }
 
-    /// The next so many; `None` if two laps have none for a map.
+    /// The next quotes; `None` if the filter refuses everything for two laps.
     pub(super) fn batch(
         &mut self,
         instance: &mut PluginInstance,
         rows: usize,
     ) -> Result<Option<Vec<(Symbol, Quote)>>, BenchError> {
-        let mut give_up_at = self.runner.laps() + 2;
+        let mut give_up_at = self.cursor.laps() + 2;
         while self.waiting.len() < rows {
-            if self.runner.laps() >= give_up_at {
+            if self.cursor.laps() >= give_up_at {
                 return Ok(None);
             }
-            let batch = self.runner.batch(JUDGED);
+            let batch = self.cursor.batch(FILTER_BATCH);
             let verdicts = match self.filters {
-                true => instance.filter(&batch, self.runner.course.names()).map_err(failed("filter", JUDGED))?,
-                false => vec![0; JUDGED],
+                true => {
+                    instance.filter(&batch, self.cursor.workload.names()).map_err(failed("filter", FILTER_BATCH))?
+                }
+                false => vec![0; FILTER_BATCH],
             };
             for (row, _) in verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == 0) {
-                let symbol = self.runner.course.names()[batch.symbol[row] as usize].clone();
+                let symbol = self.cursor.workload.names()[batch.symbol[row] as usize].clone();
                 self.waiting.push_back((symbol, batch.quote(row)));
-                give_up_at = self.runner.laps() + 2;
+                give_up_at = self.cursor.laps() + 2;
             }
         }
         Ok(Some(self.waiting.drain(..rows).collect()))
@@ -125,21 +127,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_course_goes_round_and_its_time_goes_on() {
+    fn a_workload_repeats_and_its_time_moves_forward() {
         let mut quotes = QuoteColumns::default();
         for (symbol, time) in [(0, 10), (1, 30), (0, 20)] {
             quotes.push(symbol, &Quote { event_time: time, received_time: time + 5, ..Quote::default() });
         }
         let names = ["SPY", "QQQ"].map(|name| Symbol::new(name).unwrap());
-        let course = Course::new(quotes, names.into());
-        let mut runner = course.runner();
-        let (first, second) = (runner.batch(2), runner.batch(4));
+        let workload = Workload::new(quotes, names.into());
+        let mut cursor = workload.cursor();
+        let (first, second) = (cursor.batch(2), cursor.batch(4));
         assert_eq!((first.symbol, second.symbol), (vec![0, 1], vec![0, 0, 1, 0]));
-        // A lap takes from the first time to the last, and a millisecond.
+        // A lap ends one millisecond after the last time.
         let lap = 1_000_025;
         assert_eq!(first.event_time, [10, 30]);
         assert_eq!(second.event_time, [20, lap + 10, lap + 30, lap + 20]);
         assert_eq!(second.received_time[1] - second.event_time[1], 5);
-        assert_eq!(runner.laps(), 2);
+        assert_eq!(cursor.laps(), 2);
     }
 }

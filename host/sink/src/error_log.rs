@@ -1,0 +1,59 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use quotegate_document::TenantId;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::{DocumentWrite, Outcome, SinkStatus};
+
+/// The interval at which the same error is logged again.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Logs each kind of error once per interval and tenant, with the number of times it occurred in between.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorLog {
+    logged: HashMap<(TenantId, String), Logged>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    at: Instant,
+    since: u64,
+}
+
+impl ErrorLog {
+    pub(crate) fn log(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
+        for (write, outcome) in writes.iter().zip(outcomes) {
+            let (kind, detail) = match outcome {
+                Outcome::Written => continue,
+                Outcome::Retry { reason, .. } => (reason.to_string(), "retrying".to_owned()),
+                Outcome::Refused { code, message } => {
+                    (format!("{code}: {message}"), format!("not retrying; {}", code.remedy()))
+                }
+            };
+            status.set_last_error(&kind);
+            let key = (write.target.tenant.clone(), kind);
+            match self.logged.get_mut(&key) {
+                Some(logged) if now - logged.at < INTERVAL => logged.since += 1,
+                logged => {
+                    let more = logged.map_or(0, |logged| logged.since);
+                    let (tenant, kind) = (&key.0, &key.1);
+                    warn!(
+                        event_type = "firestore_write_failed",
+                        %tenant,
+                        document = %write.target,
+                        more,
+                        "could not write {}: {kind}; {detail} ({more} more since the last such line)",
+                        write.target
+                    );
+                    self.logged.insert(key, Logged { at: now, since: 0 });
+                }
+            }
+        }
+        // Each message may be different, so the map needs a bound.
+        if self.logged.len() > 1000 {
+            self.logged.retain(|_, logged| now - logged.at < INTERVAL);
+        }
+    }
+}
