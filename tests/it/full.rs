@@ -6,6 +6,8 @@ mod alpaca_py;
 mod authoring;
 /// The image's files, from an optimized build.
 mod container;
+/// python3.
+mod firestore_check;
 /// An emulator with rules of its own.
 mod firestore_rules;
 /// npm, PyPI, and the tools that make components of JavaScript and Python.
