@@ -59,14 +59,19 @@ fn the_shipped_files_pass() {
 
 #[test]
 fn a_missing_grant_is_named() {
-    finds(Some(&rules("")), None, &["MISSING   tenants/{tenant}/live_quotes/{symbol}: no statement allows get, list", "4 to change"]);
+    finds(
+        Some(&rules("")),
+        None,
+        &["MISSING   tenants/{tenant}/live_quotes/{symbol}: no statement allows get, list", "4 to change"],
+    );
     let never = SHIPPED_RULES.replace("isMember(tenant);", "false;");
     finds(Some(&never), None, &["4 to change"]);
     let get_only = SHIPPED_RULES.replace("allow read", "allow get");
     finds(Some(&get_only), None, &["live_quotes/{symbol}: no statement allows list", "3 to change"]);
     let one_tenant = SHIPPED_RULES.replace("match /tenants/{tenant} {", "match /tenants/acme {");
     finds(Some(&one_tenant), None, &["4 to change", "match /tenants/acme/live_quotes/{symbol}: allow read"]);
-    let storage = SHIPPED_RULES.replace("service cloud.firestore", "service cloud.firestore { } service firebase.storage");
+    let storage =
+        SHIPPED_RULES.replace("service cloud.firestore", "service cloud.firestore { } service firebase.storage");
     finds(Some(&storage), None, &["4 to change"]);
     // In version 1, a recursive wildcard does not stand for nothing.
     let text = rules("match /tenants/{t}/{path=**}/live_quotes/{s} { allow read: if m(t); }");
@@ -77,11 +82,31 @@ fn a_missing_grant_is_named() {
 #[test]
 fn a_grant_to_write_is_dangerous_wherever_it_stands() {
     let dangers = [
-        ("match /tenants/{t}/{document=**} { allow read, write: if isMember(t); }", "line 27: match /tenants/{t}/{document=**}: allow read, write if isMember(t)", 4),
-        ("match /{all=**} { allow delete: if request.auth.token.admin }", "line 27: match /{all=**}: allow delete if request.auth.token.admin", 5),
-        ("match /{path=**}/live/{id} { allow create; }", "line 27: match /{path=**}/live/{id}: allow create for everyone", 1),
-        ("match /tenants/acme/ops/{id} { allow update: if isMember('acme'); }", "line 27: match /tenants/acme/ops/{id}: allow update", 1),
-        ("match /ops/{id} {\n allow get: if f(\n ';}' /* ) */); // }\n allow write: if g(); }", "line 30: match /ops/{id}: allow write if g()", 1),
+        (
+            "match /tenants/{t}/{document=**} { allow read, write: if isMember(t); }",
+            "line 27: match /tenants/{t}/{document=**}: allow read, write if isMember(t)",
+            4,
+        ),
+        (
+            "match /{all=**} { allow delete: if request.auth.token.admin }",
+            "line 27: match /{all=**}: allow delete if request.auth.token.admin",
+            5,
+        ),
+        (
+            "match /{path=**}/live/{id} { allow create; }",
+            "line 27: match /{path=**}/live/{id}: allow create for everyone",
+            1,
+        ),
+        (
+            "match /tenants/acme/ops/{id} { allow update: if isMember('acme'); }",
+            "line 27: match /tenants/acme/ops/{id}: allow update",
+            1,
+        ),
+        (
+            "match /ops/{id} {\n allow get: if f(\n ';}' /* ) */); // }\n allow write: if g(); }",
+            "line 30: match /ops/{id}: allow write if g()",
+            1,
+        ),
     ];
     for (text, expected, count) in dangers {
         let text = shipped_rules_and(text);
@@ -106,7 +131,8 @@ fn a_missing_index_and_an_exempt_field_are_named() {
     finds(None, Some(r#"{"indexes": []}"#), &["MISSING   market_data_1m: composite index", "1 to change"]);
     let ascending = SHIPPED_INDEXES.replace("DESCENDING", "ASCENDING");
     finds(None, Some(&ascending), &["MISSING", "1 to change"]);
-    let exempt = |field: &str| SHIPPED_INDEXES.replace("\"fieldOverrides\": []", &format!("\"fieldOverrides\": [{field}]"));
+    let exempt =
+        |field: &str| SHIPPED_INDEXES.replace("\"fieldOverrides\": []", &format!("\"fieldOverrides\": [{field}]"));
     let all = exempt(r#"{"collectionGroup": "live_quotes", "fieldPath": "*", "indexes": []}"#);
     finds(None, Some(&all), &["EXEMPT    live_quotes", "1 to change"]);
     let ascending = exempt(
@@ -130,7 +156,11 @@ fn other_collections_can_be_named() {
 fn what_cannot_be_read_is_an_error_and_no_verdict() {
     let unreadable = [
         (Some("{}"), None, "no service cloud.firestore"),
-        (Some("service cloud.firestore { match /a {"), None, "line 1: expected match, allow or function, found the end"),
+        (
+            Some("service cloud.firestore { match /a {"),
+            None,
+            "line 1: expected match, allow or function, found the end",
+        ),
         (Some("service cloud.firestore {\nmatch a {} }"), None, "line 2: expected /"),
         (Some("service cloud.firestore { match /a { allow all; } }"), None, "expected read, write"),
         (None, Some("{\n"), "line 2"),

@@ -14,7 +14,8 @@ const FORBIDDEN: u16 = 403;
 
 /// A user's token. The emulator believes whatever an unsigned one says.
 fn token(claims: &Value) -> String {
-    let mut payload = json!({"sub": "user", "aud": PROJECT, "iat": 0, "iss": format!("https://securetoken.google.com/{PROJECT}")});
+    let mut payload =
+        json!({"sub": "user", "aud": PROJECT, "iat": 0, "iss": format!("https://securetoken.google.com/{PROJECT}")});
     payload.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.", part(&json!({"alg": "none", "type": "JWT"})), part(&payload))
@@ -67,8 +68,11 @@ const HIDDEN: [&str; 8] = [
 
 /// An emulator with the documents of the tenant acme, of which the user `user` is a member by document.
 fn emulator() -> Option<Rules> {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.rules");
-    let rules = Rules { emulator: emulator_with_rules_or_skip(&rules)? };
+    emulator_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.rules"))
+}
+
+fn emulator_with(rules: &Path) -> Option<Rules> {
+    let rules = Rules { emulator: emulator_with_rules_or_skip(rules)? };
     for path in READABLE.iter().chain(&HIDDEN) {
         assert_eq!(rules.ask("PATCH", path, Some("owner"), QUOTE), OK, "{path}");
     }
@@ -138,4 +142,24 @@ fn a_member_by_document_stops_being_one_when_the_document_is_removed() {
     assert_eq!(rules.get(READABLE[0], Some(&user)), OK);
     assert_eq!(rules.ask("DELETE", "/tenants/acme/users/user", Some("owner"), ""), OK);
     assert_eq!(rules.get(READABLE[0], Some(&user)), FORBIDDEN);
+}
+
+#[test]
+fn the_documented_merge_lets_members_write_their_own_collections_and_not_those_of_the_host() {
+    let readme = include_str!("../../../config/README.md");
+    let statement = readme.split("```").find(|block| block.contains("{collection}/{document=**}")).unwrap();
+    let shipped = include_str!("../../../config/firestore.rules");
+    let merged = shipped.replacen("    match /tenants", &format!("{statement}    match /tenants"), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("firestore.rules");
+    std::fs::write(&file, merged).unwrap();
+
+    let Some(rules) = emulator_with(&file) else { return };
+    let user = token(&json!({"tenant_id": "acme"}));
+    assert_eq!(rules.ask("PATCH", "/tenants/acme/orders/one", Some(&user), QUOTE), OK);
+    for path in READABLE {
+        assert_eq!(rules.get(path, Some(&user)), OK, "{path}");
+        assert_eq!(rules.ask("PATCH", path, Some(&user), QUOTE), FORBIDDEN, "{path}");
+        assert_eq!(rules.ask("DELETE", path, Some(&user), ""), FORBIDDEN, "{path}");
+    }
 }

@@ -118,8 +118,7 @@ fn the_dashboards_queries_are_sound() {
                 let window = &query[before.len()..];
                 assert!(window.starts_with("[$__rate_interval]"), "{}: {query}", panel["title"]);
             }
-            let query =
-                query.replace("$__rate_interval", "1m").replace("\"$instance\"", "\".*\"");
+            let query = query.replace("$__rate_interval", "1m").replace("\"$instance\"", "\".*\"");
             let query = query.replace("\"$tenant\"", "\".*\"");
             assert!(!query.contains('$'), "no such variable: {query}");
             rules.push(json!({"record": format!("panel:query_{}", rules.len()), "expr": query}));
