@@ -6,6 +6,8 @@ mod alpaca_py;
 mod authoring;
 /// Needs the image's files, from an optimized build.
 mod container;
+/// python3.
+mod firestore_check;
 /// Needs its own emulator, with security rules.
 mod firestore_rules;
 /// npm, PyPI, and the tools that build components from JavaScript and Python.

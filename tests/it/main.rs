@@ -9,6 +9,7 @@ mod cli;
 mod documents;
 mod estimate;
 mod faults;
+mod firestore_indexes;
 mod full;
 mod harness;
 mod ops;

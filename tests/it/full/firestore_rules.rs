@@ -1,4 +1,4 @@
-//! config/firestore.rules, tested in the emulator as users of a web UI.
+//! config/firestore.rules, tried in the emulator as the users of a web UI would.
 
 use std::path::Path;
 
@@ -12,52 +12,101 @@ const QUOTE: &str = r#"{"fields":{"bid":{"doubleValue":1.5}}}"#;
 const OK: u16 = 200;
 const FORBIDDEN: u16 = 403;
 
-/// A user's token. The emulator accepts unsigned ones.
+/// A user's token. The emulator believes whatever an unsigned one says.
 fn token(claims: &Value) -> String {
-    let mut payload = json!({"sub": "user", "user_id": "user", "aud": PROJECT, "iat": 0, "iss": format!("https://securetoken.google.com/{PROJECT}")});
+    let mut payload =
+        json!({"sub": "user", "aud": PROJECT, "iat": 0, "iss": format!("https://securetoken.google.com/{PROJECT}")});
     payload.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.", part(&json!({"alg": "none", "type": "JWT"})), part(&payload))
 }
 
-struct Database {
+struct Rules {
     emulator: Emulator,
 }
 
-impl Database {
+impl Rules {
     fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
         let path = format!("/v1/projects/{PROJECT}/databases/(default)/documents{path}");
-        self.emulator.request_status(method, &path, token, body)
+        self.emulator.ask(method, &path, token, body)
     }
 
     fn get(&self, path: &str, token: Option<&str>) -> u16 {
         self.ask("GET", path, token, "")
     }
+
+    fn refuse_writes(&self, token: Option<&str>, claims: &Value) {
+        for path in READABLE.iter().chain(&HIDDEN) {
+            assert_eq!(self.ask("PATCH", path, token, QUOTE), FORBIDDEN, "{path} as {claims}");
+            assert_eq!(self.ask("DELETE", path, token, ""), FORBIDDEN, "{path} as {claims}");
+        }
+        for path in COLLECTIONS.map(|collection| format!("{collection}/NEW")) {
+            assert_eq!(self.ask("PATCH", &path, token, QUOTE), FORBIDDEN, "{path} as {claims}");
+        }
+    }
+}
+
+/// The four kinds of documents that members read, and their collections.
+const READABLE: [&str; 4] = [
+    "/tenants/acme/live_quotes/SPY",
+    "/tenants/acme/market_intelligence/quotes/live/SPY",
+    "/tenants/acme/market_data_1m/SPY-1",
+    "/tenants/acme/ops/market_ingest",
+];
+const COLLECTIONS: [&str; 3] =
+    ["/tenants/acme/live_quotes", "/tenants/acme/market_intelligence/quotes/live", "/tenants/acme/market_data_1m"];
+const HIDDEN: [&str; 8] = [
+    "/ops/ingest_control",
+    "/ops/market_ingest",
+    "/live_quotes/SPY",
+    "/tenants/acme",
+    "/tenants/acme/ops/other",
+    "/tenants/acme/secrets/one",
+    "/tenants/acme/market_intelligence/quotes",
+    "/tenants/acme/users/user",
+];
+
+/// An emulator with the documents of the tenant acme, of which the user `user` is a member by document.
+fn emulator() -> Option<Rules> {
+    emulator_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.rules"))
+}
+
+fn emulator_with(rules: &Path) -> Option<Rules> {
+    let rules = Rules { emulator: emulator_with_rules_or_skip(rules)? };
+    for path in READABLE.iter().chain(&HIDDEN) {
+        assert_eq!(rules.ask("PATCH", path, Some("owner"), QUOTE), OK, "{path}");
+    }
+    Some(rules)
 }
 
 #[test]
-fn only_members_read_their_quotes_and_heartbeat_and_no_user_writes() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.rules");
-    let Some(emulator) = emulator_with_rules_or_skip(&rules) else { return };
-    let database = Database { emulator };
-    let documents = ["/tenants/acme/live_quotes/SPY", "/tenants/acme/ops/market_ingest"];
-    let hidden = ["/ops/ingest_control", "/tenants/acme/ops/other", "/tenants/acme/secrets/one", "/tenants/acme"];
-    for path in documents.iter().chain(&hidden) {
-        assert_eq!(database.ask("PATCH", path, Some("owner"), QUOTE), OK, "{path}");
-    }
-
-    let member = token(&json!({"tenant": "acme"}));
-    let of_several = token(&json!({"tenants": ["globex", "acme"]}));
-    for user in [&member, &of_several] {
-        for path in documents {
-            assert_eq!(database.get(path, Some(user)), OK, "{path}");
+fn members_by_claim_or_by_claim_and_document_read_quotes_bars_and_heartbeat_and_write_nothing() {
+    let Some(rules) = emulator() else { return };
+    let members = [
+        json!({"tenant": "acme"}),
+        json!({"tenants": ["globex", "acme"]}),
+        json!({"tenant": "acme", "sub": "no document"}),
+        json!({"tenant_id": "acme"}),
+        json!({"tenantId": "acme"}),
+        json!({"tenant_id": "globex", "tenantId": "acme"}),
+        json!({"tenant": "globex", "tenant_id": "acme"}),
+    ];
+    for claims in members {
+        let user = token(&claims);
+        for path in READABLE.iter().chain(&COLLECTIONS) {
+            assert_eq!(rules.get(path, Some(&user)), OK, "{path} as {claims}");
         }
-        assert_eq!(database.get("/tenants/acme/live_quotes", Some(user)), OK);
-        for path in hidden {
-            assert_eq!(database.get(path, Some(user)), FORBIDDEN, "{path}");
+        for path in HIDDEN {
+            assert_eq!(rules.get(path, Some(&user)), FORBIDDEN, "{path} as {claims}");
         }
+        assert_eq!(rules.get("/tenants/acme/users", Some(&user)), FORBIDDEN, "as {claims}");
+        rules.refuse_writes(Some(&user), &claims);
     }
+}
 
+#[test]
+fn strangers_read_and_write_nothing() {
+    let Some(rules) = emulator() else { return };
     let strangers = [
         json!({}),
         json!({"tenant": "globex"}),
@@ -66,35 +115,51 @@ fn only_members_read_their_quotes_and_heartbeat_and_no_user_writes() {
         json!({"tenant": ["acme"]}),
         json!({"tenant": null, "tenants": null}),
         json!({"tenant": ""}),
+        // The claim without the document, the document without the claim, and the document of another tenant.
+        json!({"tenant_id": "acme", "sub": "stranger"}),
+        json!({"tenantId": "acme", "sub": "stranger"}),
+        json!({"tenant_id": "globex", "tenantId": "globex"}),
+        json!({"tenant_id": ["acme"]}),
+        json!({"tenant_id": null, "tenantId": ""}),
     ];
-    let strangers = strangers.map(|claims| Some(token(&claims)));
-    for user in strangers.iter().chain([&None]) {
-        for path in documents.iter().chain(&hidden).chain(&["/tenants/acme/live_quotes"]) {
-            assert_eq!(database.get(path, user.as_deref()), FORBIDDEN, "{path} as {user:?}");
+    for claims in &strangers {
+        let user = token(claims);
+        for path in READABLE.iter().chain(&HIDDEN).chain(&COLLECTIONS) {
+            assert_eq!(rules.get(path, Some(&user)), FORBIDDEN, "{path} as {claims}");
         }
+        rules.refuse_writes(Some(&user), claims);
     }
-
-    for user in [Some(&member), Some(&of_several), strangers[0].as_ref(), None] {
-        let user = user.map(String::as_str);
-        for path in documents.iter().chain(&hidden).chain(&["/tenants/acme/live_quotes/NEW"]) {
-            assert_eq!(database.ask("PATCH", path, user, QUOTE), FORBIDDEN, "{path} as {user:?}");
-            assert_eq!(database.ask("DELETE", path, user, ""), FORBIDDEN, "{path} as {user:?}");
-        }
+    for path in READABLE.iter().chain(&HIDDEN).chain(&COLLECTIONS) {
+        assert_eq!(rules.get(path, None), FORBIDDEN, "{path} without a token");
     }
+    rules.refuse_writes(None, &json!(null));
 }
 
 #[test]
-fn the_fields_that_only_grow_are_not_indexed() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/firestore.indexes.json");
-    let indexes: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let overrides = indexes["fieldOverrides"].as_array().unwrap();
-    let mut fields: Vec<&str> = overrides
-        .iter()
-        .map(|field| {
-            assert_eq!((&field["collectionGroup"], &field["indexes"]), (&json!("live_quotes"), &json!([])));
-            field["fieldPath"].as_str().unwrap()
-        })
-        .collect();
-    fields.sort_unstable();
-    assert_eq!(fields, ["last_update_ts", "ts", "updated_at"]);
+fn a_member_by_document_stops_being_one_when_the_document_is_removed() {
+    let Some(rules) = emulator() else { return };
+    let user = token(&json!({"tenant_id": "acme"}));
+    assert_eq!(rules.get(READABLE[0], Some(&user)), OK);
+    assert_eq!(rules.ask("DELETE", "/tenants/acme/users/user", Some("owner"), ""), OK);
+    assert_eq!(rules.get(READABLE[0], Some(&user)), FORBIDDEN);
+}
+
+#[test]
+fn the_documented_merge_lets_members_write_their_own_collections_and_not_those_of_the_host() {
+    let readme = include_str!("../../../config/README.md");
+    let statement = readme.split("```").find(|block| block.contains("{collection}/{document=**}")).unwrap();
+    let shipped = include_str!("../../../config/firestore.rules");
+    let merged = shipped.replacen("    match /tenants", &format!("{statement}    match /tenants"), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("firestore.rules");
+    std::fs::write(&file, merged).unwrap();
+
+    let Some(rules) = emulator_with(&file) else { return };
+    let user = token(&json!({"tenant_id": "acme"}));
+    assert_eq!(rules.ask("PATCH", "/tenants/acme/orders/one", Some(&user), QUOTE), OK);
+    for path in READABLE {
+        assert_eq!(rules.get(path, Some(&user)), OK, "{path}");
+        assert_eq!(rules.ask("PATCH", path, Some(&user), QUOTE), FORBIDDEN, "{path}");
+        assert_eq!(rules.ask("DELETE", path, Some(&user), ""), FORBIDDEN, "{path}");
+    }
 }

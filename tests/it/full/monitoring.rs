@@ -113,8 +113,12 @@ fn the_dashboards_queries_are_valid() {
         for query in queries {
             assert_eq!(query["datasource"]["uid"], "${datasource}");
             let query = query["expr"].as_str().unwrap();
-            let query =
-                query.replace("$__rate_interval", "1m").replace("$__interval", "1m").replace("\"$instance\"", "\".*\"");
+            // At least four scrapes: `$__interval` can be shorter than one, and then there is no value.
+            for (before, _) in query.match_indices('[').map(|(at, _)| query.split_at(at)) {
+                let window = &query[before.len()..];
+                assert!(window.starts_with("[$__rate_interval]"), "{}: {query}", panel["title"]);
+            }
+            let query = query.replace("$__rate_interval", "1m").replace("\"$instance\"", "\".*\"");
             let query = query.replace("\"$tenant\"", "\".*\"");
             assert!(!query.contains('$'), "no such variable: {query}");
             rules.push(json!({"record": format!("panel:query_{}", rules.len()), "expr": query}));
