@@ -28,7 +28,7 @@ struct Rules {
 impl Rules {
     fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> u16 {
         let path = format!("/v1/projects/{PROJECT}/databases/(default)/documents{path}");
-        self.emulator.ask(method, &path, token, body)
+        self.emulator.request_status(method, &path, token, body)
     }
 
     fn get(&self, path: &str, token: Option<&str>) -> u16 {
