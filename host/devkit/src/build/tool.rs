@@ -126,7 +126,7 @@ mod tests {
     fn both_streams_are_reported_line_by_line_and_failing_is_an_error() {
         let mut lines = Vec::new();
         let mut on_progress = |line: Progress<'_>| lines.push(format!("{line:?}"));
-        let problem =
+        let error =
             run(&mut shell("echo one; printf 'a\\377b\\n' >&2; exit 3"), ("", ""), &mut on_progress).unwrap_err();
         lines.sort_unstable();
         assert_eq!(lines, ["Output(\"a\u{fffd}b\")", "Output(\"one\")"]);
