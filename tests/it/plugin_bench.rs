@@ -111,7 +111,7 @@ fn a_budget_that_is_exceeded_fails_with_a_sentence_and_one_that_is_kept_does_not
     assert_eq!(sentences.len(), 3, "{}", over.stderr);
     let starts = ["quotegate: The filter uses ", "quotegate: It needs ", "quotegate: The component has "];
     assert!(sentences.iter().zip(starts).all(|(sentence, start)| sentence.starts_with(start)), "{}", over.stderr);
-    assert!(over.stdout.contains("fuel a quote"), "the numbers come all the same");
+    assert!(over.stdout.contains("fuel per quote"), "the numbers come all the same");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_budget_that_makes_no_sense_is_a_matter_of_usage() {
 fn what_is_no_plugin_is_named_in_a_sentence() {
     let workspace = Workspace::new();
     let missing = workspace.bench(workspace.0.path().join("none.wasm"), &[]);
-    assert!(missing.code == 2 && missing.stderr.contains("none.wasm is not there."), "{missing:?}");
+    assert!(missing.code == 2 && missing.stderr.contains("none.wasm does not exist."), "{missing:?}");
     let text = workspace.file("text.wasm", "(component)");
     let told = workspace.bench(&text, &[]);
     assert_eq!(told.code, 1);

@@ -122,9 +122,9 @@ fn who_does_not_answer_is_told_with_what_to_do() {
     house.wait_until_served();
     let locked = status(&house);
     assert_eq!(locked.code, 1);
-    assert!(locked.stderr.contains("wants a token; give its ops.token with --token"), "{}", locked.stderr);
+    assert!(locked.stderr.contains("requires a token; give its ops.token with --token"), "{}", locked.stderr);
     let wrong = finish(quotegate(["status", &house.page()]).env("QUOTEGATE_OPS__TOKEN", "sesame"));
-    assert!(wrong.stderr.contains("refuses the token") && !wrong.stderr.contains("sesame"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("rejected the token") && !wrong.stderr.contains("sesame"), "{}", wrong.stderr);
     let right = finish(quotegate(["status", &house.page()]).env("QUOTEGATE_OPS__TOKEN", "hush"));
     assert!(right.stdout.contains("test-host"), "{}", right.stderr);
 }
