@@ -110,7 +110,7 @@ fn an_exceeded_budget_fails_with_an_error_and_a_kept_one_does_not() {
     assert_eq!(sentences.len(), 3, "{}", over.stderr);
     let starts = ["quotegate: The filter uses ", "quotegate: It needs ", "quotegate: The component has "];
     assert!(sentences.iter().zip(starts).all(|(sentence, start)| sentence.starts_with(start)), "{}", over.stderr);
-    assert!(over.stdout.contains("fuel a quote"), "the numbers come all the same");
+    assert!(over.stdout.contains("fuel per quote"), "the numbers come all the same");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_invalid_budget_is_a_usage_error() {
 fn an_invalid_plugin_is_named_in_the_error() {
     let workspace = Workspace::new();
     let missing = workspace.bench(workspace.0.path().join("none.wasm"), &[]);
-    assert!(missing.code == 2 && missing.stderr.contains("none.wasm is not there."), "{missing:?}");
+    assert!(missing.code == 2 && missing.stderr.contains("none.wasm does not exist."), "{missing:?}");
     let text = workspace.file("text.wasm", "(component)");
     let told = workspace.bench(&text, &[]);
     assert_eq!(told.code, 1);

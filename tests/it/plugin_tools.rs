@@ -58,7 +58,7 @@ fn the_standard_plugins_fixtures_pass_with_the_same_output_each_time() {
         let run = || finish(&mut plugin(folder.path(), "test", &[&component, "--fixtures", &fixtures]));
         let first = run();
         assert_eq!((first.code, first.stderr.as_str()), (0, ""), "{}", first.stdout);
-        assert!(first.stdout.contains("fuel a quote") && first.stdout.contains(", 0 failed."), "{}", first.stdout);
+        assert!(first.stdout.contains("fuel per quote") && first.stdout.contains(", 0 failed."), "{}", first.stdout);
         assert!(!first.stdout.contains('\x1b'), "no colours where no terminal is: {}", first.stdout);
         assert_eq!(run().stdout, first.stdout);
     }
@@ -147,7 +147,7 @@ fn all_errors_in_a_fixture_are_reported_with_their_location() {
     let none = finish(&mut plugin(folder.path(), "test", &[&quote_filter(), "--fixtures", "nowhere"]));
     assert!(none.code == 1 && none.stderr.contains("nothing is tested"), "{}", none.stderr);
     let missing = finish(&mut plugin(folder.path(), "test", &["no.wasm"]));
-    assert!(missing.code == 2 && missing.stderr.contains("no.wasm is not there"), "{}", missing.stderr);
+    assert!(missing.code == 2 && missing.stderr.contains("no.wasm does not exist"), "{}", missing.stderr);
 }
 
 /// Builds a component for a test.
@@ -166,7 +166,7 @@ fn batch_dependence_and_failures_are_reported_as_such() {
     let first = made(folder.path(), "first.wasm", "(i32.store8 (i32.const 1024) (i32.const 1))");
     let (failed, _) = test(&first, TWO, &[]);
     assert_eq!(failed.code, 1);
-    for line in ["depend on where one batch ends", "quote 2 (QQQ):", "- refused: cheap", "+ kept"] {
+    for line in ["depend on how quotes are split into batches", "quote 2 (QQQ):", "- refused: cheap", "+ kept"] {
         assert!(failed.stdout.contains(line), "{line} in {}", failed.stdout);
     }
     // Traps at a bid of 0.
@@ -229,7 +229,7 @@ fn a_dry_run_counts_verdicts_and_writes_each_symbol_once_per_interval() {
         "200 quotes of 2 symbols in 9.9 s",
         "refused: spread           50   25.0 %",
         "tenants/acme/live_quotes/",
-        "fuel a quote",
+        "fuel per quote",
     ] {
         assert!(table.stdout.contains(words), "{words} in {}", table.stdout);
     }
@@ -261,10 +261,10 @@ fn a_comparison_shows_where_two_versions_differ() {
         finish(&mut plugin(folder.path(), "run", &arguments))
     };
     let same = compare(&refuses_all, &refuses_all, &[]);
-    assert!(same.stdout.starts_with("0 of 100 quotes are judged otherwise, 0 documents differ."), "{}", same.stdout);
+    assert!(same.stdout.starts_with("0 of 100 quotes have different verdicts, 0 documents differ."), "{}", same.stdout);
     let text = compare(&refuses_all, &keeps_all, &[]).stdout;
     assert!(text.contains("quote 1: SPY 500 × 500.1") && text.contains("- kept\n+ refused: cheap\n"), "{text}");
-    assert!(text.contains("100 of 100 quotes are judged otherwise"), "{text}");
+    assert!(text.contains("100 of 100 quotes have different verdicts"), "{text}");
     let json = lines(&compare(&quote_filter(), &refuses_all, &["--json"]));
     assert_eq!((&json[0]["old"], &json[0]["new"]), (&"refused: cheap".into(), &"kept".into()));
     // The old version wrote none of the eleven that the new one writes.
@@ -278,8 +278,7 @@ fn a_plugin_failure_in_a_dry_run_is_reported_with_exit_code_1() {
     let trap = made(folder.path(), "trap.wasm", "(unreachable)");
     let failed = finish(&mut plugin(folder.path(), "run", &[&trap, "--quotes", "day.jsonl"]));
     assert_eq!(failed.code, 1, "{}", failed.stderr);
-    for words in
-        ["lost: the plugin failed or was not called", "0 documents would be written", "last problem: it trapped"]
+    for words in ["lost: the plugin failed or was not called", "0 documents would be written", "last error: it trapped"]
     {
         assert!(failed.stdout.contains(words), "{words} in {}", failed.stdout);
     }

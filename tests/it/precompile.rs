@@ -60,7 +60,7 @@ fn precompile_rejects_what_a_host_would_reject() {
         assert_eq!(ended.code, 2, "{what}");
         assert!(ended.stderr.contains(says), "{what}: {}", ended.stderr);
     };
-    refused("a file that is not there", "tenants.acme.plugins: own: own.wasm cannot be read");
+    refused("a file that is not there", "tenants.acme.plugins: own: cannot read own.wasm");
     std::fs::write(&own, "text").unwrap();
     refused("a text", "tenants.acme.plugins: own (own.wasm) is not accepted. ");
     std::fs::write(&own, guest("")).unwrap();

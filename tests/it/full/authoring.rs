@@ -148,7 +148,7 @@ fn an_existing_folder_is_left_alone() {
     let project = new_project(folder.path(), "mine", "filter");
     fs::write(project.join("src/lib.rs"), "// work of weeks").unwrap();
     let again = finish(&mut plugin(folder.path(), ["new", "mine"]));
-    assert!(again.code == 1 && again.stderr.contains("mine is there already"), "{again:?}");
+    assert!(again.code == 1 && again.stderr.contains("mine already exists"), "{again:?}");
     assert_eq!(fs::read_to_string(project.join("src/lib.rs")).unwrap(), "// work of weeks");
 }
 
