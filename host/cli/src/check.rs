@@ -16,7 +16,7 @@ Examples:
   quotegate check --config config/quotegate.toml
   TENANT_ID=acme quotegate check --set sink.kind=dry-run
 
-Plugins are compiled and started, to check that they accept their configuration. All problems are printed, not only the
+Plugins are compiled and started, to check that they accept their configuration. All problems are printed, not only the \
 first one.
 
 Exit codes: 0 if the settings are valid, 2 if they are not.")]

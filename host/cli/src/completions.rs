@@ -11,7 +11,7 @@ use super::{Cli, Failure};
 #[command(after_help = "\
 Examples:
   quotegate completions bash > ~/.local/share/bash-completion/completions/quotegate
-  quotegate completions zsh > ~/.zfunc/_quotegate       needs fpath+=~/.zfunc before compinit in ~/.zshrc
+  quotegate completions zsh > ~/.zfunc/_quotegate       requires ~/.zfunc in fpath
   quotegate completions fish > ~/.config/fish/completions/quotegate.fish
   quotegate completions elvish >> ~/.config/elvish/rc.elv
   quotegate completions powershell >> $PROFILE")]

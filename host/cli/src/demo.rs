@@ -11,9 +11,9 @@ use super::{Failure, progress, signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An embedded simulator serves Alpaca's protocol on a loopback websocket. Two tenants ingest its quotes: `alpha` filters
-three symbols and writes each at most twice per second. `omega` maps all symbols to smaller documents, and writes at most
-eight of them per second. Both use standard plugins. Documents are not written (`--show` prints them), unless
+An embedded simulator serves Alpaca's protocol on a loopback websocket. Two tenants ingest its quotes: `alpha` filters \
+three symbols and writes each at most twice per second. `omega` maps all symbols to smaller documents, and writes at most \
+eight of them per second. Both use standard plugins. Documents are not written (`--show` prints them), unless \
 FIRESTORE_EMULATOR_HOST is set.
 
 Examples:

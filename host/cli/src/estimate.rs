@@ -27,9 +27,9 @@ Examples:
   quotegate estimate --config config/quotegate.toml --recording monday.jsonl.zst --json
   TENANT_ID=acme quotegate estimate --set pace.writes_per_second=5 --price-per-100k 0.18
 
-The highest number is what intervals and rates allow in the long run. The likely number needs a recording (see quotegate
-record). It is simulated with the tenants' filters, maps, intervals and limits, as if Firestore answered at once and no
-tenant were paused, and scaled to a day. Nothing is written, and nothing is connected to.")]
+The highest number is what intervals and rates allow in the long run. The likely number needs a recording (see quotegate \
+record). It is simulated with the tenants' filters, maps, intervals and limits, as if Firestore answered at once and no \
+tenant were paused, and scaled to a day. It writes nothing and does not connect to anything.")]
 pub(super) struct EstimateArgs {
     #[command(flatten)]
     settings: SettingsArgs,

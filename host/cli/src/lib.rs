@@ -45,8 +45,8 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   quotegate demo                                        try it without an account or settings
-  TENANT_ID=local DRY_RUN=1 quotegate run               a dry run of one tenant with simulated quotes
-  quotegate check --config config/quotegate.toml        print every setting, and where it comes from
+  TENANT_ID=local DRY_RUN=1 quotegate run               dry-run one tenant with simulated quotes
+  quotegate check --config config/quotegate.toml        print every setting and where it comes from
   quotegate estimate --config config/quotegate.toml     estimate writes per day, and their cost
   quotegate run --config config/quotegate.toml          run the ingest host
   quotegate status                                      check the host on this machine

@@ -14,8 +14,8 @@ Examples:
   quotegate precompile --folder /var/cache/quotegate
   quotegate precompile --folder /var/cache/quotegate --config config/quotegate.toml
 
-For building container images. Set plugins.cache_folder to the folder, which may be read-only at run time. The host loads
-code only from folders and files that belong to root or its own user, and that no one else can write. The code runs on
+For building container images. Set plugins.cache_folder to the folder, which may be read-only at run time. The host loads \
+code only from folders and files that belong to root or its own user, and that no one else can write. The code runs on \
 x86-64 servers made since 2013. If it does not match the machine, the host compiles the plugin again and logs that.")]
 pub(super) struct PrecompileArgs {
     /// The folder for the compiled code; created if it does not exist

@@ -29,7 +29,7 @@ Examples:
   TENANT_ID=acme MONITORED_SYMBOLS=SPY,AAPL quotegate record --out day.jsonl.zst
   TENANT_ID=local DRY_RUN=1 quotegate record --out simulated.jsonl --seconds 10
 
-Records the symbols that the tenants in the settings want. Writes nothing to Firestore. To play the file back, set
+Records the symbols that the tenants in the settings want. Writes nothing to Firestore. To play the file back, set \
 feed.source = \"replay\".")]
 pub(super) struct RecordArgs {
     #[command(flatten)]

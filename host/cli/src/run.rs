@@ -22,14 +22,14 @@ Examples:
   TENANT_ID=local DRY_RUN=1 quotegate run
   TENANT_ID=acme ALPACA_KEY_ID=… ALPACA_SECRET_KEY=… MONITORED_SYMBOLS=SPY,AAPL quotegate run
   quotegate run --config config/quotegate.toml
-  quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay --set feed.replay.file=day.jsonl.zst \\
-    --set feed.replay.speed=max > documents.jsonl
+  quotegate run --config config/quotegate.toml --dry-run --set feed.source=replay \\
+    --set feed.replay.file=day.jsonl.zst --set feed.replay.speed=max > documents.jsonl
 
-On SIGTERM or Ctrl-C, it writes what is dirty within run.shutdown_grace_s, and exits. On SIGHUP, or when a file changes,
-it reloads tenants, symbols, limits and plugins without a reconnect. A reload applies everything, or nothing if any of it
+On SIGTERM or Ctrl-C, it writes what is dirty within run.shutdown_grace_s, and exits. On SIGHUP, or when a file changes, \
+it reloads tenants, symbols, limits and plugins without a reconnect. A reload applies everything, or nothing if any of it \
 is invalid. run.paused, tenants.X.paused and the Firestore document ops/ingest_control pause writing.
 
-A dry run of a replay at speed max prints the documents to standard output as JSON lines. It depends only on the
+A dry run of a replay at speed max prints the documents to standard output as JSON lines. It depends only on the \
 recording's time, so the same files always give the same lines.")]
 pub(super) struct RunArgs {
     #[command(flatten)]

@@ -20,7 +20,7 @@ Examples:
   quotegate sim --scenario opening-bell
   quotegate sim --scenario opening-bell --out bell.jsonl.zst
 
-Point a client at ws://127.0.0.1:8181/v2/iex. Any key is accepted. A scenario starts from the beginning for each client,
+Point a client at ws://127.0.0.1:8181/v2/iex. Any key is accepted. A scenario starts from the beginning for each client, \
 with current times. In a file, it has the times of its own day, and the same seed gives the same frames.")]
 pub(super) struct SimArgs {
     /// The address to listen on; port 0 picks a free port

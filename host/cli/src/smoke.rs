@@ -15,7 +15,7 @@ Examples:
   TENANT_ID=local DRY_RUN=1 quotegate smoke --seconds 10
   quotegate smoke --config config/quotegate.toml
 
-Passes as soon as Firestore confirms a document, quote or heartbeat. In a dry run, passes at the first quote document
+Passes as soon as Firestore confirms a document, quote or heartbeat. In a dry run, passes at the first quote document \
 that would be written. The last line of standard output is PASS … or FAIL …
 
 Exit codes: 0 PASS, 1 FAIL, 2 invalid settings.")]

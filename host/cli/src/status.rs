@@ -16,7 +16,7 @@ Examples:
   gcloud run services proxy quotegate --port 8700 & quotegate status
   QUOTEGATE_OPS__TOKEN=… quotegate status --json | jq '.tenants[] | {id, status, reason}'
 
-Exit codes: 0 if the host is LIVE and every tenant is running; 1 if something is wrong, which is printed, or if the host
+Exit codes: 0 if the host is LIVE and every tenant is running; 1 if something is wrong, which is printed, or if the host \
 does not answer; 2 for usage errors. A host is STALE after 30 s without a quote or a heartbeat.")]
 pub(super) struct StatusArgs {
     #[command(flatten)]

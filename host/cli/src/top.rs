@@ -12,8 +12,8 @@ use super::{Failure, signals, status};
 use quotegate_ops::{HostState, TenantState};
 use quotegate_pipeline::tenant::TenantCounters;
 use quotegate_plugin::{PluginSnapshot, PluginState};
-use quotegate_runtime::heartbeat::IngestStatus;
 use quotegate_runtime::liveness::Liveness;
+use quotegate_runtime::status::IngestStatus;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -7,11 +7,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-
-use super::OpsSources;
 
 /// More requests than this at the same time are refused, so that clients cannot slow down the host.
 const MAX_REQUESTS: usize = 32;
@@ -61,8 +59,8 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
 }
 
 /// Requires `Authorization: Bearer …` if the settings have a token.
-pub(super) async fn token(State(ops): State<Arc<OpsSources>>, request: Request, next: Next) -> Response {
-    let Some(expected) = &ops.token else { return next.run(request).await };
+pub(super) async fn token(State(expected): State<Option<SecretString>>, request: Request, next: Next) -> Response {
+    let Some(expected) = expected else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
     if given.is_some_and(|given| given.ct_eq(expected.expose_secret().as_bytes()).into()) {

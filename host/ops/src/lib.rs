@@ -111,7 +111,7 @@ fn router(ops: Arc<OpsSources>, events: EventStream) -> Router {
         .route("/api/events", watch)
         .route("/metrics", get(metrics))
         .route("/api/state", get(state))
-        .layer(axum::middleware::from_fn_with_state(ops.clone(), guard::token));
+        .layer(axum::middleware::from_fn_with_state(ops.token.clone(), guard::token));
     Router::new()
         .merge(guarded)
         .merge(page::routes())

@@ -1,8 +1,7 @@
 //! Whether the host can do its work.
 
 use quotegate_feed::ConnectionState;
-use quotegate_runtime::heartbeat::IngestStatus;
-use quotegate_runtime::status::Snapshot;
+use quotegate_runtime::status::{IngestStatus, Snapshot};
 
 /// Why the host is not ready. Empty if it is.
 pub(super) fn not_ready(snapshot: &Snapshot) -> Vec<String> {

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot};
-use quotegate_runtime::heartbeat::IngestStatus;
 use quotegate_runtime::liveness::{Liveness, LivenessReport};
 use quotegate_runtime::log::{RecentError, recent_errors};
-use quotegate_runtime::status::Snapshot;
+use quotegate_runtime::status::{IngestStatus, Snapshot};
 use quotegate_runtime::text::short_duration;
 
 /// A host's state, as `/api/state` sends it and `status` and `top` read it.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quotegate_document::TenantId;
 use quotegate_pace::{Lane, Pacer, Rate};
 use tokio::sync::Notify;
@@ -57,7 +57,7 @@ impl Budget {
     /// Adds a tenant, whose task is woken when it gets a token. A tenant has at most one budget at a time.
     pub fn tenant(self: &Arc<Self>, tenant: &TenantId, own: Option<Rate>, wake: Arc<Notify>) -> TenantBudget {
         let granted = Arc::new(Granted { tokens: AtomicU32::new(0), wake });
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let lane = match inner.lanes.get(tenant).copied() {
             Some(lane) => {
                 inner.pacer.set_rate(lane, own, now());
@@ -77,7 +77,7 @@ impl Budget {
 
     /// Changes the rate of all tenants together. Adds no tokens by itself.
     pub fn set_global(&self, global: Rate) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.pacer.set_global(global, now());
         inner.limit = global;
         drop(inner);
@@ -86,19 +86,19 @@ impl Budget {
 
     /// The limit of all tenants' writes together.
     pub fn limit(&self) -> Rate {
-        self.lock().limit
+        self.inner.lock().limit
     }
 
     /// Whole tokens in the global bucket.
     pub fn tokens(&self) -> u32 {
-        self.lock().pacer.tokens(now())
+        self.inner.lock().pacer.tokens(now())
     }
 
     /// Grants tokens as they become available, until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let next = {
-                let mut inner = self.lock();
+                let mut inner = self.inner.lock();
                 inner.grant_all();
                 inner.pacer.next_grant_at(now())
             };
@@ -108,10 +108,6 @@ impl Budget {
                 () = sleep_until(next) => {}
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock()
     }
 }
 
@@ -128,7 +124,7 @@ impl Inner {
 impl TenantBudget {
     /// Sets how many writes want a token, including those that have one. Grants available tokens at once.
     pub fn want(&self, writes: usize) {
-        let mut inner = self.budget.lock();
+        let mut inner = self.budget.inner.lock();
         // Tokens are only added under the lock, so none can slip in between.
         let held = self.granted.tokens.load(Ordering::Relaxed);
         let wanted = u32::try_from(writes).unwrap_or(u32::MAX).saturating_sub(held);
@@ -152,13 +148,13 @@ impl TenantBudget {
 
     /// Changes the tenant's own limit.
     pub fn set_rate(&self, own: Option<Rate>) {
-        self.budget.lock().pacer.set_rate(self.lane, own, now());
+        self.budget.inner.lock().pacer.set_rate(self.lane, own, now());
         self.budget.wants_changed.notify_one();
     }
 
     /// Returns a token whose write was not attempted.
     pub fn refund(&self) {
-        self.budget.lock().pacer.refund(self.lane);
+        self.budget.inner.lock().pacer.refund(self.lane);
         self.budget.wants_changed.notify_one();
     }
 }
@@ -166,7 +162,7 @@ impl TenantBudget {
 /// Unused tokens go to other tenants.
 impl Drop for TenantBudget {
     fn drop(&mut self) {
-        self.budget.lock().pacer.want(self.lane, 0);
+        self.budget.inner.lock().pacer.want(self.lane, 0);
         while self.take() {
             self.refund();
         }

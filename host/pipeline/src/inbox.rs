@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quotegate_market::{QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
@@ -50,7 +50,7 @@ impl Inbox {
     /// Moves everything out of `quotes` and `new_symbols`, which are empty afterwards.
     pub fn deliver(&self, quotes: &mut QuoteColumns, new_symbols: &mut Vec<Symbol>) {
         {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             if waiting.batch.quotes.is_empty() {
                 mem::swap(&mut waiting.batch.quotes, quotes);
             } else {
@@ -70,7 +70,7 @@ impl Inbox {
         batch.quotes.clear();
         batch.new_symbols.clear();
         batch.conflated = 0;
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let any = !waiting.batch.quotes.is_empty();
         mem::swap(&mut waiting.batch, batch);
         any
@@ -78,18 +78,14 @@ impl Inbox {
 
     /// Signals that no more quotes will arrive.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.waiting.lock().closed = true;
         self.wake.notify_one();
     }
 
     /// True when it is closed and no quotes wait.
     pub fn is_finished(&self) -> bool {
-        let waiting = self.lock();
+        let waiting = self.waiting.lock();
         waiting.closed && waiting.batch.quotes.is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock()
     }
 }
 
@@ -172,7 +168,7 @@ mod tests {
                     sent += 1;
                 }
                 inbox.deliver(&mut columns(frame), &mut Vec::new());
-                most = most.max(inbox.lock().batch.quotes.len());
+                most = most.max(inbox.waiting.lock().batch.quotes.len());
             }
             let mut batch = Batch::default();
             inbox.take(&mut batch);

@@ -11,47 +11,16 @@ use std::time::Duration;
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, TenantId, UnixNanos, Value};
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_sink::{Heartbeats, Round, TenantDocument};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::status::{HostStatus, Snapshot};
+use crate::status::{HostStatus, IngestStatus, Snapshot};
 use crate::text::counted;
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// Where heartbeats live below their tenant.
 const COLLECTION: &str = "ops";
 const ID: &str = "market_ingest";
-
-/// The status of a tenant's ingest, as one word for UIs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IngestStatus {
-    /// No connection yet.
-    Starting,
-    /// Quotes flow, or would if there were any.
-    Running,
-    /// Something is wrong. The heartbeat's `reason` says what.
-    Degraded,
-    /// An operator has paused the tenant's writes. The reason says how.
-    Paused,
-    /// The host has shut down, or a plugin with `on_error = "stop-tenant"` has stopped the tenant. The reason tells
-    /// which.
-    Stopped,
-}
-
-impl IngestStatus {
-    /// The word in the document.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Degraded => "degraded",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// Writes every tenant's heartbeat once per `interval` until `stop`. Does not write the last one.
 pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, interval: Duration, stop: CancellationToken) {

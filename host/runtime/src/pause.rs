@@ -8,7 +8,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quotegate_config::Settings;
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
@@ -46,7 +46,7 @@ impl Pauses {
 
     /// Applies new settings.
     pub(crate) fn set_settings(&self, settings: &Settings) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.all_by_settings = settings.run.paused;
         let paused = settings.tenants.iter().filter(|tenant| tenant.paused);
         inner.by_settings = paused.map(|tenant| tenant.id.clone()).collect();
@@ -55,21 +55,21 @@ impl Pauses {
 
     /// Applies new contents of the document.
     fn set_control(&self, control: PauseControl) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.control = control;
         inner.apply(&self.instance);
     }
 
     /// Adds a tenant, and sets its flag at once if it is paused.
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.flags.insert(tenant, flag);
         inner.apply(&self.instance);
     }
 
     /// Forgets a tenant. Its flag stays as it is.
     pub(crate) fn forget(&self, tenant: &TenantId) {
-        self.lock().flags.remove(tenant);
+        self.inner.lock().flags.remove(tenant);
     }
 
     /// Reads the document once per `interval` until `stop`.
@@ -98,10 +98,6 @@ impl Pauses {
         if let Ok(control) = result {
             self.set_control(control);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock()
     }
 }
 
@@ -225,10 +221,10 @@ mod tests {
     #[test]
     fn a_tenant_writes_again_only_when_nothing_pauses_it() {
         let (pauses, flags) = two_tenants();
-        pauses.lock().by_settings.insert(tenant("acme"));
+        pauses.inner.lock().by_settings.insert(tenant("acme"));
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("tenants.acme.paused"));
-        pauses.lock().by_settings.clear();
+        pauses.inner.lock().by_settings.clear();
         pauses.set_control(control(false, &[], &["acme"]));
         assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
         let version = flags[0].version();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quotegate_document::{TenantId, UnixNanos};
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
 use quotegate_sink::{SinkSnapshot, SinkStatus};
+use serde::{Deserialize, Serialize};
 
-use crate::heartbeat::IngestStatus;
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport};
 use crate::text::counted;
 use quotegate_pipeline::budget::Budget;
@@ -37,6 +37,36 @@ pub struct HostStatus {
     pub(crate) stopping: AtomicBool,
     /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
+}
+
+/// The status of a tenant's ingest, as one word for UIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IngestStatus {
+    /// No connection yet.
+    Starting,
+    /// Quotes flow, or would if there were any.
+    Running,
+    /// Something is wrong. The heartbeat's `reason` says what.
+    Degraded,
+    /// An operator has paused the tenant's writes. The reason says how.
+    Paused,
+    /// The host has shut down, or a plugin with `on_error = "stop-tenant"` has stopped the tenant. The reason tells
+    /// which.
+    Stopped,
+}
+
+impl IngestStatus {
+    /// The word in the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// Every tenant's id and numbers.
@@ -77,11 +107,11 @@ pub struct Snapshot {
 impl HostStatus {
     /// The tenants now.
     pub fn tenants(&self) -> Tenants {
-        self.lock().clone()
+        self.tenants.lock().clone()
     }
 
     pub(crate) fn add_tenant(&self, id: TenantId, status: Arc<TenantStatus>) {
-        let mut tenants = self.lock();
+        let mut tenants = self.tenants.lock();
         let mut new = tenants.as_ref().clone();
         new.retain(|(held, _)| *held != id);
         let at = new.partition_point(|(held, _)| *held < id);
@@ -90,12 +120,8 @@ impl HostStatus {
     }
 
     pub(crate) fn remove_tenant(&self, id: &TenantId) {
-        let mut tenants = self.lock();
+        let mut tenants = self.tenants.lock();
         *tenants = Arc::new(tenants.iter().filter(|(held, _)| held != id).cloned().collect());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Tenants> {
-        self.tenants.lock()
     }
 
     pub(crate) fn count_heartbeats(&self, written: u64) {
