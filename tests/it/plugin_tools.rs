@@ -145,7 +145,7 @@ fn all_errors_in_a_fixture_are_reported_with_their_location() {
     }
     let folder = tempfile::tempdir().unwrap();
     let none = finish(&mut plugin(folder.path(), "test", &[&quote_filter(), "--fixtures", "nowhere"]));
-    assert!(none.code == 1 && none.stderr.contains("nothing is tested"), "{}", none.stderr);
+    assert!(none.code == 1 && none.stderr.contains("nothing to test"), "{}", none.stderr);
     let missing = finish(&mut plugin(folder.path(), "test", &["no.wasm"]));
     assert!(missing.code == 2 && missing.stderr.contains("no.wasm does not exist"), "{}", missing.stderr);
 }

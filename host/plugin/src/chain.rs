@@ -22,7 +22,8 @@ pub struct PluginChain {
 
 /// Why a chain did not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The plugin {plugin} of tenant {tenant} did not start: {failure}.")]
+// The plugin's own sentence may end in a full stop.
+#[error("The plugin {plugin} of tenant {tenant} did not start: {}.", .failure.to_string().trim_end_matches('.'))]
 pub struct StartError {
     /// The chain's tenant.
     pub tenant: TenantId,
