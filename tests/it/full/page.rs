@@ -364,7 +364,7 @@ fn a_token_is_asked_for_and_kept_for_the_session_only() {
     browser.screenshot("page-token");
     browser.press("x");
     browser.press("Enter");
-    browser.until("the refusal", "document.querySelector('#ask-problem').textContent === 'That was not the token.'");
+    browser.until("the refusal", "document.querySelector('#ask-problem').textContent === 'Wrong token.'");
     for letter in ["h", "u", "s", "h"] {
         browser.press(letter);
     }
