@@ -365,7 +365,7 @@ fn the_page_asks_for_a_token_and_keeps_it_for_the_session_only() {
     browser.screenshot("page-token");
     browser.press("x");
     browser.press("Enter");
-    browser.until("the refusal", "document.querySelector('#ask-problem').textContent === 'That was not the token.'");
+    browser.until("the refusal", "document.querySelector('#ask-problem').textContent === 'Wrong token.'");
     for letter in ["h", "u", "s", "h"] {
         browser.press(letter);
     }
