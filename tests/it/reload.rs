@@ -128,13 +128,13 @@ fn tenants_are_added_changed_and_removed_on_one_connection() {
         setup.wait_for_bid(tenant, symbol, 2.0);
     }
     assert_eq!((setup.bid("acme", "MSFT"), setup.bid("globex", "TSLA")), (None, None));
-    eventually("the goodbye", || {
+    eventually("the last heartbeat of the removed tenant", || {
         let fields = setup.heartbeat("initech")?;
         let gone = fields["status"]["stringValue"] == "stopped"
             && fields["reason"]["stringValue"] == "the tenant was removed from the settings";
         gone.then_some(())
     });
-    eventually("the newcomer's heartbeat", || {
+    eventually("the new tenant's heartbeat", || {
         (setup.heartbeat("globex")?["status"]["stringValue"] == "running").then_some(())
     });
     let ids: Vec<Value> = setup.tenants().unwrap().iter().map(|tenant| tenant["id"].clone()).collect();

@@ -42,7 +42,7 @@ use events::EventStream;
 use quotegate_runtime::status::HostStatus;
 use quotegate_runtime::watchdog::Watchdog;
 
-/// What the server shows, and to whom.
+/// What the server shows, and the token that it asks for.
 pub struct OpsSources {
     /// The host's numbers.
     pub status: Arc<HostStatus>,

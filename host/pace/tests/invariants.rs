@@ -61,7 +61,7 @@ struct Flight {
     event_time: i64,
 }
 
-struct House {
+struct Setup {
     now: Instant,
     rng: Rng,
     pacer: Pacer,
@@ -76,7 +76,7 @@ struct House {
     failure_percent: u8,
 }
 
-impl House {
+impl Setup {
     fn new(scenario: &Scenario) -> Self {
         let now = Instant::now();
         let mut pacer = Pacer::new(Rate::new(scenario.per_second, scenario.burst).unwrap(), now);
@@ -172,24 +172,24 @@ proptest! {
 
     #[test]
     fn the_limits_hold_the_newest_quote_is_written_and_documents_never_go_backwards(scenario in scenario()) {
-        let mut house = House::new(&scenario);
+        let mut setup = Setup::new(&scenario);
         let mut wall_clock = 0;
         for &(pause, tenant, symbol, back) in &scenario.quotes {
-            house.run(house.now + Duration::from_millis(pause));
+            setup.run(setup.now + Duration::from_millis(pause));
             wall_clock += pause as i64;
-            house.quote(tenant % scenario.tenants.len(), symbol, wall_clock - back);
+            setup.quote(tenant % scenario.tenants.len(), symbol, wall_clock - back);
         }
 
         // Quotes stop and the sink recovers: every newest accepted quote is written within a bounded time.
-        house.failure_percent = 0;
-        house.run(house.now + Duration::from_secs(3600));
-        prop_assert!(house.tables.iter().all(LatestTable::is_settled));
-        prop_assert_eq!(&house.documents, &house.newest_accepted);
+        setup.failure_percent = 0;
+        setup.run(setup.now + Duration::from_secs(3600));
+        prop_assert!(setup.tables.iter().all(LatestTable::is_settled));
+        prop_assert_eq!(&setup.documents, &setup.newest_accepted);
 
-        let all: Vec<_> = house.attempts.iter().map(|(at, ..)| *at).collect();
+        let all: Vec<_> = setup.attempts.iter().map(|(at, ..)| *at).collect();
         assert_never_more_than(&all, scenario.per_second, scenario.burst);
         for (tenant, plan) in scenario.tenants.iter().enumerate() {
-            let of_tenant = house.attempts.iter().filter(|attempt| attempt.1 == tenant);
+            let of_tenant = setup.attempts.iter().filter(|attempt| attempt.1 == tenant);
             if let Some((per_second, burst)) = plan.own {
                 assert_never_more_than(&of_tenant.clone().map(|attempt| attempt.0).collect::<Vec<_>>(), per_second, burst);
             }
@@ -207,41 +207,41 @@ proptest! {
         scenario in scenario(),
         changes in prop::collection::vec((0_usize..300, 0_usize..4, 1.0_f64..100.0, 1_u32..20, 1_u64..3000), 0..20),
     ) {
-        let mut house = House::new(&scenario);
+        let mut setup = Setup::new(&scenario);
         let tenants = scenario.tenants.len();
-        let start = house.now;
+        let start = setup.now;
         let mut global = vec![(start, scenario.per_second, scenario.burst)];
         let mut own: Vec<_> = scenario.tenants.iter().map(|plan| vec![(start, plan.own)]).collect();
         let mut intervals: Vec<_> = scenario.tenants.iter().map(|plan| vec![(start, plan.interval_ms)]).collect();
         let mut wall_clock = 0;
         for (at, &(pause, tenant, symbol, back)) in scenario.quotes.iter().enumerate() {
-            house.run(house.now + Duration::from_millis(pause));
+            setup.run(setup.now + Duration::from_millis(pause));
             for &(_, whose, per_second, burst, interval_ms) in changes.iter().filter(|change| change.0 == at) {
-                let now = house.now;
+                let now = setup.now;
                 if whose >= tenants {
-                    house.pacer.set_global(Rate::new(per_second, burst).unwrap(), now);
+                    setup.pacer.set_global(Rate::new(per_second, burst).unwrap(), now);
                     global.push((now, per_second, burst));
                     continue;
                 }
                 let rate = (burst % 4 > 0).then_some((per_second, burst));
                 let limit = rate.map(|(per_second, burst)| Rate::new(per_second, burst).unwrap());
-                house.pacer.set_rate(house.lanes[whose], limit, now);
-                house.tables[whose].set_interval(Duration::from_millis(interval_ms), now);
+                setup.pacer.set_rate(setup.lanes[whose], limit, now);
+                setup.tables[whose].set_interval(Duration::from_millis(interval_ms), now);
                 own[whose].push((now, rate));
                 intervals[whose].push((now, interval_ms));
             }
             wall_clock += pause as i64;
-            house.quote(tenant % tenants, symbol, wall_clock - back);
+            setup.quote(tenant % tenants, symbol, wall_clock - back);
         }
-        house.failure_percent = 0;
-        house.run(house.now + Duration::from_secs(3600));
-        prop_assert!(house.tables.iter().all(LatestTable::is_settled));
-        prop_assert_eq!(&house.documents, &house.newest_accepted);
+        setup.failure_percent = 0;
+        setup.run(setup.now + Duration::from_secs(3600));
+        prop_assert!(setup.tables.iter().all(LatestTable::is_settled));
+        prop_assert_eq!(&setup.documents, &setup.newest_accepted);
 
-        let all: Vec<_> = house.attempts.iter().map(|(at, ..)| *at).collect();
+        let all: Vec<_> = setup.attempts.iter().map(|(at, ..)| *at).collect();
         assert_kept(&all, &global);
         for (tenant, (own, intervals)) in own.iter().zip(&intervals).enumerate() {
-            let of_tenant: Vec<_> = house.attempts.iter().filter(|attempt| attempt.1 == tenant).collect();
+            let of_tenant: Vec<_> = setup.attempts.iter().filter(|attempt| attempt.1 == tenant).collect();
             // If the tenant had no limit for a while, checking starts over with the next limit.
             for spans in own.split(|(_, rate)| rate.is_none()) {
                 let history: Vec<_> = spans.iter().filter_map(|(at, rate)| Some((*at, rate.as_ref()?.0, rate.as_ref()?.1))).collect();

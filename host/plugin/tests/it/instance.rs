@@ -1,4 +1,4 @@
-//! What an author's desk asks of an instance: fuel, documents that are checked, and what the plugin says of itself.
+//! What authoring tools ask of an instance: fuel, checked documents, and the plugin's own log lines.
 
 use crate::common;
 
