@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use quotegate_config::{Source, render};
-
-use super::Failure;
-use super::settings::SettingsArgs;
 use quotegate_loader::PluginLoader;
 use quotegate_runtime::host::wiring;
 use quotegate_runtime::text::counted;
+
+use super::Failure;
+use super::settings::SettingsArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
+use quotegate_pipeline::simulation::NullObserver;
 use quotegate_recording::Recording;
+use quotegate_runtime::estimate::{Estimate, LimitedBy, MIN_SECONDS, TenantEstimate, Writes, estimate};
+use quotegate_runtime::simulation::{simulate, simulated_tenants};
+use quotegate_runtime::text::counted;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::settings::{SettingsArgs, setting};
-use quotegate_pipeline::simulation::NullObserver;
-use quotegate_runtime::estimate::{Estimate, LimitedBy, MIN_SECONDS, TenantEstimate, Writes, estimate};
-use quotegate_runtime::simulation::{simulate, simulated_tenants};
-use quotegate_runtime::text::counted;
 
 /// The price of 100,000 document writes in dollars, in a single US region and Firestore's standard edition, and its date.
 /// Multi-region locations cost twice as much.

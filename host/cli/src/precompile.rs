@@ -3,10 +3,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use quotegate_config::{Settings, Sources};
+use quotegate_loader::precompile;
 
 use super::Failure;
 use super::settings::setting;
-use quotegate_loader::precompile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -10,15 +10,15 @@ use clap::Args;
 use quotegate_feed::{FeedStatus, FrameTap, Payload};
 use quotegate_market::{QuoteColumns, QuoteReceiver, SymbolTable, UnixNanos};
 use quotegate_recording::{Header, RecordedFrame, RecordingWriter};
+use quotegate_runtime::host::{source, wiring};
+use quotegate_runtime::text::counted;
+use quotegate_runtime::watchdog::Watchdog;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use quotegate_runtime::host::{source, wiring};
-use quotegate_runtime::text::counted;
-use quotegate_runtime::watchdog::Watchdog;
 
 /// How many frames may wait for the disk, which may pause for seconds. With 64 quotes per frame, this is about 25 MB.
 const QUEUE: usize = 4096;

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use quotegate_config::{ReplaySettings, Settings, Source};
+use quotegate_pipeline::simulation::{Observer, WouldWrite};
 use quotegate_recording::Recording;
+use quotegate_runtime::host::{ReloadSource, wiring};
+use quotegate_runtime::simulation::{simulate, simulated_tenants};
+use quotegate_runtime::text::counted;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::served::ServedHost;
 use super::settings::{SettingsArgs, setting, start_log};
 use super::{Failure, signals};
-use quotegate_pipeline::simulation::{Observer, WouldWrite};
-use quotegate_runtime::host::{ReloadSource, wiring};
-use quotegate_runtime::simulation::{simulate, simulated_tenants};
-use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

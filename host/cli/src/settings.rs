@@ -2,10 +2,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quotegate_config::{Loaded, Override, Settings, Sources};
+use quotegate_runtime::log;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::Failure;
-use quotegate_runtime::log;
 
 /// The flags of every verb that reads settings.
 #[derive(Debug, Clone, Args)]

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
+use quotegate_runtime::log;
+use quotegate_runtime::text::counted;
 use quotegate_sim::{Fault, Rate, Scenario, SimSettings, Simulator, Universe};
 
 use super::{Failure, signals};
-use quotegate_runtime::log;
-use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

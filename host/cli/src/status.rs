@@ -2,11 +2,11 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::Args;
+use quotegate_ops::{HostState, TenantState};
+use quotegate_runtime::text::counted;
 
 use super::Failure;
 use super::remote::{RemoteArgs, printable};
-use quotegate_ops::{HostState, TenantState};
-use quotegate_runtime::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -4,16 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::remote::{Remote, RemoteArgs, printable};
-use super::terminal::{Screen, Style};
-use super::{Failure, signals, status};
 use quotegate_ops::{HostState, TenantState};
 use quotegate_pipeline::tenant::TenantCounters;
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_runtime::liveness::Liveness;
 use quotegate_runtime::status::IngestStatus;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::remote::{Remote, RemoteArgs, printable};
+use super::terminal::{Screen, Style};
+use super::{Failure, signals, status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -16,13 +16,13 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use quotegate_document::TenantId;
+use quotegate_pipeline::tenant::LiveQuote;
+use quotegate_runtime::status::HostStatus;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::state::HostState;
-use quotegate_pipeline::tenant::LiveQuote;
-use quotegate_runtime::status::HostStatus;
 
 /// How many clients may watch at the same time.
 const MAX_CLIENTS: usize = 16;

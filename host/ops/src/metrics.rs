@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use quotegate_feed::ConnectionState;
-use quotegate_plugin::{PluginSnapshot, PluginState};
-
-use super::prometheus::PrometheusWriter;
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{CounterKind, TenantCounters, TenantSnapshot};
+use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_runtime::status::Snapshot;
+
+use super::prometheus::PrometheusWriter;
 
 /// More tenants than this are summed as the tenant `all`.
 const MAX_TENANTS: usize = 100;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, TenantId, UnixNanos, Value};
+use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_sink::{Heartbeats, Round, TenantDocument};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 
 use crate::status::{HostStatus, IngestStatus, Snapshot};
 use crate::text::counted;
-use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// Where heartbeats live below their tenant.
 const COLLECTION: &str = "ops";

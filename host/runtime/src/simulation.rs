@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use quotegate_config::Settings;
 use quotegate_feed::{FeedStatus, Replay, ReplaySpeed};
+use quotegate_loader::PluginLoader;
 use quotegate_market::UnixNanos;
 use quotegate_pace::Rate;
 use quotegate_pipeline::simulation::{Observer, SimTenantSpec, Simulation, SimulationReport};
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::source::ReplayFrame;
 use crate::host::{PreparedTenant, prepare_tenants, wiring};
-use quotegate_loader::PluginLoader;
 
 /// The tenants of these settings for a simulation, and their global write limit.
 pub async fn simulated_tenants(settings: &Settings) -> anyhow::Result<(Vec<SimTenantSpec>, Rate)> {

@@ -7,15 +7,15 @@ use parking_lot::Mutex;
 use quotegate_document::{TenantId, UnixNanos};
 use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
+use quotegate_pipeline::budget::Budget;
+use quotegate_pipeline::clock::unix_now;
+use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
+use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport};
 use crate::text::counted;
-use quotegate_pipeline::budget::Budget;
-use quotegate_pipeline::clock::unix_now;
-use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
-use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 
 /// The numbers of every part of the host.
 #[derive(Debug)]

@@ -8,12 +8,12 @@ use clap::Args;
 use quotegate_devkit::{BenchReport, Budget, Cost, Setup, Target, Workload, bench};
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
+use quotegate_runtime::recorded;
 use quotegate_sim::Scenario;
 use serde_json::json;
 
 use super::common::{self, Paint};
 use crate::Failure;
-use quotegate_runtime::recorded;
 
 /// The most quotes to use of a recording. A benchmark repeats them.
 const MAX_QUOTES: usize = 65_536;

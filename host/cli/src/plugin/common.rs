@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use quotegate_config::LogFormat;
 use quotegate_devkit::Target;
+use quotegate_loader::user_cache_folder;
 use quotegate_plugin::{EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
+use quotegate_runtime::log;
 
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::Failure;
-use quotegate_loader::user_cache_folder;
-use quotegate_runtime::log;
 
 /// Smaller components compile so fast that no message is needed.
 const SLOW_TO_COMPILE: usize = 1 << 20;

@@ -12,18 +12,18 @@ use clap::Args;
 use quotegate_devkit::{Setup, Target};
 use quotegate_market::Symbol;
 use quotegate_pace::{Backoff, Rate};
+use quotegate_pipeline::router::Wanted;
+use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
+use quotegate_pipeline::tenant::TenantSpec;
 use quotegate_plugin::{OnError, PluginChain, PluginSpec, PreparedPlugin};
 use quotegate_recording::Recording;
+use quotegate_runtime::simulation::simulate;
 use tokio_util::sync::CancellationToken;
 
 use super::common::{self, Paint};
 use crate::{Failure, signals};
 use comparison::{Baseline, Comparison};
 use lines::Lines;
-use quotegate_pipeline::router::Wanted;
-use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
-use quotegate_pipeline::tenant::TenantSpec;
-use quotegate_runtime::simulation::simulate;
 use tally::Tally;
 
 #[derive(Debug, Args)]

@@ -14,6 +14,8 @@ use quotegate_config::{Loaded, PluginCode, SinkSettings};
 use quotegate_document::TenantId;
 use quotegate_loader::PluginLoader;
 use quotegate_pace::Rate;
+use quotegate_pipeline::budget::now;
+use quotegate_pipeline::router::RouteChange;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -23,8 +25,6 @@ use super::supervisor::{TenantChange, TenantSupervisor};
 use super::wiring;
 use crate::heartbeat;
 use crate::text::counted;
-use quotegate_pipeline::budget::now;
-use quotegate_pipeline::router::RouteChange;
 
 /// Reads the settings again, from where they were read at the start.
 pub type LoadSettings = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;

@@ -8,6 +8,12 @@ use std::time::Duration;
 
 use quotegate_document::TenantId;
 use quotegate_market::Subscription;
+use quotegate_pipeline::budget::{Budget, now};
+use quotegate_pipeline::inbox::Inbox;
+use quotegate_pipeline::latency::Latencies;
+use quotegate_pipeline::pause::PauseFlag;
+use quotegate_pipeline::router::{RouteChange, RouteChanges, Wanted};
+use quotegate_pipeline::tenant::{TenantIo, TenantStatus, TenantTask, TenantUpdate, Unflushed};
 use quotegate_plugin::{PluginChain, PluginThreads};
 use quotegate_sink::{DocumentWrite, Heartbeats};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -20,12 +26,6 @@ use super::setup::{PreparedTenant, TenantSetup};
 use crate::heartbeat;
 use crate::pause::Pauses;
 use crate::status::HostStatus;
-use quotegate_pipeline::budget::{Budget, now};
-use quotegate_pipeline::inbox::Inbox;
-use quotegate_pipeline::latency::Latencies;
-use quotegate_pipeline::pause::PauseFlag;
-use quotegate_pipeline::router::{RouteChange, RouteChanges, Wanted};
-use quotegate_pipeline::tenant::{TenantIo, TenantStatus, TenantTask, TenantUpdate, Unflushed};
 
 /// The tenants, and what new ones are connected to.
 pub(super) struct TenantSupervisor {

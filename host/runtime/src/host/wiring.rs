@@ -11,14 +11,14 @@ use quotegate_config::{
 use quotegate_feed::{FeedSettings, HOST, ReconnectBackoff, RootCerts, feed_calendar, feed_url};
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
+use quotegate_pipeline::router::Wanted;
+use quotegate_pipeline::tenant::TenantSpec;
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
 use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::text::counted;
-use quotegate_pipeline::router::Wanted;
-use quotegate_pipeline::tenant::TenantSpec;
 
 /// True if nothing is written.
 pub fn is_dry_run(settings: &Settings) -> bool {

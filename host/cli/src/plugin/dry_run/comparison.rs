@@ -3,6 +3,8 @@ use std::io::Write;
 
 use anyhow::Result;
 use quotegate_market::UnixNanos;
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 use quotegate_plugin::Verdict;
 use quotegate_sink::{document_json, time_text};
 use serde_json::{Value, json};
@@ -10,8 +12,6 @@ use serde_json::{Value, json};
 use super::Paint;
 use super::lines::{quote_json, summary};
 use super::tally::{quote_text, verdict_text};
-use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
-use quotegate_pipeline::tenant::FilteredQuote;
 
 /// What the old version did, to compare with the new one.
 #[derive(Default)]

@@ -2,11 +2,11 @@ use std::io::Write;
 
 use anyhow::Result;
 use quotegate_market::{Quote, Symbol, conditions};
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 use serde_json::{Value, json};
 
 use super::tally::verdict_text;
-use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
-use quotegate_pipeline::tenant::FilteredQuote;
 
 /// Prints JSON lines.
 pub(super) struct Lines<W> {

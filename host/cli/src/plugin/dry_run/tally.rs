@@ -3,13 +3,13 @@ use std::fmt::Write;
 
 use quotegate_devkit::time_text;
 use quotegate_market::{Quote, Symbol};
+use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
+use quotegate_pipeline::tenant::FilteredQuote;
 use quotegate_plugin::Verdict;
 use quotegate_sink::document_json;
 
 use super::{Paint, Play};
 use crate::estimate::grouped;
-use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
-use quotegate_pipeline::tenant::FilteredQuote;
 
 /// Counts verdicts and documents for the summary.
 pub(super) struct Tally {
