@@ -21,7 +21,7 @@ pub(super) fn not_ready(snapshot: &Snapshot) -> Vec<String> {
     reasons
 }
 
-/// The tenants that are not running, for a host that is ready: one tenant's plugin must not make the host unready for
+/// The tenants that are degraded, paused or stopped, for a host that is ready: one tenant's plugin must not make the host unready for
 /// all others. `with_names`: the client may know the tenants' names.
 pub(super) fn tenant_problems(snapshot: &Snapshot, with_names: bool) -> Vec<String> {
     /// Probes keep only the first lines.
@@ -35,6 +35,6 @@ pub(super) fn tenant_problems(snapshot: &Snapshot, with_names: bool) -> Vec<Stri
     }
     match problems.count() {
         0 => Vec::new(),
-        count => vec![format!("tenants that are not running: {count}")],
+        count => vec![format!("tenants that need attention: {count}")],
     }
 }

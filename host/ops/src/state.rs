@@ -130,7 +130,7 @@ impl HostState {
     /// The version of the JSON that this program writes and reads.
     pub const SCHEMA: u32 = 1;
 
-    /// Keeps at most `count` tenants. Those that are not running come first.
+    /// Keeps at most `count` tenants. Those that are degraded, paused or stopped come first.
     pub(super) fn keep_tenants(mut self, count: usize) -> Self {
         if self.tenants.len() > count {
             self.tenants.sort_by_key(|tenant| tenant.status == IngestStatus::Running);

@@ -227,7 +227,7 @@ fn probes_do_not_reveal_tenant_names_without_a_token() {
     let host = setup.dry_run(&sim);
     eventually("ready, with a remark", || {
         let answer = get(setup.port, "/readyz").filter(|answer| answer.status == 200)?;
-        (answer.body == "ready\ntenants that are not running: 1\n").then_some(())
+        (answer.body == "ready\ntenants that need attention: 1\n").then_some(())
     });
     host.signal("TERM");
     host.wait();

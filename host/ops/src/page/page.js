@@ -100,14 +100,14 @@ function showBadge() {
   write($("reason"), liveness.reason ?? tenantProblems());
 }
 
-/** Tenants that are not running, although quotes are live. */
+/** Tenants that are degraded, paused or stopped, although quotes are live. */
 function tenantProblems() {
   const { tenants, tenant_count: all } = view.state;
   const affected = tenants.filter(({ status }) => status !== "running");
   if (affected.length === 0) return "";
   const [{ id, status }] = affected;
   if (affected.length === 1) return `but tenant ${id} is ${status}`;
-  return `but ${affected.length} of ${all} tenants are not running`;
+  return `but ${affected.length} of ${all} tenants need attention`;
 }
 
 function showTenants(tenants, all) {
