@@ -6,6 +6,8 @@ mod alpaca_py;
 mod authoring;
 /// Needs the image's files, from an optimized build.
 mod container;
+/// Chromium, and the Firebase SDK from npm.
+mod firebase;
 /// python3.
 mod firestore_check;
 /// Needs its own emulator, with security rules.
