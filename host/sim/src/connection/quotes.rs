@@ -47,9 +47,12 @@ impl Connection {
         if self.chosen.is_empty() {
             return Ok(());
         }
-        let (seed, time) = (self.shared.settings.seed, self.now());
         let running = self.playback.take().filter(|playback| !playback.is_over());
-        let mut playback = running.unwrap_or_else(|| Playback::begin(scenario, seed, now, time));
+        let mut playback = running.unwrap_or_else(|| {
+            // The clock before the instant: otherwise, on a busy machine, quotes would be sent before their own time.
+            let time = self.now();
+            Playback::begin(scenario, self.shared.settings.seed, Instant::now(), time)
+        });
         while let Some(quotes) = playback.due(now) {
             let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.state.wants(symbol)).collect();
             if !wanted.is_empty() && self.may_send().await? {
