@@ -124,10 +124,25 @@ export const gauge = (name, value) => host.gauge(name, value);
 
 // Below: the code between this API and the WIT. Not public API.
 
+/** How many times 1/scale a price is, or NaN if it is not a whole multiple. */
+function unitsOf(price, scale) {
+  const units = Math.round(price * scale);
+  return units < 2 ** 51 && units / scale === price ? units : NaN;
+}
+
+/** The midpoint as a decimal number: 148.395 between 148.39 and 148.40, not 148.39499999999998. */
+function midOf(bid, ask) {
+  for (let scale = 100; scale <= 1e15; scale *= 10) {
+    const mid = (unitsOf(bid, scale) + unitsOf(ask, scale)) / (2 * scale);
+    if (mid > 0) return mid;
+  }
+  return (bid + ask) / 2;
+}
+
 /** Values computed from a quote's columns. */
 const VIEWS = {
   get mid() {
-    return this.bidPrice > 0 && this.askPrice > 0 ? (this.bidPrice + this.askPrice) / 2 : null;
+    return this.bidPrice > 0 && this.askPrice > 0 ? midOf(this.bidPrice, this.askPrice) : null;
   },
   get spread() {
     return this.bidPrice > 0 && this.askPrice > 0 ? this.askPrice - this.bidPrice : null;

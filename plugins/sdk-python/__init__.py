@@ -134,6 +134,18 @@ _host = _types = None
 _exported = (None, None)
 
 
+def _mid(bid, ask):
+    """The midpoint as a decimal number: 148.395 between 148.39 and 148.40, not 148.39499999999998."""
+    scale = 100.0
+    while scale <= 1e15:
+        bid_units, ask_units = round(bid * scale), round(ask * scale)
+        exact = bid_units / scale == bid and ask_units / scale == ask
+        if exact and max(bid_units, ask_units) < 2**51:
+            return (bid_units + ask_units) / (2 * scale)
+        scale *= 10
+    return (bid + ask) / 2
+
+
 class _Views:
     """Values computed from a quote's columns."""
 
@@ -142,7 +154,7 @@ class _Views:
     @property
     def mid(self):
         """The midpoint of bid and ask, or None if a side has no quote."""
-        return (self.bid_price + self.ask_price) / 2 if self.bid_price > 0 and self.ask_price > 0 else None
+        return _mid(self.bid_price, self.ask_price) if self.bid_price > 0 and self.ask_price > 0 else None
 
     @property
     def spread(self):

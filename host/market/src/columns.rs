@@ -1,4 +1,5 @@
 use crate::UnixNanos;
+use crate::mid::mid;
 
 /// An exchange code: one ASCII letter, or 0 if the feed sent none.
 pub type Exchange = u8;
@@ -40,9 +41,9 @@ impl Quote {
         (self.ask_price > 0.0).then_some(self.ask_price)
     }
 
-    /// The midpoint; `None` unless both sides have a quote.
+    /// The midpoint, rounded to one decimal more than bid and ask have; `None` unless both sides have a quote.
     pub fn mid(&self) -> Option<f64> {
-        Some(f64::midpoint(self.bid()?, self.ask()?))
+        Some(mid(self.bid()?, self.ask()?))
     }
 }
 

@@ -60,6 +60,17 @@ impl FeedName {
         }
     }
 
+    /// What the feed quotes.
+    pub const fn asset_class(self) -> AssetClass {
+        match self {
+            Self::CryptoUs | Self::CryptoUs1 | Self::CryptoEu1 => AssetClass::Crypto,
+            Self::Indicative | Self::Opra => AssetClass::UsOption,
+            Self::Iex | Self::Sip | Self::DelayedSip | Self::Boats | Self::Overnight | Self::Test => {
+                AssetClass::UsEquity
+            }
+        }
+    }
+
     /// The feed's only encoding; `None` if Alpaca offers both.
     pub fn required_encoding(self) -> Option<Encoding> {
         matches!(self, Self::Indicative | Self::Opra).then_some(Encoding::MessagePack)
@@ -69,6 +80,28 @@ impl FeedName {
 impl fmt::Display for FeedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// One of Alpaca's asset classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssetClass {
+    /// US stocks.
+    UsEquity,
+    /// Options on US stocks and indices.
+    UsOption,
+    /// Crypto.
+    Crypto,
+}
+
+impl AssetClass {
+    /// Alpaca's name for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UsEquity => "us_equity",
+            Self::UsOption => "us_option",
+            Self::Crypto => "crypto",
+        }
     }
 }
 

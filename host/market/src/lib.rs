@@ -6,19 +6,20 @@
 //! | quote | [`Quote`], one row; [`QuoteColumns`], many |
 //! | subscription | [`Subscription`]: the symbols to request from a feed |
 //! | receiver | [`QuoteReceiver`]: takes the quotes of a feed |
-//! | feed | [`FeedName`], and how it is spoken to: [`Encoding`], [`AuthBy`] |
+//! | feed | [`FeedName`], what it quotes: [`AssetClass`], and how it is spoken to: [`Encoding`], [`AuthBy`] |
 //!
 //! Knows nothing of where quotes come from, clocks, tenants, or documents.
 
 mod columns;
 mod feed;
+mod mid;
 mod receiver;
 mod subscription;
 mod symbol;
 mod symbol_table;
 
 pub use columns::{Exchange, Quote, QuoteColumns, conditions};
-pub use feed::{AuthBy, Encoding, FeedName};
+pub use feed::{AssetClass, AuthBy, Encoding, FeedName};
 pub use receiver::QuoteReceiver;
 pub use subscription::Subscription;
 pub use symbol::{Symbol, SymbolError};

@@ -29,6 +29,8 @@ fn computed_values_are_those_of_the_quote() {
     for (source, value) in [("mid", 100.0), ("spread", 2.0), ("spread_bps", 200.0), ("imbalance", 0.5)] {
         assert_eq!(x(&format!("{source:?}"), &quote), Some(Value::Double(value)), "{source}");
     }
+    let half_a_cent = quote.bid(148.39).ask(148.40);
+    assert_eq!(x("\"mid\"", &half_a_cent), Some(Value::Double(148.395)));
 }
 
 #[test]
