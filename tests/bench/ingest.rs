@@ -22,8 +22,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frames::Frames;
-use quotegate_document::TenantId;
+use quotegate_document::{CollectionPath, Destination, TenantId};
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
+use quotegate_market::AssetClass;
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::inbox::Inbox;
@@ -191,7 +192,9 @@ fn start_tenant(
         id: TenantId::new("bench").unwrap(),
         per_symbol_min_interval: Duration::from_secs(1),
         rate: None,
-        collection: "live_quotes".into(),
+        destinations: vec![Destination { collection: CollectionPath::new("live_quotes").unwrap(), shape: None }],
+        mirror: None,
+        asset_class: AssetClass::UsEquity,
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
     let (_, updates) = mpsc::unbounded_channel();

@@ -1,6 +1,6 @@
 //! Quotes in, documents out: the real program between the simulator and Google's emulator.
 
-use crate::harness::{Running, Sim, eventually, quotegate};
+use crate::harness::{HostSetup, Running, Sim, eventually, get, quotegate};
 use quotegate_market::{Quote, conditions};
 use quotegate_test_support::SHARED_EMULATOR;
 use serde_json::{Value, json};
@@ -122,6 +122,113 @@ fn tenants_get_their_own_symbols_limits_and_collections() {
     assert_eq!(emulator.documents("demo-documents-tenants", "tenants/globex/live_quotes").len(), 0);
     host.signal("TERM");
     assert_eq!(host.wait().code, 0);
+}
+
+/// Runs a host that writes to the shared emulator.
+fn run(setup: &HostSetup, sim: &Sim, project: &str) -> Option<Running> {
+    let emulator = SHARED_EMULATOR.as_ref()?;
+    let mut command = setup.command(sim);
+    command.env("FIRESTORE_PROJECT_ID", project).env("FIRESTORE_EMULATOR_HOST", emulator.host());
+    Some(Running::start(&mut command))
+}
+
+/// The ids of the documents in a collection.
+fn ids(project: &str, collection: &str) -> Vec<String> {
+    let documents = SHARED_EMULATOR.as_ref().unwrap().documents(project, collection);
+    let id = |document: &Value| document["name"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    documents.iter().map(id).collect()
+}
+
+/// The names of a document's fields, sorted.
+fn names(document: &Value) -> Vec<String> {
+    document["fields"].as_object().unwrap().keys().cloned().collect()
+}
+
+const STREAMER: [&str; 8] =
+    ["ask_price", "ask_size", "asset_class", "bid_price", "bid_size", "ingest_ts", "last_update_ts", "symbol"];
+
+#[test]
+fn a_quote_goes_to_every_collection_in_its_shape_and_each_write_takes_a_token() {
+    const PROJECT: &str = "demo-documents-collections";
+    let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
+    let sim = Sim::quiet();
+    let setup = HostSetup::new(
+        r#"
+        run.shutdown_grace_s = 0.1
+        [pace]
+        writes_per_second = 0.001
+        burst = 3
+        [tenants.acme]
+        symbols = ["SPY", "AAPL"]
+        collections = ["live_quotes", { path = "market_intelligence/quotes/live", shape = "streamer" }]
+        "#,
+    );
+    let Some(host) = run(&setup, &sim, PROJECT) else { return };
+    sim.wait_for_symbols(&["AAPL", "SPY"]);
+    sim.send("SPY", &quote(148.39, 148.40, TIME));
+    let spy = eventually("SPY in the nested collection", || {
+        emulator.document(PROJECT, "tenants/acme/market_intelligence/quotes/live/SPY")
+    });
+    assert_eq!(names(&spy), STREAMER);
+    let fields = &spy["fields"];
+    assert_eq!(fields["last_update_ts"], json!({"timestampValue": "2023-11-14T22:13:20.123456Z"}));
+    assert!(fields["ingest_ts"]["timestampValue"].is_string() && fields["ingest_ts"] != fields["last_update_ts"]);
+    assert_eq!(fields["asset_class"], json!({"stringValue": "us_equity"}));
+    let spy = eventually("SPY in the standard shape", || emulator.document(PROJECT, "tenants/acme/live_quotes/SPY"));
+    assert_eq!(spy["fields"]["price"], json!({"doubleValue": 148.395}));
+
+    // One token is left, and this quote needs two.
+    sim.send("AAPL", &quote(200.0, 200.02, TIME));
+    let samples = eventually("three confirmed documents", || {
+        let metrics = get(setup.port, "/metrics")?.body;
+        metrics.contains("quotegate_tenant_writes_total{tenant=\"acme\"} 3\n").then_some(metrics)
+    });
+    for (collection, written) in [("live_quotes", 2), ("market_intelligence/quotes/live", 1)] {
+        let labels = format!(r#"{{tenant="acme",collection="{collection}",outcome="written"}}"#);
+        let sample = format!("quotegate_tenant_documents_total{labels} {written}\n");
+        assert!(samples.contains(&sample), "{sample}{samples}");
+    }
+    assert!(samples.contains("quotegate_write_tokens 0\n"), "{samples}");
+    assert_eq!(ids(PROJECT, "tenants/acme/live_quotes"), ["AAPL", "SPY"]);
+    assert_eq!(ids(PROJECT, "tenants/acme/market_intelligence/quotes/live"), ["SPY"]);
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
+}
+
+#[test]
+fn a_maps_documents_a_shape_and_the_mirror_of_one_tenant_stand_side_by_side() {
+    const PROJECT: &str = "demo-documents-mirror";
+    let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
+    let sim = Sim::quiet();
+    let setup = HostSetup::new(
+        r#"
+        sink.root_mirror = "acme"
+        [tenants.acme]
+        symbols = ["SPY"]
+        collections = ["board", { path = "live", shape = "streamer" }, "copies/of/board"]
+        [[tenants.acme.plugins]]
+        standard = "field-map"
+        config = { fields = { mapped = "mid" } }
+        [tenants.globex]
+        symbols = ["QQQ"]
+        "#,
+    );
+    let Some(host) = run(&setup, &sim, PROJECT) else { return };
+    sim.wait_for_symbols(&["QQQ", "SPY"]);
+    sim.send("SPY", &quote(501.25, 501.27, TIME));
+    sim.send("QQQ", &quote(400.0, 400.02, TIME));
+    let document = |path: &str| eventually(path, || emulator.document(PROJECT, path));
+    for path in ["tenants/acme/board/SPY", "tenants/acme/copies/of/board/SPY"] {
+        assert_eq!(document(path)["fields"], json!({"mapped": {"doubleValue": 501.26}}), "{path}");
+    }
+    assert_eq!(names(&document("tenants/acme/live/SPY")), STREAMER);
+    let mirrored = document("live_quotes/SPY");
+    assert_eq!(mirrored["fields"]["price"], json!({"doubleValue": 501.26}));
+    assert_eq!(names(&mirrored), names(&document("tenants/globex/live_quotes/QQQ")));
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
+    assert_eq!(ids(PROJECT, "live_quotes"), ["SPY"], "only one tenant is mirrored");
+    assert_eq!(ids(PROJECT, "tenants/acme/live_quotes"), [""; 0]);
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::key::{Declaration, DefaultText, KeyPath, TENANT_DEFAULTS, TENANTS};
-use crate::kind::{Text, ValueKind, rule, to_json};
+use crate::kind::{TenantName, ValueKind, to_json};
 use crate::layer::raw_from_toml;
 use crate::schema::{Entry, Schema};
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
-const TENANT_ID: Text = Text { expects: "a tenant ID such as \"acme\"", rule: rule::FIRESTORE_ID };
 
 /// The JSON Schema of the main file, which is `config/quotegate.schema.json`.
 pub fn settings_schema() -> String {
@@ -26,7 +25,7 @@ pub fn settings_schema() -> String {
         "title": "tenants",
         "description": "One table per tenant, named by its ID.",
         "type": "object",
-        "propertyNames": TENANT_ID.schema(),
+        "propertyNames": TenantName.schema(),
         "additionalProperties": { "$ref": "#/definitions/tenant" },
     });
     let mut tenant = keys_of(&schema, &KeyPath::new([TENANT_DEFAULTS]));
@@ -41,7 +40,7 @@ pub fn tenant_schema() -> String {
     let mut root = keys_of(&Schema::new(), &KeyPath::new([TENANT_DEFAULTS]));
     root["title"] = json!("quotegate tenant");
     root["description"] = json!("Everything that can be set in tenants/<id>.toml.");
-    let mut id = TENANT_ID.schema();
+    let mut id = TenantName.schema();
     id["title"] = json!("id");
     id["description"] = json!("The tenant's ID, if it is not the file's name without .toml.");
     root["properties"]["id"] = id;

@@ -1,6 +1,7 @@
 //! Kinds of values: how a value of each kind is checked, shown, read from text, and described in the JSON Schema.
 
 mod choice;
+mod collections;
 mod number;
 mod plugins;
 mod symbols;
@@ -14,11 +15,12 @@ use crate::error::quoted;
 use crate::key::Declaration;
 
 pub(crate) use choice::{Bool, Choice, bool_from_text};
+pub(crate) use collections::{Collection, CollectionPaths, Destinations};
 pub(crate) use number::{Integer, Number, OrMax, Size, TimeSpan, ZeroIsOff};
-pub(crate) use plugins::{FirestoreIds, JsonTable, Plugins, to_json};
+pub(crate) use plugins::{JsonTable, Plugins, to_json};
 pub(crate) use symbols::{CountOrSymbols, Symbols};
 pub(crate) use table::{SubTable, TableReader};
-pub(crate) use text::{FilePath, IpAddress, Secret, Text, rule};
+pub(crate) use text::{FilePath, IpAddress, Secret, TenantName, Text, rule};
 
 /// One kind of value.
 pub(crate) trait ValueKind: 'static {

@@ -168,9 +168,16 @@ impl<'a> Reader<'a> {
     /// Shows another value of a key, where other settings decide it.
     pub(crate) fn replace_row(&mut self, path: &KeyPath, shown: &str, origin: Origin) {
         let key = path.to_string();
-        if let Some(row) = self.rows.iter_mut().find(|row| row.key == key) {
+        // Mostly one of the last: a search from the front would take long with thousands of tenants.
+        if let Some(row) = self.rows.iter_mut().rev().find(|row| row.key == key) {
             (row.value, row.origin) = (shown.to_owned(), origin);
         }
+    }
+
+    /// The same for a key of the current section.
+    pub(crate) fn replace_own_row(&mut self, name: &str, shown: &str, origin: Origin) {
+        let path = self.section.child(name);
+        self.replace_row(&path, shown, origin);
     }
 
     pub(crate) fn tenant_ids(&self) -> Vec<String> {
@@ -192,7 +199,8 @@ impl<'a> Reader<'a> {
         key.kind.parse(value).ok()
     }
 
-    fn origin(&self, name: &str) -> Origin {
+    /// Where the value of this key of the current section comes from.
+    pub(crate) fn origin(&self, name: &str) -> Origin {
         if let Some(origin) = self.merged.origin(&self.section.child(name)) {
             return origin.clone();
         }

@@ -72,6 +72,7 @@ impl Settings {
         let tenants = tenant::read_all(from);
 
         feed.check_plan(&tenants, from);
+        sink.check_mirror(&tenants, from);
         let source = source.resolve(sim, replay, &feed, &sink, from)?;
         Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants })
     }

@@ -194,7 +194,7 @@ impl Run<'_> {
             let documents =
                 list.map_err(|error| format!("{}: The host refused the document: {error}.", place(*row, symbol)))?;
             answers[*row].documents =
-                documents.iter().map(|document| shown(document, symbol, &setup.collection)).collect();
+                documents.iter().map(|document| shown(document, symbol, setup.collection.as_str())).collect();
         }
         Ok(())
     }

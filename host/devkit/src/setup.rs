@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use quotegate_config::PluginSetup;
-use quotegate_document::TenantId;
+use quotegate_document::{CollectionPath, TenantId};
 use quotegate_loader::plugin_limits;
 use quotegate_plugin::{Collections, PluginLimits};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ pub struct Setup {
     /// The tenant's id.
     pub tenant: TenantId,
     /// The tenant's default collection.
-    pub collection: String,
+    pub collection: CollectionPath,
     /// All collections that documents may name, including the default.
     pub collections: Collections,
     /// The configuration, a JSON object.
@@ -87,11 +87,12 @@ impl Setup {
             .map_err(|reason| problems.push(format!("tenant = {tenant:?}: This is not a valid tenant id: {reason}.")));
         let setup = PluginSetup::from_json(&table).map_err(|found| problems.extend(found));
         let (Ok(tenant), Ok(setup)) = (tenant, setup) else { return Err(problems) };
-        match Collections::new(&collection, &setup.collections) {
+        let collections = Collections::new(&collection, &setup.collections);
+        match CollectionPath::new(&collection).and_then(|collection| Ok((collection, collections?))) {
             Err(reason) => {
                 problems.push(format!("collection = {collection:?}: This is not a valid collection: {reason}."));
             }
-            Ok(collections) if problems.is_empty() => {
+            Ok((collection, collections)) if problems.is_empty() => {
                 let (config, limits) = (setup.config, plugin_limits(&setup.limits));
                 return Ok(Self { tenant, collection, collections, config, limits, keys });
             }
@@ -103,11 +104,14 @@ impl Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let (tenant, collection) = (TenantId::new(TENANT), Collections::new(COLLECTION, &[]));
-        let (Ok(tenant), Ok(collections)) = (tenant, collection) else { unreachable!("the constants are valid") };
+        let (tenant, collection) = (TenantId::new(TENANT), CollectionPath::new(COLLECTION));
+        let (Ok(tenant), Ok(collection), Ok(collections)) = (tenant, collection, Collections::new(COLLECTION, &[]))
+        else {
+            unreachable!("the constants are valid")
+        };
         Self {
             tenant,
-            collection: COLLECTION.to_owned(),
+            collection,
             collections,
             config: "{}".to_owned(),
             limits: PluginLimits::default(),

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::UnixNanos;
+use crate::{DocumentKey, UnixNanos};
 
 /// A value that a Firestore field can hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,44 +114,10 @@ pub struct Field {
     pub value: Value,
 }
 
-/// A document's location below its tenant: `tenants/{tenant}/{collection}/{id}`. Both parts are valid Firestore ids, so a
-/// key cannot name anything outside the tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DocumentKey {
-    collection: Cow<'static, str>,
-    id: String,
-}
-
-impl DocumentKey {
-    /// Validates both parts.
-    pub fn new(collection: impl Into<Cow<'static, str>>, id: impl Into<String>) -> Result<Self, IdError> {
-        let (collection, id) = (collection.into(), id.into());
-        check_id(&collection)?;
-        check_id(&id)?;
-        Ok(Self { collection, id })
-    }
-
-    /// The collection below the tenant.
-    pub fn collection(&self) -> &str {
-        &self.collection
-    }
-
-    /// The document's id in the collection.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl fmt::Display for DocumentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.collection, self.id)
-    }
-}
-
 /// One document to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// Its location below its tenant.
+    /// Its location.
     pub key: DocumentKey,
     /// Its fields. No path is a prefix of another or appears twice.
     pub fields: Vec<Field>,
@@ -167,7 +133,7 @@ pub enum WriteMode {
     Replace,
 }
 
-/// Why a collection id, document id or field path is invalid.
+/// Why a collection path, document id or field path is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// It is empty.
@@ -194,6 +160,14 @@ pub enum IdError {
     /// It nests deeper than 20 levels.
     #[error("it nests deeper than 20 levels")]
     TooDeep,
+    /// It ends with a document.
+    #[error(
+        "it has an even number of parts; collections and documents alternate, so the path of a collection has one part, or three, or five"
+    )]
+    EvenPath,
+    /// The host writes its own documents there.
+    #[error("`ops` is reserved for the host's own documents")]
+    HostCollection,
 }
 
 /// Validates a collection or document id by Firestore's rules: 1 to 1,500 bytes, no `/`, not `.` or `..`, not `__…__`.

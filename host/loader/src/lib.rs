@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
-use quotegate_document::TenantId;
+use quotegate_document::{Destination, IdError, TenantId};
 use quotegate_plugin::{
     Collections, EngineError, EngineSettings, PluginChain, PluginEngine, PluginError, PluginLimits, PluginSpec,
     PreparedPlugin, Sha256Hash, StartError,
@@ -70,7 +70,7 @@ pub enum PluginLoadError {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChainSpec {
     plugins: Vec<PluginSettings>,
-    collection: String,
+    destinations: Vec<Destination>,
     components: Vec<Sha256Hash>,
 }
 
@@ -113,7 +113,7 @@ impl PluginLoader {
             components.push(hash);
             codes.push(code);
         }
-        let spec = ChainSpec { plugins: tenant.plugins.clone(), collection: tenant.collection.clone(), components };
+        let spec = ChainSpec { plugins: tenant.plugins.clone(), destinations: tenant.collections.clone(), components };
         Ok((spec, codes))
     }
 
@@ -147,14 +147,17 @@ impl PluginLoader {
     ) -> Result<PluginChain, PluginLoadError> {
         let mut specs = Vec::with_capacity(codes.len());
         for ((plugin, code), hash) in spec.plugins.iter().zip(codes).zip(&spec.components) {
+            let prepared = self.prepare(tenant, plugin, code, *hash)?;
+            if prepared.maps() && spec.destinations.iter().all(|destination| destination.shape.is_some()) {
+                return Err(settings_error(tenant, plugin, &NO_PLACE));
+            }
             specs.push(PluginSpec {
-                plugin: self.prepare(tenant, plugin, code, *hash)?,
+                plugin: prepared,
                 config: plugin.config.clone(),
                 limits: plugin_limits(&plugin.limits),
                 on_error: plugin.on_error,
                 chain: plugin.chain,
-                collections: Collections::new(&spec.collection, &plugin.collections)
-                    .map_err(|error| settings_error(tenant, plugin, &error))?,
+                collections: collections(spec, plugin).map_err(|error| settings_error(tenant, plugin, &error))?,
             });
         }
         Ok(PluginChain::start(tenant.clone(), specs)?)
@@ -208,6 +211,20 @@ impl PluginLoader {
         }
         self.prepared.lock().retain(|key, _| used.contains(key));
     }
+}
+
+const NO_PLACE: &str = "it makes documents, but each of the tenant's `collections` has a shape, which the host makes. Remove \
+                        the key shape from one of them";
+
+/// What a plugin's documents may name: the tenant's collections, and the plugin's own. The first, where documents go that
+/// name none, has no shape: the others are the host's.
+fn collections(spec: &ChainSpec, plugin: &PluginSettings) -> Result<Collections, IdError> {
+    let (shaped, without_shape): (Vec<_>, Vec<_>) =
+        spec.destinations.iter().partition(|destination| destination.shape.is_some());
+    let all = without_shape.into_iter().chain(shaped).map(|destination| destination.collection.as_str().to_owned());
+    let all: Vec<String> = all.chain(plugin.collections.iter().cloned()).collect();
+    let (first, others) = all.split_first().ok_or(IdError::Empty)?;
+    Collections::new(first, others)
 }
 
 /// Converts limits from the settings to those of the plugin crate.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use quotegate_feed::ConnectionState;
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
-use quotegate_pipeline::tenant::{CounterKind, TenantCounters, TenantSnapshot};
+use quotegate_pipeline::tenant::{CollectionCounters, CounterKind, TenantCounters, TenantSnapshot};
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_runtime::status::Snapshot;
 
@@ -93,6 +93,27 @@ fn tenants(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     family(gauge, "quotegate_tenant_paused", "1 if an operator has paused the tenant's writes.", &|tenant| {
         u64::from(tenant.paused.is_some())
     });
+    collections(&rows, out);
+}
+
+/// The documents of each tenant by collection: what its settings name, and what its plugins' settings allow.
+fn collections(rows: &[(&str, Vec<&TenantSnapshot>)], out: &mut PrometheusWriter) {
+    out.counter("quotegate_tenant_documents_total", "Documents answered by the sink, by collection and outcome.");
+    for (id, tenants) in rows {
+        let mut sums: BTreeMap<&str, CollectionCounters> = BTreeMap::new();
+        for (name, counters) in tenants.iter().flat_map(|tenant| &tenant.collections) {
+            let known = sums.contains_key(name.as_str()) || sums.len() < MAX_LABELS;
+            let sum = sums.entry(if known { name } else { "other" }).or_default();
+            sum.written += counters.written;
+            sum.retried += counters.retried;
+            sum.refused += counters.refused;
+        }
+        for (name, CollectionCounters { written, retried, refused }) in &sums {
+            for (outcome, count) in [("written", written), ("retried", retried), ("refused", refused)] {
+                out.sample(&[("tenant", id), ("collection", name), ("outcome", outcome)], count);
+            }
+        }
+    }
 }
 
 /// One row per tenant, or one for all of them.

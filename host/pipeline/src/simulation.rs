@@ -42,7 +42,7 @@ pub struct WouldWrite<'a> {
 impl WouldWrite<'_> {
     /// Its whole path in the database.
     pub fn path(&self) -> String {
-        format!("tenants/{}/{}", self.tenant, self.document.key)
+        self.document.key.path_of(self.tenant).to_string()
     }
 
     /// As one JSON object, for a line.

@@ -17,6 +17,7 @@
 
 mod core;
 mod counters;
+mod destinations;
 mod document;
 mod in_flight;
 mod io;
@@ -36,6 +37,6 @@ pub use io::{TenantIo, TenantUpdate};
 pub use live_quotes::{LiveQuote, LiveQuoteChanges, LiveQuotes};
 pub use plugin_stage::FilteredQuote;
 pub use spec::TenantSpec;
-pub use status::{TenantSnapshot, TenantStatus};
+pub use status::{CollectionCounters, TenantSnapshot, TenantStatus};
 pub use task::TenantTask;
 pub(crate) use write_order::Outgoing;

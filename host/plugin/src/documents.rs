@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, Value};
+use quotegate_document::{CollectionPath, Document, DocumentKey, Field, FieldPath, IdError, Value};
 use quotegate_market::Symbol;
 
 use crate::bindings::RawDocument;
@@ -8,21 +8,22 @@ use crate::limits::PluginLimits;
 
 /// The tenant's collections that a plugin may write to. Documents that name none go to the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collections(Vec<String>);
+pub struct Collections(Vec<CollectionPath>);
 
 impl Collections {
-    /// Checks the names.
+    /// Checks the paths.
     pub fn new(first: &str, others: &[String]) -> Result<Self, IdError> {
-        let names: Vec<String> = std::iter::once(first.to_owned()).chain(others.iter().cloned()).collect();
-        names.iter().try_for_each(|name| quotegate_document::check_id(name))?;
-        Ok(Self(names))
+        let paths = std::iter::once(first).chain(others.iter().map(String::as_str));
+        Ok(Self(paths.map(CollectionPath::new).collect::<Result<_, _>>()?))
     }
 
-    fn choose(&self, named: Option<String>) -> Result<String, DocumentError> {
+    fn choose(&self, named: Option<String>) -> Result<CollectionPath, DocumentError> {
         match named {
             None => Ok(self.0[0].clone()),
-            Some(name) if self.0.contains(&name) => Ok(name),
-            Some(name) => Err(DocumentError::Collection(name)),
+            Some(name) => {
+                let allowed = self.0.iter().find(|path| path.as_str() == name).cloned();
+                allowed.ok_or(DocumentError::Collection(name))
+            }
         }
     }
 }
@@ -242,10 +243,23 @@ mod tests {
             let error = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
             assert!(matches!(error, DocumentError::Id { .. }), "{id:?}: {error}");
         }
-        for collection in ["../other", "other", "", "live_quotes/x/y"] {
+        for collection in ["../other", "other", "", "live_quotes/x/y", "ops", "/live_quotes"] {
             let error = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
             assert_eq!(error, DocumentError::Collection(collection.into()));
         }
+    }
+
+    #[test]
+    fn the_collections_of_the_host_cannot_be_allowed() {
+        for others in ["ops", "ops/market_ingest/x", "a/b"] {
+            assert!(Collections::new("live_quotes", &[others.into()]).is_err(), "{others}");
+            assert!(Collections::new(others, &[]).is_err(), "{others}");
+        }
+        let nested = Collections::new("market_intelligence/quotes/live", &[]).unwrap();
+        let symbol = Symbol::new("SPY").unwrap();
+        let documents = vec![raw(None, None, &[])];
+        let made = check(documents, &symbol, &nested, &PluginLimits::default(), &mut KnownPaths::default()).unwrap();
+        assert_eq!(made[0].key.to_string(), "market_intelligence/quotes/live/SPY");
     }
 
     #[test]

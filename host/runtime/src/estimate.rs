@@ -5,7 +5,8 @@
 #[cfg(test)]
 mod tests;
 
-use quotegate_config::{PluginCode, Settings, SymbolChoice, TenantSettings};
+use quotegate_config::{PluginCode, PluginSettings, Settings, SymbolChoice, TenantSettings};
+use quotegate_document::Destination;
 use serde::Serialize;
 
 use quotegate_pipeline::simulation::SimulationReport;
@@ -46,7 +47,7 @@ pub struct TenantEstimate {
     pub symbols: Option<usize>,
     /// Between two writes of one symbol.
     pub interval_seconds: f64,
-    /// The most documents that its maps may make of one quote.
+    /// The most documents that one quote may become, over all its collections and the mirror.
     pub documents_per_quote: u32,
     /// The most that intervals and rates allow.
     pub highest: Writes,
@@ -114,8 +115,7 @@ impl Writes {
 /// Estimates from the settings, and from the simulation of a recording if there is one.
 pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estimate {
     let global = settings.pace.writes_per_second;
-    let tenants: Vec<TenantEstimate> =
-        settings.tenants.iter().enumerate().map(|(at, tenant)| of_tenant(tenant, at, global, report)).collect();
+    let tenants: Vec<TenantEstimate> = (0..settings.tenants.len()).map(|at| of_tenant(settings, at, report)).collect();
     let limit = Writes::at(global);
     let highest_quotes = Writes::sum(tenants.iter().map(|tenant| tenant.highest)).at_most(limit);
     let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
@@ -134,13 +134,14 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     }
 }
 
-fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, report: Option<&SimulationReport>) -> TenantEstimate {
+fn of_tenant(settings: &Settings, at: usize, report: Option<&SimulationReport>) -> TenantEstimate {
+    let (tenant, global) = (&settings.tenants[at], settings.pace.writes_per_second);
     let symbols = match &tenant.symbols {
         SymbolChoice::All => None,
         SymbolChoice::List(symbols) => Some(symbols.len()),
     };
     let interval = tenant.per_symbol_min_interval.as_secs_f64();
-    let documents_per_quote = documents_per_quote(tenant);
+    let documents_per_quote = documents_per_quote(tenant, settings.sink.root_mirror.as_ref() == Some(&tenant.id));
     let mut limits = vec![(global, LimitedBy::GlobalRate)];
     limits.extend(tenant.rate.map(|rate| (rate.per_second, LimitedBy::OwnRate)));
     if let Some(symbols) = symbols.filter(|_| interval > 0.0) {
@@ -166,13 +167,16 @@ fn of_tenant(tenant: &TenantSettings, at: usize, global: f64, report: Option<&Si
     }
 }
 
-/// Standard plugins make one document per quote. Any other plugin is only bounded by its limits.
-fn documents_per_quote(tenant: &TenantSettings) -> u32 {
-    let of = |plugin: &quotegate_config::PluginSettings| match plugin.code {
+/// One document for each collection, and for the mirror. Collections without a shape get what the plugins make: one
+/// document of a standard plugin; any other plugin is only bounded by its limits.
+fn documents_per_quote(tenant: &TenantSettings, is_mirrored: bool) -> u32 {
+    let of = |plugin: &PluginSettings| match plugin.code {
         PluginCode::Standard(_) => 1,
         PluginCode::File(_) => u32::try_from(plugin.limits.documents_per_quote).unwrap_or(u32::MAX),
     };
-    tenant.plugins.iter().map(of).max().unwrap_or(1)
+    let mapped = tenant.plugins.iter().map(of).max().unwrap_or(1);
+    let of_collection = |collection: &Destination| if collection.shape.is_some() { 1 } else { mapped };
+    tenant.collections.iter().map(of_collection).fold(u32::from(is_mirrored), u32::saturating_add)
 }
 
 /// How often something that repeats at this interval happens per day.

@@ -18,8 +18,7 @@ use tracing::{info, warn};
 use crate::status::{HostStatus, IngestStatus, Snapshot};
 use crate::text::counted;
 
-/// Where heartbeats live below their tenant.
-const COLLECTION: &str = "ops";
+/// The heartbeat among the host's own documents of a tenant.
 const ID: &str = "market_ingest";
 
 /// Writes every tenant's heartbeat once per `interval` until `stop`. Does not write the last one.
@@ -152,7 +151,7 @@ fn document(
     for plugin in &tenant.plugins {
         plugin_fields(plugin, &mut fields)?;
     }
-    Ok(Document { key: DocumentKey::new(COLLECTION, ID)?, fields })
+    Ok(Document { key: DocumentKey::of_host(ID)?, fields })
 }
 
 /// One plugin's numbers, under `plugins.<name>`. Each `-` in a name becomes `_`.

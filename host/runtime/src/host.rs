@@ -201,8 +201,9 @@ impl Host {
     /// From now on, tenants, limits and plugins change when their settings or files do. Call it at most once.
     pub fn reload_from(&mut self, source: ReloadSource) {
         let stop = CancellationToken::new();
-        let sink = source.current.settings.sink.clone();
-        let reloader = Reloader { source, plugins: self.plugins.clone(), tenants: self.tenants.clone(), sink };
+        let settings = &source.current.settings;
+        let (sink, feed) = (settings.sink.clone(), settings.feed.name);
+        let reloader = Reloader { source, plugins: self.plugins.clone(), tenants: self.tenants.clone(), sink, feed };
         self.reloader = Some((tokio::spawn(reloader.run(stop.clone())), stop));
     }
 

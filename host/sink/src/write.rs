@@ -11,14 +11,14 @@ use crate::Outcome;
 pub struct TenantDocument {
     /// The tenant.
     pub tenant: TenantId,
-    /// The document, with a path relative to the tenant.
+    /// The document, usually with a path relative to the tenant.
     pub document: Document,
 }
 
 impl fmt::Display for TenantDocument {
-    /// The document's path. Nothing else builds paths, so nothing can be written outside `tenants/{id}/` (invariant 6).
+    /// The document's path in the database.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tenants/{}/{}", self.tenant, self.document.key)
+        self.document.key.path_of(&self.tenant).fmt(f)
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_devkit::{Setup, Target};
-use quotegate_market::Symbol;
+use quotegate_document::Destination;
+use quotegate_market::{AssetClass, Symbol};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::simulation::{Observer, SimTenantSpec, SimulationReport};
@@ -97,7 +98,9 @@ impl Play {
             id: tenant,
             per_symbol_min_interval: self.interval,
             rate: None,
-            collection: collection.into(),
+            destinations: vec![Destination { collection, shape: None }],
+            mirror: None,
+            asset_class: AssetClass::UsEquity,
             retry: Backoff::new(second, second).context("invalid retry delay")?,
         };
         let tenant = SimTenantSpec { spec, wanted: self.wanted.clone(), chain: Some(chain) };

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use figment::value::{Dict, Num, Value};
 use serde_json::{Value as Json, json};
 
-use super::{FilePath, SubTable, Text, ValueError, ValueKind, rule};
+use super::{FilePath, SubTable, ValueError, ValueKind};
 use crate::key::Declaration;
 use crate::settings::{PluginCode, PluginSettings, STANDARD_PLUGINS};
 
@@ -132,39 +132,6 @@ fn json_object(path: &str, dict: &Dict) -> Result<Json, ValueError> {
     let dot = if path.is_empty() { "" } else { "." };
     let entries = dict.iter().map(|(name, value)| Ok((name.clone(), to_json(&format!("{path}{dot}{name}"), value)?)));
     Ok(Json::Object(entries.collect::<Result<_, ValueError>>()?))
-}
-
-/// A list of Firestore ids.
-pub(crate) struct FirestoreIds;
-
-const ID: Text = Text { expects: "a collection ID such as \"live_quotes\"", rule: rule::FIRESTORE_ID };
-
-impl ValueKind for FirestoreIds {
-    type Value = Vec<String>;
-
-    fn expects(&self) -> String {
-        "a list of collection IDs".into()
-    }
-
-    fn schema(&self) -> Json {
-        json!({ "type": "array", "items": ID.schema() })
-    }
-
-    fn parse(&self, value: &Value) -> Result<Vec<String>, Vec<ValueError>> {
-        let Value::Array(_, elements) = value else { return Err(vec![ValueError::wrong_type(self, value)]) };
-        let (mut ids, mut errors) = (Vec::new(), Vec::new());
-        for element in elements {
-            match ID.parse(element) {
-                Ok(id) => ids.push(id),
-                Err(found) => errors.extend(found),
-            }
-        }
-        if errors.is_empty() { Ok(ids) } else { Err(errors) }
-    }
-
-    fn show(&self, value: &Vec<String>) -> String {
-        format!("{value:?}")
-    }
 }
 
 #[cfg(test)]

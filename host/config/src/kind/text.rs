@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use figment::value::Value;
+use quotegate_document::TenantId;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 
@@ -37,6 +38,32 @@ impl ValueKind for Text {
     }
 
     fn show(&self, value: &String) -> String {
+        format!("{value:?}")
+    }
+}
+
+/// The id of a tenant.
+pub(crate) struct TenantName;
+
+const TENANT_ID: Text = Text { expects: "a tenant ID such as \"acme\"", rule: rule::FIRESTORE_ID };
+
+impl ValueKind for TenantName {
+    type Value = TenantId;
+
+    fn expects(&self) -> String {
+        TENANT_ID.expects()
+    }
+
+    fn schema(&self) -> Json {
+        TENANT_ID.schema()
+    }
+
+    fn parse(&self, value: &Value) -> Result<TenantId, Vec<ValueError>> {
+        let id = TENANT_ID.parse(value)?;
+        TenantId::new(&id).map_err(|error| vec![ValueError::new(value, error.to_string(), TENANT_ID.expects)])
+    }
+
+    fn show(&self, value: &TenantId) -> String {
         format!("{value:?}")
     }
 }
@@ -130,7 +157,7 @@ impl ValueKind for Secret {
 
 /// The rules that strings follow.
 pub(crate) mod rule {
-    use quotegate_document::check_id;
+    use quotegate_document::{check_collection_path, check_id};
     use serde_json::{Value as Json, json};
 
     /// A check, and what a JSON Schema can say of it. The patterns are those that JavaScript and Rust's regex crate
@@ -160,6 +187,13 @@ pub(crate) mod rule {
         check: |text| check_id(text).map_err(|error| format!("Firestore does not accept this: {error}.")),
         pattern: r"^[^/\x00-\x1f\x7f]+$",
         never: Some(r"^(\.|\.\.|__.*__)$"),
+    };
+
+    /// The path of a collection below a tenant that is not one of the host's own.
+    pub(crate) const COLLECTION_PATH: Rule = Rule {
+        check: |text| check_collection_path(text).map_err(|error| format!("This is not a collection: {error}.")),
+        pattern: r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+/[^/\x00-\x1f\x7f]+)*$",
+        never: Some(r"^ops(/|$)|(^|/)(\.|\.\.|__[^/]*__)(/|$)"),
     };
 
     /// What logs, metrics, and a field of the heartbeat can hold.

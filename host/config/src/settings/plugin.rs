@@ -6,7 +6,7 @@ use quotegate_document::OnError;
 
 use crate::declare::settings;
 use crate::kind::{
-    Bool, Choice, FilePath, FirestoreIds, Integer, JsonTable, Number, Size, SubTable, TableReader, Text, TimeSpan,
+    Bool, Choice, CollectionPaths, FilePath, Integer, JsonTable, Number, Size, SubTable, TableReader, Text, TimeSpan,
     ValueError, ZeroIsOff, rule,
 };
 
@@ -25,7 +25,7 @@ pub struct PluginSettings {
     pub on_error: OnError,
     /// A map's documents go on to the next map.
     pub chain: bool,
-    /// Collections that its documents may name, besides the tenant's own; legal Firestore ids.
+    /// Collections that its documents may name, besides the tenant's own; valid paths.
     pub collections: Vec<String>,
     /// What it may use.
     pub limits: PluginLimits,
@@ -99,7 +99,7 @@ settings! {
         /// The plugin's own configuration, which it gets as JSON.
         config: String = "config", JsonTable, default "{}".to_owned();
         /// Collections that the plugin's documents may go to, besides the tenant's own.
-        collections: Vec<String> = "collections", FirestoreIds, default Vec::new();
+        collections: Vec<String> = "collections", CollectionPaths, default Vec::new();
         /// What the plugin may use.
         limits: PluginLimits = "limits", SubTable(PluginLimits::read), table;
     }

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quotegate_document::WriteMode;
+use quotegate_document::{TenantId, WriteMode};
 
 use super::source::check_readable;
+use super::tenant::TenantSettings;
 use crate::declare::settings;
 use crate::key::KeyPath;
-use crate::kind::{Bool, Choice, FilePath, Integer, Number, Text, TimeSpan, rule};
+use crate::kind::{Bool, Choice, FilePath, Integer, Number, TenantName, Text, TimeSpan, rule};
 use crate::origin::Origin;
 use crate::reader::Reader;
 
@@ -79,10 +80,23 @@ settings! {
         /// Start at 500 writes per second and allow 50% more every five minutes, as Firestore recommends for new
         /// collections.
         ramp: bool = "ramp", Bool, default false;
+        /// The tenant whose quotes are also written to live_quotes/{symbol} at the root of the database, in the standard
+        /// shape, for trusted backends. The shipped rules let no browser read it. Each write takes a token of the tenant.
+        root_mirror: Option<TenantId> = "root_mirror", TenantName, example "\"acme\"";
     }
 }
 
 impl SinkSettings {
+    /// Checks that the tenant of the root mirror exists.
+    pub(super) fn check_mirror(&self, tenants: &[TenantSettings], from: &mut Reader<'_>) {
+        let is_unknown = |id: &&TenantId| !tenants.is_empty() && tenants.iter().all(|tenant| tenant.id != **id);
+        if let Some(id) = self.root_mirror.as_ref().filter(is_unknown) {
+            let sentence = format!("There is no tenant {:?}.", id.as_str());
+            let remedy = "Set it to the ID of the one tenant whose quotes are mirrored, or remove it.";
+            from.error_at(&["sink", "root_mirror"], sentence, remedy);
+        }
+    }
+
     /// Fills in and checks what depends on more than one key.
     pub(super) fn resolve(&mut self, from: &mut Reader<'_>) {
         if self.retry_max < self.retry_base {

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use quotegate_document::TenantId;
+use quotegate_document::{CollectionPath, Destination, TenantId};
 use quotegate_market::Symbol;
 
 use crate::declare::settings;
 use crate::key::{KeyPath, TENANT_DEFAULTS, TENANTS};
-use crate::kind::{Bool, Integer, Number, Plugins, Symbols, Text, TimeSpan, ZeroIsOff, rule};
+use crate::kind::{Bool, Collection, Destinations, Integer, Number, Plugins, Symbols, TimeSpan, ValueKind, ZeroIsOff};
 use crate::reader::Reader;
 use crate::{Origin, PluginSettings, SettingError};
 
@@ -20,8 +20,8 @@ pub struct TenantSettings {
     pub per_symbol_min_interval: Duration,
     /// The tenant's own limit; `None`: only the shared one.
     pub rate: Option<WriteRate>,
-    /// The collection of its quotes below `tenants/{id}`; a legal Firestore id.
-    pub collection: String,
+    /// The collections of its quotes below `tenants/{id}`; at least one, none twice.
+    pub collections: Vec<Destination>,
     /// Its plugins, in order.
     pub plugins: Vec<PluginSettings>,
     /// Nothing is written for it but its heartbeat.
@@ -46,8 +46,6 @@ pub struct WriteRate {
     pub burst: u32,
 }
 
-const COLLECTION: Text = Text { expects: "a collection ID such as \"live_quotes\"", rule: rule::FIRESTORE_ID };
-
 settings! {
     /// `[tenants.<id>]` or `[tenant_defaults]` as it is written.
     struct TenantValues from Reader {
@@ -63,9 +61,13 @@ settings! {
         /// Quote writes that may happen at once after a quiet period. This applies only if the tenant has its own
         /// writes_per_second.
         burst: u32 = "burst", Integer { min: 1, max: 1_000_000 }, default 40;
-        /// The collection for the tenant's quotes, below tenants/{id}.
-        collection: String = "collection" ["FIRESTORE_LIVE_QUOTES_COLLECTION", "FIRESTORE_LATEST_COLLECTION"], COLLECTION,
-            default "live_quotes".to_owned();
+        /// The collections for the tenant's quotes, below tenants/{id}. Each quote is written to all of them, and each write
+        /// takes a token of its own. A collection with the shape "standard" or "streamer" gets the host's document in that
+        /// shape. One without a shape gets what the tenant's maps make, or the standard document if there is no map.
+        collections: Vec<Destination> = "collections", Destinations, default live_quotes();
+        /// Short for collections with this one path. A section sets one of the two, not both.
+        collection: Option<CollectionPath> = "collection"
+            ["FIRESTORE_LIVE_QUOTES_COLLECTION", "FIRESTORE_LATEST_COLLECTION"], Collection, example "\"live_quotes\"";
         /// WebAssembly components that filter the tenant's quotes and map them to documents, in this order.
         plugins: Vec<PluginSettings> = "plugins", Plugins, default Vec::new();
         /// Write nothing for the tenant but its heartbeat. A reload applies a change at once.
@@ -73,7 +75,41 @@ settings! {
     }
 }
 
+fn live_quotes() -> Vec<Destination> {
+    CollectionPath::new("live_quotes").map(without_shape).into_iter().collect()
+}
+
+fn without_shape(collection: CollectionPath) -> Destination {
+    Destination { collection, shape: None }
+}
+
 impl TenantValues {
+    /// Settles which of `collection` and `collections` counts: the one that the reader's section has, or else the one that
+    /// the inherited section has.
+    fn resolved(mut self, from: &mut Reader<'_>, inherited: Option<&Self>) -> Self {
+        let has_list = from.is_set("collections");
+        if has_list && from.is_set("collection") {
+            from.conflict(
+                ["collection", "collections"],
+                format!("Both collection and collections ({}) are set.", from.origin("collections")),
+                "Remove one of the two. To write to several collections, add this one to the list collections.",
+            );
+            return self;
+        }
+        if !has_list {
+            self.collection = self.collection.or_else(|| inherited?.collection.clone());
+        }
+        let collection = &self.collection;
+        let shown = collection.as_ref().map_or_else(|| "none".to_owned(), |path| Collection.show(path));
+        let origin = if collection.is_some() { from.origin("collection") } else { Origin::Default };
+        from.replace_own_row("collection", &shown, origin.clone());
+        if let Some(path) = collection {
+            self.collections = vec![without_shape(path.clone())];
+            from.replace_own_row("collections", &Destinations.show(&self.collections), origin);
+        }
+        self
+    }
+
     fn into_settings(self, id: TenantId) -> TenantSettings {
         let burst = self.burst;
         TenantSettings {
@@ -81,7 +117,7 @@ impl TenantValues {
             symbols: self.symbols,
             per_symbol_min_interval: self.per_symbol_min_interval,
             rate: self.writes_per_second.map(|per_second| WriteRate { per_second, burst }),
-            collection: self.collection,
+            collections: self.collections,
             plugins: self.plugins,
             paused: self.paused,
         }
@@ -91,7 +127,7 @@ impl TenantValues {
 /// Every tenant by id. No tenant at all is an error.
 pub(super) fn read_all(from: &mut Reader<'_>) -> Vec<TenantSettings> {
     from.section([TENANT_DEFAULTS], "Defaults for the tenants, which are at the end of this file.");
-    let defaults = TenantValues::read(from);
+    let defaults = TenantValues::read(from).resolved(from, None);
     // The layers have reported ids that are not valid.
     let ids: Vec<TenantId> = from.tenant_ids().iter().filter_map(|id| TenantId::new(id).ok()).collect();
     if ids.is_empty() && !from.has_error(&[TENANTS]) {
@@ -101,7 +137,7 @@ pub(super) fn read_all(from: &mut Reader<'_>) -> Vec<TenantSettings> {
     }
     let mut tenant = |id: TenantId| {
         let section = from.section_inheriting([TENANTS, id.as_str()], TENANT_DEFAULTS);
-        TenantValues::read_over(section, Some(&defaults)).into_settings(id)
+        TenantValues::read_over(section, Some(&defaults)).resolved(section, Some(&defaults)).into_settings(id)
     };
     ids.into_iter().map(&mut tenant).collect()
 }

@@ -88,7 +88,16 @@ bad_inputs! {
         .beside("tenants/b.toml", "burts = 5\n")
         .beside("tenants/c.toml", "burst = \n");
     a_broken_tenant_file_hides_no_other_error: Case::empty().file("").beside("tenants/a.toml", "burst = \n");
-    a_collection_with_a_slash: Case::new().env("FIRESTORE_LIVE_QUOTES_COLLECTION", "a/b");
+    a_collection_that_ends_with_a_document: Case::new().env("FIRESTORE_LIVE_QUOTES_COLLECTION", "a/b");
+    collections_with_many_errors: Case::new().file(
+        "[tenant_defaults]\ncollections = []\n[tenants.acme]\n\
+         collections = [\n  \"ops\",\n  \"a/__b__/c\",\n  { path = \"d\", shape = \"streamr\" },\n  { shape = \"standard\" },\n]\n",
+    );
+    a_collection_listed_twice: Case::new().env("QUOTEGATE_TENANT_DEFAULTS__COLLECTIONS", "a,b,a");
+    one_collection_and_a_list: Case::new()
+        .env("FIRESTORE_LATEST_COLLECTION", "latest")
+        .file("[tenant_defaults]\ncollections = [\"live_quotes\"]\n[tenants.acme]\ncollection = \"a\"\ncollections = [\"a\", \"b\"]\n");
+    a_mirror_of_nobody: Case::new().file("[sink]\nroot_mirror = \"globex\"\n[tenants.acme]\n");
     aliases_that_differ: Case::new()
         .env("FIRESTORE_TENANT_ID", "globex")
         .env("MONITORED_SYMBOLS", "SPY")

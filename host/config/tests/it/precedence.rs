@@ -44,9 +44,41 @@ fn a_tenant_inherits_what_it_does_not_set() {
     let loaded = case.load();
     let [acme, globex] = &loaded.settings.tenants[..] else { panic!("two tenants") };
     assert_eq!(acme.rate, Some(WriteRate { per_second: 5.0, burst: 7 }));
-    assert_eq!((acme.collection.as_str(), acme.per_symbol_min_interval), ("q", Duration::from_millis(250)));
+    assert_eq!(
+        (acme.collections[0].collection.as_str(), acme.per_symbol_min_interval),
+        ("q", Duration::from_millis(250))
+    );
     assert_eq!((globex.id.as_str(), &globex.symbols, globex.rate), ("globex", &SymbolChoice::All, None));
     golden("report_of_tenants", &case.tidy(&render(loaded.report())));
+}
+
+#[test]
+fn a_tenants_own_section_decides_its_collections_whichever_key_it_uses() {
+    let case = Case::new().env("FIRESTORE_LATEST_COLLECTION", "old").file(
+        "[tenants.acme]\n[tenants.list]\ncollections = [\"a/b/c\", { path = \"d\", shape = \"streamer\" }]\n\
+         [tenants.one]\ncollection = \"one\"\n",
+    );
+    let loaded = case.load();
+    let shown = |tenant: &str, key: &str| case.tidy(&row(&loaded, &format!("tenants.{tenant}.{key}")));
+    let inherited = "(tenant_defaults, environment variable FIRESTORE_LATEST_COLLECTION)";
+    assert_eq!(shown("acme", "collections"), format!("[\"old\"] {inherited}"));
+    assert_eq!(shown("acme", "collection"), format!("\"old\" {inherited}"));
+    let own = "(config/quotegate.toml:3:15)";
+    assert_eq!(shown("list", "collections"), format!("[\"a/b/c\", {{ path = \"d\", shape = \"streamer\" }}] {own}"));
+    assert_eq!(shown("list", "collection"), "none (default)");
+    assert_eq!(shown("one", "collections"), "[\"one\"] (config/quotegate.toml:5:14)");
+    assert_eq!(
+        row(&loaded, "tenant_defaults.collections"),
+        "[\"old\"] (environment variable FIRESTORE_LATEST_COLLECTION)"
+    );
+
+    let case = Case::new()
+        .env("QUOTEGATE_TENANT_DEFAULTS__COLLECTIONS", "a, b/c/d")
+        .file("[tenants.acme]\n[tenants.one]\ncollection = \"one\"\n");
+    let loaded = case.load();
+    let paths =
+        |at: usize| loaded.settings.tenants[at].collections.iter().map(|it| it.collection.as_str()).collect::<Vec<_>>();
+    assert_eq!((paths(0), paths(1)), (vec!["a", "b/c/d"], vec!["one"]));
 }
 
 #[test]

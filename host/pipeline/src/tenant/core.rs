@@ -92,7 +92,7 @@ impl TenantCore {
     /// How many tokens it could use now.
     pub(crate) fn wants(&mut self, now: Instant) -> usize {
         let due = if self.stage.stopped().is_some() { 0 } else { self.latest.due(now) };
-        due + self.ready.len()
+        due * self.documents_per_quote() + self.ready.len()
     }
 
     /// The document to write with a token that the caller holds. `None` if there is nothing to write after all. Maps get
@@ -118,7 +118,7 @@ impl TenantCore {
                     }
                 }
             }
-            if !self.make_documents(now, 1 + more) {
+            if !self.make_documents(now, (1 + more).div_ceil(self.documents_per_quote())) {
                 return None;
             }
         }
@@ -213,6 +213,11 @@ impl TenantCore {
 
     pub(crate) fn mark_plugins_read(&mut self) {
         self.stage.mark_read();
+    }
+
+    /// How many tokens a due quote will use at least. How many documents maps make is known only afterwards.
+    fn documents_per_quote(&self) -> usize {
+        if self.stage.maps() { 1 } else { self.spec.documents_per_quote() }
     }
 
     /// Makes the documents of at most `most` due quotes. False when none is due.

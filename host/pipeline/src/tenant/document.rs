@@ -1,22 +1,20 @@
-use std::borrow::Cow;
+use quotegate_document::{DocumentShape, Field, FieldPath, Value};
+use quotegate_market::{AssetClass, Quote, Symbol};
 
-use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, Value};
-use quotegate_market::{Quote, Symbol};
+/// The fields of a quote's document that no map makes. A side without a quote is null, and so is the mid.
+pub(super) fn fields(shape: DocumentShape, symbol: &Symbol, quote: &Quote, asset_class: AssetClass) -> Vec<Field> {
+    match shape {
+        DocumentShape::Standard => standard(symbol, quote),
+        DocumentShape::Streamer => streamer(symbol, quote, asset_class),
+    }
+}
 
-/// The document of a quote without a map plugin, in the format that the tenants' web UIs have always read.
-///
-/// A side without a quote is null, and so is the mid. `bid_price`, `ask_price` and `last_update_ts` repeat other fields
+/// The format that the tenants' web UIs have always read. `bid_price`, `ask_price` and `last_update_ts` repeat other fields
 /// for older UIs.
-pub(crate) fn default_document(
-    collection: Cow<'static, str>,
-    symbol: &Symbol,
-    quote: &Quote,
-) -> Result<Document, IdError> {
-    let key = DocumentKey::new(collection, symbol.document_id())?;
+fn standard(symbol: &Symbol, quote: &Quote) -> Vec<Field> {
     let (bid, ask) = (Value::from(quote.bid()), Value::from(quote.ask()));
     let event_time = Value::Timestamp(quote.event_time);
-    let field = |path, value| Field { path: FieldPath::literal(path), value };
-    let fields = vec![
+    vec![
         field("symbol", Value::Text(symbol.as_str().to_owned().into())),
         field("bid", bid.clone()),
         field("ask", ask.clone()),
@@ -29,25 +27,54 @@ pub(crate) fn default_document(
         field("bid_price", bid),
         field("ask_price", ask),
         field("last_update_ts", event_time),
-    ];
-    Ok(Document { key, fields })
+    ]
+}
+
+/// The format of the old system's newer streamer.
+fn streamer(symbol: &Symbol, quote: &Quote, asset_class: AssetClass) -> Vec<Field> {
+    vec![
+        field("symbol", Value::Text(symbol.as_str().to_owned().into())),
+        field("bid_price", quote.bid().into()),
+        field("ask_price", quote.ask().into()),
+        field("bid_size", Value::Double(quote.bid_size)),
+        field("ask_size", Value::Double(quote.ask_size)),
+        field("last_update_ts", Value::Timestamp(quote.event_time)),
+        field("ingest_ts", Value::Timestamp(quote.received_time)),
+        field("asset_class", Value::Text(asset_class.as_str().into())),
+    ]
+}
+
+fn field(path: &'static str, value: Value) -> Field {
+    Field { path: FieldPath::literal(path), value }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_side_without_a_quote_is_null_and_so_is_the_mid() {
+    fn value(shape: DocumentShape, name: &str) -> Option<Value> {
         let symbol = Symbol::new("BTC/USD").unwrap();
         let quote = Quote { bid_price: 10.0, bid_size: 3.0, event_time: 5, received_time: 7, ..Quote::default() };
-        let document = default_document("live_quotes".into(), &symbol, &quote).unwrap();
-        assert_eq!(document.key.to_string(), "live_quotes/BTC%2FUSD");
-        let value = |name: &str| &document.fields.iter().find(|field| field.path.as_str() == name).unwrap().value;
-        assert_eq!((value("bid"), value("bid_price")), (&Value::Double(10.0), &Value::Double(10.0)));
+        let fields = fields(shape, &symbol, &quote, AssetClass::Crypto);
+        fields.into_iter().find(|field| field.path.as_str() == name).map(|field| field.value)
+    }
+
+    #[test]
+    fn a_side_without_a_quote_is_null_and_so_is_the_mid() {
+        let value = |name| value(DocumentShape::Standard, name);
+        assert_eq!((value("bid"), value("bid_price")), (Some(Value::Double(10.0)), Some(Value::Double(10.0))));
         for name in ["ask", "ask_price", "price"] {
-            assert_eq!(value(name), &Value::Null, "{name}");
+            assert_eq!(value(name), Some(Value::Null), "{name}");
         }
-        assert_eq!((value("ts"), value("updated_at")), (&Value::Timestamp(5), &Value::Timestamp(7)));
+        assert_eq!((value("ts"), value("updated_at")), (Some(Value::Timestamp(5)), Some(Value::Timestamp(7))));
+    }
+
+    #[test]
+    fn the_streamer_s_times_are_those_of_the_exchange_and_of_the_arrival() {
+        let value = |name| value(DocumentShape::Streamer, name);
+        let times = (value("last_update_ts"), value("ingest_ts"));
+        assert_eq!(times, (Some(Value::Timestamp(5)), Some(Value::Timestamp(7))));
+        assert_eq!((value("bid_price"), value("ask_price")), (Some(Value::Double(10.0)), Some(Value::Null)));
+        assert_eq!((value("asset_class"), value("price")), (Some(Value::Text("crypto".into())), None));
     }
 }

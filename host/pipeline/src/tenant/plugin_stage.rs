@@ -5,7 +5,6 @@ use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{Mapped, PluginChain, StopTenant, Verdict};
 
 use super::TenantSpec;
-use super::document::default_document;
 
 /// The plugins between a tenant's quotes and its documents, if it has any.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(super) struct Rejected {
 /// The documents of a due quote.
 #[derive(Debug)]
 pub(super) enum Made {
-    /// Empty if a map skipped the quote on purpose.
+    /// Empty if a map skipped the quote on purpose and no collection has a shape.
     Documents(Vec<Document>),
     /// A map failed.
     Lost,
@@ -114,9 +113,9 @@ impl PluginStage {
 
     /// Makes the documents of each quote, in order.
     pub(super) fn map(&mut self, now: Instant, quotes: &[(Symbol, Quote)], spec: &TenantSpec) -> Vec<Made> {
-        let default = |(symbol, quote): &(Symbol, Quote)| {
-            Made::Documents(default_document(spec.collection.clone(), symbol, quote).into_iter().collect())
-        };
+        let default = |(symbol, quote): &(Symbol, Quote)| Made::Documents(spec.documents(symbol, quote));
+        let mapped =
+            |documents, (symbol, quote): &(Symbol, Quote)| Made::Documents(spec.with_mapped(documents, symbol, quote));
         let Some(chain) = self.chain.as_mut().filter(|chain| chain.maps()) else {
             return quotes.iter().map(default).collect();
         };
@@ -125,9 +124,9 @@ impl PluginStage {
         if outcome.stop.is_some() {
             self.stopped = outcome.stop;
         }
-        let made = |(quote, mapped)| match mapped {
-            Mapped::Documents(documents) => Made::Documents(documents),
-            Mapped::Nothing => Made::Documents(Vec::new()),
+        let made = |(quote, answer)| match answer {
+            Mapped::Documents(documents) => mapped(documents, quote),
+            Mapped::Nothing => mapped(Vec::new(), quote),
             Mapped::Passed => default(quote),
             Mapped::Dropped => Made::Lost,
         };

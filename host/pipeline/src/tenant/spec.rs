@@ -1,7 +1,7 @@
-use std::borrow::Cow;
 use std::time::Duration;
 
-use quotegate_document::TenantId;
+use quotegate_document::{Destination, RootMirror, TenantId};
+use quotegate_market::AssetClass;
 use quotegate_pace::{Backoff, Rate};
 
 /// What a tenant's settings say about its quotes and documents.
@@ -13,8 +13,12 @@ pub struct TenantSpec {
     pub per_symbol_min_interval: Duration,
     /// The tenant's own write limit, beside the global one.
     pub rate: Option<Rate>,
-    /// The collection of documents that no map makes.
-    pub collection: Cow<'static, str>,
+    /// Where each quote is written; at least one, no collection twice.
+    pub destinations: Vec<Destination>,
+    /// Each quote is also written there, in the standard shape.
+    pub mirror: Option<RootMirror>,
+    /// What the feed quotes.
+    pub asset_class: AssetClass,
     /// How long failed writes wait. Fixed when the tenant starts.
     pub retry: Backoff,
 }

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use quotegate_document::DocumentKey;
 use quotegate_market::{Symbol, UnixNanos};
 use quotegate_plugin::{PluginSnapshot, PluginState, StopTenant};
 use quotegate_sink::Outcome;
@@ -27,6 +29,18 @@ pub struct TenantStatus {
 struct Last {
     symbol: Option<Symbol>,
     problem: Option<String>,
+    collections: BTreeMap<String, CollectionCounters>,
+}
+
+/// The documents of one collection that the sink has answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionCounters {
+    /// Confirmed.
+    pub written: u64,
+    /// To be sent again.
+    pub retried: u64,
+    /// Refused for good.
+    pub refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +61,24 @@ pub struct TenantSnapshot {
     pub last_symbol: Option<String>,
     /// Why the last write failed, if it did.
     pub problem: Option<String>,
+    /// The documents by collection; a root mirror's begins with a slash.
+    pub collections: BTreeMap<String, CollectionCounters>,
     /// The plugins, in order.
     pub plugins: Vec<PluginSnapshot>,
     /// Why a plugin stopped the tenant, if one did.
     pub stopped: Option<String>,
     /// Why the tenant is paused, if it is.
     pub paused: Option<String>,
+}
+
+impl CollectionCounters {
+    fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Written => self.written += 1,
+            Outcome::Retry { .. } => self.retried += 1,
+            Outcome::Refused { .. } => self.refused += 1,
+        }
+    }
 }
 
 impl TenantSnapshot {
@@ -80,14 +106,20 @@ impl TenantStatus {
         self.last.lock().symbol = Some(symbol.clone());
     }
 
-    /// Keeps the error of a failed write until a write succeeds.
-    pub(super) fn set_last_outcome(&self, outcome: &Outcome) {
+    /// Counts the answer by collection, and keeps the error of a failed write until a write succeeds.
+    pub(super) fn add_outcome(&self, key: &DocumentKey, outcome: &Outcome) {
         let problem = match outcome {
             Outcome::Written => None,
             Outcome::Retry { reason, .. } => Some(reason.to_string()),
             Outcome::Refused { code, message } => Some(format!("{code}: {message}; {}", code.remedy())),
         };
-        self.last.lock().problem = problem;
+        let mut last = self.last.lock();
+        last.problem = problem;
+        let collection = key.collection_name();
+        match last.collections.get_mut(&*collection) {
+            Some(counters) => counters.add(outcome),
+            None => last.collections.entry(collection.into_owned()).or_default().add(outcome),
+        }
     }
 
     pub(super) fn set_plugins(&self, snapshots: Vec<PluginSnapshot>, stopped: Option<&StopTenant>) {
@@ -124,9 +156,9 @@ impl TenantStatus {
             let plugins = self.plugins.lock();
             (plugins.snapshots.clone(), plugins.stopped.clone())
         };
-        let (last_symbol, problem) = {
+        let (last_symbol, problem, collections) = {
             let last = self.last.lock();
-            (last.symbol.as_ref().map(ToString::to_string), last.problem.clone())
+            (last.symbol.as_ref().map(ToString::to_string), last.problem.clone(), last.collections.clone())
         };
         let last_quote_time = self.last_quote_time.load(Relaxed);
         TenantSnapshot {
@@ -134,6 +166,7 @@ impl TenantStatus {
             last_quote_time: (last_quote_time != 0).then_some(last_quote_time),
             last_symbol,
             problem,
+            collections,
             plugins,
             stopped,
             paused: self.paused.lock().as_deref().map(str::to_owned),

@@ -166,7 +166,7 @@ impl TenantTask {
     }
 
     fn take_answer(&mut self, Answer { ticket: slot, document, outcome }: Answer) {
-        self.io.status.set_last_outcome(&outcome);
+        self.io.status.add_outcome(&document.key, &outcome);
         if outcome == Outcome::Written {
             self.record_latency(slot, |latencies| &latencies.to_commit);
         }

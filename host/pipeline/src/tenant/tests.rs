@@ -1,6 +1,7 @@
 //! A tenant's whole task under paused time, with a scripted sink.
 
 mod core;
+mod destinations;
 mod simulated;
 mod updates;
 
@@ -9,8 +10,8 @@ use crate::budget::{Budget, now};
 use crate::inbox::Inbox;
 use crate::pause::PauseFlag;
 use proptest::prelude::*;
-use quotegate_document::{Document, TenantId, Value};
-use quotegate_market::{Quote, QuoteColumns, Symbol};
+use quotegate_document::{CollectionPath, Destination, Document, DocumentShape, TenantId, Value};
+use quotegate_market::{AssetClass, Quote, QuoteColumns, Symbol};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
@@ -129,12 +130,18 @@ fn tape(symbol: u32) -> char {
     ['A', 'B', 'C'][symbol as usize % 3]
 }
 
+fn destination(collection: &str, shape: Option<DocumentShape>) -> Destination {
+    Destination { collection: CollectionPath::new(collection).unwrap(), shape }
+}
+
 fn spec() -> TenantSpec {
     TenantSpec {
         id: TenantId::new("acme").unwrap(),
         per_symbol_min_interval: SECOND,
         rate: None,
-        collection: "live_quotes".into(),
+        destinations: vec![destination("live_quotes", None)],
+        mirror: None,
+        asset_class: AssetClass::UsEquity,
         retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
     }
 }

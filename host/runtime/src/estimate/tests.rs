@@ -67,6 +67,24 @@ fn a_custom_map_may_make_as_many_documents_as_its_limit_allows() {
 }
 
 #[test]
+fn every_collection_and_the_mirror_count() {
+    let settings = settings(
+        r#"
+        root_mirror = "plain"
+        [tenants.mapped]
+        symbols = ["A"]
+        collections = ["a", "b/c/d", { path = "live", shape = "streamer" }]
+        plugins = [{ path = "map.wasm", limits = { documents_per_quote = 3 } }]
+        [tenants.plain]
+        symbols = ["A"]
+        collections = ["a", { path = "live", shape = "streamer" }]
+        "#,
+    );
+    let documents: Vec<_> = estimate(&settings, None).tenants.iter().map(|tenant| tenant.documents_per_quote).collect();
+    assert_eq!(documents, [3 + 3 + 1, 1 + 1 + 1]);
+}
+
+#[test]
 fn a_recording_is_scaled_to_a_day_within_the_limits() {
     let settings = settings(
         r#"

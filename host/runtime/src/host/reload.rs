@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use quotegate_config::{Loaded, PluginCode, SinkSettings};
 use quotegate_document::TenantId;
 use quotegate_loader::PluginLoader;
+use quotegate_market::FeedName;
 use quotegate_pace::Rate;
 use quotegate_pipeline::budget::now;
 use quotegate_pipeline::router::RouteChange;
@@ -46,8 +47,9 @@ pub(super) struct Reloader {
     pub(super) source: ReloadSource,
     pub(super) plugins: Arc<PluginLoader>,
     pub(super) tenants: Arc<Mutex<TenantSupervisor>>,
-    /// From the start: sink settings do not change while the host runs.
+    /// From the start: sink and feed do not change while the host runs.
     pub(super) sink: SinkSettings,
+    pub(super) feed: FeedName,
 }
 
 /// New settings with everything prepared. Applying them cannot fail.
@@ -155,7 +157,7 @@ impl Reloader {
         };
         let (mut changed, mut added) = (Vec::new(), Vec::new());
         for tenant in &settings.tenants {
-            let (setup, code) = tenant_setup(&self.plugins, tenant, &self.sink).await?;
+            let (setup, code) = tenant_setup(&self.plugins, tenant, &self.sink, self.feed).await?;
             match running.get(&tenant.id) {
                 Some(old) if *old == setup => {}
                 Some(old) => {

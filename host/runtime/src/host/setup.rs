@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quotegate_config::{Settings, SinkSettings, TenantSettings};
 use quotegate_loader::{ChainSpec, PluginLoader};
+use quotegate_market::FeedName;
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::tenant::TenantSpec;
 use quotegate_plugin::PluginChain;
@@ -31,9 +32,10 @@ pub(super) async fn tenant_setup(
     plugins: &PluginLoader,
     tenant: &TenantSettings,
     sink: &SinkSettings,
+    feed: FeedName,
 ) -> anyhow::Result<(TenantSetup, Vec<Arc<[u8]>>)> {
     let (chain_spec, code) = plugins.chain_spec(tenant).await?;
-    let spec = wiring::tenant(tenant, sink)?;
+    let spec = wiring::tenant(tenant, sink, feed)?;
     Ok((TenantSetup { spec, wanted: wiring::wanted(&tenant.symbols), chain_spec }, code))
 }
 
@@ -44,7 +46,7 @@ pub(crate) async fn prepare_tenants(
 ) -> anyhow::Result<Vec<PreparedTenant>> {
     let mut prepared = Vec::with_capacity(settings.tenants.len());
     for tenant in &settings.tenants {
-        let (setup, code) = tenant_setup(plugins, tenant, &settings.sink).await?;
+        let (setup, code) = tenant_setup(plugins, tenant, &settings.sink, settings.feed.name).await?;
         let chain = plugins.chain(&tenant.id, &setup.chain_spec, code).await?;
         prepared.push(PreparedTenant { setup, chain, hold_until: None });
     }

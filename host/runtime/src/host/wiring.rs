@@ -8,6 +8,7 @@ use anyhow::Context;
 use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
+use quotegate_document::RootMirror;
 use quotegate_feed::{FeedSettings, HOST, ReconnectBackoff, RootCerts, feed_calendar, feed_url};
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
@@ -151,12 +152,15 @@ pub fn subscription(settings: &Settings) -> Subscription {
     Wanted::union(&wants)
 }
 
-pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings) -> anyhow::Result<TenantSpec> {
+pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings, feed: FeedName) -> anyhow::Result<TenantSpec> {
     Ok(TenantSpec {
         id: settings.id.clone(),
         per_symbol_min_interval: settings.per_symbol_min_interval,
         rate: settings.rate.map(|own| rate(own.per_second, own.burst)).transpose()?,
-        collection: settings.collection.clone().into(),
+        destinations: settings.collections.clone(),
+        // The settings name one tenant, so no two can have it.
+        mirror: (sink.root_mirror.as_ref() == Some(&settings.id)).then(RootMirror::new),
+        asset_class: feed.asset_class(),
         retry: Backoff::new(sink.retry_base, sink.retry_max).context("sink.retry_base_ms and sink.retry_max_s")?,
     })
 }

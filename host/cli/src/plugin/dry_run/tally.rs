@@ -149,7 +149,7 @@ impl Observer for Tally {
 
     fn would_write(&mut self, write: &WouldWrite<'_>) -> anyhow::Result<()> {
         self.written += 1;
-        *self.collections.entry(write.document.key.collection().to_owned()).or_default() += 1;
+        *self.collections.entry(write.document.key.collection_name().into_owned()).or_default() += 1;
         if self.shown.len() < self.show {
             self.shown.push(format!("{} {}", write.path(), document_json(write.document)));
         }

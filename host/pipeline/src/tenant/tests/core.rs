@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::inbox::Batch;
-use quotegate_document::DocumentKey;
+use quotegate_document::{DocumentKey, RootMirror};
 use quotegate_sink::{RefusedCode, RetryReason};
 
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ const SYMBOLS: u32 = 7;
 struct Model {
     core: TenantCore,
     plugins: bool,
+    /// Each quote goes to several collections.
+    several: bool,
     now: Instant,
     began: Instant,
     received: i64,
@@ -77,13 +79,25 @@ struct Model {
     shortest: Duration,
 }
 
+/// With collections in both shapes and without one, and with the mirror, if there are several.
+fn spec_with(interval: Duration, several: bool) -> TenantSpec {
+    let mut spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+    if several {
+        spec.destinations.push(destination("live_quotes/of/streamer", Some(DocumentShape::Streamer)));
+        spec.destinations.push(destination("copy", None));
+        spec.mirror = Some(RootMirror::new());
+    }
+    spec
+}
+
 impl Model {
-    fn new(plugins: bool, interval: Duration, seed: u64) -> Self {
-        let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+    fn new(plugins: bool, several: bool, interval: Duration, seed: u64) -> Self {
+        let spec = spec_with(interval, several);
         let now = Instant::now();
         Self {
             core: TenantCore::new(spec, plugins.then(filter_and_map), fastrand::Rng::with_seed(seed)),
             plugins,
+            several,
             now,
             began: now,
             received: 0,
@@ -110,7 +124,7 @@ impl Model {
             Step::Update(interval, fresh) => {
                 let interval = Duration::from_millis(*interval);
                 self.shortest = self.shortest.min(interval);
-                let spec = TenantSpec { per_symbol_min_interval: interval, ..spec() };
+                let spec = spec_with(interval, self.several);
                 let chain = fresh.then(|| self.plugins.then(filter_and_map));
                 self.core.update(spec, chain, self.now);
             }
@@ -144,8 +158,9 @@ impl Model {
             let same = self.in_flight.iter().any(|other| other.document.key == document.key);
             assert!(!same, "two writes of {} are in flight", document.key);
             if let Some(before) = self.written_at.insert(*slot, self.now) {
-                // Where documents wait for each other, the interval counts from when they were made.
-                assert!(self.plugins || self.now - before >= self.shortest, "two writes of a symbol are too close");
+                // Where documents wait for each other or for tokens, the interval counts from when they were made.
+                let waits = self.plugins || self.several;
+                assert!(waits || self.now - before >= self.shortest, "two writes of a symbol are too close");
             }
             self.sent.insert(document.key.clone(), *event_time);
             self.in_flight.push(outgoing);
@@ -179,6 +194,19 @@ impl Model {
         assert_eq!(self.core.unanswered(), self.in_flight.len() as u64);
     }
 
+    /// All documents of a symbol.
+    fn keys(&self, slot: u32) -> Vec<DocumentKey> {
+        let own = format!("S{slot}");
+        let mapped = if self.plugins { tape(slot).to_string() } else { own.clone() };
+        let mut keys = vec![DocumentKey::new("live_quotes", &mapped).unwrap()];
+        if self.several {
+            keys.push(DocumentKey::new("copy", mapped).unwrap());
+            keys.push(DocumentKey::new("live_quotes/of/streamer", &own).unwrap());
+            keys.push(RootMirror::new().document(own).unwrap());
+        }
+        keys
+    }
+
     /// No more quotes arrive, and the sink accepts everything.
     fn drain(&mut self) {
         for _ in 0..1000 {
@@ -197,9 +225,10 @@ impl Model {
         assert!(self.core.is_settled());
         let mut expected = HashMap::new();
         for (slot, time) in &self.newest {
-            let key = if self.plugins { tape(*slot).to_string() } else { format!("S{slot}") };
-            let newest = expected.entry(DocumentKey::new("live_quotes", key).unwrap()).or_insert(*time);
-            *newest = (*newest).max(*time);
+            for key in self.keys(*slot) {
+                let newest = expected.entry(key).or_insert(*time);
+                *newest = (*newest).max(*time);
+            }
         }
         assert_eq!(self.sent, expected, "the last word of each document");
         let counters = self.core.counters(self.now);
@@ -212,15 +241,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Invariants 2, 3 and 10, in any order of quotes, time, tokens, answers and updates. With plugins, symbols share
-    /// documents.
+    /// documents; with several collections, a quote has several documents.
     #[test]
     fn the_newest_quote_is_written_nothing_goes_backwards_and_every_quote_is_counted(
         steps in steps(),
         plugins: bool,
+        several: bool,
         interval_ms in 0_u64..500,
         seed: u64,
     ) {
-        let mut model = Model::new(plugins, Duration::from_millis(interval_ms), seed);
+        let mut model = Model::new(plugins, several, Duration::from_millis(interval_ms), seed);
         for step in &steps {
             model.step(step);
         }

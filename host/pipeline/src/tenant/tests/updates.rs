@@ -48,7 +48,7 @@ async fn new_limits_apply_at_once_and_add_no_tokens() {
     let spec = TenantSpec {
         per_symbol_min_interval: 3 * SECOND,
         rate: Some(Rate::new(0.5, 1).unwrap()),
-        collection: "board".into(),
+        destinations: vec![destination("board", None)],
         ..harness.spec.clone()
     };
     harness.send(spec, None, None);
