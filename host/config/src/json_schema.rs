@@ -28,7 +28,7 @@ pub fn settings_schema() -> String {
         "propertyNames": TenantName.schema(),
         "additionalProperties": { "$ref": "#/definitions/tenant" },
     });
-    let mut tenant = keys_of(&schema, &KeyPath::new([TENANT_DEFAULTS]));
+    let mut tenant = keys_of_tenant(&schema);
     tenant["title"] = json!("tenant");
     tenant["description"] = json!("The settings of a tenant.");
     root["definitions"] = json!({ "tenant": tenant });
@@ -37,7 +37,7 @@ pub fn settings_schema() -> String {
 
 /// The JSON Schema of a tenant's own file, which is `config/tenant.schema.json`.
 pub fn tenant_schema() -> String {
-    let mut root = keys_of(&Schema::new(), &KeyPath::new([TENANT_DEFAULTS]));
+    let mut root = keys_of_tenant(&Schema::new());
     root["title"] = json!("quotegate tenant");
     root["description"] = json!("Everything that can be set in tenants/<id>.toml.");
     let mut id = TenantName.schema();
@@ -45,6 +45,12 @@ pub fn tenant_schema() -> String {
     id["description"] = json!("The tenant's ID, if it is not the file's name without .toml.");
     root["properties"]["id"] = id;
     document(root)
+}
+
+fn keys_of_tenant(schema: &Schema) -> Json {
+    let mut keys = keys_of(schema, &KeyPath::new([TENANT_DEFAULTS]));
+    keys["not"] = json!({ "required": ["collection", "collections"] });
+    keys
 }
 
 fn document(mut root: Json) -> String {

@@ -162,7 +162,7 @@ pub enum IdError {
     TooDeep,
     /// It ends with a document.
     #[error(
-        "it has an even number of parts; collections and documents alternate, so the path of a collection has one part, or three, or five"
+        "it has an even number of parts, as the path of a document; that of a collection has one, or three, or five"
     )]
     EvenPath,
     /// The host writes its own documents there.

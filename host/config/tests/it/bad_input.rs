@@ -155,6 +155,7 @@ fn a_variable_that_is_not_utf8() {
 /// Cases whose files the JSON Schemas accept, and what the schemas cannot see.
 const RIGHT_SHAPE: &[(&str, &str)] = &[
     ("a_file_instead_of_the_tenants_folder", "the file is empty; the folder beside it is wrong"),
+    ("a_mirror_of_nobody", "which tenants there are"),
     ("a_replay_that_cannot_be_read", "whether a file exists"),
     ("a_tenant_in_two_places", "what other files define"),
     ("backoff_bounds_that_are_swapped", "how the values of two keys compare"),
