@@ -146,7 +146,7 @@ impl QuoteView<'_> {
 
     /// Ask minus bid in USD, if both sides have a quote; negative for a crossed quote.
     pub fn spread(&self) -> Option<f64> {
-        self.is_two_sided().then(|| self.ask_price - self.bid_price)
+        self.is_two_sided().then_some(self.ask_price - self.bid_price)
     }
 
     /// The spread in basis points of the midpoint.
