@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Running, Sim, eventually, quotegate};
+use crate::harness::{Running, Sim, eventually, free_port, get, quotegate};
 use quotegate_market::Quote;
 use quotegate_sim::{Fault, SimSettings};
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
@@ -77,6 +77,25 @@ fn the_time_that_gates_read_stops_with_the_quotes_and_updated_at_goes_on() {
         (&last["status"]["stringValue"], &last["reason"]),
         (&"stopped".into(), &serde_json::json!({"nullValue": null}))
     );
+}
+
+#[test]
+fn the_first_quote_opens_gates_at_once_however_rare_heartbeats_are() {
+    let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
+    let (project, sim, port) = ("demo-heartbeat-rare", Sim::quiet(), free_port());
+    let rare = [("HEARTBEAT_INTERVAL_S", "3600"), ("QUOTEGATE_FEED__CALENDAR", "always")];
+    let ops = ("QUOTEGATE_OPS__PORT", port.to_string());
+    let host = Running::start(host(&sim, emulator, project).envs(rare).envs([ops]));
+    sim.wait_for_symbols(&["SPY"]);
+    eventually("the first heartbeat", || heartbeat(emulator, project));
+    send(&sim);
+    eventually("another one, an hour early", || {
+        heartbeat(emulator, project).filter(|found| !second(found, "ts").starts_with("1970"))
+    });
+    // Such a heartbeat is not late after 30 s.
+    let metrics = get(port, "/metrics").unwrap().body;
+    assert!(metrics.contains("\nquotegate_heartbeat_limit_seconds 7200\n"), "{metrics}");
+    drop(host);
 }
 
 #[test]

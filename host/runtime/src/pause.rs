@@ -105,7 +105,11 @@ impl Pauses {
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.inner.lock();
         inner.flags.insert(tenant, flag);
-        inner.apply(&self.instance);
+        let changed = inner.set_flags(&self.instance);
+        // A switch pauses every tenant, and has been logged.
+        if inner.switches.stopped_by().is_none() {
+            log_changes(changed);
+        }
     }
 
     /// Forgets a tenant. Its flag stays as it is.
@@ -144,6 +148,11 @@ impl Pauses {
 
 impl Inner {
     fn apply(&self, instance: &str) {
+        log_changes(self.set_flags(instance));
+    }
+
+    /// Sets every tenant's flag. Returns the tenants whose flags changed, by reason.
+    fn set_flags(&self, instance: &str) -> BTreeMap<Option<Arc<str>>, Vec<&str>> {
         let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
         for (tenant, flag) in &self.flags {
             let reason = self.reason(tenant, instance).map(Arc::<str>::from);
@@ -151,17 +160,7 @@ impl Inner {
                 changed.entry(reason).or_default().push(tenant.as_str());
             }
         }
-        for (reason, tenants) in changed {
-            let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
-            match reason {
-                Some(reason) => {
-                    warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
-                }
-                None => {
-                    info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
-                }
-            }
-        }
+        changed
     }
 
     fn reason(&self, tenant: &TenantId, instance: &str) -> Option<String> {
@@ -183,6 +182,20 @@ impl Inner {
             return Some(format!("the document ops/ingest_control pauses the host {instance}"));
         }
         listed(&self.control.tenants, id).then(|| format!("the document ops/ingest_control pauses the tenant {id}"))
+    }
+}
+
+fn log_changes(changed: BTreeMap<Option<Arc<str>>, Vec<&str>>) {
+    for (reason, tenants) in changed {
+        let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
+        match reason {
+            Some(reason) => {
+                warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
+            }
+            None => {
+                info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
+            }
+        }
     }
 }
 

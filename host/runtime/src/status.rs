@@ -222,7 +222,7 @@ impl Snapshot {
     /// The same as a fault of the host.
     pub fn feed_outage(&self) -> Option<String> {
         let problem = self.feed_problem();
-        if self.is_connected() {
+        if self.is_connected() || self.feed.connection == ConnectionState::Stopped {
             return problem.map(str::to_owned);
         }
         Some(format!("the feed is not connected: {}", problem.unwrap_or(self.connection())))
