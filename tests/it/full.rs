@@ -20,5 +20,5 @@ mod guide;
 mod monitoring;
 /// Chromium.
 mod page;
-/// Chromium, and over 30 seconds of silence until a feed is stale.
+/// Chromium, and over 30 seconds until a heartbeat is stale.
 mod visible;

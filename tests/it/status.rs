@@ -92,11 +92,53 @@ fn every_fault_is_said_and_the_exit_code_is_1() {
 
     sim.handle().set_fault(Some(Fault::ConnectionLimit));
     sim.handle().disconnect_all();
-    let feed = "\n  the feed is not connected: held_elsewhere\n";
+    let feed = "\n  the feed is not connected: another host holds the only connection that Alpaca allows (error 406)\n";
     let held = status_until(&setup, &sim, "the feed is taken", said(feed));
-    assert!(held.stdout.contains("tenant acme is degraded: another host holds"), "{}", held.stdout);
+    // At once, and not only when the last quote is old.
+    assert!(held.stdout.starts_with("STALE  test-host"), "{}", held.stdout);
+    assert!(held.stdout.contains("\ntenant acme: STALE, degraded; "), "{}", held.stdout);
+    assert!(!held.stdout.contains("tenant acme is degraded"), "said twice: {}", held.stdout);
     host.signal("TERM");
     host.wait();
+}
+
+#[test]
+fn a_feed_that_is_quiet_because_the_exchange_is_closed_is_no_problem() {
+    let (setup, sim) = (HostSetup::new(ONE_TENANT), Sim::quiet());
+    // The hours of this feed are not in the calendar, so for the host its exchange is never open.
+    let night = [("QUOTEGATE_FEED__NAME", "overnight"), ("QUOTEGATE_FEED__CALENDAR", "auto"), ("DRY_RUN", "1")];
+    let host = Running::start(setup.command(&sim).envs(night));
+    setup.wait_until_served();
+    sim.wait_for_symbols(&["SPY"]);
+    // Without a scheme, like an address in any other tool.
+    let ask = || finish(&mut quotegate(["status", &format!("127.0.0.1:{}", setup.port)]));
+    let quiet = eventually("QUIET", || Some(ask()).filter(|status| status.stdout.starts_with("QUIET  test-host")));
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{}", quiet.stdout);
+    assert!(quiet.stdout.contains("; this feed may be silent at any hour\n"), "{}", quiet.stdout);
+    assert!(quiet.stdout.contains("\ntenant acme: QUIET, running; "), "{}", quiet.stdout);
+
+    // A lost connection is a problem at any hour.
+    sim.handle().set_fault(Some(Fault::ConnectionLimit));
+    sim.handle().disconnect_all();
+    let lost = eventually("STALE", || Some(ask()).filter(|status| status.stdout.starts_with("STALE  test-host")));
+    assert_eq!(lost.code, 1, "{}", lost.stdout);
+    drop(host);
+}
+
+#[test]
+fn one_fault_of_many_tenants_is_said_once() {
+    let tenants = (1..=50).map(|number| format!("[tenants.t{number:02}]\nsymbols = [\"SPY\"]\n"));
+    let (setup, sim) = (HostSetup::new(&tenants.collect::<String>()), Sim::quiet());
+    let host = Running::start(setup.command(&sim).env("DRY_RUN", "1").env("EXECUTION_HALTED", "1"));
+    setup.wait_until_served();
+    sim.wait_for_symbols(&["SPY"]);
+    let paused = "\n  all 50 tenants are paused: EXECUTION_HALTED=\"1\" pauses this host\n";
+    let said = status_until(&setup, &sim, "the pause", |status| status.stdout.contains(paused)).stdout;
+    let problems = said.split("\nproblems:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert_eq!(problems.matches("paused").count(), 1, "{said}");
+    let top = finish(&mut quotegate(["top", "--once", "--interval", "0.1", &setup.page()])).stdout;
+    assert!(top.contains("\nall 50 tenants are paused: EXECUTION_HALTED"), "{top}");
+    drop(host);
 }
 
 #[test]
@@ -116,10 +158,10 @@ fn a_host_that_does_not_answer_is_reported_with_advice() {
     let top = finish(&mut quotegate(["top", "--once", &format!("http://127.0.0.1:{port}")]));
     assert_eq!((top.code, top.stderr), (1, unreachable.stderr));
 
-    for wrong in [["status", "localhost:8700"], ["top", "ftp://host"]] {
+    for wrong in [["status", "localhost:port"], ["top", "ftp://host"]] {
         let refused = finish(&mut quotegate(wrong));
         assert_eq!(refused.code, 2, "{}", refused.stderr);
-        assert!(refused.stderr.contains("try something like http://127.0.0.1:8700"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("try something like 127.0.0.1:8700"), "{}", refused.stderr);
     }
     assert_eq!(finish(&mut quotegate(["top", "--interval", "0"])).code, 2);
 
@@ -182,6 +224,7 @@ fn top_shows_rates_and_leaves_the_terminal_as_it_was() {
     drop(host); // kills it, while top is running
     eventually("the host is gone", || text().contains("OFFLINE  no answer from").then_some(()));
     eventually("what was known", || text().contains("last known state:").then_some(()));
+    eventually("the tenant is not shown as LIVE", || text().contains("acme                 OFFLINE").then_some(()));
     keys.write_all(b"q").unwrap();
     assert!(terminal.wait().unwrap().success(), "{}", text());
     reader.join().unwrap();

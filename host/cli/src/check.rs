@@ -28,6 +28,13 @@ pub(super) struct CheckArgs {
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let loaded = args.settings.load()?;
     print!("{}", render(loaded.report()));
+    let switches = loaded.settings.switches.state();
+    if !switches.readings.is_empty() {
+        println!("\nswitches:");
+        for reading in &switches.readings {
+            println!("  {reading}");
+        }
+    }
     let mut problems = Vec::new();
     if let Source::Alpaca(credentials) = &loaded.settings.source
         && let Err(problem) = wiring::feed(&loaded.settings.feed, credentials)

@@ -14,7 +14,7 @@ use super::Failure;
 /// The arguments of the verbs that ask a host.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RemoteArgs {
-    /// The address of the host's page
+    /// The address of the host's page, or its host and port
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8700")]
     url: String,
     /// The host's ops.token; the environment variable hides it from other users
@@ -34,7 +34,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 impl RemoteArgs {
     pub(super) fn remote(self) -> Result<Remote, Failure> {
         let url = state_url(&self.url).map_err(|problem| {
-            let example = "try something like http://127.0.0.1:8700 or https://host.example";
+            let example = "try something like 127.0.0.1:8700 or https://host.example";
             Failure::Usage(anyhow::anyhow!("quotegate: URL {:?} {problem}; {example}", self.url))
         })?;
         // Without a TLS provider, reqwest panics.
@@ -95,7 +95,8 @@ impl Remote {
 }
 
 fn state_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is not a valid URL: {error}"))?;
+    let scheme = if text.contains("://") { "" } else { "http://" };
+    let url = Url::parse(&format!("{scheme}{text}")).map_err(|error| format!("is not a valid URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err("is not an http(s) URL".to_owned());
     }
@@ -126,7 +127,10 @@ mod tests {
         let of = |text: &str| state_url(text).map(String::from);
         assert_eq!(of("http://127.0.0.1:8700").unwrap(), "http://127.0.0.1:8700/api/state");
         assert_eq!(of("https://proxy.example/quotegate").unwrap(), "https://proxy.example/quotegate/api/state");
-        for wrong in ["", "127.0.0.1:8700", "ftp://host/", "localhost:8700"] {
+        for host in ["127.0.0.1:8700", "localhost:8700", "[::1]:8700", "host.example"] {
+            assert_eq!(of(host).unwrap(), format!("http://{host}/api/state"));
+        }
+        for wrong in ["", "host:port", "ftp://host/"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

@@ -27,7 +27,8 @@ Examples:
 
 On SIGTERM or Ctrl-C, it writes what is dirty within run.shutdown_grace_s, and exits. On SIGHUP, or when a file changes, \
 it reloads tenants, symbols, limits and plugins without a reconnect. A reload applies everything, or nothing if any of it \
-is invalid. run.paused, tenants.X.paused and the Firestore document ops/ingest_control pause writing.
+is invalid. run.paused, tenants.X.paused, the Firestore document ops/ingest_control and the variables EXECUTION_HALTED and \
+INGEST_ENABLED pause writing.
 
 A dry run of a replay at speed max prints the documents to standard output as JSON lines. It depends only on the \
 recording's time, so the same files always give the same lines.")]

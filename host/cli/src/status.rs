@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use quotegate_ops::{HostState, TenantState};
+use quotegate_runtime::liveness::{Liveness, LivenessReport};
 use quotegate_runtime::text::counted;
 
 use super::Failure;
@@ -12,12 +13,13 @@ use super::remote::{RemoteArgs, printable};
 #[command(after_help = "\
 Examples:
   quotegate status                                check the host on this machine
-  quotegate status http://10.0.0.5:8700
+  quotegate status 10.0.0.5:8700
   gcloud run services proxy quotegate --port 8700 & quotegate status
   QUOTEGATE_OPS__TOKEN=… quotegate status --json | jq '.tenants[] | {id, status, reason}'
 
-Exit codes: 0 if the host is LIVE and every tenant is running; 1 if something is wrong, which is printed, or if the host \
-does not answer; 2 for usage errors. A host is STALE after 30 s without a quote or a heartbeat.")]
+Exit codes: 0 if the host is LIVE or QUIET and every tenant is running; 1 if something is wrong, which is printed, or if \
+the host does not answer; 2 for usage errors. A host is QUIET if all is well but the exchange is closed. It is STALE if its \
+feed is not connected, after 30 s without a quote, or after two intervals (at least 30 s) without a heartbeat.")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     remote: RemoteArgs,
@@ -33,7 +35,7 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
         true => println!("{text}"),
         false => print!("{}", printable(&summary(&state))),
     }
-    Ok(if state.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if state.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn summary(state: &HostState) -> String {
@@ -61,10 +63,9 @@ fn summary(state: &HostState) -> String {
     for tenant in &state.tenants {
         text.push_str(&tenant_lines(state, tenant));
     }
-    let problems = state.problems();
-    if !problems.is_empty() {
+    if !state.problems.is_empty() {
         text.push_str("\nproblems:\n");
-        for problem in problems {
+        for problem in &state.problems {
             let _ = writeln!(text, "  {problem}");
         }
     }
@@ -88,8 +89,12 @@ fn feed(state: &HostState) -> String {
     let last =
         feed.last_received_time.map_or("none yet".to_owned(), |last| format!("the last one {} ago", state.age(last)));
     let reconnects: u64 = feed.retries.values().sum();
+    let quiet = match &state.liveness {
+        LivenessReport { state: Liveness::Quiet, reason: Some(reason) } => format!("; {reason}"),
+        _ => String::new(),
+    };
     format!(
-        "{} for {}; {}, {last}; {}",
+        "{} for {}; {}, {last}; {}{quiet}",
         state.connection,
         state.age(feed.since),
         counted(feed.quotes, "quote"),

@@ -9,7 +9,7 @@ use quotegate_pipeline::tenant::TenantCounters;
 use quotegate_plugin::{PluginSnapshot, PluginState};
 use quotegate_runtime::liveness::Liveness;
 use quotegate_runtime::status::IngestStatus;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::remote::{Remote, RemoteArgs, printable};
 use super::terminal::{Screen, Style};
@@ -19,7 +19,7 @@ use super::{Failure, signals, status};
 #[command(after_help = "\
 Examples:
   quotegate top                                   watch the host on this machine; q or Ctrl-C quits
-  quotegate top http://10.0.0.5:8700 --interval 5
+  quotegate top 10.0.0.5:8700 --interval 5
   quotegate top --once                            print once, for a script or a report
   quotegate top | tee day.txt                     print once per interval, as plain text
 
@@ -62,16 +62,20 @@ pub(super) async fn top(args: TopArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let screen = stdout().is_terminal().then(|| Screen::take(stop.clone()));
+    let mut answered = Instant::now();
     let mut ticks = interval(args.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let polled = tokio::select! {
             () = stop.cancelled() => break,
-            polled = async { ticks.tick().await; poll(&remote, &mut past).await } => polled,
+            polled = async { ticks.tick().await; poll_soon(&remote, &mut past).await } => polled,
         };
         let lines = match polled {
-            Ok(()) => view(&past),
-            Err(error) => offline_view(&past, &error),
+            Ok(()) => {
+                answered = Instant::now();
+                view(&past)
+            }
+            Err(error) => offline_view(&past, answered.elapsed(), &error),
         };
         match &screen {
             Some(screen) => screen.show(&lines),
@@ -81,6 +85,13 @@ pub(super) async fn top(args: TopArgs) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same as [`poll`], but a host that hangs must not look alive until the request times out.
+async fn poll_soon(remote: &Remote, past: &mut Past) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let hangs = |_| Err(anyhow::anyhow!("no answer for {} s", PATIENCE.as_secs()));
+    timeout(PATIENCE, poll(remote, past)).await.unwrap_or_else(hangs)
 }
 
 async fn poll(remote: &Remote, past: &mut Past) -> anyhow::Result<()> {
@@ -103,13 +114,27 @@ fn print(lines: &Lines) -> bool {
     out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
-fn offline_view(past: &Past, error: &anyhow::Error) -> Lines {
+/// What is known of a host that does not answer, `silence` after its last answer.
+fn offline_view(past: &Past, silence: Duration, error: &anyhow::Error) -> Lines {
     let mut lines = vec![(Style::Bad, format!("OFFLINE  {}", printable(&format!("{error:#}"))))];
-    if !past.is_empty() {
+    if let Some(last) = past.back() {
         lines.push((Style::Plain, "last known state:".to_owned()));
-        lines.extend(view(past).into_iter().map(|(_, line)| (Style::Plain, line)));
+        // Without earlier states, so without rates.
+        let last = Past::from([gone(last.clone(), silence)]);
+        lines.extend(view(&last).into_iter().map(|(_, line)| (Style::Plain, line)));
     }
     lines
+}
+
+/// The last state of a host, without what is certainly no longer true.
+fn gone(mut last: HostState, silence: Duration) -> HostState {
+    last.time += i64::try_from(silence.as_nanos()).unwrap_or(0);
+    last.connection = "unknown".into();
+    last.liveness.state = Liveness::Offline;
+    for tenant in &mut last.tenants {
+        tenant.liveness.state = Liveness::Offline;
+    }
+    last
 }
 
 fn view(past: &Past) -> Lines {
@@ -117,6 +142,7 @@ fn view(past: &Past) -> Lines {
     let rates = Rates { old, now };
     let style = match now.liveness.state {
         Liveness::Live => Style::Good,
+        Liveness::Quiet => Style::Plain,
         Liveness::Stale => Style::Warning,
         Liveness::Offline => Style::Bad,
     };
@@ -138,10 +164,9 @@ fn view(past: &Past) -> Lines {
             lines.extend(tenant.snapshot.plugins.iter().map(|plugin| plugin_line(&rates, tenant, plugin)));
         }
     }
-    let problems = now.problems();
-    if !problems.is_empty() {
+    if !now.problems.is_empty() {
         lines.push((Style::Plain, String::new()));
-        lines.extend(problems.into_iter().map(|problem| (Style::Warning, problem)));
+        lines.extend(now.problems.iter().map(|problem| (Style::Warning, problem.clone())));
     }
     if !now.recent_errors.is_empty() {
         lines.push((Style::Plain, String::new()));
@@ -186,7 +211,7 @@ fn tenant_line(rates: &Rates<'_>, tenant: &TenantState) -> (Style, String) {
         (Some(symbol), Some(time)) => format!("{symbol} {} ago", rates.now.age(time)),
         _ => "-".to_owned(),
     };
-    let well = liveness.state == Liveness::Live && tenant.status == IngestStatus::Running;
+    let well = liveness.state.is_well() && tenant.status == IngestStatus::Running;
     let cells = [
         &tenant.id,
         liveness.state.as_str(),

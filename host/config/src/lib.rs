@@ -25,6 +25,7 @@ mod report;
 mod schema;
 mod settings;
 mod sources;
+mod switches;
 
 pub use documentation::documented_settings;
 pub use error::{SettingError, SettingsError};
@@ -33,9 +34,10 @@ pub use load::Loaded;
 pub use origin::Origin;
 pub use report::{Row, render};
 pub use settings::{
-    Calendar, Credentials, FeedSettings, HeartbeatSettings, LogFormat, LogSettings, OpsSettings, PaceSettings,
-    PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings, PluginSetup, ReplaySettings, RunSettings,
-    Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin, SymbolChoice, TenantSettings,
-    WriteRate,
+    Calendar, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, OpsSettings,
+    PaceSettings, PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings, PluginSetup, ReplaySettings,
+    RunSettings, Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin, SymbolChoice,
+    TenantSettings, WriteRate,
 };
 pub use sources::{Override, Sources};
+pub use switches::{SwitchEffect, SwitchReading, SwitchState, Switches};

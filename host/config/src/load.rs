@@ -5,6 +5,7 @@ use crate::key::TENANTS;
 use crate::layer::{Layer, Merged, environment_layer, file_layer, flag_layer, tenant_files_layer};
 use crate::reader::Reader;
 use crate::schema::Schema;
+use crate::switches::Switches;
 use crate::{Origin, Row, SettingError, Settings, SettingsError, Sources};
 
 /// Settings without an error, and where each came from.
@@ -56,7 +57,10 @@ impl Settings {
             errors.extend(found);
         }
         match (settings, SettingsError::from_list(errors)) {
-            (Some(settings), None) => Ok(Loaded { settings, rows }),
+            (Some(settings), None) => {
+                let switches = Switches::from_environment(&sources.environment);
+                Ok(Loaded { settings: Settings { switches, ..settings }, rows })
+            }
             (_, Some(errors)) => Err(errors),
             (None, None) => Err(SettingsError::unexplained()),
         }

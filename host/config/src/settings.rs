@@ -12,12 +12,13 @@ pub use feed::{Calendar, FeedSettings};
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
-pub use run::{HeartbeatSettings, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings};
+pub use run::{HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings};
 pub use sink::{PaceSettings, SinkKind, SinkSettings};
 pub use source::{Credentials, ReplaySettings, SimSettings, SimSymbols, Source};
 pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
 
 use crate::reader::Reader;
+use crate::switches::Switches;
 
 /// Every setting. What exists has been checked.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Every tenant, by id in ascending order; at least one.
     pub tenants: Vec<TenantSettings>,
+    /// The old job's switches, which the environment sets. They are not settings.
+    pub switches: Switches,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Settings {
         feed.check_plan(&tenants, from);
         sink.check_mirror(&tenants, from);
         let source = source.resolve(sim, replay, &feed, &sink, from)?;
-        Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants })
+        let switches = Switches::default();
+        Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants, switches })
     }
 }

@@ -48,6 +48,23 @@ impl Calendar {
             Self::Never => false,
         }
     }
+
+    /// Since when quotes are expected without a break; `None` if they are not expected at `now`.
+    pub fn open_since(self, now: UnixNanos) -> Option<UnixNanos> {
+        match self {
+            Self::UsEquities { extended_hours } => quotegate_market_hours::us_equities_open_since(now, extended_hours),
+            Self::Always => Some(0),
+            Self::Never => None,
+        }
+    }
+
+    /// Why silence is no fault while quotes are not expected.
+    pub const fn why_quiet(self) -> &'static str {
+        match self {
+            Self::UsEquities { .. } | Self::Always => "the exchange is closed",
+            Self::Never => "this feed may be silent at any hour",
+        }
+    }
 }
 
 /// A key pair. The secret cannot be printed.

@@ -54,6 +54,18 @@ pub fn us_equities_open(unix_nanos: i64, extended_hours: bool) -> bool {
     }
 }
 
+/// When the trading that [`us_equities_open`] reports began; `None` if there is none.
+pub fn us_equities_open_since(unix_nanos: i64, extended_hours: bool) -> Option<i64> {
+    const MINUTE: i64 = 60_000_000_000;
+    if !us_equities_open(unix_nanos, extended_hours) {
+        return None;
+    }
+    let opened = if extended_hours { PRE } else { OPEN };
+    // Clocks change on Sundays, so every minute of a trading day has the same length.
+    let minutes = i64::from(new_york(unix_nanos).minute) - i64::from(opened);
+    Some(unix_nanos - unix_nanos.rem_euclid(MINUTE) - minutes * MINUTE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +107,23 @@ mod tests {
         let morning = at("2026-01-14T08:00:00");
         assert!(us_equities_open(morning, true) && !us_equities_open(morning, false));
         assert!(!us_equities_open(at("2026-01-17T12:00:00"), true), "a Saturday");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn trading_is_open_since_the_first_moment_without_a_break(second in 1_175_000_000_i64..4_102_444_800, extended: bool) {
+            const MINUTE: i64 = 60_000_000_000;
+            let now = second * 1_000_000_000 + 123;
+            let Some(since) = us_equities_open_since(now, extended) else {
+                proptest::prop_assert!(!us_equities_open(now, extended));
+                return Ok(());
+            };
+            proptest::prop_assert!(since <= now && !us_equities_open(since - 1, extended));
+            let mut moment = since;
+            while moment <= now {
+                proptest::prop_assert!(us_equities_open(moment, extended));
+                moment += MINUTE;
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod events;
 mod guard;
 mod metrics;
 mod page;
+mod problems;
 mod prometheus;
 mod readiness;
 mod state;

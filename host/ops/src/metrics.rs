@@ -32,6 +32,11 @@ fn host(snapshot: &Snapshot, out: &mut PrometheusWriter) {
         .sample(&[], seconds(snapshot.started));
     out.gauge("quotegate_dry_run", "1 if nothing is written.").sample(&[], u8::from(snapshot.dry_run));
     out.counter("quotegate_heartbeats_total", "Heartbeat documents confirmed.").sample(&[], snapshot.heartbeats);
+    out.gauge(
+        "quotegate_heartbeat_limit_seconds",
+        "A heartbeat older than this is stale: two intervals, at least 30 s.",
+    )
+    .sample(&[], snapshot.heartbeat_limit.as_secs_f64());
     if let Some(last) = snapshot.last_heartbeat {
         out.gauge("quotegate_heartbeat_age_seconds", "Time since a heartbeat was last confirmed.")
             .sample(&[], seconds(snapshot.time - last));

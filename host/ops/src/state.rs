@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot};
-use quotegate_runtime::liveness::{Liveness, LivenessReport};
+use quotegate_runtime::liveness::LivenessReport;
 use quotegate_runtime::log::{RecentError, recent_errors};
 use quotegate_runtime::status::{IngestStatus, Snapshot};
 use quotegate_runtime::text::short_duration;
+
+use super::problems::problems;
 
 /// A host's state, as `/api/state` sends it and `status` and `top` read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,8 +34,12 @@ pub struct HostState {
     pub dry_run: bool,
     /// True while the host shuts down.
     pub stopping: bool,
-    /// LIVE, STALE or OFFLINE.
+    /// LIVE, QUIET, STALE or OFFLINE.
     pub liveness: LivenessReport,
+    /// Everything that is wrong, each fault once however many tenants it affects.
+    pub problems: Vec<String>,
+    /// False while the exchange is closed.
+    pub quotes_expected: bool,
     /// The state of the connection, as one word.
     pub connection: Cow<'static, str>,
     /// The feed's numbers.
@@ -80,7 +86,9 @@ pub struct TenantState {
     pub status: IngestStatus,
     /// Why it is not running well.
     pub reason: Option<String>,
-    /// LIVE, STALE or OFFLINE.
+    /// Whether others have the same reason, so that [`HostState::problems`] says it for all of them.
+    pub reason_is_shared: bool,
+    /// LIVE, QUIET, STALE or OFFLINE.
     pub liveness: LivenessReport,
     /// Its numbers.
     #[serde(flatten)]
@@ -93,9 +101,10 @@ impl From<Snapshot> for HostState {
         let tenants = std::mem::take(&mut snapshot.tenants).into_iter().map(|(id, tenant)| {
             let (status, reason) = snapshot.ingest_status(&tenant);
             let liveness = snapshot.tenant_liveness(&tenant);
-            TenantState { id: id.to_string(), status, reason, liveness, snapshot: tenant }
+            TenantState { id: id.to_string(), status, reason, reason_is_shared: false, liveness, snapshot: tenant }
         });
-        let tenants: Vec<TenantState> = tenants.collect();
+        let mut tenants: Vec<TenantState> = tenants.collect();
+        let problems = problems(&snapshot, &liveness, &mut tenants);
         let [tick_to_sink, tick_to_commit] = snapshot.latency;
         Self {
             schema: Self::SCHEMA,
@@ -106,6 +115,8 @@ impl From<Snapshot> for HostState {
             dry_run: snapshot.dry_run,
             stopping: snapshot.stopping,
             liveness,
+            problems,
+            quotes_expected: snapshot.open_since.is_some(),
             connection,
             feed: snapshot.feed,
             sink: snapshot.sink,
@@ -135,6 +146,7 @@ impl HostState {
         if self.tenants.len() > count {
             self.tenants.sort_by_key(|tenant| tenant.status == IngestStatus::Running);
             self.tenants.truncate(count);
+            self.problems.truncate(count);
         }
         self
     }
@@ -146,26 +158,6 @@ impl HostState {
     /// How old `then` was when the host took this snapshot.
     pub fn age(&self, then: UnixNanos) -> String {
         short_duration(Duration::from_nanos(self.time.saturating_sub(then).max(0).unsigned_abs()))
-    }
-
-    /// Everything that is wrong with the host.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.liveness.state != Liveness::Live {
-            problems.push(self.liveness.reason.clone().unwrap_or_default());
-        }
-        if !matches!(&*self.connection, "streaming" | "replaying") {
-            problems.push(format!("the feed is not connected: {}", self.connection));
-        }
-        if self.sink.failing {
-            let error = self.sink.last_error.as_deref().unwrap_or("no reason is known");
-            problems.push(format!("the sink does not accept documents: {error}"));
-        }
-        for tenant in self.tenants.iter().filter(|tenant| tenant.status != IngestStatus::Running) {
-            let reason = tenant.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            problems.push(format!("tenant {} is {}{reason}", tenant.id, tenant.status.as_str()));
-        }
-        problems
     }
 
     /// The sum of one counter over all tenants.

@@ -3,11 +3,14 @@
 //! Every tenant gets one at the start, at least one per interval, and a last one that says `stopped`. Heartbeats bypass
 //! the quote limits, so they are written even when quotes are not. Reads snapshots only.
 
+mod data_time;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quotegate_config::HeartbeatTime;
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, IdError, TenantId, UnixNanos, Value};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_plugin::{PluginSnapshot, PluginState};
@@ -15,34 +18,62 @@ use quotegate_sink::{Heartbeats, Round, TenantDocument};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::liveness::STALE_AFTER;
 use crate::status::{HostStatus, IngestStatus, Snapshot};
 use crate::text::counted;
+use data_time::DataTime;
 
 /// The heartbeat among the host's own documents of a tenant.
 const ID: &str = "market_ingest";
 
-/// Writes every tenant's heartbeat once per `interval` until `stop`. Does not write the last one.
-pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, interval: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(interval);
+/// Which heartbeat of a tenant it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Occasion<'a> {
+    /// The host runs.
+    Running,
+    /// The host has stopped, for this reason if it did not stop on request.
+    Last(Option<&'a str>),
+}
+
+/// Writes every tenant's heartbeat once per interval until `stop`. Does not write the last one.
+pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(status.heartbeat.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut missed = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            () = quote_after(&status, missed), if missed.is_some() => ticks.reset(),
         }
+        missed = missed_quotes(&status.snapshot());
         // A slow sink must not delay the shutdown.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = write_all(&status, &heartbeats, false) => {}
+            () = write_all(&status, &heartbeats, Occasion::Running) => {}
         }
     }
 }
 
-/// Writes one heartbeat per tenant now. `stopped`: it is the last one.
-pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, stopped: bool) {
+/// The time in `ts`, if quotes are missing and it says so.
+fn missed_quotes(snapshot: &Snapshot) -> Option<UnixNanos> {
+    let time = fed_until(snapshot, None);
+    (snapshot.time - time >= STALE_AFTER.as_nanos() as UnixNanos).then_some(time)
+}
+
+/// Waits for a quote after `missed`. The heartbeat that follows opens gates again at once.
+async fn quote_after(status: &HostStatus, missed: Option<UnixNanos>) {
+    const CHECK_EVERY: Duration = Duration::from_secs(1);
+    while status.feed.last_received_time() <= missed {
+        tokio::time::sleep(CHECK_EVERY).await;
+    }
+}
+
+/// Writes one heartbeat per tenant now.
+pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, occasion: Occasion<'_>) {
     let _round = status.heartbeat_lock.lock().await;
     let snapshot = status.snapshot();
-    let round = write(&snapshot, status, heartbeats, |_| true, stopped).await;
+    let round = write(&snapshot, status, heartbeats, |_| true, occasion).await;
     log_plugins(&snapshot);
     match round.error {
         None => {
@@ -76,7 +107,7 @@ pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, stopped: bo
 /// Writes the first heartbeats of tenants that were added while the host runs.
 pub async fn write_first(status: &HostStatus, heartbeats: &Heartbeats, added: &BTreeSet<TenantId>) {
     let _round = status.heartbeat_lock.lock().await;
-    let round = write(&status.snapshot(), status, heartbeats, |id| added.contains(id), false).await;
+    let round = write(&status.snapshot(), status, heartbeats, |id| added.contains(id), Occasion::Running).await;
     if let Some(problem) = round.error {
         warn!(event_type = "heartbeat", "could not write {}: {problem}", counted(round.failed, "first heartbeat"));
     }
@@ -106,16 +137,34 @@ async fn write(
     status: &HostStatus,
     heartbeats: &Heartbeats,
     which: impl Fn(&TenantId) -> bool,
-    stopped: bool,
+    occasion: Occasion<'_>,
 ) -> Round {
     let chosen = snapshot.tenants.iter().filter(|(id, _)| which(id));
     let documents = chosen.filter_map(|(id, tenant)| {
-        let status = if stopped { (IngestStatus::Stopped, None) } else { snapshot.ingest_status(tenant) };
+        let status = match occasion {
+            Occasion::Running => snapshot.ingest_status(tenant),
+            Occasion::Last(reason) => (IngestStatus::Stopped, reason.map(str::to_owned)),
+        };
         Some(TenantDocument { tenant: id.clone(), document: document(snapshot, tenant, status).ok()? })
     });
     let round = heartbeats.write(documents.collect()).await;
     status.count_heartbeats(round.written);
     round
+}
+
+/// The time for `ts`: until when the tenant's documents are known to be current. Without a tenant, that of tenants
+/// without problems.
+fn fed_until(snapshot: &Snapshot, tenant: Option<&TenantSnapshot>) -> UnixNanos {
+    if snapshot.ts_follows == HeartbeatTime::Host {
+        return snapshot.time;
+    }
+    let last_quote = match tenant {
+        Some(tenant) if tenant.stopped.is_some() => tenant.last_quote_time,
+        // Of any symbol: one that trades rarely is no reason to close a gate.
+        _ => snapshot.feed.last_received_time,
+    };
+    let paused_since = tenant.and_then(|tenant| tenant.paused_since);
+    DataTime { now: snapshot.time, open_since: snapshot.open_since, last_quote, paused_since }.get()
 }
 
 fn document(
@@ -128,10 +177,15 @@ fn document(
     let optional_time = |time: Option<UnixNanos>| time.map_or(Value::Null, Value::Timestamp);
     let count = |count: u64| Value::Integer(i64::try_from(count).unwrap_or(i64::MAX));
     let field = |path, value| Field { path: FieldPath::literal(path), value };
+    let fed_until = Value::Timestamp(fed_until(snapshot, Some(tenant)));
     let mut fields = vec![
-        field("ts", Value::Timestamp(snapshot.time)),
+        field("ts", fed_until.clone()),
+        // UIs that know this name take it first, before `updated_at`, which would keep them LIVE without quotes.
+        field("last_heartbeat_at", fed_until),
+        field("updated_at", Value::Timestamp(snapshot.time)),
         field("status", text(status.as_str())),
         field("reason", optional_text(reason.as_deref())),
+        field("ingest_enabled", Value::Boolean(tenant.paused.is_none())),
         field("last_symbol", optional_text(tenant.last_symbol.as_deref())),
         field("last_quote_ts", optional_time(tenant.last_quote_time)),
         field("dry_run", Value::Boolean(snapshot.dry_run)),

@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::heartbeat;
+use crate::heartbeat::{self, Occasion};
 use crate::pause::{ControlPoller, Pauses};
 use crate::status::{HostStatus, Snapshot};
 use crate::text::counted;
@@ -57,6 +57,7 @@ pub struct Host {
     heartbeat_task: JoinHandle<()>,
     budget_task: JoinHandle<()>,
     control_task: Option<JoinHandle<()>>,
+    switch_task: Option<JoinHandle<()>>,
     watchdog: Arc<Watchdog>,
     /// Stops the periodic tasks.
     stop_ticking: CancellationToken,
@@ -106,6 +107,8 @@ impl Host {
             dry_run: wiring::is_dry_run(settings),
             instance,
             started: unix_now(),
+            calendar: source.calendar(),
+            heartbeat: settings.heartbeat.clone(),
             heartbeats: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(0),
             latencies: latencies.clone(),
@@ -155,12 +158,11 @@ impl Host {
             router.add(id, wanted, inbox);
         }
         let host = Self {
-            heartbeat_task: tokio::spawn(heartbeat::run(
-                status.clone(),
-                heartbeats.clone(),
-                settings.heartbeat.interval,
-                stop_ticking.clone(),
-            )),
+            heartbeat_task: tokio::spawn(heartbeat::run(status.clone(), heartbeats.clone(), stop_ticking.clone())),
+            switch_task: settings.switches.has_files().then(|| {
+                let (pauses, switches, stop) = (pauses.clone(), settings.switches.clone(), stop_ticking.clone());
+                tokio::spawn(async move { pauses.poll_switches_until(switches, stop).await })
+            }),
             budget_task: tokio::spawn({
                 let stop = stop_ticking.clone();
                 async move { budget.run(stop).await }
@@ -248,10 +250,12 @@ impl Host {
         self.stop_ticking.cancel();
         let _ = self.heartbeat_task.await;
         let _ = self.budget_task.await;
-        if let Some(task) = self.control_task.take() {
+        for task in [self.control_task.take(), self.switch_task.take()].into_iter().flatten() {
             let _ = task.await;
         }
-        if timeout_at(ends, heartbeat::write_all(&self.status, &self.heartbeats, true)).await.is_err() {
+        let failure = source_end.as_ref().and_then(|end| end.as_ref().err()).map(|error| format!("{error:#}"));
+        let last = Occasion::Last(failure.as_deref());
+        if timeout_at(ends, heartbeat::write_all(&self.status, &self.heartbeats, last)).await.is_err() {
             warn!(event_type = "heartbeat", "the last heartbeat was not confirmed in time");
         }
 

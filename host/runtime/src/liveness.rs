@@ -3,7 +3,8 @@
 //! | state | when |
 //! |---|---|
 //! | OFFLINE | the host or the tenant has stopped, or the host does not answer |
-//! | STALE | for 30 s, no quote arrived or no heartbeat was confirmed |
+//! | STALE | the feed is not connected; or no heartbeat was confirmed for two intervals, at least 30 s; or no quote arrived for 30 s |
+//! | QUIET | the same as LIVE, but no quote arrived for 30 s and none was expected, because the exchange is closed |
 //! | LIVE | otherwise |
 //!
 //! The quotes of a replay are old, so only its heartbeats count.
@@ -15,8 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::short_duration;
 
-/// Anything older than this is stale.
+/// Quotes older than this are stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// A heartbeat older than this is stale: the next one is late, too.
+pub(crate) fn heartbeat_limit(interval: Duration) -> Duration {
+    STALE_AFTER.max(2 * interval)
+}
 
 /// Whether a UI can trust what it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +30,8 @@ pub const STALE_AFTER: Duration = Duration::from_secs(30);
 pub enum Liveness {
     /// Quotes and heartbeats arrive.
     Live,
+    /// Everything is well, but the exchange is closed.
+    Quiet,
     /// What is shown is old.
     Stale,
     /// Nothing arrives any more.
@@ -40,10 +48,16 @@ pub struct LivenessReport {
 }
 
 impl Liveness {
+    /// True if nothing is wrong.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Live | Self::Quiet)
+    }
+
     /// As it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "LIVE",
+            Self::Quiet => "QUIET",
             Self::Stale => "STALE",
             Self::Offline => "OFFLINE",
         }
@@ -67,6 +81,12 @@ pub(crate) struct LivenessInputs {
     pub(crate) started: UnixNanos,
     pub(crate) last_quote: Option<UnixNanos>,
     pub(crate) last_heartbeat: Option<UnixNanos>,
+    /// See [`heartbeat_limit`].
+    pub(crate) heartbeat_limit: Duration,
+    /// Why no quotes can arrive.
+    pub(crate) feed_outage: Option<String>,
+    /// Why no quotes are expected.
+    pub(crate) quiet: Option<&'static str>,
     pub(crate) stopping: bool,
     pub(crate) replaying: bool,
     pub(crate) source_ended: bool,
@@ -80,23 +100,25 @@ impl LivenessInputs {
         if self.source_ended {
             return LivenessReport::because(Liveness::Stale, "the source has ended");
         }
+        if let Some(outage) = &self.feed_outage {
+            return LivenessReport::because(Liveness::Stale, outage);
+        }
         let heartbeat = age(self.now, self.last_heartbeat.unwrap_or(self.started));
-        if heartbeat >= STALE_AFTER {
+        if heartbeat >= self.heartbeat_limit {
             let reason = format!("no heartbeat was confirmed for {}", short_duration(heartbeat));
             return LivenessReport::because(Liveness::Stale, reason);
         }
         if self.replaying {
             return LivenessReport::live();
         }
-        let Some(last) = self.last_quote else {
-            return LivenessReport::because(Liveness::Stale, "no quote has arrived yet");
-        };
-        let quote = age(self.now, last);
-        if quote >= STALE_AFTER {
-            let reason = format!("no quote arrived for {}", short_duration(quote));
-            return LivenessReport::because(Liveness::Stale, reason);
+        match (self.last_quote.map(|last| age(self.now, last)), self.quiet) {
+            (Some(quote), _) if quote < STALE_AFTER => LivenessReport::live(),
+            (_, Some(quiet)) => LivenessReport::because(Liveness::Quiet, quiet),
+            (Some(quote), None) => {
+                LivenessReport::because(Liveness::Stale, format!("no quote arrived for {}", short_duration(quote)))
+            }
+            (None, None) => LivenessReport::because(Liveness::Stale, "no quote has arrived yet"),
         }
-        LivenessReport::live()
     }
 }
 
@@ -116,6 +138,9 @@ mod tests {
             started: 900 * SECOND,
             last_quote: Some(999 * SECOND),
             last_heartbeat: Some(990 * SECOND),
+            heartbeat_limit: heartbeat_limit(Duration::from_secs(15)),
+            feed_outage: None,
+            quiet: None,
             stopping: false,
             replaying: false,
             source_ended: false,
@@ -136,6 +161,38 @@ mod tests {
         assert_eq!(unwell, (Liveness::Stale, "no heartbeat was confirmed for 2 min".into()));
         assert_eq!(of(|s| s.last_heartbeat = None).0, Liveness::Stale);
         assert_eq!(of(|s| s.stopping = true).0, Liveness::Offline);
+    }
+
+    #[test]
+    fn a_lost_feed_is_stale_at_once() {
+        let lost = of(|s| s.feed_outage = Some("the feed is not connected: reconnecting".into()));
+        assert_eq!(lost, (Liveness::Stale, "the feed is not connected: reconnecting".into()));
+    }
+
+    #[test]
+    fn a_heartbeat_is_late_after_two_intervals_but_not_before_30_s() {
+        let at = |interval, age: i64| {
+            of(|s| {
+                s.heartbeat_limit = heartbeat_limit(Duration::from_secs(interval));
+                (s.started, s.last_heartbeat) = (0, Some(s.now - age * SECOND));
+            })
+        };
+        for (interval, limit) in [(1, 30), (15, 30), (20, 40), (60, 120), (600, 1200)] {
+            assert_eq!(at(interval, limit - 1).0, Liveness::Live, "{interval}");
+            assert_eq!(at(interval, limit).0, Liveness::Stale, "{interval}");
+        }
+    }
+
+    #[test]
+    fn silence_is_quiet_while_the_exchange_is_closed() {
+        let closed = |s: &mut LivenessInputs| s.quiet = Some("the exchange is closed");
+        for last in [None, Some(1)] {
+            let night = of(|s| (s.last_quote, s.quiet) = (last, Some("the exchange is closed")));
+            assert_eq!(night, (Liveness::Quiet, "the exchange is closed".into()));
+        }
+        assert_eq!(of(closed).0, Liveness::Live, "quotes outside the regular session");
+        let lost = |s: &mut LivenessInputs| (s.feed_outage, s.last_quote) = (Some("gone".into()), None);
+        assert_eq!(of(|s| (closed(s), lost(s)).1).0, Liveness::Stale, "a feed that is lost at night");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The kill switch: which tenants may not write, and why.
 //!
-//! The settings and the document `ops/ingest_control` can each pause all tenants or one of them. A tenant is paused while
-//! any of them says so. Knows nothing of quotes.
+//! The old job's switches can pause all tenants; the settings and the document `ops/ingest_control` all tenants or one of
+//! them. A tenant is paused while any of them says so. Knows nothing of quotes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use quotegate_config::Settings;
+use quotegate_config::{Settings, SwitchState, Switches};
 use quotegate_document::TenantId;
 use quotegate_pipeline::pause::PauseFlag;
 use quotegate_sink::{FirestoreSink, PauseControl, PauseControlError};
@@ -21,7 +21,11 @@ use crate::text::counted;
 /// A log line names at most this many tenants.
 const MAX_NAMES: usize = 20;
 
-/// What settings and document say about pausing, and the flags of the tenants.
+/// How often the files of the old job's switches are read. Not a setting: reading a line costs nothing, and a switch
+/// must not be slow because a setting was for something else.
+const SWITCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What switches, settings and document say about pausing, and the flags of the tenants.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     instance: String,
@@ -30,6 +34,7 @@ pub(crate) struct Pauses {
 
 #[derive(Debug, Default)]
 struct Inner {
+    switches: SwitchState,
     all_by_settings: bool,
     by_settings: BTreeSet<TenantId>,
     control: PauseControl,
@@ -41,7 +46,43 @@ impl Pauses {
     pub(crate) fn new(instance: &str, settings: &Settings) -> Self {
         let pauses = Self { instance: instance.to_owned(), inner: Mutex::default() };
         pauses.set_settings(settings);
+        pauses.set_switches(settings.switches.state());
         pauses
+    }
+
+    /// Applies what the switches say now, and logs what changed.
+    fn set_switches(&self, switches: SwitchState) {
+        let mut inner = self.inner.lock();
+        for reading in switches.readings.iter().filter(|reading| !inner.switches.readings.contains(reading)) {
+            match reading.is_warning() {
+                true => warn!(event_type = "switch", "{reading}"),
+                false => info!(event_type = "switch", "{reading}"),
+            }
+        }
+        inner.switches = switches;
+        inner.apply(&self.instance);
+    }
+
+    /// Reads the files of the switches once per second until `stop`.
+    pub(crate) async fn poll_switches_until(&self, switches: Switches, stop: CancellationToken) {
+        let switches = Arc::new(switches);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SWITCH_INTERVAL) => {}
+            }
+            let read = tokio::task::spawn_blocking({
+                let switches = switches.clone();
+                move || switches.state()
+            });
+            // A file system that does not answer must not delay the shutdown.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                state = read => if let Ok(state) = state {
+                    self.set_switches(state);
+                },
+            }
+        }
     }
 
     /// Applies new settings.
@@ -64,7 +105,11 @@ impl Pauses {
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.inner.lock();
         inner.flags.insert(tenant, flag);
-        inner.apply(&self.instance);
+        let changed = inner.set_flags(&self.instance);
+        // A switch pauses every tenant, and has been logged.
+        if inner.switches.stopped_by().is_none() {
+            log_changes(changed);
+        }
     }
 
     /// Forgets a tenant. Its flag stays as it is.
@@ -103,6 +148,11 @@ impl Pauses {
 
 impl Inner {
     fn apply(&self, instance: &str) {
+        log_changes(self.set_flags(instance));
+    }
+
+    /// Sets every tenant's flag. Returns the tenants whose flags changed, by reason.
+    fn set_flags(&self, instance: &str) -> BTreeMap<Option<Arc<str>>, Vec<&str>> {
         let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
         for (tenant, flag) in &self.flags {
             let reason = self.reason(tenant, instance).map(Arc::<str>::from);
@@ -110,22 +160,15 @@ impl Inner {
                 changed.entry(reason).or_default().push(tenant.as_str());
             }
         }
-        for (reason, tenants) in changed {
-            let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
-            match reason {
-                Some(reason) => {
-                    warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
-                }
-                None => {
-                    info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
-                }
-            }
-        }
+        changed
     }
 
     fn reason(&self, tenant: &TenantId, instance: &str) -> Option<String> {
         let id = tenant.as_str();
         let listed = |list: &BTreeMap<String, bool>, name: &str| list.get(name).is_some_and(|paused| *paused);
+        if let Some(switch) = self.switches.stopped_by() {
+            return Some(format!("{switch} pauses this host"));
+        }
         if self.all_by_settings {
             return Some("the setting run.paused pauses this host".to_owned());
         }
@@ -139,6 +182,20 @@ impl Inner {
             return Some(format!("the document ops/ingest_control pauses the host {instance}"));
         }
         listed(&self.control.tenants, id).then(|| format!("the document ops/ingest_control pauses the tenant {id}"))
+    }
+}
+
+fn log_changes(changed: BTreeMap<Option<Arc<str>>, Vec<&str>>) {
+    for (reason, tenants) in changed {
+        let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
+        match reason {
+            Some(reason) => {
+                warn!(event_type = "paused", count, tenants = ?named, "paused {}: {reason}", counted(count, "tenant"));
+            }
+            None => {
+                info!(event_type = "resumed", count, tenants = ?named, "{} may write again", counted(count, "tenant"));
+            }
+        }
     }
 }
 
@@ -216,6 +273,29 @@ mod tests {
             pauses.set_control(control.clone());
             assert_eq!(held(&flags), expected, "{control:?}");
         }
+    }
+
+    #[test]
+    fn a_switch_pauses_every_tenant_until_its_file_says_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("halted");
+        let environment = vec![
+            ("TENANT_ID".into(), "acme".into()),
+            ("DRY_RUN".into(), "1".into()),
+            ("EXECUTION_HALTED_FILE".into(), file.clone().into()),
+        ];
+        let sources = quotegate_config::Sources { environment, ..Default::default() };
+        let switches = Settings::load(&sources).unwrap().settings.switches;
+        let (pauses, flags) = two_tenants();
+        for (content, expected) in [("1", true), ("0", false), ("on", true)] {
+            std::fs::write(&file, content).unwrap();
+            pauses.set_switches(switches.state());
+            assert_eq!(held(&flags), [expected, expected], "{content}");
+        }
+        assert!(flags[0].reason().unwrap().contains("EXECUTION_HALTED_FILE"), "{flags:?}");
+        std::fs::remove_file(&file).unwrap();
+        pauses.set_switches(switches.state());
+        assert_eq!(held(&flags), [false, false], "a file that cannot be read halts nothing");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use quotegate_config::{HeartbeatSettings, HeartbeatTime};
 use quotegate_document::{TenantId, UnixNanos};
-use quotegate_feed::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
+use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 use quotegate_pace::Rate;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
@@ -14,7 +16,7 @@ use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::liveness::{Liveness, LivenessInputs, LivenessReport};
+use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
 use crate::text::counted;
 
 /// The numbers of every part of the host.
@@ -30,6 +32,9 @@ pub struct HostStatus {
     pub(crate) dry_run: bool,
     pub(crate) instance: String,
     pub(crate) started: UnixNanos,
+    /// When the feed is expected to deliver quotes.
+    pub(crate) calendar: Calendar,
+    pub(crate) heartbeat: HeartbeatSettings,
     pub(crate) heartbeats: AtomicU64,
     pub(crate) last_heartbeat: AtomicI64,
     pub(crate) latencies: Arc<Latencies>,
@@ -95,12 +100,18 @@ pub struct Snapshot {
     pub heartbeats: u64,
     /// When the last of them was confirmed.
     pub last_heartbeat: Option<UnixNanos>,
+    /// A heartbeat that is older than this is stale.
+    pub heartbeat_limit: Duration,
+    /// Since when quotes are expected; `None` while they are not, because the exchange is closed.
+    pub open_since: Option<UnixNanos>,
     /// From a quote's arrival to the sink, and to the confirmed write. Empty in a replay, whose quotes arrived long ago.
     pub latency: [LatencySnapshot; 2],
     /// The host is shutting down.
     pub stopping: bool,
     /// Every tenant, in the order of the settings.
     pub tenants: Vec<(TenantId, TenantSnapshot)>,
+    pub(crate) ts_follows: HeartbeatTime,
+    calendar: Calendar,
     source_ended: bool,
 }
 
@@ -134,8 +145,9 @@ impl HostStatus {
     /// All numbers now.
     pub fn snapshot(&self) -> Snapshot {
         let last_heartbeat = self.last_heartbeat.load(Relaxed);
+        let time = unix_now();
         Snapshot {
-            time: unix_now(),
+            time,
             started: self.started,
             dry_run: self.dry_run,
             instance: self.instance.clone(),
@@ -145,9 +157,13 @@ impl HostStatus {
             write_limit: self.budget.limit(),
             heartbeats: self.heartbeats.load(Relaxed),
             last_heartbeat: (last_heartbeat != 0).then_some(last_heartbeat),
+            heartbeat_limit: heartbeat_limit(self.heartbeat.interval),
+            open_since: self.calendar.open_since(time),
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
             tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
+            ts_follows: self.heartbeat.ts_follows,
+            calendar: self.calendar,
             source_ended: self.source_ended.load(Relaxed),
         }
     }
@@ -171,25 +187,45 @@ impl Snapshot {
             return (IngestStatus::Degraded, Some(problem));
         }
         if let Some(problem) = &tenant.problem {
-            return (IngestStatus::Degraded, Some(format!("the last write failed: {problem}")));
+            return (IngestStatus::Degraded, Some(failed_write(problem)));
         }
         if self.source_ended {
             return (IngestStatus::Running, None);
         }
-        let degraded = |reason: &str| (IngestStatus::Degraded, Some(reason.to_owned()));
+        match self.feed_problem() {
+            Some(problem) => (IngestStatus::Degraded, Some(problem.to_owned())),
+            None if self.is_connected() => (IngestStatus::Running, None),
+            None => (IngestStatus::Starting, None),
+        }
+    }
+
+    /// Whether quotes can arrive.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.feed.connection, ConnectionState::Streaming | ConnectionState::Replaying)
+    }
+
+    /// Why no tenant gets quotes. `None` if they flow, or if the first connection is still being made.
+    pub fn feed_problem(&self) -> Option<&'static str> {
         match self.feed.connection {
             // The connection was replaced because no quotes arrived, and still none arrive.
-            ConnectionState::Streaming if self.feed.silent => degraded(retry_reason(RetryCause::Stale)),
-            ConnectionState::Streaming | ConnectionState::Replaying => (IngestStatus::Running, None),
-            ConnectionState::HeldElsewhere => {
-                degraded("another host holds the only connection that Alpaca allows (error 406)")
-            }
-            ConnectionState::Waiting(cause) => degraded(retry_reason(cause)),
-            ConnectionState::Stopped => degraded("the feed has stopped"),
+            ConnectionState::Streaming if self.feed.silent => Some(retry_reason(RetryCause::Stale)),
+            ConnectionState::Streaming | ConnectionState::Replaying => None,
+            ConnectionState::HeldElsewhere => Some(retry_reason(RetryCause::HeldElsewhere)),
+            ConnectionState::Waiting(cause) => Some(retry_reason(cause)),
+            ConnectionState::Stopped => Some("the feed has stopped"),
             ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Authenticating => {
-                if self.feed.retries.is_empty() { (IngestStatus::Starting, None) } else { degraded("reconnecting") }
+                (!self.feed.retries.is_empty()).then_some("reconnecting")
             }
         }
+    }
+
+    /// The same as a fault of the host.
+    pub fn feed_outage(&self) -> Option<String> {
+        let problem = self.feed_problem();
+        if self.is_connected() || self.feed.connection == ConnectionState::Stopped {
+            return problem.map(str::to_owned);
+        }
+        Some(format!("the feed is not connected: {}", problem.unwrap_or(self.connection())))
     }
 
     /// Whether the host's quotes are live.
@@ -211,6 +247,9 @@ impl Snapshot {
             started: self.started,
             last_quote,
             last_heartbeat: self.last_heartbeat,
+            heartbeat_limit: self.heartbeat_limit,
+            feed_outage: self.feed_outage(),
+            quiet: self.open_since.is_none().then(|| self.calendar.why_quiet()),
             stopping: self.stopping,
             replaying: self.feed.connection == ConnectionState::Replaying,
             source_ended: self.source_ended,
@@ -256,6 +295,9 @@ impl Snapshot {
 
     /// The result of a smoke test that failed.
     pub fn why_not_written(&self) -> String {
+        if let Some(reason) = self.tenants.iter().find_map(|(_, tenant)| tenant.paused.as_ref()) {
+            return format!("writing is paused: {reason}");
+        }
         let quotes = self.sum(|counters| counters.quotes);
         let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
         match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
@@ -264,6 +306,11 @@ impl Snapshot {
             (_, None) => format!("{} arrived, but no write was confirmed", counted(quotes, "quote")),
         }
     }
+}
+
+/// The reason of a tenant whose last write failed.
+pub fn failed_write(problem: &str) -> String {
+    format!("the last write failed: {problem}")
 }
 
 fn retry_reason(cause: RetryCause) -> &'static str {

@@ -47,7 +47,8 @@ fn serve(sdk: PathBuf) -> String {
             lines.find(String::is_empty);
             let name = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
             let file = [&page, &sdk].map(|folder| folder.join(name)).into_iter().find(|file| file.is_file());
-            let (status, body) = file.map_or(("404 Not Found", Vec::new()), |file| ("200 OK", std::fs::read(file).unwrap()));
+            let (status, body) =
+                file.map_or(("404 Not Found", Vec::new()), |file| ("200 OK", std::fs::read(file).unwrap()));
             let kind = if name.ends_with(".js") { "text/javascript" } else { "text/html" };
             let _ = write!(
                 stream,
@@ -78,14 +79,7 @@ fn open_page(browser: &mut Browser, sdk: PathBuf, emulator: &Emulator) {
 
 fn quote(bid_price: f64) -> Quote {
     let event_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
-    Quote {
-        bid_price,
-        bid_size: 3.0,
-        ask_price: bid_price + 0.01,
-        ask_size: 4.0,
-        event_time,
-        ..Quote::default()
-    }
+    Quote { bid_price, bid_size: 3.0, ask_price: bid_price + 0.01, ask_size: 4.0, event_time, ..Quote::default() }
 }
 
 /// Two bars of each symbol, as another service writes them: the older one closes at 1.
@@ -130,7 +124,8 @@ fn every_page_that_reads_the_documents_sees_them_and_no_one_else_does() {
     sim.send("SPY", &quote(500.25));
     sim.send("AAPL", &quote(200.5));
     let seen = |path: &str, field: &str| format!("readers.member.seen[{path:?}]?.{field}");
-    let both = |path| format!("{} === 500.25 && {} === 200.5", seen(path, "SPY?.bid_price"), seen(path, "AAPL?.bid_price"));
+    let both =
+        |path| format!("{} === 500.25 && {} === 200.5", seen(path, "SPY?.bid_price"), seen(path, "AAPL?.bid_price"));
     browser.until("both quotes", &both(QUOTES));
     browser.until("both quotes in the nested collection", &both(NESTED));
     browser.until("the heartbeat", &format!("{} !== undefined", seen(HEARTBEAT, "ts")));
@@ -167,9 +162,15 @@ fn every_page_that_reads_the_documents_sees_them_and_no_one_else_does() {
         assert_eq!(browser.evaluate(&format!("readers.{user}.bars({BARS:?}, ['SPY'])")), DENIED, "{user}");
     }
     for user in ["member", "stranger", "nobody"] {
-        for path in [format!("{QUOTES}/SPY"), format!("{NESTED}/SPY"), format!("{BARS}/SPY-newer"), HEARTBEAT.to_owned()] {
+        for path in
+            [format!("{QUOTES}/SPY"), format!("{NESTED}/SPY"), format!("{BARS}/SPY-newer"), HEARTBEAT.to_owned()]
+        {
             for verb in ["write", "remove"] {
-                assert_eq!(browser.evaluate(&format!("readers.{user}.{verb}({path:?})")), DENIED, "{user} {verb} {path}");
+                assert_eq!(
+                    browser.evaluate(&format!("readers.{user}.{verb}({path:?})")),
+                    DENIED,
+                    "{user} {verb} {path}"
+                );
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The page, in a real Chromium, of the real program.
 
+mod host_wide;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -203,11 +205,16 @@ fn the_page_shows_a_silent_feed_as_stale_and_a_killed_host_as_gone() {
     assert!(browser.text("#said").starts_with("STALE: no quote arrived for "), "{}", browser.text("#said"));
     browser.screenshot("page-stale");
 
+    browser.until_by("LIVE once more", live, || sim.send("SPY", &quote(501.0)));
     drop(host); // kills it
     browser.until("OFFLINE", "document.querySelector('#badge').textContent === 'OFFLINE'");
     let gone = browser.text("#gone");
     assert!(gone.starts_with("No connection to the host since ") && gone.contains("The data below is old."), "{gone}");
     assert_eq!(browser.evaluate("getComputedStyle(document.querySelector('#gone')).display"), "block");
+    assert_eq!(browser.text("#tenants .badges").trim(), "OFFLINE");
+    assert_eq!((browser.text("#connection"), browser.text("#quotes-rate")), ("unknown".into(), "–/s".into()));
+    browser.until("its quote ages", "parseInt(document.querySelector('#rows tr').lastElementChild.textContent) >= 2");
+    assert!(!browser.text("main").contains("LIVE"), "{}", browser.text("main"));
     assert_fits(&mut browser, PHONE.width, "the notice");
     browser.screenshot("page-offline");
 
@@ -265,14 +272,19 @@ fn the_page_shows_faults() {
     send_until("a plugin in quarantine", &mut browser, &quarantine);
     assert!(browser.text("#plugins").contains("quarantined"), "{}", browser.text("#plugins"));
     send_until("the other tenant is well", &mut browser, &format!("{}.includes('running')", row("good")));
-    assert_eq!(browser.text("#reason"), "but tenant bad is degraded");
+    let reason = browser.text("#reason");
+    assert!(reason.starts_with("but tenant bad is degraded: the plugin trap is in quarantine: "), "{reason}");
     browser.screenshot("page-quarantine");
 
     down.store(true, Relaxed);
     send_until("the sink is down", &mut browser, "document.querySelector('#sink').textContent === 'failing'");
     let said = |place: &str| format!("document.querySelector('{place}').textContent.includes('cannot be reached')");
     send_until("why", &mut browser, &said("#sink-more"));
-    send_until("the tenant says so", &mut browser, &format!("{}.includes('the last write failed')", row("good")));
+    send_until("the header says so", &mut browser, &said("#reason"));
+    // The tenant that has no other problem does not repeat it.
+    send_until("the tenant", &mut browser, &format!("{}.includes('degraded')", row("good")));
+    let tenant = browser.evaluate(&row("good"));
+    assert!(!tenant.as_str().unwrap().contains("the last write failed"), "{tenant}");
     send_until("the log's line", &mut browser, &said("#errors"));
     assert_fits(&mut browser, PHONE.width, "faults");
     browser.screenshot("page-sink-down");
@@ -297,6 +309,7 @@ fn the_page_shows_hostile_text_as_text() {
     }
     let verdict = json!({"state": "stale", "reason": hostile});
     state["liveness"] = verdict.clone();
+    state["problems"] = json!([hostile]);
     state["recent_errors"] =
         json!([{"time": 1, "severity": "ERROR", "event_type": hostile, "message": hostile, "count": 2}]);
     for (key, value) in

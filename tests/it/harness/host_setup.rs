@@ -27,6 +27,8 @@ impl HostSetup {
             .env("ALPACA_KEY_ID", "key")
             .env("ALPACA_SECRET_KEY", "secret")
             .env("HEARTBEAT_INTERVAL_S", "1")
+            // Tests run at any hour, and silence lasts as long as the test wants.
+            .env("QUOTEGATE_FEED__CALENDAR", "always")
             .env("QUOTEGATE_FEED__URL", sim.url())
             .env("QUOTEGATE_PLUGINS__CACHE", "false")
             .env("QUOTEGATE_RUN__INSTANCE", "test-host")

@@ -5,13 +5,33 @@ use crate::declare::settings;
 use crate::kind::{Bool, Choice, FilePath, Integer, Text, TimeSpan, ZeroIsOff, rule};
 use crate::reader::Reader;
 
+/// What the time in a heartbeat's `ts` follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeartbeatTime {
+    /// The host: the time of writing.
+    Host,
+    /// The feed: it stops when quotes stop while the exchange is open.
+    Feed,
+}
+
+const HEARTBEAT_TIMES: &[(&str, HeartbeatTime)] = &[("host", HeartbeatTime::Host), ("feed", HeartbeatTime::Feed)];
+
 settings! {
     /// The heartbeat documents, `[heartbeat]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct HeartbeatSettings from Reader {
-        /// The longest time between two heartbeats of a tenant. Each heartbeat is one Firestore write.
+        /// The longest time between two heartbeats of a tenant. Each heartbeat is one Firestore write. The page and
+        /// `quotegate status` say STALE when two of them are overdue, but not before 30 s. UIs and trading gates have limits
+        /// of their own (often 30 s and 120 s), so keep the interval below half of the shortest.
         interval: Duration = "interval_s" ["HEARTBEAT_INTERVAL_S"], TimeSpan::seconds(1.0, 3600.0),
             default Duration::from_secs(15);
+        /// What the fields ts and last_heartbeat_at follow. "feed": they stop when quotes stop while the exchange is
+        /// open, or when writing is paused; outside trading hours they go on. "host": they are the time of writing, as
+        /// updated_at always is. The default is "feed" because trading gates and UIs read only these fields, and with
+        /// "host" they would trust prices that stopped hours ago. A gate that closes without need refuses an order; a
+        /// gate that stays open without quotes trades on old prices. Choose "host" if all your symbols together often
+        /// have no quote for minutes.
+        ts_follows: HeartbeatTime = "ts_follows", Choice(HEARTBEAT_TIMES), default HeartbeatTime::Feed;
     }
 }
 
@@ -48,7 +68,8 @@ settings! {
             default Some(Duration::from_secs(5));
         /// The name of this process in heartbeats and logs. Unless this is set, a name is generated.
         instance: Option<String> = "instance", INSTANCE, example "\"host-a\"";
-        /// Write nothing but heartbeats, which say that the host is paused. A reload applies a change at once.
+        /// Write nothing but heartbeats, which say that the host is paused. A reload applies a change at once. The
+        /// switches of the old job pause too, whatever this says: EXECUTION_HALTED, INGEST_ENABLED, and their files.
         paused: bool = "paused", Bool, default false;
         /// How often to read the Firestore document ops/ingest_control, which can pause writing. Each time is one Firestore
         /// read.

@@ -3,7 +3,10 @@
 import { arrange, updateQuotes } from "./quotes.js";
 import { WINDOW, quantiles, rate, rateOf } from "./rates.js";
 import { choose, watch } from "./stream.js";
-import { $, ago, clock, count, short, view, write } from "./view.js";
+import { $, ago, clock, count, hostNow, short, view, write } from "./view.js";
+
+/** The header has no room for more. */
+const MAX_PROBLEMS = 3;
 
 function onEvent(event, value) {
   if (event === "state") updateState(value);
@@ -17,7 +20,7 @@ function onConnected() {
   view.outage = null;
   $("gone").hidden = true;
   $("main").classList.remove("old");
-  showBadge();
+  if (view.state) showState();
 }
 
 function onLost(problem) {
@@ -29,7 +32,8 @@ function onLost(problem) {
   const old = hadState ? " The data below is old." : "";
   // Without a changing number, because screen readers read an alert aloud whenever it changes.
   write($("gone"), `${what}: ${problem}.${old} Reconnecting…`);
-  showBadge();
+  if (hadState) showState();
+  else showBadge();
 }
 
 function updateState(state) {
@@ -43,21 +47,21 @@ function updateState(state) {
 }
 
 function showState() {
-  const { state } = view;
+  const { state, outage } = view;
   const { feed, sink, tenants } = state;
   const sum = (key) => (at) => at.tenants.reduce((all, tenant) => all + tenant[key], 0);
   write($("identity"), `${state.instance} · ${state.version} · up ${ago((state.time - state.started) / 1e6)}${state.dry_run ? " · dry run" : ""}`);
 
   const cause = feed.connection.cause ? ` (${feed.connection.cause})` : "";
   const connected = ["streaming", "replaying"].includes(state.connection);
-  write($("connection"), state.connection.replace("_", " ") + cause);
-  $("connection").className = connected ? "" : "bad";
+  write($("connection"), outage ? "unknown" : state.connection.replace("_", " ") + cause);
+  $("connection").className = connected && !outage ? "" : "bad";
   const retries = Object.values(feed.retries).reduce((all, one) => all + one, 0);
   const since = feed.since ? `for ${ago((state.time - feed.since) / 1e6)}` : "";
-  write($("connection-more"), `${since}${retries ? `, ${count(retries)} reconnects` : ""}`);
+  write($("connection-more"), outage ? "" : `${since}${retries ? `, ${count(retries)} reconnects` : ""}`);
 
   write($("quotes-rate"), `${rate((at) => at.feed.quotes)}/s`);
-  const last = feed.last_received_time ? `last ${ago((state.time - feed.last_received_time) / 1e6)} ago` : "none yet";
+  const last = feed.last_received_time ? `last ${ago(hostNow() - feed.last_received_time / 1e6)} ago` : "none yet";
   write($("quotes-more"), `${count(feed.quotes)} in total, ${last}`);
 
   const limit = state.write_limit;
@@ -76,8 +80,8 @@ function showState() {
   write($("latency-more"), half === "–" ? "no writes in the last minute"
     : `99% ${most}; half of them passed to the sink in ${quantiles(bounds, "tick_to_sink")[0]}`);
 
-  write($("sink"), sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "working");
-  $("sink").className = sink.failing ? "bad" : "";
+  write($("sink"), outage ? "unknown" : sink.failing ? "failing" : sink.requests === 0 ? "not used yet" : "working");
+  $("sink").className = sink.failing || outage ? "bad" : "";
   write($("sink-more"), sink.failing && sink.last_error ? sink.last_error
     : `${count(sink.written)} written, ${count(sink.retried)} retried, ${count(sink.refused)} refused`);
 
@@ -97,25 +101,24 @@ function showBadge() {
     // Screen readers read the state aloud when it changes, but not every number.
     write($("said"), `${word}${liveness.reason ? `: ${liveness.reason}` : ""}`);
   }
-  write($("reason"), liveness.reason ?? tenantProblems());
+  write($("reason"), view.outage ? liveness.reason : problems());
 }
 
-/** Tenants that are degraded, paused or stopped, although quotes are live. */
-function tenantProblems() {
-  const { tenants, tenant_count: all } = view.state;
-  const affected = tenants.filter(({ status }) => status !== "running");
-  if (affected.length === 0) return "";
-  const [{ id, status }] = affected;
-  if (affected.length === 1) return `but tenant ${id} is ${status}`;
-  return `but ${affected.length} of ${all} tenants need attention`;
+/** What is wrong with a host that answers. */
+function problems() {
+  const { liveness, problems } = view.state;
+  const quiet = liveness.state === "quiet" ? [liveness.reason] : [];
+  const all = [...quiet, ...problems];
+  const more = all.length > MAX_PROBLEMS ? ` (and ${count(all.length - MAX_PROBLEMS)} more)` : "";
+  const but = liveness.state === "live" && all.length > 0 ? "but " : "";
+  return but + all.slice(0, MAX_PROBLEMS).join("; ") + more;
 }
 
 function showTenants(tenants, all) {
   syncChildren($("tenants"), tenants, (tenant) => tenant.id, (row, tenant) => {
     const past = (key) => rate((at) => at.tenants.find(({ id }) => id === tenant.id)?.[key]);
     cells(row, tenant.id, [
-      ["Status", [badge(tenant.liveness.state.toUpperCase(), tenant.liveness.state), badge(tenant.status, tenant.status)],
-        tenant.reason ?? tenant.liveness.reason],
+      ["Status", ...tenantStatus(tenant)],
       ["Quotes/s", past("quotes")],
       ["Writes/s", past("written")],
       ["Dirty", count(tenant.dirty)],
@@ -135,6 +138,14 @@ function showTenants(tenants, all) {
   }
   if (view.tenant && select.value !== view.tenant) select.value = view.tenant;
   $("tenant-label").hidden = names.length < 2;
+}
+
+/** A tenant's badges, and what the header does not say already. */
+function tenantStatus({ liveness, status, reason, reason_is_shared: isShared }) {
+  if (view.outage) return [[badge("OFFLINE", "offline")], null];
+  const hostIsLive = view.state.liveness.state === "live";
+  const why = isShared ? null : reason ?? (hostIsLive ? liveness.reason : null);
+  return [[badge(liveness.state.toUpperCase(), liveness.state), badge(status, status)], why];
 }
 
 function showPlugins(tenants) {
@@ -236,6 +247,11 @@ $("tenant").addEventListener("change", () => {
   history.replaceState(null, "", `#tenant=${encodeURIComponent($("tenant").value)}`);
   choose($("tenant").value);
 });
+
+// Ages of a host that does not answer grow, too.
+setInterval(() => {
+  if (view.outage && view.state) showState();
+}, 1000);
 
 arrange();
 watch({ onEvent, onConnected, onLost });

@@ -116,6 +116,7 @@ document.addEventListener("keydown", (event) => {
   $("search").focus();
 });
 
+// Also while the host does not answer: an age that stands still looks fresh.
 setInterval(() => {
-  if (view.outage === null) for (const quote of view.quotes.values()) showAge(quote);
+  for (const quote of view.quotes.values()) showAge(quote);
 }, 1000);

@@ -13,6 +13,7 @@ function before(window) {
 
 /** How much a counter grew per second. null if that is not known. */
 export function rateOf(counter) {
+  if (view.outage) return null;
   const then = before(WINDOW.rates);
   const seconds = (view.state.time - then.time) / 1e9;
   const [old, now] = [counter(then), counter(view.state)];

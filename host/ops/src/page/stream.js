@@ -4,7 +4,7 @@ import { $, view, write } from "./view.js";
 
 const TOKEN = "quotegate.token";
 /** The host counts as gone after this many milliseconds of silence. It sends an event about once per second. */
-const SILENCE = 10_000;
+const SILENCE = 5_000;
 
 /** Aborts the current stream, so that a new one can use another tenant or token. */
 let restart = new AbortController();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counters::{AtomicCounters, TenantCounters};
 use super::live_quotes::LiveQuotes;
+use crate::clock::unix_now;
 
 /// A tenant's numbers and problems. Written only by its task, read by heartbeats and operations.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub struct TenantStatus {
     leaving: AtomicBool,
     last: Mutex<Last>,
     plugins: Mutex<Plugins>,
-    paused: Mutex<Option<Arc<str>>>,
+    paused: Mutex<Option<(Arc<str>, UnixNanos)>>,
     live_quotes: LiveQuotes,
 }
 
@@ -69,6 +70,8 @@ pub struct TenantSnapshot {
     pub stopped: Option<String>,
     /// Why the tenant is paused, if it is.
     pub paused: Option<String>,
+    /// Since when it is paused, for whatever reasons.
+    pub paused_since: Option<UnixNanos>,
 }
 
 impl CollectionCounters {
@@ -128,7 +131,9 @@ impl TenantStatus {
     }
 
     pub(super) fn set_paused(&self, reason: Option<Arc<str>>) {
-        *self.paused.lock() = reason;
+        let mut paused = self.paused.lock();
+        let since = paused.as_ref().map_or_else(unix_now, |(_, since)| *since);
+        *paused = reason.map(|reason| (reason, since));
     }
 
     pub(super) fn set_ended(&self) {
@@ -161,6 +166,7 @@ impl TenantStatus {
             (last.symbol.as_ref().map(ToString::to_string), last.problem.clone(), last.collections.clone())
         };
         let last_quote_time = self.last_quote_time.load(Relaxed);
+        let paused = self.paused.lock().clone();
         TenantSnapshot {
             counters: self.counters.load(),
             last_quote_time: (last_quote_time != 0).then_some(last_quote_time),
@@ -169,7 +175,8 @@ impl TenantStatus {
             collections,
             plugins,
             stopped,
-            paused: self.paused.lock().as_deref().map(str::to_owned),
+            paused: paused.as_ref().map(|(reason, _)| reason.to_string()),
+            paused_since: paused.map(|(_, since)| since),
         }
     }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source};
-use quotegate_feed::{Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, system_clock};
+use quotegate_feed::{Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, system_clock};
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
 use quotegate_sim::Simulator;
@@ -63,6 +63,14 @@ impl PreparedSource {
             Self::Live(live) if live.simulator.is_some() => "simulated quotes".to_owned(),
             Self::Live(live) => format!("quotes from {}", live.settings.url),
             Self::Replay(recording, _) => format!("quotes from the recording {}", recording.path().display()),
+        }
+    }
+
+    /// When it is expected to deliver quotes. A replay is silent only at its end.
+    pub fn calendar(&self) -> Calendar {
+        match self {
+            Self::Live(live) => live.settings.calendar,
+            Self::Replay(..) => Calendar::Never,
         }
     }
 
