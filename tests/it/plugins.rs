@@ -259,6 +259,9 @@ fn bad_plugins_are_reported_before_anything_starts() {
         plugins = [{ path = "nowhere.wasm" }]
         [tenants.other]
         plugins = [{ standard = "field-map", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }]
+        [tenants.shaped]
+        collections = [{ path = "live", shape = "streamer" }]
+        plugins = [{ standard = "field-map" }]
         [tenants.text]
         plugins = [{ path = "quotegate.toml", name = "text" }]
         [tenants.unknown]
@@ -270,9 +273,10 @@ fn bad_plugins_are_reported_before_anything_starts() {
     for sentence in [
         "tenants.missing.plugins: nowhere: cannot read nowhere.wasm: No such file",
         "tenants.other.plugins: field-map (built in) is not accepted. Its SHA-256 is",
+        "tenants.shaped.plugins: field-map: it makes documents, but each of the tenant's `collections` has a shape",
         "tenants.text.plugins: text (quotegate.toml) is not accepted. ",
         "the nearest is `max_spread_bps`",
-        "4 problems",
+        "5 problems",
     ] {
         assert!(checked.stderr.contains(sentence), "{sentence:?} is missing in:\n{}", checked.stderr);
     }

@@ -77,7 +77,7 @@ tenant_counters! {
     filtered: Counter "quotegate_tenant_filtered_total" in heartbeat;
     /// Quotes lost because a plugin failed or stopped the tenant.
     lost: Counter "quotegate_tenant_lost_total" in heartbeat;
-    /// Quotes for which maps made no document.
+    /// Quotes for which maps made no document, and the host none in another collection.
     unmapped: Counter "quotegate_tenant_unmapped_total" in heartbeat;
     /// Quotes whose documents were written, refused or superseded.
     settled: Counter "quotegate_tenant_settled_total" in heartbeat;

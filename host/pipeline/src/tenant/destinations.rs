@@ -45,8 +45,8 @@ impl TenantSpec {
     /// The host's documents of a quote. Collections without a shape get one in the shape `without_shape`, or none.
     fn made_by_host(&self, without_shape: Option<DocumentShape>, symbol: &Symbol, quote: &Quote) -> Vec<Document> {
         let own = self.destinations.iter().filter_map(|destination| {
-            let key = DocumentKey::new(destination.collection.clone(), symbol.document_id());
-            Some((key, destination.shape.or(without_shape)?))
+            let shape = destination.shape.or(without_shape)?;
+            Some((DocumentKey::new(destination.collection.clone(), symbol.document_id()), shape))
         });
         let mirrored =
             self.mirror.iter().map(|mirror| (mirror.document(symbol.document_id()), DocumentShape::Standard));
