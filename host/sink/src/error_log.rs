@@ -25,13 +25,8 @@ struct Logged {
 impl ErrorLog {
     pub(crate) fn log(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
         for (write, outcome) in writes.iter().zip(outcomes) {
-            let (kind, detail) = match outcome {
-                Outcome::Written => continue,
-                Outcome::Retry { reason, .. } => (reason.to_string(), "retrying".to_owned()),
-                Outcome::Refused { code, message } => {
-                    (format!("{code}: {message}"), format!("not retrying; {}", code.remedy()))
-                }
-            };
+            let Some(kind) = outcome.problem() else { continue };
+            let then = if matches!(outcome, Outcome::Retry { .. }) { "retrying" } else { "not retrying" };
             status.set_last_error(&kind);
             let key = (write.target.tenant.clone(), kind);
             match self.logged.get_mut(&key) {
@@ -44,7 +39,7 @@ impl ErrorLog {
                         %tenant,
                         document = %write.target,
                         more,
-                        "could not write {}: {kind}; {detail} ({more} more since the last such line)",
+                        "could not write {}: {kind}; {then} ({more} more since the last such line)",
                         write.target
                     );
                     self.logged.insert(key, Logged { at: now, since: 0 });

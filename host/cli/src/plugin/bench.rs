@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::common::{self, Paint};
 use crate::Failure;
+use crate::output::{errln, out, outln};
 
 /// The most quotes to use of a recording. A benchmark repeats them.
 const MAX_QUOTES: usize = 65_536;
@@ -80,11 +81,11 @@ pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     let report = measure(&target, setup, workload).await?;
     let over = over_budget(&args.budget, &report)?;
     if args.json {
-        println!("{}", as_json(&report, &source, &over)?);
+        outln!("{}", as_json(&report, &source, &over)?);
     } else {
-        print!("{}", as_text(&report, &source, Paint::new()));
+        out!("{}", as_text(&report, &source, Paint::new()));
     }
-    over.iter().for_each(|sentence| eprintln!("quotegate: {sentence}"));
+    over.iter().for_each(|sentence| errln!("quotegate: {sentence}"));
     Ok(if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -106,13 +107,13 @@ fn simulated(scenario: Scenario) -> Workload {
 
 async fn measure(target: &Target, setup: Setup, workload: Workload) -> Result<BenchReport, Failure> {
     let file = target.component.display().to_string();
-    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let bytes = common::read(target)?;
     let metered = common::engine(setup.limits.memory_bytes)?;
     let name = target.name.clone();
     let measured = tokio::task::spawn_blocking(move || {
         let mut step = |what: &str| {
             if stderr().is_terminal() {
-                eprintln!("{what}");
+                errln!("{what}");
             }
         };
         bench(&metered, &name, &bytes, &setup, &workload, &mut step)
