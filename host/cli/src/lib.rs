@@ -101,21 +101,17 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        let unusable_recording = matches!(
-            error.downcast_ref(),
-            Some(RecordingError::Open { .. } | RecordingError::NotARecording { .. } | RecordingError::Version { .. })
-        );
-        // These are problems with the settings.
-        if error.is::<PluginLoadError>()
-            || error.is::<FeedSettingsError>()
-            || error.is::<ConnectError>()
-            || unusable_recording
-        {
-            Self::Usage(error.context("quotegate"))
-        } else {
-            Self::Running(error)
-        }
+        if is_caused_by_settings(&error) { Self::Usage(error.context("quotegate")) } else { Self::Running(error) }
     }
+}
+
+/// True if other settings or arguments would help, as far as the kind of error tells.
+fn is_caused_by_settings(error: &anyhow::Error) -> bool {
+    use RecordingError::{NotARecording, Open, Version};
+    error.is::<PluginLoadError>()
+        || error.is::<FeedSettingsError>()
+        || error.is::<ConnectError>()
+        || matches!(error.downcast_ref(), Some(Open { .. } | NotARecording { .. } | Version { .. }))
 }
 
 impl Failure {

@@ -18,8 +18,7 @@ Examples:
   quotegate smoke --config config/quotegate.toml
 
 Passes as soon as Firestore confirms a document, quote or heartbeat. In a dry run, passes at the first quote document \
-that would be written. The last line is PASS … or FAIL …, also if \
-standard output and standard error are one stream.
+that would be written. The last line is PASS … or FAIL …, also where standard output and standard error are one stream.
 
 Exit codes: 0 PASS, 1 FAIL, 2 invalid settings.")]
 pub(super) struct SmokeArgs {

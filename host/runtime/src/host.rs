@@ -302,7 +302,9 @@ impl Host {
         // The tenants' senders are gone, so the batcher ends once every write has an outcome.
         if timeout_at(flush_until, &mut self.batcher).await.is_err() {
             self.batcher_deadline.cancel();
-            if let Ok(end) = (&mut self.batcher).await {
+            if let Ok(end) = (&mut self.batcher).await
+                && end.unanswered > 0
+            {
                 let documents = counted(end.unanswered, "document");
                 warn!(unanswered = end.unanswered, "no answer from the sink in time for {documents}");
             }

@@ -34,12 +34,14 @@ impl ErrorLog {
                 logged => {
                     let more = logged.map_or(0, |logged| logged.since);
                     let (tenant, kind) = (&key.0, &key.1);
+                    let since =
+                        if more > 0 { format!("; {more} more since the last such line") } else { String::new() };
                     warn!(
                         event_type = "firestore_write_failed",
                         %tenant,
                         document = %write.target,
                         more,
-                        "could not write {}: {kind}; {then} ({more} more since the last such line)",
+                        "could not write {}: {kind}; {then}{since}",
                         write.target
                     );
                     self.logged.insert(key, Logged { at: now, since: 0 });
