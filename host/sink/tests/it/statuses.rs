@@ -139,10 +139,11 @@ async fn a_refusal_is_named_once_with_its_document_and_its_remedy() {
     harness.round(&quotes("named", ["B", "C"])).await;
     harness.round(&quotes("named-too", ["A"])).await;
     let status = harness.close().await;
-    assert_eq!(status.last_error.as_deref(), Some("permission denied: no role"));
+    let problem = "permission denied: no role; give the service account the role roles/datastore.user in the project";
+    assert_eq!(status.last_error.as_deref(), Some(problem));
     let named = lines.of("named");
     assert_eq!(named.len(), 1, "{named:#?}");
-    for part in ["tenants/named/live_quotes/A", "permission denied: no role", "not retrying", "roles/datastore.user"] {
+    for part in ["tenants/named/live_quotes/A", problem, "not retrying"] {
         assert!(named[0].contains(part), "{part} in {}", named[0]);
     }
     // The other tenant has its own line.
