@@ -9,6 +9,7 @@ use quotegate_devkit::{BenchReport, Budget, Cost, Setup, Target, Workload, bench
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_runtime::recorded;
+use quotegate_runtime::text::counted;
 use quotegate_sim::Scenario;
 use serde_json::json;
 
@@ -142,7 +143,8 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
     let head = format!("{}  {}  quotegate:plugin@{}", report.plugin, bytes(report.size_bytes), report.interface);
     let _ = writeln!(text, "{}", paint.bold(&head));
     let _ = writeln!(text, "sha256 {}", report.sha256);
-    let _ = writeln!(text, "measured with {} quotes of {} symbols: {source}\n", report.quotes, report.symbols);
+    let (quotes, symbols) = (counted(report.quotes, "quote"), counted(report.symbols, "symbol"));
+    let _ = writeln!(text, "measured with {quotes} of {symbols}: {source}\n");
     if cfg!(debug_assertions) {
         let _ =
             writeln!(text, "This quotegate was built without optimizations, so the times are many times too long.\n");
@@ -164,9 +166,11 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
         }
     }
     if let Some(made) = &report.documents {
-        let _ = writeln!(text, "map         made {} documents from {} quotes", made.documents, made.quotes);
+        let (documents, quotes) = (counted(made.documents, "document"), counted(made.quotes, "quote"));
+        let _ = writeln!(text, "map         made {documents} from {quotes}");
         if let Some(problem) = &made.problem {
-            let _ = writeln!(text, "            the host refused those of {} quotes: {problem}", made.refused);
+            let _ =
+                writeln!(text, "            the host refused those of {}: {problem}", counted(made.refused, "quote"));
         }
     }
     text

@@ -5,6 +5,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_devkit::{Fixture, FixtureReport, Target, junit, run_fixture};
 use quotegate_plugin::PreparedPlugin;
+use quotegate_runtime::text::counted;
 
 use super::common::{self, Paint};
 use crate::Failure;
@@ -106,7 +107,7 @@ pub(super) fn print(reports: &[FixtureReport], update: bool) {
         };
         let quotes = match report.quotes {
             0 => "setup refused".to_owned(),
-            quotes => format!("{quotes} quotes"),
+            quotes => counted(quotes, "quote"),
         };
         let fuel = report.fuel_per_quote.map_or_else(String::new, |fuel| format!("{fuel:>12} fuel per quote"));
         outln!("  {word}  {:<width$}  {quotes:>13}{fuel}", report.name);
@@ -120,5 +121,6 @@ pub(super) fn print(reports: &[FixtureReport], update: bool) {
     } else {
         ""
     };
-    outln!("{} fixtures: {} passed, {failed} failed.{hint}", reports.len(), reports.len() - failed);
+    let (all, passed) = (counted(reports.len(), "fixture"), reports.len() - failed);
+    outln!("{all}: {passed} passed, {failed} failed.{hint}");
 }

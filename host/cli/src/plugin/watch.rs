@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quotegate_devkit::{Project, Sources, Target};
+use quotegate_runtime::text::counted;
 
 use super::dry_run::{self, Play};
 use super::{build, common, test};
@@ -50,7 +51,7 @@ async fn watch(mut project: Project, quotes: Option<&Path>) {
         if let Err(Failure::Running(error) | Failure::Usage(error)) = build_and_test(&project, quotes).await {
             errln!("{error:#}");
         }
-        outln!("watching {} files; stop with Ctrl-C", seen.count());
+        outln!("watching {}; stop with Ctrl-C", counted(seen.count(), "file"));
         if output::is_closed() {
             return;
         }
