@@ -34,46 +34,60 @@ fn a_dry_run_without_credentials_simulates_and_prints_whole_documents() {
     let mut host = Running::start(quotegate(["run"]).env("TENANT_ID", "local").env("DRY_RUN", "1"));
     host.wait_for_event("sim_started");
     let line = host.wait_for("a quote document", |line| line["path"] == "tenants/local/live_quotes/SPY");
-    let fields: serde_json::Value = serde_json::from_str(line["fields"].as_str().unwrap()).unwrap();
-    assert_eq!((&fields["symbol"], &fields["source"]), (&"SPY".into(), &"alpaca".into()));
+    assert_eq!((&line["fields"]["symbol"], &line["fields"]["source"]), (&"SPY".into(), &"alpaca".into()));
+    let labels = &line["logging.googleapis.com/labels"];
+    assert!(labels["tenant"] == "local" && labels["instance"].is_string(), "{line}");
     host.signal("INT");
     assert_eq!(host.wait().code, 0);
 }
 
 #[test]
 fn smoke_passes_in_a_dry_run_and_fails_with_the_reason() {
-    let finished = finish(quotegate(["smoke", "--seconds", "60"]).env("TENANT_ID", "local").env("DRY_RUN", "1"));
+    let dry_run = |seconds| {
+        let mut smoke = quotegate(["smoke", "--seconds", seconds]);
+        smoke.env("TENANT_ID", "local").env("DRY_RUN", "1");
+        smoke
+    };
+    let finished = finish(&mut dry_run("60"));
     let last = finished.stdout.lines().last().unwrap();
     assert!(finished.code == 0 && last.starts_with("PASS"), "{finished:?}");
 
-    let unreachable = "ws://127.0.0.1:9/v2/iex";
     let finished = finish(
-        quotegate(["smoke", "--seconds", "2"])
-            .env("TENANT_ID", "local")
-            .env("DRY_RUN", "1")
+        dry_run("2")
             .env("ALPACA_KEY_ID", "key")
             .env("ALPACA_SECRET_KEY", "secret")
-            .env("QUOTEGATE_FEED__URL", unreachable),
+            .env("QUOTEGATE_FEED__URL", "ws://127.0.0.1:9/v2/iex"),
     );
     let last = finished.stdout.lines().last().unwrap();
-    assert!(finished.code == 1 && last.starts_with("FAIL") && last.contains("no quote arrived"), "{finished:?}");
+    let reason = "no quote arrived: connection refused by 127.0.0.1:9";
+    assert!(finished.code == 1 && last.starts_with("FAIL") && last.ends_with(reason), "{finished:?}");
+    // There never was a connection that could have been lost.
+    let told = "could not connect to Alpaca: connection refused by 127.0.0.1:9; trying again";
+    assert!(finished.stderr.contains(told) && !finished.stderr.contains("lost the connection"), "{finished:?}");
+
+    let finished = finish(
+        dry_run("2")
+            .env("DRY_RUN", "0")
+            .env("FIRESTORE_EMULATOR_HOST", "127.0.0.1:9")
+            .env("QUOTEGATE_FEED__SOURCE", "sim"),
+    );
+    let last = finished.stdout.lines().last().unwrap();
+    assert!(finished.code == 1 && last.ends_with("connection refused by 127.0.0.1:9"), "{finished:?}");
+    assert!(!finished.stderr.contains("Err: took"), "{finished:?}");
 }
 
 #[test]
-fn check_prints_every_setting_with_its_origin_and_no_secret() {
-    let finished = finish(
-        quotegate(["check", "--set", "sink.batch_size=50"])
-            .env("TENANT_ID", "acme")
-            .env("ALPACA_KEY_ID", "key")
-            .env("ALPACA_SECRET_KEY", "hush-hush")
-            .env("FIRESTORE_PROJECT_ID", "p"),
-    );
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
-    let line = |key: &str| finished.stdout.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
-    assert!(line("sink.batch_size").contains("50") && line("sink.batch_size").contains("flag --set"));
-    assert!(line("sink.project_id").contains("FIRESTORE_PROJECT_ID"));
-    assert!(line("pace.burst").contains("default"));
-    assert!(!finished.stdout.contains("hush-hush"));
+fn the_verdict_of_smoke_is_the_last_line_of_both_streams_together() {
+    for (environment, code, verdict) in
+        [(["TENANT_ID", "DRY_RUN"].as_slice(), 0, "PASS after"), (&["DRY_RUN"], 2, "FAIL before")]
+    {
+        let mut both = Command::new("sh");
+        both.args(["-c", r#"exec "$0" smoke --seconds 60 2>&1"#, env!("CARGO_BIN_EXE_quotegate")]).env_clear();
+        both.env("QUOTEGATE_OPS__PORT", "0").envs(environment.iter().map(|name| (name, "1")));
+        let finished = finish(&mut both);
+        let last = finished.stdout.lines().last().unwrap();
+        assert!(finished.code == code && last.starts_with(verdict), "{}", finished.stdout);
+    }
 }
 
 #[test]
@@ -128,7 +142,7 @@ fn a_recording_is_replayed_to_the_same_documents() {
             let mut logged = finished.stderr.lines().map(json).filter(|line| line["path"] == path);
             match speed {
                 "max" => printed.next_back().expect("a document")["fields"].take(),
-                _ => json(logged.next_back().expect("a document")["fields"].as_str().unwrap()),
+                _ => logged.next_back().expect("a document")["fields"].take(),
             }
         };
         // The last quote is the same at any speed.
@@ -167,3 +181,58 @@ fn a_truncated_recording_is_reported_with_its_line() {
     assert_eq!(finished.code, 1);
     assert!(finished.stderr.contains("line 3 of the recording"), "{}", finished.stderr);
 }
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.jsonl");
+    let pages = folder.path().join("man");
+    std::fs::write(&file, "precious").unwrap();
+    let (file, pages) = (file.to_str().unwrap(), pages.to_str().unwrap());
+    assert_eq!(finish(&mut quotegate(["man", "--out", pages])).code, 0);
+    let verbs = [
+        vec!["record", "--seconds", "1", "--out", file],
+        vec!["sim", "--scenario", "opening-bell", "--out", file],
+        vec!["man", "--out", pages],
+    ];
+    for verb in verbs {
+        let run =
+            |force: &[&str]| finish(quotegate([]).args(&verb).args(force).env("TENANT_ID", "a").env("DRY_RUN", "1"));
+        let refused = run(&[]);
+        assert!(refused.code == 2 && refused.stderr.contains("replace it with --force"), "{verb:?}: {refused:?}");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "precious", "{verb:?}");
+        let replaced = run(&["--force"]);
+        assert_eq!(replaced.code, 0, "{verb:?}: {replaced:?}");
+        let now = std::fs::read_to_string(file).unwrap();
+        assert!(verb[0] == "man" || now.starts_with(r#"{"quotegate_recording":1"#), "{verb:?}: {now}");
+        std::fs::write(file, "precious").unwrap();
+    }
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_a_command_quietly() {
+    let verbs: [(&[&str], i32); 5] = [
+        (&["check"], 0),
+        (&["demo"], 0),
+        (&["completions", "bash"], 0),
+        (&["smoke", "--seconds", "0.1", "--set", "feed.source=alpaca"], 2),
+        (&["run", "--set", "feed.source=replay", "--set", "feed.replay.speed=max", "--set", RECORDING], 0),
+    ];
+    for (verb, code) in verbs {
+        for closes_stderr in [false, true] {
+            let mut command = quotegate([]);
+            command.args(verb).env("TENANT_ID", "acme").env("DRY_RUN", "1");
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            drop(child.stdout.take());
+            if closes_stderr {
+                drop(child.stderr.take());
+            }
+            let output = child.wait_with_output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(code) && !told.contains("panicked"), "{verb:?}: {output:?}");
+        }
+    }
+}
+
+const RECORDING: &str =
+    concat!("feed.replay.file=", env!("CARGO_MANIFEST_DIR"), "/tests/recordings/opening-bell.jsonl.zst");

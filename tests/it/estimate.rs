@@ -110,5 +110,5 @@ fn a_recording_that_is_too_short_is_rejected() {
     let finished = finish(&mut estimate(folder.path(), &["--recording", recording.to_str().unwrap()]));
     assert!(finished.code == 1 && finished.stderr.contains("record at least some minutes"), "{finished:?}");
     let finished = finish(&mut estimate(folder.path(), &["--recording", "nowhere.jsonl"]));
-    assert!(finished.code == 1 && finished.stderr.contains("nowhere.jsonl"), "{finished:?}");
+    assert!(finished.code == 2 && finished.stderr.contains("nowhere.jsonl"), "{finished:?}");
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // in a test, a panic is the message
 
+mod check;
 mod cli;
 mod documents;
 mod estimate;

@@ -239,5 +239,11 @@ fn a_configured_port_that_is_taken_stops_the_host() {
     let port = taken.local_addr().unwrap().port();
     let ended = harness::finish(&mut host("ws://127.0.0.1:1/v2/iex", port));
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("ops.port: could not listen on 127.0.0.1:"), "{}", ended.stderr);
+    let told =
+        format!("ops.port: could not listen on 127.0.0.1:{port}: another program uses the port; choose another port");
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+
+    let foreign = harness::finish(host("ws://127.0.0.1:1/v2/iex", port).env("QUOTEGATE_OPS__ADDRESS", "203.0.113.7"));
+    let told = format!("ops.address: could not listen on 203.0.113.7:{port}: this machine does not have that address");
+    assert!(foreign.code == 1 && foreign.stderr.contains(&told), "{}", foreign.stderr);
 }

@@ -251,7 +251,15 @@ fn a_bad_file_changes_nothing_and_settings_that_need_a_restart_are_named() {
     host.signal("HUP");
     let refused = host.wait_for_event("reload_refused");
     assert!(refused["message"].as_str().unwrap().contains("nowhere.wasm"), "{refused}");
+    let metrics = || get(setup.port, "/metrics").map(|answer| answer.body);
+    eventually("the refused reload in the metrics", || {
+        metrics().filter(|text| text.contains("\nquotegate_reload_refused 1\n"))
+    });
     setup.reload(&mut host, &format!("{good}[sink]\nbatch_size = 7\n[pace]\nburst = 41\n"));
+    let text = metrics().unwrap();
+    for line in ["quotegate_reload_refused 0", r#"quotegate_reloads_total{outcome="applied"} 1"#] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
     let named = host.wait_for_event("reload_needs_restart");
     assert!(named["message"].as_str().unwrap().ends_with("after a restart: sink.batch_size"), "{named}");
     sim.send("SPY", &quote(1.0));

@@ -1,11 +1,10 @@
-use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Failure};
+use super::Cli;
+use super::output::out;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,20 +19,15 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
-    match stdout().write_all(&script(args.shell)) {
-        // A reader such as `head` may close the pipe early.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("could not write to standard output").map_err(Failure::Running)
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+pub(super) fn run(args: &CompletionsArgs) -> ExitCode {
+    out!("{}", script(args.shell));
+    ExitCode::SUCCESS
 }
 
-fn script(shell: Shell) -> Vec<u8> {
+fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "quotegate", &mut script);
-    script
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[cfg(test)]
@@ -47,7 +41,7 @@ mod tests {
     #[test]
     fn every_shell_completes_every_verb() {
         for shell in Shell::value_variants() {
-            let script = String::from_utf8(script(*shell)).unwrap();
+            let script = script(*shell);
             for verb in Cli::command().get_subcommands() {
                 assert!(script.contains(verb.get_name()), "{shell}: {}", verb.get_name());
             }
@@ -58,7 +52,7 @@ mod tests {
     fn bash_completes_a_partial_verb() {
         let complete =
             "COMP_WORDS=(quotegate est); COMP_CWORD=1; _quotegate quotegate est quotegate; echo \"${COMPREPLY[@]}\"";
-        let text = format!("{}\n{complete}", String::from_utf8(script(Shell::Bash)).unwrap());
+        let text = format!("{}\n{complete}", script(Shell::Bash));
         let output = Command::new("bash").args(["--norc", "-c", &text]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "estimate", "{output:?}");
     }

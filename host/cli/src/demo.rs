@@ -2,11 +2,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use quotegate_config::{Settings, Sources};
+use quotegate_config::Sources;
 use tokio_util::sync::CancellationToken;
 
+use super::output::outln;
 use super::served::ServedHost;
-use super::settings::{setting, start_log};
+use super::settings::{load_and_log, setting};
 use super::{Failure, progress, signals};
 
 #[derive(Debug, Args)]
@@ -34,18 +35,17 @@ pub(super) struct DemoArgs {
 
 pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let emulator = std::env::var("FIRESTORE_EMULATOR_HOST").ok().filter(|host| !host.is_empty());
-    let settings = settings(&args, emulator.as_deref())?;
-    let _log = start_log(&settings)?;
+    let (loaded, _log) = load_and_log(&sources(&args, emulator.as_deref()))?;
     let stop = signals::stop_on_signal()?;
 
     match &emulator {
-        Some(host) => println!("demo: two tenants, simulated quotes, documents written to the emulator at {host}"),
-        None => println!("demo: two tenants, simulated quotes, nothing is written (a dry run)"),
+        Some(host) => outln!("demo: two tenants, simulated quotes, documents written to the emulator at {host}"),
+        None => outln!("demo: two tenants, simulated quotes, nothing is written (a dry run)"),
     }
-    println!("Ctrl-C stops it and prints a summary.");
-    let host = ServedHost::start(&settings).await?;
+    outln!("Ctrl-C stops it and prints a summary.");
+    let host = ServedHost::start(&loaded.settings).await?;
     if let Some(address) = host.address() {
-        println!("watch it at http://{address}/\n");
+        outln!("watch it at http://{address}/\n");
     }
     let ended = CancellationToken::new();
     let progress =
@@ -53,7 +53,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let summary = host.finish(stop).await;
     ended.cancel();
     let _ = progress.await;
-    println!("\n{}", progress::summary(&summary?));
+    outln!("\n{}", progress::summary(&summary?));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -63,7 +63,7 @@ const FILTER: &str =
 /// A small document for a small screen.
 const MAP: &str = r#"[{ standard = "field-map", config = { fields = { symbol = "symbol", mid = { from = "mid", round = 4 }, spread_bps = { from = "spread_bps", round = 2 }, "best.bid" = "bid_price", "best.ask" = "ask_price", ts = "event_time" } } }]"#;
 
-fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure> {
+fn sources(args: &DemoArgs, emulator: Option<&str>) -> Sources {
     let flag = "demo";
     let mut overrides = vec![
         setting("feed.source", "sim", flag),
@@ -88,7 +88,5 @@ fn settings(args: &DemoArgs, emulator: Option<&str>) -> Result<Settings, Failure
     }
     overrides.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
     // Without the environment, so that the demo is always the same.
-    let sources = Sources { file: None, environment: Vec::new(), overrides };
-    let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
-    Ok(loaded.settings)
+    Sources { file: None, environment: Vec::new(), overrides }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::output::{out, outln};
 use super::settings::{SettingsArgs, setting};
 
 /// The price of 100,000 document writes in dollars, in a single US region and Firestore's standard edition, and its date.
@@ -69,9 +70,9 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
     };
     let estimate = estimate(settings, report.as_ref());
     if args.json {
-        println!("{}", as_json(&estimate, args.price_per_100k));
+        outln!("{}", as_json(&estimate, args.price_per_100k));
     } else {
-        print!("{}", as_text(&estimate, args.price_per_100k));
+        out!("{}", as_text(&estimate, args.price_per_100k));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,6 @@
 //! Results go to standard output, log lines and errors to standard error. Exit codes: 0 success, 1 failure at run time,
 //! 2 invalid settings or usage.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // printing is this crate's purpose
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod check;
@@ -11,6 +10,8 @@ mod completions;
 mod demo;
 mod estimate;
 mod man;
+mod output;
+mod overwrite;
 #[cfg(feature = "authoring")]
 mod plugin;
 mod precompile;
@@ -30,9 +31,14 @@ mod top;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quotegate_config::{SettingError, SettingsError};
 use quotegate_feed::FeedSettingsError;
-
 use quotegate_loader::PluginLoadError;
+use quotegate_recording::RecordingError;
+use quotegate_runtime::log;
+use quotegate_sink::ConnectError;
+
+use output::errln;
 
 /// Keeps one Alpaca market-data websocket and writes each tenant's latest quotes to Firestore.
 #[derive(Debug, Parser)]
@@ -95,12 +101,35 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        // These are problems with the settings.
-        if error.is::<PluginLoadError>() || error.is::<FeedSettingsError>() {
-            Self::Usage(error.context("quotegate"))
-        } else {
-            Self::Running(error)
+        if is_caused_by_settings(&error) { Self::Usage(error.context("quotegate")) } else { Self::Running(error) }
+    }
+}
+
+/// True if other settings or arguments would help, as far as the kind of error tells.
+fn is_caused_by_settings(error: &anyhow::Error) -> bool {
+    use RecordingError::{NotARecording, Open, Version};
+    error.is::<PluginLoadError>()
+        || error.is::<FeedSettingsError>()
+        || error.is::<ConnectError>()
+        || matches!(error.downcast_ref(), Some(Open { .. } | NotARecording { .. } | Version { .. }))
+}
+
+impl Failure {
+    /// Prints the error, as JSON lines if log lines are that, and returns the exit code.
+    fn report(self) -> ExitCode {
+        let (text, error, code) = match self {
+            Self::Running(error) => (format!("quotegate: {error:#}"), error, 1),
+            Self::Usage(error) => (format!("{error:#}"), error, 2),
+        };
+        let lines = match error.downcast_ref::<SettingsError>() {
+            Some(errors) => errors.iter().map(SettingError::one_line).collect(),
+            None => vec![text.trim_start_matches("quotegate: ").to_owned()],
+        };
+        match lines.iter().map(|line| log::exit_line(line)).collect::<Option<Vec<_>>>() {
+            Some(json) => errln!("{}", json.join("\n")),
+            None => errln!("{text}"),
         }
+        ExitCode::from(code)
     }
 }
 
@@ -110,7 +139,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("quotegate: could not start threads: {error}");
+            errln!("quotegate: could not start threads: {error}");
             return ExitCode::from(1);
         }
     };
@@ -128,21 +157,11 @@ pub fn main() -> ExitCode {
             Verb::Precompile(args) => precompile::run(args).await,
             Verb::Status(args) => status::status(args).await,
             Verb::Top(args) => top::top(args).await,
-            Verb::Completions(args) => completions::run(&args),
+            Verb::Completions(args) => Ok(completions::run(&args)),
             Verb::Man(args) => man::run(&args),
         }
     });
     // Do not wait for anything that still runs, such as a blocked DNS lookup.
     runtime.shutdown_background();
-    match outcome {
-        Ok(code) => code,
-        Err(Failure::Running(error)) => {
-            eprintln!("quotegate: {error:#}");
-            ExitCode::from(1)
-        }
-        Err(Failure::Usage(error)) => {
-            eprintln!("{error:#}");
-            ExitCode::from(2)
-        }
-    }
+    outcome.unwrap_or_else(Failure::report)
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, CommandFactory};
 
+use super::overwrite::Overwrite;
 use super::{Cli, Failure};
 
 #[derive(Debug, Args)]
@@ -16,9 +17,12 @@ pub(super) struct ManArgs {
     /// The folder for the pages, one per verb; created if it does not exist
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 pub(super) fn run(args: &ManArgs) -> Result<ExitCode, Failure> {
+    args.overwrite.check(&args.out.join("quotegate.1"))?;
     write_pages(&args.out).map_err(Failure::Running)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use quotegate_config::{Settings, Sources};
 use quotegate_loader::precompile;
 
 use super::Failure;
+use super::output::outln;
 use super::settings::setting;
 
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ pub(super) async fn run(args: PrecompileArgs) -> Result<ExitCode, Failure> {
     };
     for plugin in precompile(&args.folder, settings.as_ref()).await? {
         let (kib, seconds) = (plugin.bytes.div_ceil(1024), plugin.took.as_secs_f64());
-        println!("{:<24} {} {kib:>7} KiB {seconds:>6.2} s", plugin.name, plugin.sha256);
+        outln!("{:<24} {} {kib:>7} KiB {seconds:>6.2} s", plugin.name, plugin.sha256);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,10 @@ use quotegate_runtime::host::Summary;
 use quotegate_runtime::status::{HostStatus, Snapshot};
 use quotegate_runtime::text::counted;
 
-/// Prints a line per tenant once per `interval`, until `ended`. Prints a message on `stop`.
+use super::output::{self, out, outln};
+
+/// Prints a line per tenant once per `interval`, until `ended`. Prints a message on `stop`, and cancels it when nobody reads
+/// the lines any more.
 pub(super) async fn print(
     status: Arc<HostStatus>,
     interval: Duration,
@@ -25,15 +28,18 @@ pub(super) async fn print(
             () = ended.cancelled() => return,
             () = stop.cancelled(), if !is_stopping => {
                 is_stopping = true;
-                println!("\nstopping: writing what is dirty, within the limits; press Ctrl-C again to exit at once");
+                outln!("\nstopping: writing what is dirty, within the limits; press Ctrl-C again to exit at once");
                 continue;
             }
             () = tokio::time::sleep(interval) => {}
         }
         let now = status.snapshot();
         seconds += interval.as_secs_f64();
-        print!("{}", lines(&before, &now, seconds, interval));
+        out!("{}", lines(&before, &now, seconds, interval));
         before = now;
+        if output::is_closed() {
+            stop.cancel();
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::settings::{SettingsArgs, setting, start_log};
+use super::output::outln;
+use super::overwrite::Overwrite;
+use super::settings::{SettingsArgs, load_and_log, setting};
 use super::{Failure, signals};
 
 /// How many frames may wait for the disk, which may pause for seconds. With 64 quotes per frame, this is about 25 MB.
@@ -37,6 +39,8 @@ pub(super) struct RecordArgs {
     /// The file to write; compressed if its name ends in .zst
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
@@ -45,9 +49,9 @@ pub(super) struct RecordArgs {
 pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let mut extra = vec![setting("sink.kind", "dry-run", "record")];
     extra.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
-    let loaded = args.settings.load_with(extra)?;
+    args.overwrite.check(&args.out)?;
+    let (loaded, _log) = load_and_log(&args.settings.sources(extra)?)?;
     let settings = &loaded.settings;
-    let _log = start_log(settings)?;
     let stop = signals::stop_on_signal()?;
 
     let header = Header::new(settings.feed.name.as_str(), &format!("{:?}", settings.feed.encoding).to_lowercase());
@@ -92,7 +96,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     if lost > 0 {
         warn!(lost, "the disk was too slow: {} not in the file", counted(lost, "frame"));
     }
-    println!("{} in {}", counted(count, "frame"), args.out.display());
+    outln!("{} in {}", counted(count, "frame"), args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
+use quotegate_io::connect_problem;
 use quotegate_ops::HostState;
 use quotegate_sink::install_crypto_provider;
 use reqwest::{StatusCode, Url};
@@ -84,10 +85,7 @@ impl Remote {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = connect_problem(error, self.url.authority());
         let hint = "is the host running, and is this its ops.port? To reach a service on Cloud Run, use \
                     `gcloud run services proxy SERVICE --port 8700`";
         anyhow::anyhow!("no answer from {}: {cause}; {hint}", self.url)

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::served::ServedHost;
-use super::settings::{SettingsArgs, setting, start_log};
-use super::{Failure, signals};
+use super::settings::{SettingsArgs, load_and_log, setting};
+use super::{Failure, output, signals};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,8 +43,7 @@ pub(super) struct RunArgs {
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let stop_after = args.stop_after.map(|seconds| setting("run.stop_after_s", seconds, "--stop-after"));
     let sources = args.settings.sources(stop_after.into_iter().collect())?;
-    let loaded = Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?;
-    let _log = start_log(&loaded.settings)?;
+    let (loaded, _log) = load_and_log(&sources)?;
     let stop = signals::stop_on_signal()?;
     if let Some(replay) = unpaced_dry_run(&loaded.settings) {
         return dry_run(&loaded.settings, &replay.file, stop).await;
@@ -80,8 +79,12 @@ async fn dry_run(settings: &Settings, file: &Path, stop: CancellationToken) -> R
     );
     let (tenants, limit) = simulated_tenants(settings).await?;
     let mut printer = Printer { out: BufWriter::new(stdout()), documents: 0 };
-    let report = simulate(tenants, limit, recording, &mut printer, stop).await?;
-    printer.out.flush().map_err(anyhow::Error::from)?;
+    let simulated = simulate(tenants, limit, recording, &mut printer, stop).await;
+    let report = match simulated.and_then(|report| Ok(printer.out.flush().map(|()| report)?)) {
+        // The reader of the documents has closed the pipe, as `head` does.
+        Err(error) if output::is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+        done => done?,
+    };
     for tenant in &report.tenants {
         if let Some(stopped) = &tenant.stopped {
             warn!(event_type = "tenant_stopped", tenant = %tenant.tenant, "the plugin {} stopped the tenant: {}", stopped.plugin, stopped.error);

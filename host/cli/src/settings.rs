@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quotegate_config::{Loaded, Override, Settings, Sources};
+use quotegate_config::{Loaded, LogSettings, Override, Settings, Sources};
 use quotegate_runtime::log;
 use tracing_appender::non_blocking::WorkerGuard;
 
@@ -10,8 +10,8 @@ use super::Failure;
 /// The flags of every verb that reads settings.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SettingsArgs {
-    /// TOML file with settings; also reads the files in the folder `tenants` next to it
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
+    /// TOML file with settings; also reads the files in the folder `tenants` next to it [env: QUOTEGATE_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Write nothing; log the documents that would be written
     #[arg(long)]
@@ -24,15 +24,10 @@ pub(super) struct SettingsArgs {
 const CONFIG_VARIABLE: &str = "QUOTEGATE_CONFIG";
 
 impl SettingsArgs {
-    /// Reads every layer, and reports all problems at once.
-    pub(super) fn load(&self) -> Result<Loaded, Failure> {
-        self.load_with(Vec::new())
-    }
-
-    /// The same, with `extra` settings from the verb's own flags on top.
+    /// Reads every layer, with `extra` settings from the verb's own flags on top, and reports all problems at once.
     pub(super) fn load_with(&self, extra: Vec<Override>) -> Result<Loaded, Failure> {
         let sources = self.sources(extra)?;
-        Settings::load(&sources).map_err(|error| Failure::Usage(error.into()))
+        Settings::load(&sources).map_err(|errors| Failure::Usage(errors.into()))
     }
 
     /// Where the settings come from.
@@ -51,7 +46,8 @@ impl SettingsArgs {
         }
         overrides.extend(extra);
         let environment = std::env::vars_os().filter(|(name, _)| name != CONFIG_VARIABLE).collect();
-        Ok(Sources { file: self.config.clone(), environment, overrides })
+        let variable = std::env::var_os(CONFIG_VARIABLE).filter(|file| !file.is_empty());
+        Ok(Sources { file: self.config.clone().or(variable.map(PathBuf::from)), environment, overrides })
     }
 }
 
@@ -60,7 +56,13 @@ pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> O
     Override { key: key.to_owned(), value: value.to_string(), flag: flag.to_owned() }
 }
 
-/// Starts logging with the format and level in the settings.
-pub(super) fn start_log(settings: &Settings) -> Result<WorkerGuard, Failure> {
-    log::start(settings.log.format, &settings.log.level).map_err(Failure::Usage)
+/// Reads every layer, and starts the log with the format and level that they have. Problems are reported in that format too.
+pub(super) fn load_and_log(sources: &Sources) -> Result<(Loaded, WorkerGuard), Failure> {
+    let loaded = Settings::load(sources).map_err(|errors| {
+        log::set_format(errors.log_format());
+        Failure::Usage(errors.into())
+    })?;
+    let LogSettings { format, level } = &loaded.settings.log;
+    let guard = log::start(*format, level).map_err(Failure::Usage)?;
+    Ok((loaded, guard))
 }

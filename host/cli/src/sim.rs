@@ -2,13 +2,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
+use quotegate_io::listen_problem;
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
 use quotegate_runtime::log;
 use quotegate_runtime::text::counted;
 use quotegate_sim::{Fault, Rate, Scenario, SimSettings, Simulator, Universe};
 
+use super::output::outln;
+use super::overwrite::Overwrite;
 use super::{Failure, signals};
 
 #[derive(Debug, Args)]
@@ -38,6 +41,8 @@ pub(super) struct SimArgs {
     /// Write the scenario to a file, as `record` does, instead of serving it; compressed if its name ends in .zst
     #[arg(long, value_name = "FILE", requires = "scenario", conflicts_with_all = ["listen", "fault"])]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// Inject a fault
     #[arg(long, value_name = "NAME")]
     fault: Option<Fault>,
@@ -48,8 +53,9 @@ pub(super) struct SimArgs {
 
 pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
     if let (Some(scenario), Some(out)) = (args.scenario, &args.out) {
+        args.overwrite.check(out)?;
         let (frames, quotes) = write(scenario, args.seed, out)?;
-        println!("{} in {} in {}", counted(quotes, "quote"), counted(frames, "frame"), out.display());
+        outln!("{} in {} in {}", counted(quotes, "quote"), counted(frames, "frame"), out.display());
         return Ok(ExitCode::SUCCESS);
     }
     if args.scenario.is_some() && args.fault == Some(Fault::HugeFrame) {
@@ -67,8 +73,8 @@ pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
     };
     let simulator = Simulator::bind(args.listen, settings)
         .await
-        .with_context(|| format!("could not listen on {}; choose another address with --listen", args.listen))?;
-    println!("serving ws://{}/v2/iex", simulator.local_addr());
+        .map_err(|error| anyhow!("--listen: could not listen on {}: {}", args.listen, listen_problem(&error)))?;
+    outln!("serving ws://{}/v2/iex", simulator.local_addr());
     simulator.run(stop).await;
     Ok(ExitCode::SUCCESS)
 }

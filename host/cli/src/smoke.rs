@@ -4,9 +4,11 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 use tracing::info;
+use tracing_appender::non_blocking::WorkerGuard;
 
+use super::output::outln;
 use super::served::ServedHost;
-use super::settings::{SettingsArgs, setting, start_log};
+use super::settings::{SettingsArgs, load_and_log, setting};
 use super::{Failure, signals};
 
 #[derive(Debug, Args)]
@@ -16,7 +18,7 @@ Examples:
   quotegate smoke --config config/quotegate.toml
 
 Passes as soon as Firestore confirms a document, quote or heartbeat. In a dry run, passes at the first quote document \
-that would be written. The last line of standard output is PASS … or FAIL …
+that would be written. The last line is PASS … or FAIL …, also where standard output and standard error are one stream.
 
 Exit codes: 0 PASS, 1 FAIL, 2 invalid settings.")]
 pub(super) struct SmokeArgs {
@@ -29,16 +31,20 @@ pub(super) struct SmokeArgs {
 
 pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
     let limit = setting("run.stop_after_s", args.seconds, "--seconds");
-    let loaded = args.settings.load_with(vec![limit]).inspect_err(|_| {
-        println!("FAIL before the start: invalid settings; see standard error");
-    })?;
-    let _log = start_log(&loaded.settings)?;
+    let (loaded, log) = match args.settings.sources(vec![limit]).and_then(|sources| load_and_log(&sources)) {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            let code = failure.report();
+            outln!("FAIL before the start: invalid settings; see standard error");
+            return Ok(code);
+        }
+    };
     let stop = signals::stop_on_signal()?;
     let began = Instant::now();
 
     let host = match ServedHost::start(&loaded.settings).await {
         Ok(host) => host,
-        Err(error) => return Ok(report(began, Err(format!("{error:#}")))),
+        Err(error) => return Ok(report(began, Err(format!("{error:#}")), log)),
     };
     let status = host.host.status();
     let watcher = tokio::spawn({
@@ -60,20 +66,22 @@ pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
         Ok(_) if snapshot.has_written() => Ok(snapshot.what_was_written()),
         Ok(_) => Err(format!("nothing was written: {}", snapshot.why_not_written())),
     };
-    Ok(report(began, outcome))
+    Ok(report(began, outcome, log))
 }
 
 /// Prints the last line, and returns its exit code.
-fn report(began: Instant, outcome: Result<String, String>) -> ExitCode {
+fn report(began: Instant, outcome: Result<String, String>, log: WorkerGuard) -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
     info!(event_type = "smoke_result", passed = outcome.is_ok(), seconds, "smoke test ended");
+    // Writes the lines that are still queued: log collectors merge both streams, and the verdict must be the last line.
+    drop(log);
     match outcome {
         Ok(what) => {
-            println!("PASS after {seconds:.1} s: {what}");
+            outln!("PASS after {seconds:.1} s: {what}");
             ExitCode::SUCCESS
         }
         Err(reason) => {
-            println!("FAIL after {seconds:.1} s: {reason}");
+            outln!("FAIL after {seconds:.1} s: {reason}");
             ExitCode::from(1)
         }
     }

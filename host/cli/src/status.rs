@@ -7,6 +7,7 @@ use quotegate_runtime::liveness::{Liveness, LivenessReport};
 use quotegate_runtime::text::counted;
 
 use super::Failure;
+use super::output::{out, outln};
 use super::remote::{RemoteArgs, printable};
 
 #[derive(Debug, Args)]
@@ -32,8 +33,8 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     let remote = args.remote.remote()?;
     let (text, state) = remote.state().await?;
     match args.json {
-        true => println!("{text}"),
-        false => print!("{}", printable(&summary(&state))),
+        true => outln!("{text}"),
+        false => out!("{}", printable(&summary(&state))),
     }
     Ok(if state.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::Origin;
 use crate::key::KeyPath;
 use crate::kind::ValueError;
+use crate::{LogFormat, Origin};
 
 /// One thing that is wrong, where, and what to do about it. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,10 @@ pub struct SettingError {
 
 /// Everything that is wrong with the settings, in the order of the layers; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsError(Vec<SettingError>);
+pub struct SettingsError {
+    errors: Vec<SettingError>,
+    log_format: LogFormat,
+}
 
 impl SettingError {
     pub(crate) fn new(origin: Origin, sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -72,16 +75,24 @@ impl SettingError {
     pub fn remedy(&self) -> &str {
         &self.remedy
     }
+
+    /// Everything on one line, for a log.
+    pub fn one_line(&self) -> String {
+        format!("{}: {} {}", self.place(), self.sentence, self.remedy)
+    }
+
+    fn place(&self) -> String {
+        match (&self.key, &self.value) {
+            (Some(key), Some(value)) => format!("{}: {key} = {value}", self.origin),
+            (Some(key), None) => format!("{}: {key}", self.origin),
+            (None, _) => self.origin.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.origin)?;
-        match (&self.key, &self.value) {
-            (Some(key), Some(value)) => writeln!(f, ": {key} = {value}")?,
-            (Some(key), None) => writeln!(f, ": {key}")?,
-            (None, _) => writeln!(f)?,
-        }
+        writeln!(f, "{}", self.place())?;
         for line in self.sentence.lines().chain(self.remedy.lines()) {
             writeln!(f, "    {line}")?;
         }
@@ -91,28 +102,34 @@ impl fmt::Display for SettingError {
 
 impl SettingsError {
     /// `None` if there is no error.
-    pub(crate) fn from_list(errors: Vec<SettingError>) -> Option<Self> {
-        (!errors.is_empty()).then_some(Self(errors))
+    pub(crate) fn from_list(errors: Vec<SettingError>, log_format: LogFormat) -> Option<Self> {
+        (!errors.is_empty()).then_some(Self { errors, log_format })
     }
 
     /// Settings that could not be read although no error was reported, which is a bug in this crate.
     pub(crate) fn unexplained() -> Self {
-        Self(vec![SettingError::new(Origin::Default, "The settings cannot be read.", "Please report this as a bug.")])
+        let error = SettingError::new(Origin::Default, "The settings cannot be read.", "Please report this as a bug.");
+        Self { errors: vec![error], log_format: LogFormat::Auto }
     }
 
     /// Each error.
     pub fn iter(&self) -> impl Iterator<Item = &SettingError> {
-        self.0.iter()
+        self.errors.iter()
+    }
+
+    /// The format of the log in these settings, so that a program whose log is JSON can report these errors as JSON.
+    pub fn log_format(&self) -> LogFormat {
+        self.log_format
     }
 }
 
 impl fmt::Display for SettingsError {
     /// One paragraph per error, then how many there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for error in &self.0 {
+        for error in &self.errors {
             writeln!(f, "{error}")?;
         }
-        match self.0.len() {
+        match self.errors.len() {
             1 => f.write_str("1 problem in the settings"),
             count => write!(f, "{count} problems in the settings"),
         }

@@ -6,7 +6,7 @@ use crate::layer::{Layer, Merged, environment_layer, file_layer, flag_layer, ten
 use crate::reader::Reader;
 use crate::schema::Schema;
 use crate::switches::Switches;
-use crate::{Origin, Row, SettingError, Settings, SettingsError, Sources};
+use crate::{LogFormat, LogSettings, Origin, Row, SettingError, Settings, SettingsError, Sources};
 
 /// Settings without an error, and where each came from.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Settings {
         if has_main_file {
             errors.extend(found);
         }
-        match (settings, SettingsError::from_list(errors)) {
+        match (settings, SettingsError::from_list(errors, log_format(&merged))) {
             (Some(settings), None) => {
                 let switches = Switches::from_environment(&sources.environment);
                 Ok(Loaded { settings: Settings { switches, ..settings }, rows })
@@ -65,6 +65,11 @@ impl Settings {
             (None, None) => Err(SettingsError::unexplained()),
         }
     }
+}
+
+/// The format of the log, also if other settings are wrong.
+fn log_format(merged: &Merged) -> LogFormat {
+    LogSettings::read(Reader::new(merged, BTreeSet::new()).section(["log"], "")).format
 }
 
 /// The layers in the order of precedence, the weakest first.
@@ -78,6 +83,8 @@ fn layers(sources: &Sources, errors: &mut Vec<SettingError>) -> Vec<Layer> {
     }
     let ids: Vec<String> = layers.iter().flat_map(|layer| layer.tenants().keys().cloned()).collect();
     layers.push(environment_layer(&sources.environment, &ids, &schema, errors));
-    layers.push(flag_layer(&sources.overrides, &schema, errors));
+    let known = layers.iter().flat_map(|layer| layer.tenants().keys()).map(String::as_str).collect();
+    let flags = flag_layer(&sources.overrides, &known, &schema, errors);
+    layers.push(flags);
     layers
 }

@@ -2,8 +2,9 @@
 //! error.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::path::Path;
 
+use quotegate_io::{SECRET_LIMIT, read_text};
 use secrecy::SecretString;
 
 use crate::key::{DefaultText, Key, KeyPath};
@@ -71,7 +72,10 @@ impl<'a> Reader<'a> {
         let path = self.section.child(key.name);
         let default_text = key.kind.show(&default);
         let value = self.parsed(&key).unwrap_or(default);
-        self.add_row(&path, key.kind.show(&value), self.origin(key.name));
+        let shown = key.kind.show(&value);
+        // Not everything in a table is shown.
+        let changed = shown != default_text || (self.is_set(key.name) && !key.kind.table_keys().is_empty());
+        self.add_row(&path, shown, changed);
         self.declare(key, path, DefaultText::Value(default_text));
         value
     }
@@ -82,7 +86,7 @@ impl<'a> Reader<'a> {
         let value = self.parsed(&key);
         let none = if key.kind.is_secret() { "unset" } else { "none" };
         let shown = value.as_ref().map_or_else(|| none.to_owned(), |value| key.kind.show(value));
-        self.add_row(&path, shown, self.origin(key.name));
+        self.add_row(&path, shown, value.is_some());
         self.declare(key, path, DefaultText::Example(example));
         value
     }
@@ -170,7 +174,9 @@ impl<'a> Reader<'a> {
         let key = path.to_string();
         // Mostly one of the last: a search from the front would take long with thousands of tenants.
         if let Some(row) = self.rows.iter_mut().rev().find(|row| row.key == key) {
-            (row.value, row.origin) = (shown.to_owned(), origin);
+            let differs = row.changed || row.value != shown;
+            let changed = differs && !matches!(origin, Origin::Inherited(_));
+            *row = Row { key, value: shown.to_owned(), origin, changed };
         }
     }
 
@@ -208,8 +214,9 @@ impl<'a> Reader<'a> {
         inherited.map_or(Origin::Default, |origin| Origin::Inherited(Box::new(origin.clone())))
     }
 
-    fn add_row(&mut self, path: &KeyPath, value: String, origin: Origin) {
-        self.rows.push(Row { key: path.to_string(), value, origin });
+    fn add_row(&mut self, path: &KeyPath, value: String, changed: bool) {
+        let origin = self.origin(path.last());
+        self.rows.push(Row { key: path.to_string(), value, origin, changed });
     }
 
     fn declare<K: ValueKind>(&mut self, key: Key<K>, path: KeyPath, default: DefaultText) {
@@ -221,11 +228,8 @@ impl<'a> Reader<'a> {
 }
 
 /// The trimmed content of a secret's file, or why there is none.
-fn secret_in(path: &std::path::Path) -> Result<SecretString, String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => "The file is not UTF-8 text.".to_owned(),
-        _ => format!("The file cannot be read: {error}."),
-    })?;
+fn secret_in(path: &Path) -> Result<SecretString, String> {
+    let text = read_text(path, SECRET_LIMIT).map_err(|error| format!("The file cannot be read: {error}."))?;
     match text.trim() {
         "" => Err("The file is empty.".into()),
         secret => Ok(SecretString::from(secret)),

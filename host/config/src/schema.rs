@@ -77,10 +77,10 @@ impl Schema {
 
     /// The error for a key that does not exist. Does not show its value, which may be a secret under a misspelled name.
     pub(crate) fn unknown(&self, path: &KeyPath, origin: Origin) -> SettingError {
-        let elsewhere = self.entries.iter().find(|entry| entry.path.last() == path.last());
-        let hint = match elsewhere {
-            Some(entry) => format!("Did you mean {}? ", entry.path),
-            None => {
+        let hint = match (self.in_quotes(path), self.elsewhere(path)) {
+            (Some(quoted), _) => format!("Did you mean {quoted}? A tenant ID that contains a dot needs quotes. "),
+            (None, Some(entry)) => format!("Did you mean {}? ", entry.path),
+            (None, None) => {
                 let section = path.parent();
                 let near = nearest(path.last(), self.names_in(&section));
                 near.map_or_else(String::new, |name| format!("Did you mean {}? ", section.child(name)))
@@ -88,6 +88,19 @@ impl Schema {
         };
         let remedy = format!("{hint}All keys are listed in config/quotegate.toml.");
         SettingError::new(origin, "There is no such key.", remedy).of(path)
+    }
+
+    /// A key of the same name in another section.
+    fn elsewhere(&self, path: &KeyPath) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.path.last() == path.last())
+    }
+
+    /// `tenants."a.b".paused` for `tenants.a.b.paused`.
+    fn in_quotes(&self, path: &KeyPath) -> Option<KeyPath> {
+        path.tenant()?;
+        let [_, id @ .., name] = path.names() else { return None };
+        let quoted = KeyPath::new([TENANTS, &id.join("."), name]);
+        (id.len() > 1 && self.find(&quoted).is_some()).then_some(quoted)
     }
 
     /// The error for a variable with our prefix that no setting has.
@@ -133,6 +146,14 @@ mod tests {
         assert!(remedy(&["snik"]).starts_with("Did you mean sink?"));
         assert!(remedy(&["tenants", "acme", "symbls"]).starts_with("Did you mean tenants.acme.symbols?"));
         assert!(remedy(&["zzz"]).starts_with("All keys are listed"));
+    }
+
+    #[test]
+    fn a_tenant_id_with_a_dot_gets_quotes_and_no_key_of_another_section() {
+        assert!(
+            remedy(&["tenants", "a", "b", "paused"]).starts_with("Did you mean tenants.\"a.b\".paused? A tenant ID")
+        );
+        assert!(remedy(&["tenants", "a", "b", "batch_size"]).starts_with("Did you mean sink.batch_size?"));
     }
 
     #[test]

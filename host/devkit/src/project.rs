@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use quotegate_io::{TEXT_LIMIT, read_text};
 use serde_json::{Map, Value};
 
 use crate::setup::Setup;
@@ -131,7 +132,7 @@ impl Project {
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let path = folder.join(Self::FILE);
         let text =
-            std::fs::read_to_string(&path).map_err(|reason| ProjectError::Unreadable { path: path.clone(), reason })?;
+            read_text(&path, TEXT_LIMIT).map_err(|reason| ProjectError::Unreadable { path: path.clone(), reason })?;
         let document: toml_edit::DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
             ProjectError::Toml { path: path.clone(), reason: error.to_string() }
         })?;

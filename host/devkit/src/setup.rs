@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use quotegate_config::PluginSetup;
 use quotegate_document::{CollectionPath, TenantId};
+use quotegate_io::{TEXT_LIMIT, read_text};
 use quotegate_loader::plugin_limits;
 use quotegate_plugin::{Collections, PluginLimits};
 use serde_json::{Map, Value};
@@ -55,7 +56,7 @@ impl Setup {
     pub fn open(path: &Path) -> Result<Self, SetupError> {
         let invalid = |problems| SetupError { path: path.to_owned(), problems };
         let text =
-            std::fs::read_to_string(path).map_err(|error| invalid(vec![format!("It cannot be read: {error}.")]))?;
+            read_text(path, TEXT_LIMIT).map_err(|error| invalid(vec![format!("It cannot be read: {error}.")]))?;
         let mut document: toml_edit::DocumentMut =
             text.parse().map_err(|error| invalid(vec![format!("It is not TOML: {error}")]))?;
         for other in ["name", "language", "kind", "quotes", "refuses"] {

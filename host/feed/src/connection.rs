@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use quotegate_io::connect_problem;
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,6 +55,7 @@ impl SessionEnd {
 pub(crate) struct Connection {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     clock: Clock,
+    address: String,
     send_timeout: Duration,
     /// Why the stream ended. Reported after the frames that arrived before it.
     ended: Option<SessionEnd>,
@@ -71,9 +73,12 @@ impl Connection {
         let opening = connect_async_tls_with_config(request, Some(config), true, Some(connector));
         let (stream, _) = timeout(settings.step_timeout, opening)
             .await
-            .map_err(|_| SessionEnd::retry(RetryCause::Connect, format!("connecting to {} timed out", settings.url)))?
+            .map_err(|_| {
+                SessionEnd::retry(RetryCause::Connect, format!("no answer from {} in time", address(settings)))
+            })?
             .map_err(|error| connect_error(&error, settings))?;
-        Ok(Self { stream, clock, send_timeout: settings.step_timeout, ended: None })
+        let address = address(settings).to_owned();
+        Ok(Self { stream, clock, address, send_timeout: settings.step_timeout, ended: None })
     }
 
     /// Waits for a frame, then reads all frames that are ready, up to one batch. Returns how many of them carried data
@@ -99,11 +104,12 @@ impl Connection {
             let message = match self.stream.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(error))) => {
-                    self.ended = Some(SessionEnd::retry(RetryCause::Closed, error.to_string()));
+                    self.ended = Some(self.closed(&error));
                     break;
                 }
                 Poll::Ready(None) => {
-                    self.ended = Some(SessionEnd::retry(RetryCause::Closed, "the server closed the connection"));
+                    self.ended =
+                        Some(SessionEnd::retry(RetryCause::Closed, format!("{} closed the connection", self.address)));
                     break;
                 }
                 Poll::Pending if frames == 0 => return Poll::Pending,
@@ -124,10 +130,13 @@ impl Connection {
 
     /// Sends and flushes a message.
     pub(crate) async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
-        timeout(self.send_timeout, self.stream.send(message))
-            .await
-            .map_err(|_| SessionEnd::retry(RetryCause::Silent, "sending to the server timed out"))?
-            .map_err(|error| SessionEnd::retry(RetryCause::Closed, error.to_string()))
+        let sent = timeout(self.send_timeout, self.stream.send(message)).await;
+        sent.map_err(|_| SessionEnd::retry(RetryCause::Silent, format!("sending to {} timed out", self.address)))?
+            .map_err(|error| self.closed(&error))
+    }
+
+    fn closed(&self, error: &SocketError) -> SessionEnd {
+        SessionEnd::retry(RetryCause::Closed, connect_problem(error, &self.address))
     }
 
     /// Closes the websocket and waits up to `limit` for the server's close frame. Without a proper close, Alpaca counts
@@ -161,25 +170,31 @@ fn upgrade(settings: &FeedSettings) -> Result<Request, FeedError> {
     Ok(request)
 }
 
+/// The host and the port, if it is not the usual one.
+fn address(settings: &FeedSettings) -> &str {
+    let rest = settings.url.split_once("://").map_or(settings.url.as_str(), |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
 fn connect_error(error: &SocketError, settings: &FeedSettings) -> SessionEnd {
+    let address = address(settings);
     match error {
         SocketError::Http(response) => match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => SessionEnd::Fatal(FeedError::AuthenticationFailed),
             StatusCode::TOO_MANY_REQUESTS => {
-                SessionEnd::retry(RetryCause::RateLimited, format!("{} answered HTTP 429 to the upgrade", settings.url))
+                SessionEnd::retry(RetryCause::RateLimited, format!("{address} answered HTTP 429 to the upgrade"))
             }
-            status => SessionEnd::retry(
-                RetryCause::Connect,
-                format!("{} answered HTTP {status} to the upgrade", settings.url),
-            ),
+            status => {
+                SessionEnd::retry(RetryCause::Connect, format!("{address} answered HTTP {status} to the upgrade"))
+            }
         },
         SocketError::Url(error) => {
             SessionEnd::Fatal(FeedError::Address { url: settings.url.clone(), reason: error.to_string() })
         }
         SocketError::Io(error) if is_untrusted(error) => SessionEnd::retry(
             RetryCause::Connect,
-            format!("{error}; if a proxy intercepts TLS on purpose, set feed.ca_file to its CA certificate"),
+            format!("{address}: {error}; if a proxy intercepts TLS on purpose, set feed.ca_file to its CA certificate"),
         ),
-        other => SessionEnd::retry(RetryCause::Connect, format!("could not connect to {}: {other}", settings.url)),
+        other => SessionEnd::retry(RetryCause::Connect, connect_problem(other, address)),
     }
 }

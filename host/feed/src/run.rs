@@ -171,8 +171,7 @@ impl Runner {
                     info!(event_type = "reconnect_recovered", attempts = retries.in_a_row, "quotes are arriving again");
                 }
                 retries.reset();
-                status.set_attempts(0);
-                status.set_silent(false);
+                status.quotes_are_back();
             })
             .await
     }
@@ -180,7 +179,8 @@ impl Runner {
     /// The one place where a lost connection is counted and logged.
     fn note_retry(&mut self, cause: RetryCause, reason: &str) -> Duration {
         let delay = self.retries.next_delay(cause);
-        self.status.count_retry(cause);
+        let was_connected = self.status.state() == ConnectionState::Streaming;
+        self.status.count_retry(cause, reason);
         if cause == RetryCause::Stale {
             self.status.set_silent(true);
         }
@@ -191,9 +191,10 @@ impl Runner {
         });
         let message = match cause {
             RetryCause::HeldElsewhere => {
-                "another host is using this account's only connection; stop it so that this one can connect"
+                "another host is using this account's only connection; stop it so that this one can connect".to_owned()
             }
-            _ => "lost the connection to Alpaca; reconnecting",
+            _ if was_connected => format!("lost the connection to Alpaca: {reason}; reconnecting"),
+            _ => format!("could not connect to Alpaca: {reason}; trying again"),
         };
         warn!(
             event_type = "alpaca_disconnect",

@@ -117,6 +117,7 @@ struct Details {
     errors: BTreeMap<u16, u64>,
     missing: Vec<String>,
     skipped: Skipped,
+    problem: Option<String>,
 }
 
 /// The feed's state and counters. One instance lives as long as the feed, over all its connections.
@@ -157,6 +158,8 @@ pub struct FeedSnapshot {
     pub connections: u64,
     /// Connections that ended or failed since the last quote.
     pub attempts: u64,
+    /// Why the last connection ended or failed, if no quote has arrived since.
+    pub problem: Option<String>,
     /// The exchange is open, the feed was reconnected for being silent, and no quote has arrived since.
     pub silent: bool,
     /// Ended or failed connections by cause, without causes that never happened.
@@ -208,6 +211,7 @@ impl FeedStatus {
             skipped: details.skipped,
             connections: self.connections.load(Relaxed),
             attempts: self.attempts.load(Relaxed),
+            problem: details.problem.clone(),
             silent: self.silent.load(Relaxed),
             retries: RetryCause::ALL.into_iter().map(retried).filter(|&(_, count)| count > 0).collect(),
             errors: details.errors.clone(),
@@ -233,8 +237,15 @@ impl FeedStatus {
         self.connections.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn count_retry(&self, cause: RetryCause) {
+    pub(crate) fn count_retry(&self, cause: RetryCause, reason: &str) {
         self.retries[cause as usize].fetch_add(1, Relaxed);
+        self.details().problem = Some(reason.to_owned());
+    }
+
+    pub(crate) fn quotes_are_back(&self) {
+        self.set_attempts(0);
+        self.set_silent(false);
+        self.details().problem = None;
     }
 
     pub(crate) fn set_attempts(&self, attempts: u32) {

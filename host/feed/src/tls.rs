@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quotegate_io::{TEXT_LIMIT, read};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -24,7 +25,8 @@ impl RootCerts {
         let invalid = |reason: String| FeedSettingsError::Certificates { file: file.display().to_string(), reason };
         let mut roots = public_roots();
         let public = roots.len();
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| invalid(error.to_string()))? {
+        let pem = read(file, TEXT_LIMIT).map_err(|error| invalid(error.to_string()))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
             roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
         }

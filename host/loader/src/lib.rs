@@ -13,6 +13,7 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
 use quotegate_document::{Destination, IdError, TenantId};
+use quotegate_io::COMPONENT_LIMIT;
 use quotegate_plugin::{
     Collections, EngineError, EngineSettings, PluginChain, PluginEngine, PluginError, PluginLimits, PluginSpec,
     PreparedPlugin, Sha256Hash, StartError,
@@ -269,7 +270,9 @@ pub(crate) async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<C
         PluginCode::Standard(StandardPlugin::QuoteFilter) => Ok(QUOTE_FILTER.clone()),
         PluginCode::Standard(StandardPlugin::FieldMap) => Ok(FIELD_MAP.clone()),
         PluginCode::File(path) => {
-            let read = tokio::fs::read(path).await;
+            let file = path.clone();
+            let read = tokio::task::spawn_blocking(move || quotegate_io::read(&file, COMPONENT_LIMIT)).await;
+            let read = read.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
             read.map(|bytes| hashed(bytes.into())).map_err(|reason| PluginLoadError::File {
                 tenant: tenant.clone(),
                 plugin: plugin.name.clone(),

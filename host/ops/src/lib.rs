@@ -23,16 +23,18 @@ mod state;
 
 pub use state::{HostState, TenantState, WriteLimit};
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use quotegate_io::listen_problem;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -70,8 +72,12 @@ pub struct RunningOps {
 impl OpsListener {
     /// Listens on `address`. Connections wait until [`Self::serve`] is called.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("ops.port: could not listen on {address}; another program may use the port, so choose another one, or 0 for none")
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let (key, remedy) = match error.kind() {
+                ErrorKind::AddrNotAvailable => ("ops.address", "choose an address of this machine"),
+                _ => ("ops.port", "choose another port, or 0 for none"),
+            };
+            anyhow!("{key}: could not listen on {address}: {}; {remedy}", listen_problem(&error))
         })?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })

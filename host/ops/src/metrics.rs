@@ -31,6 +31,15 @@ fn host(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     out.gauge("quotegate_start_time_seconds", "When the host started, in seconds since 1970.")
         .sample(&[], seconds(snapshot.started));
     out.gauge("quotegate_dry_run", "1 if nothing is written.").sample(&[], u8::from(snapshot.dry_run));
+    let reloads = &snapshot.reloads;
+    out.counter("quotegate_reloads_total", "Reloads of the settings, by outcome.")
+        .sample(&[("outcome", "applied")], reloads.applied)
+        .sample(&[("outcome", "refused")], reloads.refused);
+    out.gauge(
+        "quotegate_reload_refused",
+        "1 if the last reload was refused: the settings in effect are not those in the files.",
+    )
+    .sample(&[], u8::from(reloads.last_refused));
     out.counter("quotegate_heartbeats_total", "Heartbeat documents confirmed.").sample(&[], snapshot.heartbeats);
     out.gauge(
         "quotegate_heartbeat_limit_seconds",

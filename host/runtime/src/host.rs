@@ -1,11 +1,13 @@
 //! Starts the parts of the host, and stops them in order.
 
+mod check;
 mod reload;
 mod setup;
 pub mod source;
 mod supervisor;
 pub mod wiring;
 
+pub use check::start_problems;
 pub use reload::{LoadSettings, ReloadSource};
 pub(crate) use setup::{PreparedTenant, prepare_tenants};
 
@@ -32,8 +34,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::heartbeat::{self, Occasion};
+use crate::log;
 use crate::pause::{ControlPoller, Pauses};
-use crate::status::{HostStatus, Snapshot};
+use crate::status::{HostStatus, ReloadStatus, Snapshot};
 use crate::text::counted;
 use crate::watchdog::{ThreadGroup, Watchdog};
 use reload::Reloader;
@@ -91,6 +94,7 @@ impl Host {
         let threads = Arc::new(wiring::threads(settings)?);
 
         let instance = settings.run.instance.clone().unwrap_or_else(wiring::instance);
+        log::set_instance(&instance);
         let pauses = Arc::new(Pauses::new(&instance, settings));
         let control = control_poller(&pauses, firestore, settings.run.control_interval).await;
 
@@ -114,6 +118,7 @@ impl Host {
             latencies: latencies.clone(),
             stopping: AtomicBool::new(false),
             source_ended: AtomicBool::new(false),
+            reloads: ReloadStatus::default(),
         });
         let watchdog = Watchdog::new();
         info!(
@@ -205,7 +210,8 @@ impl Host {
         let stop = CancellationToken::new();
         let settings = &source.current.settings;
         let (sink, feed) = (settings.sink.clone(), settings.feed.name);
-        let reloader = Reloader { source, plugins: self.plugins.clone(), tenants: self.tenants.clone(), sink, feed };
+        let (plugins, tenants, status) = (self.plugins.clone(), self.tenants.clone(), self.status.clone());
+        let reloader = Reloader { source, plugins, tenants, status, sink, feed };
         self.reloader = Some((tokio::spawn(reloader.run(stop.clone())), stop));
     }
 
@@ -296,7 +302,9 @@ impl Host {
         // The tenants' senders are gone, so the batcher ends once every write has an outcome.
         if timeout_at(flush_until, &mut self.batcher).await.is_err() {
             self.batcher_deadline.cancel();
-            if let Ok(end) = (&mut self.batcher).await {
+            if let Ok(end) = (&mut self.batcher).await
+                && end.unanswered > 0
+            {
                 let documents = counted(end.unanswered, "document");
                 warn!(unanswered = end.unanswered, "no answer from the sink in time for {documents}");
             }

@@ -42,6 +42,46 @@ pub struct HostStatus {
     pub(crate) stopping: AtomicBool,
     /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
+    pub(crate) reloads: ReloadStatus,
+}
+
+/// Written only by the reloader.
+#[derive(Debug, Default)]
+pub(crate) struct ReloadStatus {
+    applied: AtomicU64,
+    refused: AtomicU64,
+    last_refused: AtomicBool,
+}
+
+impl ReloadStatus {
+    pub(crate) fn count_applied(&self) {
+        self.applied.fetch_add(1, Relaxed);
+        self.last_refused.store(false, Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+        self.last_refused.store(true, Relaxed);
+    }
+
+    fn snapshot(&self) -> ReloadSnapshot {
+        ReloadSnapshot {
+            applied: self.applied.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            last_refused: self.last_refused.load(Relaxed),
+        }
+    }
+}
+
+/// What became of the settings that changed while the host ran.
+#[derive(Debug, Clone, Copy)]
+pub struct ReloadSnapshot {
+    /// Reloads in effect.
+    pub applied: u64,
+    /// Reloads that changed nothing, because something was wrong.
+    pub refused: u64,
+    /// The last one was refused, so the host runs with other settings than its files have.
+    pub last_refused: bool,
 }
 
 /// The status of a tenant's ingest, as one word for UIs.
@@ -108,6 +148,8 @@ pub struct Snapshot {
     pub latency: [LatencySnapshot; 2],
     /// The host is shutting down.
     pub stopping: bool,
+    /// The reloads since the start.
+    pub reloads: ReloadSnapshot,
     /// Every tenant, in the order of the settings.
     pub tenants: Vec<(TenantId, TenantSnapshot)>,
     pub(crate) ts_follows: HeartbeatTime,
@@ -161,6 +203,7 @@ impl HostStatus {
             open_since: self.calendar.open_since(time),
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
+            reloads: self.reloads.snapshot(),
             tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
             ts_follows: self.heartbeat.ts_follows,
             calendar: self.calendar,
@@ -302,7 +345,10 @@ impl Snapshot {
         let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
         match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
             (_, Some(problem)) => format!("the sink reports: {problem}"),
-            (0, None) => format!("no quote arrived; the connection is {}", self.connection()),
+            (0, None) => match &self.feed.problem {
+                Some(problem) => format!("no quote arrived: {problem}"),
+                None => format!("no quote arrived; the connection is {}", self.connection()),
+            },
             (_, None) => format!("{} arrived, but no write was confirmed", counted(quotes, "quote")),
         }
     }

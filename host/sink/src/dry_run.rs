@@ -49,6 +49,7 @@ impl DryRunSink {
         info!(
             event_type = "firestore_write",
             dry_run = true,
+            tenant = %document.tenant,
             path = %document,
             fields = %document_json(&document.document),
             "would write {document}"

@@ -25,13 +25,8 @@ struct Logged {
 impl ErrorLog {
     pub(crate) fn log(&mut self, writes: &[DocumentWrite], outcomes: &[Outcome], status: &SinkStatus, now: Instant) {
         for (write, outcome) in writes.iter().zip(outcomes) {
-            let (kind, detail) = match outcome {
-                Outcome::Written => continue,
-                Outcome::Retry { reason, .. } => (reason.to_string(), "retrying".to_owned()),
-                Outcome::Refused { code, message } => {
-                    (format!("{code}: {message}"), format!("not retrying; {}", code.remedy()))
-                }
-            };
+            let Some(kind) = outcome.problem() else { continue };
+            let then = if matches!(outcome, Outcome::Retry { .. }) { "retrying" } else { "not retrying" };
             status.set_last_error(&kind);
             let key = (write.target.tenant.clone(), kind);
             match self.logged.get_mut(&key) {
@@ -39,12 +34,14 @@ impl ErrorLog {
                 logged => {
                     let more = logged.map_or(0, |logged| logged.since);
                     let (tenant, kind) = (&key.0, &key.1);
+                    let since =
+                        if more > 0 { format!("; {more} more since the last such line") } else { String::new() };
                     warn!(
                         event_type = "firestore_write_failed",
                         %tenant,
                         document = %write.target,
                         more,
-                        "could not write {}: {kind}; {detail} ({more} more since the last such line)",
+                        "could not write {}: {kind}; {then}{since}",
                         write.target
                     );
                     self.logged.insert(key, Logged { at: now, since: 0 });

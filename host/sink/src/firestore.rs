@@ -39,6 +39,14 @@ impl FirestoreSink {
         Ok(sink)
     }
 
+    /// Finds the project and the credentials, and does not connect.
+    ///
+    /// # Errors
+    /// Those that [`Self::connect`] would give, except for [`ConnectError::Unreachable`].
+    pub async fn check(settings: &FirestoreSettings) -> Result<(), ConnectError> {
+        connect::Access::find(settings).await.map(drop)
+    }
+
     async fn connection(&self) -> Result<&Connection, ConnectError> {
         self.connection.get_or_try_init(|| connect::connect(&self.settings)).await
     }
@@ -68,12 +76,17 @@ impl FirestoreSink {
 
     /// One outcome per document, or the outcome of the whole request.
     async fn request(&self, documents: &[TenantDocument]) -> Result<Vec<Outcome>, Outcome> {
-        let connection = self.connection().await.map_err(|_| Outcome::retry(RetryReason::Unavailable))?;
+        let connection = self.connection().await.map_err(|error| Outcome::unreachable(&error.cause()))?;
         let (parent, mode) = (connection.documents_path(), self.settings.mode);
         let writes = documents.iter().map(|document| encode::write(&parent, document, mode)).collect();
         let request =
             BatchWriteRequest { database: connection.database.clone(), writes, ..BatchWriteRequest::default() };
-        let answer = connection.client.get().batch_write(request).await.map_err(|status| request_outcome(&status))?;
+        let answer = connection
+            .client
+            .get()
+            .batch_write(request)
+            .await
+            .map_err(|status| request_outcome(&status, self.settings.address()))?;
         debug!(event_type = "firestore_write", documents = documents.len(), "a batch was answered");
         let outcome = |status: &rpc::Status| Outcome::from_code(status.code, &status.message);
         let mut outcomes: Vec<_> = answer.get_ref().status.iter().map(outcome).collect();
@@ -89,13 +102,13 @@ impl Sink for FirestoreSink {
     }
 }
 
-/// What a failed request means for each of its documents.
-fn request_outcome(status: &Status) -> Outcome {
-    // A status with a source was made here and not by the server: the connection or the credentials failed.
-    if status.code() == Code::Unknown && status.source().is_some() {
-        return Outcome::retry(RetryReason::Unavailable);
+/// What a failed request to `address` means for each of its documents.
+fn request_outcome(status: &Status, address: &str) -> Outcome {
+    match (status.code(), status.source()) {
+        // A status with a source was made here and not by the server: the connection or the credentials failed.
+        (Code::Unknown | Code::Unavailable, Some(source)) => Outcome::unreachable(&connect::cause(source, address)),
+        (code, _) => Outcome::from_code(code.into(), status.message()),
     }
-    Outcome::from_code(status.code().into(), status.message())
 }
 
 #[cfg(test)]
@@ -117,7 +130,7 @@ mod tests {
             Code::Unauthenticated,
         ];
         for code in codes {
-            let of_request = request_outcome(&Status::new(code, "no"));
+            let of_request = request_outcome(&Status::new(code, "no"), "");
             let of_document = Outcome::from_code(code as i32, "no");
             assert_eq!(of_request, of_document, "{code:?}");
         }
@@ -126,6 +139,6 @@ mod tests {
     #[test]
     fn a_request_that_never_reached_the_server_is_retried_as_unavailable() {
         let status = Status::from_error("no token".into());
-        assert_eq!(request_outcome(&status), Outcome::retry(RetryReason::Unavailable));
+        assert_eq!(request_outcome(&status, "host:443"), Outcome::unreachable("host:443: no token"));
     }
 }

@@ -56,8 +56,7 @@ impl Heartbeats {
                 match outcome {
                     Outcome::Written => round.written += 1,
                     Outcome::Retry { .. } if left > 0 => again.push(document),
-                    Outcome::Retry { reason, .. } => round.fail(reason.to_string()),
-                    Outcome::Refused { code, message } => round.fail(format!("{code}: {message}; {}", code.remedy())),
+                    failed => round.fail(failed.problem()),
                 }
             }
             if again.is_empty() {
@@ -72,8 +71,8 @@ impl Heartbeats {
 }
 
 impl Round {
-    fn fail(&mut self, error: String) {
+    fn fail(&mut self, error: Option<String>) {
         self.failed += 1;
-        self.error.get_or_insert(error);
+        self.error = self.error.take().or(error);
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use tonic::Code;
 
@@ -13,6 +14,8 @@ pub enum Outcome {
         reason: RetryReason,
         /// Wait for the longest delay instead of the next one of the backoff.
         longest_delay: bool,
+        /// What failed, if that says more than the reason.
+        cause: Option<Arc<str>>,
     },
     /// This document will never be written.
     Refused {
@@ -58,7 +61,22 @@ pub enum RefusedCode {
 impl Outcome {
     /// A retry with the delay that the reason calls for.
     pub fn retry(reason: RetryReason) -> Self {
-        Self::Retry { reason, longest_delay: reason == RetryReason::ResourceExhausted }
+        Self::Retry { reason, longest_delay: reason == RetryReason::ResourceExhausted, cause: None }
+    }
+
+    /// A retry after a request that did not reach the sink, because of `cause`.
+    pub(crate) fn unreachable(cause: &str) -> Self {
+        Self::Retry { reason: RetryReason::Unavailable, longest_delay: false, cause: Some(cause.into()) }
+    }
+
+    /// What went wrong, for people; `None` if the document was written.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Written => None,
+            Self::Retry { reason, cause: None, .. } => Some(reason.to_string()),
+            Self::Retry { reason, cause: Some(cause), .. } => Some(format!("{reason}: {cause}")),
+            Self::Refused { code, message } => Some(format!("{code}: {message}; {}", code.remedy())),
+        }
     }
 
     /// From the number of a gRPC code (`google.rpc.Code`). If it is unknown whether the document was written, it is
@@ -138,10 +156,16 @@ mod tests {
 
     #[test]
     fn only_an_exhausted_resource_asks_for_the_longest_delay() {
-        assert_eq!(
-            Outcome::from_code(8, ""),
-            Outcome::Retry { reason: RetryReason::ResourceExhausted, longest_delay: true }
-        );
-        assert_eq!(Outcome::from_code(10, ""), Outcome::Retry { reason: RetryReason::Aborted, longest_delay: false });
+        for (code, expected) in [(8, true), (10, false)] {
+            let Outcome::Retry { longest_delay, .. } = Outcome::from_code(code, "") else { panic!("{code}") };
+            assert_eq!(longest_delay, expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_sink_that_cannot_be_reached_is_named() {
+        let outcome = Outcome::unreachable("connection refused by 127.0.0.1:8080");
+        let problem = "the sink cannot be reached: connection refused by 127.0.0.1:8080";
+        assert_eq!(outcome.problem().as_deref(), Some(problem));
     }
 }

@@ -172,6 +172,8 @@ fn what_cannot_be_read_is_an_error_and_no_verdict() {
         assert_eq!(code, 2, "{said}");
         assert!(said.contains(expected), "no {expected:?} in\n{said}");
     }
+    let Some((code, said)) = check(None, None, &["--rules", "/dev/zero"]) else { return };
+    assert!(code == 2 && said.contains("/dev/zero: it is larger than 4 MiB"), "{said}");
     let Some((code, said)) = check(None, None, &["--help"]) else { return };
     assert!(code == 0 && said.contains("examples:"), "{said}");
 }

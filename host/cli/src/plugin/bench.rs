@@ -9,11 +9,13 @@ use quotegate_devkit::{BenchReport, Budget, Cost, Setup, Target, Workload, bench
 use quotegate_market::{QuoteColumns, SymbolTable};
 use quotegate_recording::Recording;
 use quotegate_runtime::recorded;
+use quotegate_runtime::text::counted;
 use quotegate_sim::Scenario;
 use serde_json::json;
 
 use super::common::{self, Paint};
 use crate::Failure;
+use crate::output::{errln, out, outln};
 
 /// The most quotes to use of a recording. A benchmark repeats them.
 const MAX_QUOTES: usize = 65_536;
@@ -80,11 +82,11 @@ pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     let report = measure(&target, setup, workload).await?;
     let over = over_budget(&args.budget, &report)?;
     if args.json {
-        println!("{}", as_json(&report, &source, &over)?);
+        outln!("{}", as_json(&report, &source, &over)?);
     } else {
-        print!("{}", as_text(&report, &source, Paint::new()));
+        out!("{}", as_text(&report, &source, Paint::new()));
     }
-    over.iter().for_each(|sentence| eprintln!("quotegate: {sentence}"));
+    over.iter().for_each(|sentence| errln!("quotegate: {sentence}"));
     Ok(if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -106,13 +108,13 @@ fn simulated(scenario: Scenario) -> Workload {
 
 async fn measure(target: &Target, setup: Setup, workload: Workload) -> Result<BenchReport, Failure> {
     let file = target.component.display().to_string();
-    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let bytes = common::read(target)?;
     let metered = common::engine(setup.limits.memory_bytes)?;
     let name = target.name.clone();
     let measured = tokio::task::spawn_blocking(move || {
         let mut step = |what: &str| {
             if stderr().is_terminal() {
-                eprintln!("{what}");
+                errln!("{what}");
             }
         };
         bench(&metered, &name, &bytes, &setup, &workload, &mut step)
@@ -141,7 +143,8 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
     let head = format!("{}  {}  quotegate:plugin@{}", report.plugin, bytes(report.size_bytes), report.interface);
     let _ = writeln!(text, "{}", paint.bold(&head));
     let _ = writeln!(text, "sha256 {}", report.sha256);
-    let _ = writeln!(text, "measured with {} quotes of {} symbols: {source}\n", report.quotes, report.symbols);
+    let (quotes, symbols) = (counted(report.quotes, "quote"), counted(report.symbols, "symbol"));
+    let _ = writeln!(text, "measured with {quotes} of {symbols}: {source}\n");
     if cfg!(debug_assertions) {
         let _ =
             writeln!(text, "This quotegate was built without optimizations, so the times are many times too long.\n");
@@ -163,9 +166,11 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
         }
     }
     if let Some(made) = &report.documents {
-        let _ = writeln!(text, "map         made {} documents from {} quotes", made.documents, made.quotes);
+        let (documents, quotes) = (counted(made.documents, "document"), counted(made.quotes, "quote"));
+        let _ = writeln!(text, "map         made {documents} from {quotes}");
         if let Some(problem) = &made.problem {
-            let _ = writeln!(text, "            the host refused those of {} quotes: {problem}", made.refused);
+            let _ =
+                writeln!(text, "            the host refused those of {}: {problem}", counted(made.refused, "quote"));
         }
     }
     text

@@ -7,6 +7,7 @@ use quotegate_devkit::{BuildError, Built, Progress, Project, build};
 
 use super::common;
 use crate::Failure;
+use crate::output::{errln, outln};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,8 +38,8 @@ pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
     let project = project.clone();
     let built = tokio::task::spawn_blocking(move || {
         build(&project, &engine, &mut |progress| match progress {
-            Progress::Step(sentence) => eprintln!("{sentence}"),
-            Progress::Output(line) => eprintln!("  {line}"),
+            Progress::Step(sentence) => errln!("{sentence}"),
+            Progress::Output(line) => errln!("  {line}"),
         })
     });
     let built = built.await.map_err(|_| Failure::Running(anyhow!("the building thread panicked")))?;
@@ -47,7 +48,7 @@ pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
 
 pub(super) fn print(built: &Built) {
     let component = built.component.strip_prefix(".").unwrap_or(&built.component);
-    println!("{}", component.display());
-    println!("  size    {} bytes", built.bytes);
-    println!("  sha256  {}", built.sha256);
+    outln!("{}", component.display());
+    outln!("  size    {} bytes", built.bytes);
+    outln!("  sha256  {}", built.sha256);
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use quotegate_config::LogFormat;
 use quotegate_devkit::Target;
+use quotegate_io::COMPONENT_LIMIT;
 use quotegate_loader::user_cache_folder;
 use quotegate_plugin::{EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
 use quotegate_runtime::log;
@@ -13,6 +14,7 @@ use quotegate_runtime::log;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::Failure;
+use crate::output::errln;
 
 /// Smaller components compile so fast that no message is needed.
 const SLOW_TO_COMPILE: usize = 1 << 20;
@@ -32,6 +34,12 @@ pub(super) fn find(path: &Path) -> Result<Target, Failure> {
     }))
 }
 
+/// Reads a component.
+pub(super) fn read(target: &Target) -> anyhow::Result<Vec<u8>> {
+    quotegate_io::read(&target.component, COMPONENT_LIMIT)
+        .with_context(|| format!("{} cannot be read", target.component.display()))
+}
+
 /// An engine that meters fuel, for plugins with up to this much memory.
 pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
     let settings = EngineSettings {
@@ -44,7 +52,7 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
     match PluginEngine::new(&settings) {
         Err(EngineError::Cache { folder, reason }) => {
             let folder = folder.display();
-            eprintln!("compiled plugins are not cached, because {folder} cannot be used: {reason}");
+            errln!("compiled plugins are not cached, because {folder} cannot be used: {reason}");
             PluginEngine::new(&EngineSettings { cache: None, ..settings })
         }
         other => other,
@@ -55,9 +63,9 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
 /// Validates and compiles a component.
 pub(super) async fn prepare(engine: &PluginEngine, target: &Target) -> Result<PreparedPlugin, Failure> {
     let (file, name) = (target.component.display(), &target.name);
-    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let bytes = read(target)?;
     if bytes.len() >= SLOW_TO_COMPILE && !engine.has_compiled(&Sha256Hash::of(&bytes)) {
-        eprintln!("compiling {file} ({} MiB); the result is cached", bytes.len() >> 20);
+        errln!("compiling {file} ({} MiB); the result is cached", bytes.len() >> 20);
     }
     let prepared = PreparedPlugin::load(engine, name, bytes, None).await;
     prepared.map_err(|error| Failure::Running(anyhow!("{file} is not accepted. {error}")))

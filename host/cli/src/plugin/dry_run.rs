@@ -2,7 +2,7 @@ mod comparison;
 mod lines;
 mod tally;
 
-use std::io::{BufWriter, ErrorKind, Write, stdout};
+use std::io::{BufWriter, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use quotegate_runtime::simulation::simulate;
 use tokio_util::sync::CancellationToken;
 
 use super::common::{self, Paint};
+use crate::output::{self, out};
 use crate::{Failure, signals};
 use comparison::{Baseline, Comparison};
 use lines::Lines;
@@ -134,19 +135,13 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     match outcome {
         // The reader of the output has closed it, as `head` does.
-        Err(Failure::Running(error)) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(Failure::Running(error)) if output::is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => other,
     }
 }
 
 fn symbol(name: &str) -> Result<Symbol, Failure> {
     Symbol::new(name.trim()).map_err(|reason| Failure::Usage(anyhow!("--symbols {name:?}: {reason}")))
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
 }
 
 /// Prints a summary for people.
@@ -160,7 +155,7 @@ pub(super) async fn table(
     let report = play.play(plugin, &mut tally, signals::stop_on_signal()?).await?;
     let title = format!("{} on {}", target.component.display(), play.quotes.display());
     let text = tally.table(&title, play, &report, Paint::new());
-    stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?;
+    out!("{text}");
     Ok(exit_code(&report))
 }
 

@@ -2,13 +2,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use quotegate_devkit::{Inspection, Setup, inspect};
 
 use super::common::{self, Paint};
 use crate::Failure;
 use crate::estimate::grouped;
+use crate::output::{out, outln};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,14 +37,14 @@ pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
         None => target.setup(),
     };
     let file = target.component.display().to_string();
-    let bytes = std::fs::read(&target.component).with_context(|| format!("{file} cannot be read"))?;
+    let bytes = common::read(&target)?;
     let engine = common::engine(setup.limits.memory_bytes)?;
     let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, &setup)).await;
     let found = inspected.map_err(|_| Failure::Running(anyhow!("the inspecting thread panicked")))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&found).map_err(anyhow::Error::from)?);
+        outln!("{}", serde_json::to_string_pretty(&found).map_err(anyhow::Error::from)?);
     } else {
-        print!("{}", text(&file, &found, Paint::new()));
+        out!("{}", text(&file, &found, Paint::new()));
     }
     Ok(if found.refused.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -7,6 +7,7 @@ use quotegate_devkit::{CreateError, Kind, Language, create, setup_command};
 
 use super::common::Paint;
 use crate::Failure;
+use crate::output::outln;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -42,17 +43,17 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
         CreateError::Exists { .. } | CreateError::File { .. } => Failure::Running(error.into()),
     })?;
     let (vendored, own): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.starts_with("quotegate/"));
-    println!("{}: a plugin ({}, {})", folder.display(), kind.name(), language.name());
+    outln!("{}: a plugin ({}, {})", folder.display(), kind.name(), language.name());
     for path in own {
-        println!("  {path}");
+        outln!("  {path}");
     }
-    println!("  quotegate/ ({} files: what it is built against)", vendored.len());
-    println!("\nNext:");
+    outln!("  quotegate/ ({} files: what it is built against)", vendored.len());
+    outln!("\nNext:");
     let commands = [Some(format!("cd {}", quoted(&folder))), setup_command(language).map(str::to_owned)];
     for command in
         commands.into_iter().flatten().chain(["build", "test"].map(|verb| format!("quotegate plugin {verb}")))
     {
-        println!("  {}", Paint::new().bold(&command));
+        outln!("  {}", Paint::new().bold(&command));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,9 +5,11 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use quotegate_devkit::{Fixture, FixtureReport, Target, junit, run_fixture};
 use quotegate_plugin::PreparedPlugin;
+use quotegate_runtime::text::counted;
 
 use super::common::{self, Paint};
 use crate::Failure;
+use crate::output::outln;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -78,7 +80,7 @@ pub(super) async fn reports(target: &Target, fixtures: &Path, update: bool) -> R
     }
     let memory = read.iter().map(Fixture::memory_bytes).max().unwrap_or_default();
     let plugin = common::prepare(&common::engine(memory)?, target).await?;
-    println!("{}  sha256 {}  {}", target.component.display(), plugin.sha256(), kind(&plugin));
+    outln!("{}  sha256 {}  {}", target.component.display(), plugin.sha256(), kind(&plugin));
     let tried = tokio::task::spawn_blocking(move || {
         read.iter_mut().map(|fixture| run_fixture(&plugin, fixture, update)).collect::<Vec<_>>()
     });
@@ -105,12 +107,12 @@ pub(super) fn print(reports: &[FixtureReport], update: bool) {
         };
         let quotes = match report.quotes {
             0 => "setup refused".to_owned(),
-            quotes => format!("{quotes} quotes"),
+            quotes => counted(quotes, "quote"),
         };
         let fuel = report.fuel_per_quote.map_or_else(String::new, |fuel| format!("{fuel:>12} fuel per quote"));
-        println!("  {word}  {:<width$}  {quotes:>13}{fuel}", report.name);
+        outln!("  {word}  {:<width$}  {quotes:>13}{fuel}", report.name);
         for line in report.problems.iter().flat_map(|problem| problem.lines()) {
-            println!("           {}", paint.difference(line));
+            outln!("           {}", paint.difference(line));
         }
     }
     let failed = reports.iter().filter(|report| !report.passed()).count();
@@ -119,5 +121,6 @@ pub(super) fn print(reports: &[FixtureReport], update: bool) {
     } else {
         ""
     };
-    println!("{} fixtures: {} passed, {failed} failed.{hint}", reports.len(), reports.len() - failed);
+    let (all, passed) = (counted(reports.len(), "fixture"), reports.len() - failed);
+    outln!("{all}: {passed} passed, {failed} failed.{hint}");
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use quotegate_devkit::{Project, Sources, Target};
+use quotegate_runtime::text::counted;
 
 use super::dry_run::{self, Play};
 use super::{build, common, test};
+use crate::output::{self, errln, outln};
 use crate::{Failure, signals};
 
 /// Too short to notice. Checking a few dozen files takes less than a millisecond.
@@ -47,9 +49,12 @@ async fn watch(mut project: Project, quotes: Option<&Path>) {
         // Taken before the build, so that a save during the build triggers another one.
         let seen = Sources::of(&project);
         if let Err(Failure::Running(error) | Failure::Usage(error)) = build_and_test(&project, quotes).await {
-            eprintln!("{error:#}");
+            errln!("{error:#}");
         }
-        println!("watching {} files; stop with Ctrl-C", seen.count());
+        outln!("watching {}; stop with Ctrl-C", counted(seen.count(), "file"));
+        if output::is_closed() {
+            return;
+        }
         project = next_save(project, seen).await;
     }
 }
@@ -72,10 +77,10 @@ async fn next_save(project: Project, mut seen: Sources) -> Project {
             0 | 1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
-        println!("\nchanged: {}{more}", first.strip_prefix(".").unwrap_or(&first).display());
+        outln!("\nchanged: {}{more}", first.strip_prefix(".").unwrap_or(&first).display());
         match Project::open(&project.folder) {
             Ok(project) => return project,
-            Err(error) => eprintln!("{error}"),
+            Err(error) => errln!("{error}"),
         }
         seen = now;
     }

@@ -1,9 +1,9 @@
 use std::ffi::OsStr;
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
 use figment::value::{Dict, Empty, Tag, Value};
+use quotegate_io::{TEXT_LIMIT, read_text};
 use toml_edit::{Document, Item, TableLike, TomlError};
 
 use super::Layer;
@@ -82,7 +82,7 @@ struct TomlFile<'a> {
 
 impl<'a> TomlFile<'a> {
     fn open(path: &'a Path, errors: &mut Vec<SettingError>) -> Option<Self> {
-        let text = fs::read_to_string(path).map_err(|error| errors.push(unreadable(path, "file", &error))).ok()?;
+        let text = read_text(path, TEXT_LIMIT).map_err(|error| errors.push(unreadable(path, "file", &error))).ok()?;
         let lines = Lines::of(&text);
         match Document::parse(text.clone()) {
             Ok(document) => Some(Self { path, document, lines }),

@@ -101,7 +101,8 @@ settings! {
     pub struct LogSettings from Reader {
         /// JSON lines for machines, or pretty lines for people. "auto" is pretty on a terminal and JSON elsewhere.
         format: LogFormat = "format", Choice(FORMATS), default LogFormat::Auto;
-        /// Which lines to log: one level for everything, and optionally others for parts of the program.
+        /// Which lines to log: one level for everything, and optionally others for parts of the program. The library that
+        /// talks to Firestore logs nothing unless it has a level here, as in "info,gcloud_sdk=debug".
         level: String = "level", FILTER, default "info".to_owned();
     }
 }

@@ -20,7 +20,8 @@ settings! {
             default 20.0;
         /// Quote writes that may happen at once after a quiet period.
         burst: u32 = "burst" ["GLOBAL_BURST"], Integer { min: 1, max: 1_000_000 }, default 40;
-        /// The longest that a quote waits for others, so that they share a request.
+        /// The longest that a quote waits for others, so that they share a request. This does not limit how often a symbol is
+        /// written, or how many writes there are: per_symbol_min_interval_ms and writes_per_second do.
         flush_interval: Duration = "flush_interval_ms" ["FLUSH_INTERVAL_MS"], TimeSpan::milliseconds(1.0, 60_000.0),
             default Duration::from_millis(200);
     }

@@ -45,6 +45,7 @@ bad_inputs! {
     );
     unknown_variables: Case::new().env("QUOTEGATE_SINK__BATCHSIZE", "1").env("QUOTEGATE_SINK_BATCH_SIZE", "1").env("QUOTEGATE_X", "1");
     unknown_flag_keys: Case::new().flag("sink.batchsize", "1").flag("sink..x", "1");
+    unknown_tenants_in_flags: Case::new().flag("tenants.acm.paused", "true").flag("tenants.a.b.paused", "true");
     wrong_kinds: Case::new().file(
         "sink = 5\n[pace]\nburst = \"40\"\nwrites_per_second = true\nflush_interval_ms = [1]\n[run]\ninstance = 1979-05-27\n\
          [feed.url]\nx = 1\n[log]\nlevel = 1\n",

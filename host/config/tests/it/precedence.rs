@@ -82,6 +82,24 @@ fn a_tenants_own_section_decides_its_collections_whichever_key_it_uses() {
 }
 
 #[test]
+fn a_row_has_changed_if_its_value_is_not_the_default() {
+    let plugins = "plugins = [{ standard = \"quote-filter\", config = { min_price = 1 } }]";
+    let text = format!("[sink]\nbatch_size = 100\nmax_in_flight = 9\n[tenant_defaults]\nburst = 7\n{plugins}\n");
+    // The default of a tenant's plugins looks the same, but has another configuration.
+    let loaded = Case::new().file(format!("{text}[tenants.acme]\nburst = 7\n{}\n", plugins.replace('1', "2"))).load();
+    let changed: Vec<&str> = loaded.report().iter().filter(|row| row.changed).map(|row| row.key.as_str()).collect();
+    let expected = [
+        "feed.source",
+        "sink.kind",
+        "sink.max_in_flight",
+        "tenant_defaults.burst",
+        "tenant_defaults.plugins",
+        "tenants.acme.plugins",
+    ];
+    assert_eq!(changed, expected);
+}
+
+#[test]
 fn a_tenant_file_can_give_its_own_id() {
     let loaded = Case::new().file("").beside("tenants/x.toml", "id = \"a.b\"\nburst = 3\n").load();
     let ids: Vec<_> = loaded.settings.tenants.iter().map(|tenant| tenant.id.as_str()).collect();

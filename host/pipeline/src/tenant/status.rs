@@ -111,13 +111,8 @@ impl TenantStatus {
 
     /// Counts the answer by collection, and keeps the error of a failed write until a write succeeds.
     pub(super) fn add_outcome(&self, key: &DocumentKey, outcome: &Outcome) {
-        let problem = match outcome {
-            Outcome::Written => None,
-            Outcome::Retry { reason, .. } => Some(reason.to_string()),
-            Outcome::Refused { code, message } => Some(format!("{code}: {message}; {}", code.remedy())),
-        };
         let mut last = self.last.lock();
-        last.problem = problem;
+        last.problem = outcome.problem();
         let collection = key.collection_name();
         match last.collections.get_mut(&*collection) {
             Some(counters) => counters.add(outcome),

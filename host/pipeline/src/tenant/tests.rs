@@ -55,7 +55,7 @@ struct Attempt {
 type Script = Box<dyn FnMut(usize) -> (Duration, Outcome) + Send>;
 
 fn retry() -> Outcome {
-    Outcome::Retry { reason: quotegate_sink::RetryReason::Unavailable, longest_delay: false }
+    Outcome::retry(quotegate_sink::RetryReason::Unavailable)
 }
 
 fn event_time(document: &Document) -> i64 {

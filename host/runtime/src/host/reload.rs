@@ -25,6 +25,7 @@ use super::setup::{PreparedTenant, TenantSetup, tenant_setup};
 use super::supervisor::{TenantChange, TenantSupervisor};
 use super::wiring;
 use crate::heartbeat;
+use crate::status::HostStatus;
 use crate::text::counted;
 
 /// Reads the settings again, from where they were read at the start.
@@ -47,6 +48,7 @@ pub(super) struct Reloader {
     pub(super) source: ReloadSource,
     pub(super) plugins: Arc<PluginLoader>,
     pub(super) tenants: Arc<Mutex<TenantSupervisor>>,
+    pub(super) status: Arc<HostStatus>,
     /// From the start: sink and feed do not change while the host runs.
     pub(super) sink: SinkSettings,
     pub(super) feed: FeedName,
@@ -112,24 +114,20 @@ impl Reloader {
         let loaded = match (self.source.load)() {
             Ok(loaded) => loaded,
             Err(error) => {
-                return error!(
-                    event_type = "reload_refused",
-                    "{why}, but the new settings are invalid, so the old ones stay in effect: {error:#}"
-                );
+                return self.refuse(why, &error, "the new settings are invalid, so the old ones stay in effect");
             }
         };
         let prepared = match self.prepare(loaded).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                return error!(
-                    event_type = "reload_refused",
-                    "{why}, but the new settings cannot be applied, so all tenants and limits stay as they are: {error:#}"
-                );
+                let what = "the new settings cannot be applied, so all tenants and limits stay as they are";
+                return self.refuse(why, &error, what);
             }
         };
         let (altered, added, removed) = (prepared.changed.len(), prepared.added.len(), prepared.removed.len());
         let waiting = needs_restart(&self.source.current, &prepared.loaded);
         self.apply(prepared).await;
+        self.status.reloads.count_applied();
         if !waiting.is_empty() {
             warn!(
                 event_type = "reload_needs_restart",
@@ -145,6 +143,11 @@ impl Reloader {
             "{why}: {} added, {removed} removed, {altered} changed",
             counted(added, "tenant")
         );
+    }
+
+    fn refuse(&self, why: &str, error: &anyhow::Error, what: &str) {
+        self.status.reloads.count_refused();
+        error!(event_type = "reload_refused", "{why}, but {what}: {error:#}");
     }
 
     /// Reads, checks, compiles and starts whatever is new, beside what runs.

@@ -30,7 +30,10 @@ pub fn is_dry_run(settings: &Settings) -> bool {
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How to connect to Alpaca.
-pub fn feed(settings: &quotegate_config::FeedSettings, credentials: &Credentials) -> anyhow::Result<FeedSettings> {
+pub(crate) fn feed(
+    settings: &quotegate_config::FeedSettings,
+    credentials: &Credentials,
+) -> anyhow::Result<FeedSettings> {
     let url = settings.url.clone().unwrap_or_else(|| feed_url(settings.name, HOST));
     let credentials = quotegate_feed::Credentials {
         key_id: credentials.key_id.expose_secret().to_owned(),
@@ -102,16 +105,19 @@ pub(crate) async fn sink(settings: &SinkSettings) -> anyhow::Result<(Arc<dyn Sin
     if settings.kind == SinkKind::DryRun {
         return Ok((Arc::new(DryRunSink::new()), None));
     }
-    let firestore = FirestoreSettings {
+    let sink = Arc::new(FirestoreSink::connect(firestore(settings)).await?);
+    Ok((sink.clone(), Some(sink)))
+}
+
+pub(crate) fn firestore(settings: &SinkSettings) -> FirestoreSettings {
+    FirestoreSettings {
         project_id: settings.project_id.clone(),
         database_id: settings.database_id.clone(),
         emulator_host: settings.emulator_host.clone(),
         credentials_file: settings.credentials_file.clone(),
         request_timeout: settings.request_timeout,
         mode: settings.mode,
-    };
-    let sink = Arc::new(FirestoreSink::connect(firestore).await?);
-    Ok((sink.clone(), Some(sink)))
+    }
 }
 
 /// How many documents may wait between tenants and batches: one batch beyond those in flight. More would let documents

@@ -13,6 +13,7 @@ use firestore::gcloud_sdk::{
 };
 use http::Extensions;
 use http::header::{AUTHORIZATION, HeaderValue};
+use quotegate_io::{SECRET_LIMIT, connect_problem, read};
 use serde_json::Value;
 
 use crate::WriteMode;
@@ -37,7 +38,10 @@ pub struct FirestoreSettings {
 /// Why there is no connection to the database.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither the settings nor the credentials name a project.
+    /// Neither the settings nor the credentials file name a project.
+    #[error("the credentials file {0} names no Google Cloud project: set FIRESTORE_PROJECT_ID (sink.project_id)")]
+    NoProjectInFile(PathBuf),
+    /// Neither the settings nor the environment name a project.
     #[error("no Google Cloud project: set FIRESTORE_PROJECT_ID (sink.project_id), or use credentials that name one")]
     NoProject,
     /// No usable credentials.
@@ -68,7 +72,22 @@ pub(super) struct Connection {
 
 type Client = GoogleApi<FirestoreClient<GoogleAuthMiddleware>>;
 
-const FIRESTORE: &str = "https://firestore.googleapis.com";
+impl FirestoreSettings {
+    /// The host and the port, if it is not the usual one, of the emulator or of Firestore.
+    pub(super) fn address(&self) -> &str {
+        self.emulator_host.as_deref().unwrap_or("firestore.googleapis.com")
+    }
+}
+
+impl ConnectError {
+    /// Without what the caller says anyway.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Unreachable(cause) => cause.clone(),
+            other => other.to_string(),
+        }
+    }
+}
 
 impl Connection {
     pub(super) fn documents_path(&self) -> String {
@@ -83,45 +102,66 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// The database, and how to get access to it. Finding both connects to nothing but the metadata server.
+pub(super) struct Access {
+    database: String,
+    headers: GoogleAuthHeaders,
+}
+
+impl Access {
+    pub(super) async fn find(settings: &FirestoreSettings) -> Result<Self, ConnectError> {
+        install_crypto_provider();
+        let database = format!("projects/{}/databases/{}", project(settings).await?, settings.database_id);
+        Ok(Self { database, headers: headers(settings).await? })
+    }
+}
+
 pub(super) async fn connect(settings: &FirestoreSettings) -> Result<Connection, ConnectError> {
-    install_crypto_provider();
-    let project = match (&settings.project_id, &settings.credentials_file) {
-        (Some(project), _) => Some(project.clone()),
-        (None, Some(path)) => text(&read_credentials(path)?, "project_id"),
-        (None, None) => None,
-    };
-    let project = match project {
-        Some(project) => project,
-        None => GoogleEnvironment::detect_google_project_id().await.ok_or(ConnectError::NoProject)?,
-    };
-    let database = format!("projects/{project}/databases/{}", settings.database_id);
-    let client = client(settings, database.clone()).await?;
-    let client = client.with_request_timeouts(RequestTimeouts::new().with_total(settings.request_timeout));
-    Ok(Connection { client, database })
-}
-
-async fn client(settings: &FirestoreSettings, database: String) -> Result<Client, ConnectError> {
-    let (url, credentials) = match (&settings.emulator_host, &settings.credentials_file) {
-        (Some(host), _) => {
-            let url = if host.contains("://") { host.clone() } else { format!("http://{host}") };
-            (url, GoogleAuthHeaders::from(Credentials::from(EmulatorOwner(EntityTag::new()))))
-        }
-        (None, Some(path)) if !is_application_default(path) => (FIRESTORE.to_owned(), key_file(path).await?),
-        _ => {
-            let scopes = GCP_DEFAULT_SCOPES.clone();
-            let client = Client::from_function_with_scopes(FirestoreClient::new, FIRESTORE, Some(database), scopes);
-            return client.await.map_err(connect_error);
-        }
-    };
-    let middleware = GoogleAuthMiddlewareLayer::new(credentials, Some(database)).map_err(connect_error)?;
-    Client::from_function_with_middleware(FirestoreClient::new, url, middleware).await.map_err(connect_error)
-}
-
-#[allow(clippy::needless_pass_by_value)] // the signature that `map_err` needs
-fn connect_error(error: Error) -> ConnectError {
-    match error.kind() {
-        ErrorKind::GrpcStatus(_) => ConnectError::Unreachable(error.to_string()),
+    let Access { database, headers } = Access::find(settings).await?;
+    let scheme = if settings.emulator_host.is_some() { "http" } else { "https" };
+    let url = format!("{scheme}://{}", settings.address());
+    let connect_error = |error: Error| match error.kind() {
+        ErrorKind::GrpcStatus(_) => ConnectError::Unreachable(cause(&error, settings.address())),
         _ => ConnectError::NoCredentials(error.to_string()),
+    };
+    let middleware = GoogleAuthMiddlewareLayer::new(headers, Some(database.clone())).map_err(connect_error)?;
+    let client = Client::from_function_with_middleware(FirestoreClient::new, url, middleware).await;
+    let timeouts = RequestTimeouts::new().with_total(settings.request_timeout);
+    Ok(Connection { client: client.map_err(connect_error)?.with_request_timeouts(timeouts), database })
+}
+
+async fn project(settings: &FirestoreSettings) -> Result<String, ConnectError> {
+    if let Some(project) = &settings.project_id {
+        return Ok(project.clone());
+    }
+    let of_file = settings.credentials_file.as_deref().map(read_credentials).transpose()?;
+    if let Some(project) = of_file.and_then(|credentials| text(&credentials, "project_id")) {
+        return Ok(project);
+    }
+    let detected = GoogleEnvironment::detect_google_project_id().await;
+    detected.ok_or_else(|| match &settings.credentials_file {
+        Some(path) => ConnectError::NoProjectInFile(path.clone()),
+        None => ConnectError::NoProject,
+    })
+}
+
+async fn headers(settings: &FirestoreSettings) -> Result<GoogleAuthHeaders, ConnectError> {
+    match (&settings.emulator_host, &settings.credentials_file) {
+        (Some(_), _) => Ok(Credentials::from(EmulatorOwner(EntityTag::new())).into()),
+        (None, Some(path)) if !is_application_default(path) => key_file(path).await,
+        _ => {
+            let headers = GoogleAuthHeaders::from_adc_with_scopes(GCP_DEFAULT_SCOPES.clone()).await;
+            headers.map_err(|error| ConnectError::NoCredentials(error.to_string()))
+        }
+    }
+}
+
+/// Why a request did not reach `address`.
+pub(super) fn cause(error: &(dyn std::error::Error + 'static), address: &str) -> String {
+    // The library's errors do not say what is below them.
+    match error.downcast_ref::<Error>().map(Error::kind) {
+        Some(ErrorKind::GrpcStatus(below)) => connect_problem(below, address),
+        _ => connect_problem(error, address),
     }
 }
 
@@ -147,7 +187,7 @@ fn is_application_default(path: &Path) -> bool {
 
 fn read_credentials(path: &Path) -> Result<Value, ConnectError> {
     let unusable = |reason: String| ConnectError::CredentialsFile { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+    let bytes = read(path, SECRET_LIMIT).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
     // Not the parser's message, which may quote the file: it is a secret.
     serde_json::from_slice(&bytes).map_err(|error| unusable(format!("it is not JSON (line {})", error.line())))
 }

@@ -47,7 +47,10 @@ impl FirestoreSink {
             match connection.client.get().get_document(request).await {
                 Ok(document) => PauseControl::read(document.get_ref()),
                 Err(status) if status.code() == Code::NotFound => Ok(PauseControl::default()),
-                Err(status) => Err(unreadable(format!("{:?}: {}", status.code(), status.message()))),
+                Err(status) => {
+                    let outcome = super::request_outcome(&status, self.settings.address());
+                    Err(unreadable(outcome.problem().unwrap_or_default()))
+                }
             }
         };
         let limit = self.settings.request_timeout;

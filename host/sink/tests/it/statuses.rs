@@ -73,12 +73,12 @@ async fn only_the_failed_documents_of_a_request_go_again_and_each_with_its_own_r
     let all = ["A", "ABORTED", "B", "BUSY", "GONE", "LATE", "TROUBLE", "Z"];
     let batch = quotes("acme", all);
     // In the order of the documents, and only the exhausted resource asks for the longest delay at once.
-    let retry = |reason| Outcome::Retry { reason, longest_delay: false };
+    let retry = Outcome::retry;
     let expected = [
         Outcome::Written,
         retry(RetryReason::Aborted),
         Outcome::Written,
-        Outcome::Retry { reason: RetryReason::ResourceExhausted, longest_delay: true },
+        retry(RetryReason::ResourceExhausted),
         retry(RetryReason::Unavailable),
         retry(RetryReason::DeadlineExceeded),
         retry(RetryReason::Internal),
@@ -139,10 +139,11 @@ async fn a_refusal_is_named_once_with_its_document_and_its_remedy() {
     harness.round(&quotes("named", ["B", "C"])).await;
     harness.round(&quotes("named-too", ["A"])).await;
     let status = harness.close().await;
-    assert_eq!(status.last_error.as_deref(), Some("permission denied: no role"));
+    let problem = "permission denied: no role; give the service account the role roles/datastore.user in the project";
+    assert_eq!(status.last_error.as_deref(), Some(problem));
     let named = lines.of("named");
     assert_eq!(named.len(), 1, "{named:#?}");
-    for part in ["tenants/named/live_quotes/A", "permission denied: no role", "not retrying", "roles/datastore.user"] {
+    for part in ["tenants/named/live_quotes/A", problem, "not retrying"] {
         assert!(named[0].contains(part), "{part} in {}", named[0]);
     }
     // The other tenant has its own line.
@@ -151,13 +152,13 @@ async fn a_refusal_is_named_once_with_its_document_and_its_remedy() {
 
 #[tokio::test]
 async fn a_request_that_fails_means_the_same_for_each_of_its_documents() {
-    let retry = |reason, longest_delay| Outcome::Retry { reason, longest_delay };
+    let retry = Outcome::retry;
     let denied = Outcome::Refused { code: RefusedCode::PermissionDenied, message: "no".to_owned() };
     let cases = [
-        (UNAVAILABLE, retry(RetryReason::Unavailable, false)),
-        (ABORTED, retry(RetryReason::Aborted, false)),
-        (INTERNAL, retry(RetryReason::Internal, false)),
-        (RESOURCE_EXHAUSTED, retry(RetryReason::ResourceExhausted, true)),
+        (UNAVAILABLE, retry(RetryReason::Unavailable)),
+        (ABORTED, retry(RetryReason::Aborted)),
+        (INTERNAL, retry(RetryReason::Internal)),
+        (RESOURCE_EXHAUSTED, retry(RetryReason::ResourceExhausted)),
         (PERMISSION_DENIED, denied),
     ];
     for (code, expected) in cases {
@@ -234,7 +235,7 @@ async fn a_request_without_an_answer_is_lost_after_the_time_out_and_the_connecti
     })
     .await;
     let sink = sink(&server, Duration::from_secs(1)).await;
-    let lost = Outcome::Retry { reason: RetryReason::DeadlineExceeded, longest_delay: false };
+    let lost = Outcome::retry(RetryReason::DeadlineExceeded);
     let batch = quotes("acme", ["A", "SILENT"]);
     assert_eq!(sink.write(&batch).await, vec![lost; 2]);
     let mut harness = Harness::open(sink, settings());
