@@ -20,5 +20,7 @@ mod guide;
 mod monitoring;
 /// Chromium.
 mod page;
+/// Over a minute until a symbol without quotes is noticed.
+mod unquoted;
 /// Chromium, and over 30 seconds until a heartbeat is stale.
 mod visible;
