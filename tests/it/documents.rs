@@ -37,6 +37,8 @@ fn documents_have_the_fields_and_types_that_clients_read() {
                 .env("MONITORED_SYMBOLS", "SPY,BTC/USD")
                 .env("QUOTEGATE_FEED__URL", sim.url())
                 .env("QUOTEGATE_FEED__ENCODING", encoding)
+                // Only what the test sends is counted.
+                .env("QUOTEGATE_FEED__SNAPSHOT", "false")
                 .env("FIRESTORE_PROJECT_ID", &project)
                 .env("FIRESTORE_EMULATOR_HOST", emulator.host()),
         );
@@ -84,6 +86,8 @@ fn check_heartbeat(fields: &Value) {
     assert_eq!(fields["dry_run"], json!({"booleanValue": false}));
     assert!(fields["ts"]["timestampValue"].is_string());
     assert!(fields["last_symbol"]["stringValue"].is_string());
+    let no_gap = ["from", "to", "cause"].map(|key| (key.to_owned(), json!({"nullValue": null})));
+    assert_eq!(fields["last_gap"]["mapValue"]["fields"], Value::Object(no_gap.into_iter().collect()));
     let counters = &fields["counters"]["mapValue"]["fields"];
     assert_eq!(counters["quotes"], json!({"integerValue": "2"}));
     assert_eq!(counters["written"], json!({"integerValue": "2"}));

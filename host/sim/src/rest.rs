@@ -69,21 +69,13 @@ pub(crate) async fn answer(request: &Request, keys: Option<(String, String)>, sh
     while shared.fault() == Some(Fault::RestSilent) {
         tokio::time::sleep(TICK).await;
     }
-    match shared.fault() {
-        Some(Fault::Rest429) => return Answer::error(StatusCode::TOO_MANY_REQUESTS, "too many requests."),
-        Some(Fault::RestError) => return Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal server error"),
-        _ => {}
-    }
-    match keys {
-        None => return Answer::error(StatusCode::UNAUTHORIZED, "unauthorized."),
-        Some((key, secret)) if !shared.accepts(&key, &secret) => {
-            return Answer::error(StatusCode::FORBIDDEN, "forbidden.");
-        }
-        Some(_) => {}
-    }
     let path: Vec<String> = request.uri().path().split('/').skip(1).map(decode).collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let Some(query) = query(&path) else {
+    let query = query(&path);
+    if let Some(refusal) = refusal(query.as_ref(), keys, shared) {
+        return refusal;
+    }
+    let Some(query) = query else {
         return Answer::error(StatusCode::NOT_FOUND, "endpoint not found.");
     };
     let names =
@@ -91,6 +83,19 @@ pub(crate) async fn answer(request: &Request, keys: Option<(String, String)>, sh
     match latest(&names, query.market, shared) {
         Ok(quotes) => Answer { status: StatusCode::OK, body: query.body(&quotes) },
         Err(message) => Answer::error(StatusCode::BAD_REQUEST, message),
+    }
+}
+
+/// Why the request is refused, whatever symbols it asks for.
+fn refusal(query: Option<&Query<'_>>, keys: Option<(String, String)>, shared: &Shared) -> Option<Answer> {
+    match (shared.fault(), keys) {
+        (Some(Fault::Rest429), _) => Some(Answer::error(StatusCode::TOO_MANY_REQUESTS, "too many requests.")),
+        (Some(Fault::RestError), _) => Some(Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal server error")),
+        // Alpaca shows crypto to everyone.
+        (_, None) if query.is_some_and(|query| query.market == Market::Crypto) => None,
+        (_, None) => Some(Answer::error(StatusCode::UNAUTHORIZED, "unauthorized.")),
+        (_, Some((key, secret))) if shared.accepts(&key, &secret) => None,
+        _ => Some(Answer::error(StatusCode::FORBIDDEN, "forbidden.")),
     }
 }
 

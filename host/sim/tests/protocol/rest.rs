@@ -90,6 +90,8 @@ async fn only_valid_requests_with_keys_are_answered() {
     ] {
         assert_eq!(sim.get(path, &headers).await.0, status, "{headers:?}");
     }
+    // Alpaca shows crypto to everyone.
+    assert_eq!(sim.get("/v1beta3/crypto/us/latest/quotes?symbols=BTC/USD", &[]).await.0, 200);
     let many = format!("/v1beta1/options/quotes/latest?symbols={}", vec!["A"; 101].join(","));
     for (path, status) in [
         ("/v2/stocks/quotes/latest", 400),
