@@ -88,6 +88,8 @@ fn quotes_arrive_over_tls_from_a_trusted_server() {
                 .env("QUOTEGATE_FEED__ENCODING", encoding),
         );
         server.sim.wait_for_symbols(&["SPY"]);
+        // REST is asked with the same authorities.
+        host.wait_for_event("snapshot");
         server.sim.send("SPY", &Quote { bid_price: 1.0, ask_price: 1.0, event_time: 1, ..Quote::default() });
         host.wait_for("a quote document", |line| line["path"] == "tenants/acme/live_quotes/SPY");
         host.signal("TERM");

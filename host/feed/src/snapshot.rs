@@ -17,7 +17,7 @@ use quotegate_pace::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::decode::LatestQuotes;
 use crate::error::FeedSettingsError;
@@ -150,7 +150,7 @@ impl SnapshotTask {
         if failed > 0 {
             info!(event_type = "snapshot_recovered", failed, "REST answers again");
         }
-        debug!(event_type = "snapshot", asked, quotes, "REST answered with the latest quotes");
+        info!(event_type = "snapshot", asked, quotes, "REST answered with the latest quotes");
     }
 
     /// The one place where a failed request is counted and logged. Returns how long to wait before the next one.

@@ -1,6 +1,6 @@
 //! A wanted symbol that never quotes is visible wherever people look.
 
-use crate::harness::{HostSetup, Sim, eventually, finish, get, quotegate};
+use crate::harness::{Browser, HostSetup, Screen, Sim, eventually, finish, get, quotegate};
 use quotegate_sim::{Rate, SimSettings, Universe};
 use serde_json::{Value, json};
 
@@ -27,6 +27,12 @@ fn a_misspelled_symbol_is_named_with_the_one_that_was_meant() {
     let said = "\nsymbols  wanted, but never quoted: QQQQ, TSLAA (did you mean TSLA?)\n";
     // The host itself is well.
     assert!(status.code == 0 && status.stdout.contains(said), "{}", status.stdout);
+    if let Some(mut browser) = Browser::or_skip() {
+        browser.look(Screen { width: 1100, height: 900, dark: false });
+        browser.open(&setup.page());
+        browser.until("the notice", "!document.querySelector('#unquoted').hidden");
+        assert_eq!(browser.text("#unquoted"), "Wanted, but never quoted: QQQQ, TSLAA (did you mean TSLA?)");
+    }
     // Said once: two more looks have passed since.
     eventually("more heartbeats", || (host.events("heartbeat") > 80).then_some(()));
     assert_eq!(host.events("symbols_unquoted"), 1);
