@@ -67,9 +67,8 @@ impl Connection {
 
     /// Sends one frame of the market's quotes.
     pub(super) async fn send_quotes(&mut self, quotes: usize) -> Result<(), Disconnected> {
-        if !self.may_send().await? {
-            return Ok(());
-        }
+        // The market moves on while a fault keeps its quotes from the client.
+        let may_send = self.may_send().await?;
         let huge = self.shared.fault() == Some(Fault::HugeFrame) && self.frames % 100 == 50;
         let quotes = if huge { 50_000 } else { quotes };
         let mut time = self.now();
@@ -77,13 +76,15 @@ impl Connection {
             let mut market = self.shared.market();
             for _ in 0..quotes {
                 time += 1;
-                if let Some((symbol, quote)) = market.quote(&self.chosen, time) {
+                if let Some((symbol, quote)) = market.quote(&self.chosen, time)
+                    && may_send
+                {
                     self.frame.push(symbol, &quote);
                 }
             }
         }
         self.last_time = time;
-        self.send_filled().await
+        if may_send { self.send_filled().await } else { Ok(()) }
     }
 
     /// Applies faults that come before a frame. Returns false if the fault is to send nothing.
