@@ -37,8 +37,6 @@ fn documents_have_the_fields_and_types_that_clients_read() {
                 .env("MONITORED_SYMBOLS", "SPY,BTC/USD")
                 .env("QUOTEGATE_FEED__URL", sim.url())
                 .env("QUOTEGATE_FEED__ENCODING", encoding)
-                // Only what the test sends is counted.
-                .env("QUOTEGATE_FEED__SNAPSHOT", "false")
                 .env("FIRESTORE_PROJECT_ID", &project)
                 .env("FIRESTORE_EMULATOR_HOST", emulator.host()),
         );

@@ -44,8 +44,7 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
 #[test]
 fn probes_metrics_and_state_show_what_the_host_does() {
     let (sim, port) = (Sim::quiet(), free_port());
-    // Only what the test sends is counted.
-    let running = Running::start(host(&sim.url(), port).env("QUOTEGATE_FEED__SNAPSHOT", "false"));
+    let running = Running::start(&mut host(&sim.url(), port));
     sim.wait_for_symbols(&["SPY"]);
     for (after, bid_price) in [(1, 100.0), (2, 5.0), (3, 101.0), (4, 102.0)] {
         sim.send("SPY", &quote(bid_price, after));

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{HostSetup, Running, Sim, eventually, finish, free_port, get, quotegate};
+use crate::harness::{HostSetup, Running, SNAPSHOT, Sim, eventually, finish, free_port, get, quotegate};
 use quotegate_market::{Quote, Symbol};
 use quotegate_sim::{Fault, Rate, SimSettings};
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
@@ -30,7 +30,7 @@ fn change(sim: &Sim, symbol: &str, bid_price: f64) {
 
 fn start(setup: &HostSetup, sim: &Sim, emulator: &Emulator, project: &str) -> Running {
     let firestore = [("FIRESTORE_PROJECT_ID", project.to_owned()), ("FIRESTORE_EMULATOR_HOST", emulator.host())];
-    Running::start(setup.command(sim).env("ALPACA_SECRET_KEY", "hush-hush").envs(firestore))
+    Running::start(setup.command(sim).env("ALPACA_SECRET_KEY", "hush-hush").envs(firestore).env_remove(SNAPSHOT))
 }
 
 fn wait_for_bid(emulator: &Emulator, project: &str, symbol: &str, bid: f64) {
@@ -50,6 +50,10 @@ fn after_a_gap_the_documents_are_right_although_no_tick_came() {
     let mut host = start(&setup, &sim, emulator, project);
     wait_for_bid(emulator, project, "SPY", 500.0);
     wait_for_bid(emulator, project, "AAPL", 200.0);
+    setup.wait_until_served();
+    let status = finish(&mut quotegate(["status", &setup.page()])).stdout;
+    // Quotes from REST are no sign that the feed is alive.
+    assert!(status.starts_with("STALE ") && status.contains("\ntenant acme: STALE, "), "{status}");
     sim.send("SPY", &quote(501.0));
     wait_for_bid(emulator, project, "SPY", 501.0);
 
@@ -114,7 +118,7 @@ fn whatever_rest_does_ticks_are_written_and_the_snapshot_follows_later() {
 fn a_symbol_that_a_reload_adds_has_its_document_before_its_first_tick() {
     let (sim, setup) = (Sim::quiet(), HostSetup::new(SETTINGS));
     change(&sim, "QQQ", 300.0);
-    let mut host = setup.dry_run(&sim);
+    let mut host = Running::start(setup.command(&sim).env("DRY_RUN", "1").env_remove(SNAPSHOT));
     sim.wait_for_symbols(&["AAPL", "SPY"]);
     let more = SETTINGS.replace("\"AAPL\"", "\"AAPL\", \"QQQ\"");
     std::fs::write(setup.folder.path().join("quotegate.toml"), more).unwrap();
@@ -127,7 +131,7 @@ fn a_symbol_that_a_reload_adds_has_its_document_before_its_first_tick() {
 #[test]
 fn without_the_setting_nothing_is_asked() {
     let (sim, setup) = (Sim::quiet(), HostSetup::new(SETTINGS));
-    let mut host = Running::start(setup.command(&sim).env("DRY_RUN", "1").env("QUOTEGATE_FEED__SNAPSHOT", "false"));
+    let mut host = Running::start(setup.command(&sim).env("DRY_RUN", "1").env(SNAPSHOT, "false"));
     sim.wait_for_symbols(&["AAPL", "SPY"]);
     sim.send("SPY", &quote(500.0));
     host.wait_for_event("firestore_write");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::harness::{Running, Sim, finish, quotegate};
+use crate::harness::{Running, SNAPSHOT, Sim, finish, quotegate};
 use quotegate_market::Quote;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -85,7 +85,8 @@ fn quotes_arrive_over_tls_from_a_trusted_server() {
             server
                 .command("run")
                 .env("QUOTEGATE_FEED__CA_FILE", server.authority())
-                .env("QUOTEGATE_FEED__ENCODING", encoding),
+                .env("QUOTEGATE_FEED__ENCODING", encoding)
+                .env_remove(SNAPSHOT),
         );
         server.sim.wait_for_symbols(&["SPY"]);
         // REST is asked with the same authorities.
