@@ -6,8 +6,8 @@ use std::thread;
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source};
 use quotegate_feed::{
-    Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, SnapshotSettings, Snapshots, snapshots,
-    system_clock,
+    Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, SnapshotSettings, Snapshots,
+    snapshots, system_clock,
 };
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
