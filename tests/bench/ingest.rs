@@ -159,6 +159,7 @@ fn ingest(encoding: Encoding, quotes: usize, seconds: f64, chain: Option<PluginC
             status: feed_status,
             clock: system_clock(),
             tap: None,
+            snapshots: None,
             stop: stop.clone(),
         };
         let (measured, ended) = tokio::join!(measure, feed.run(&mut router));

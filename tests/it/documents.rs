@@ -84,6 +84,8 @@ fn check_heartbeat(fields: &Value) {
     assert_eq!(fields["dry_run"], json!({"booleanValue": false}));
     assert!(fields["ts"]["timestampValue"].is_string());
     assert!(fields["last_symbol"]["stringValue"].is_string());
+    let no_gap = ["from", "to", "cause"].map(|key| (key.to_owned(), json!({"nullValue": null})));
+    assert_eq!(fields["last_gap"]["mapValue"]["fields"], Value::Object(no_gap.into_iter().collect()));
     let counters = &fields["counters"]["mapValue"]["fields"];
     assert_eq!(counters["quotes"], json!({"integerValue": "2"}));
     assert_eq!(counters["written"], json!({"integerValue": "2"}));

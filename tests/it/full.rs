@@ -1,5 +1,7 @@
 //! Tests that need more than Rust and the Firestore emulator, or that take long. The reason for each:
 
+/// Alpaca's client, from npm.
+mod alpaca_js;
 /// alpaca-py, from PyPI.
 mod alpaca_py;
 /// Builds plugins in Rust, which needs the wasm32-unknown-unknown target and takes long.
@@ -20,5 +22,7 @@ mod guide;
 mod monitoring;
 /// Chromium.
 mod page;
+/// Over a minute until a symbol without quotes is noticed.
+mod unquoted;
 /// Chromium, and over 30 seconds until a heartbeat is stale.
 mod visible;

@@ -31,8 +31,13 @@ pub fn quotegate<const N: usize>(args: [&str; N]) -> Command {
     command.args(args).env_clear().env("QUOTEGATE_OPS__PORT", "0").stdin(Stdio::null());
     // A slow machine must not look like a failing feed.
     command.envs(["PONG", "HANDSHAKE"].map(|what| (format!("QUOTEGATE_FEED__{what}_TIMEOUT_S"), "60")));
+    // Tests count the quotes that they send, and REST would repeat some of them.
+    command.env(SNAPSHOT, "false");
     command
 }
+
+/// Remove this variable from the environment to have latest quotes over REST, as hosts do by default.
+pub const SNAPSHOT: &str = "QUOTEGATE_FEED__SNAPSHOT";
 
 /// The result of a finished program.
 #[derive(Debug)]

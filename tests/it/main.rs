@@ -24,6 +24,7 @@ mod precompile;
 mod recordings;
 mod reload;
 mod shutdown;
+mod snapshot;
 mod status;
 mod switches;
 mod tls;

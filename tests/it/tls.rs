@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::harness::{Running, Sim, finish, quotegate};
+use crate::harness::{Running, SNAPSHOT, Sim, finish, quotegate};
 use quotegate_market::Quote;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -85,9 +85,12 @@ fn quotes_arrive_over_tls_from_a_trusted_server() {
             server
                 .command("run")
                 .env("QUOTEGATE_FEED__CA_FILE", server.authority())
-                .env("QUOTEGATE_FEED__ENCODING", encoding),
+                .env("QUOTEGATE_FEED__ENCODING", encoding)
+                .env_remove(SNAPSHOT),
         );
         server.sim.wait_for_symbols(&["SPY"]);
+        // REST is asked with the same authorities.
+        host.wait_for_event("snapshot");
         server.sim.send("SPY", &Quote { bid_price: 1.0, ask_price: 1.0, event_time: 1, ..Quote::default() });
         host.wait_for("a quote document", |line| line["path"] == "tenants/acme/live_quotes/SPY");
         host.signal("TERM");

@@ -82,7 +82,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     if source_end.is_none() {
         source_end = tokio::time::timeout(settings.run.shutdown_grace, running.ended()).await.ok();
     }
-    running.end_simulator().await;
+    running.end_services().await;
     let written = match written {
         Some(written) => written,
         None => end.await,

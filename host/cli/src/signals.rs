@@ -7,6 +7,11 @@ use tracing::info;
 
 /// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once, as users of Ctrl-C expect.
 pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    stop_and_say("no more quotes are read, and what is dirty is written")
+}
+
+/// The same for a command that writes nothing: `what` follows "shutting down" in the log.
+pub(super) fn stop_and_say(what: &'static str) -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
@@ -23,11 +28,7 @@ pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
                 std::process::exit(1);
             }
             first = false;
-            info!(
-                event_type = "shutdown",
-                signal = name,
-                "{name}: shutting down; no more quotes are read, and what is dirty is written"
-            );
+            info!(event_type = "shutdown", signal = name, "{name}: shutting down; {what}");
             token.cancel();
         }
     });

@@ -23,7 +23,8 @@ Examples:
   quotegate sim --scenario opening-bell
   quotegate sim --scenario opening-bell --out bell.jsonl.zst
 
-Point a client at ws://127.0.0.1:8181/v2/iex. Any key is accepted. A scenario starts from the beginning for each client, \
+Point a client at ws://127.0.0.1:8181/v2/iex. Any key is accepted. The latest quotes and snapshots of Alpaca's REST are \
+served at http://127.0.0.1:8181. A scenario starts from the beginning for each client, \
 with current times. In a file, it has the times of its own day, and the same seed gives the same frames.")]
 pub(super) struct SimArgs {
     /// The address to listen on; port 0 picks a free port
@@ -32,7 +33,7 @@ pub(super) struct SimArgs {
     /// The number of symbols, or their names
     #[arg(long, value_name = "N|LIST", default_value = "100")]
     symbols: Universe,
-    /// Quotes per second over all subscribed symbols, or `max`
+    /// Quotes per second over all subscribed symbols, above 0, or `max`
     #[arg(long, value_name = "Q/S|max", default_value = "1000")]
     rate: Rate,
     /// Play a scenario with its own symbols and times: opening-bell
@@ -62,7 +63,7 @@ pub(super) async fn sim(args: SimArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(anyhow!("quotegate: a scenario has no huge frames; omit --fault or --scenario")));
     }
     let _log = log::start(quotegate_config::LogFormat::Auto, "info").map_err(Failure::Usage)?;
-    let stop = signals::stop_on_signal()?;
+    let stop = signals::stop_and_say("clients are disconnected")?;
     let settings = SimSettings {
         universe: args.symbols,
         rate: args.rate,

@@ -1,10 +1,11 @@
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use quotegate_ops::{HostState, TenantState};
 use quotegate_runtime::liveness::{Liveness, LivenessReport};
-use quotegate_runtime::text::counted;
+use quotegate_runtime::text::{counted, short_duration};
 
 use super::Failure;
 use super::output::{out, outln};
@@ -42,6 +43,12 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
 fn summary(state: &HostState) -> String {
     let mut text = format!("{}  {}\n", state.liveness.state.as_str(), identity(state));
     let _ = writeln!(text, "feed     {}", feed(state));
+    if let Some(gap) = feed_gap(state) {
+        let _ = writeln!(text, "gap      {gap}");
+    }
+    if state.feed.unquoted.count > 0 {
+        let _ = writeln!(text, "symbols  wanted, but never quoted: {}", state.feed.unquoted);
+    }
     let sink = &state.sink;
     let health = if sink.failing { "failing" } else { "working" };
     let _ = writeln!(
@@ -101,6 +108,19 @@ fn feed(state: &HostState) -> String {
         counted(feed.quotes, "quote"),
         counted(reconnects, "reconnect")
     )
+}
+
+/// The last time without a connection.
+fn feed_gap(state: &HostState) -> Option<String> {
+    let gap = state.feed.gap?;
+    let cause = gap.cause.as_str();
+    Some(match gap.to {
+        None => format!("no quotes for {} ({cause}), and it lasts", state.age(gap.from)),
+        Some(to) => {
+            let lasted = Duration::from_nanos(to.saturating_sub(gap.from).max(0).unsigned_abs());
+            format!("no quotes for {} ({cause}), until {} ago", short_duration(lasted), state.age(to))
+        }
+    })
 }
 
 fn tenant_lines(state: &HostState, tenant: &TenantState) -> String {

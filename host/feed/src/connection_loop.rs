@@ -12,11 +12,15 @@ use tracing::{debug, info, warn};
 
 use crate::connection::{Connection, SessionEnd};
 use crate::control_message::{ControlMessage, ErrorAction};
+use crate::decode::LatestQuotes;
+use crate::gap::Gap;
 use crate::reader::FrameReader;
 use crate::request;
 use crate::settings::{Clock, FeedSettings};
+use crate::snapshot::Snapshots;
 use crate::status::{FeedStatus, RetryCause};
-use crate::subscription::Subscriber;
+use crate::subscription::{Acknowledged, Name, Subscriber, WILDCARD};
+use crate::unquoted::UnquotedWatch;
 use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
 
 /// A warning names at most this many symbols.
@@ -26,6 +30,8 @@ pub(crate) struct ConnectionLoop<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) reader: &'a mut FrameReader,
     pub(crate) subscriber: &'a mut Subscriber,
+    pub(crate) snapshots: &'a mut Option<Snapshots>,
+    pub(crate) unquoted: &'a mut UnquotedWatch,
     pub(crate) wanted: &'a mut watch::Receiver<Arc<Subscription>>,
     pub(crate) receiver: &'a mut dyn QuoteReceiver,
     pub(crate) settings: &'a FeedSettings,
@@ -41,8 +47,8 @@ struct Deadlines {
 }
 
 impl Deadlines {
-    fn wake_at(&self) -> Instant {
-        let earliest = self.data.wake_at().into_iter().chain(self.ack_deadline).min();
+    fn wake_at(&self, unquoted: &UnquotedWatch) -> Instant {
+        let earliest = self.data.wake_at().into_iter().chain(self.ack_deadline).chain(unquoted.wake_at()).min();
         earliest.map_or(self.socket.wake_at(), |other| other.min(self.socket.wake_at()))
     }
 }
@@ -60,7 +66,7 @@ impl ConnectionLoop<'_> {
         self.update_wanted();
         let mut flowing = false;
         let mut wanted_may_change = true;
-        let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at()));
+        let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at(self.unquoted)));
         loop {
             self.send_next_request(&mut deadlines, timer.as_mut()).await?;
             // The timer comes before the frames: a burst of frames must not hide a deadline.
@@ -78,8 +84,10 @@ impl ConnectionLoop<'_> {
                         self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
                     }
                     self.check(&mut deadlines).await?;
-                    timer.as_mut().reset(deadlines.wake_at());
+                    timer.as_mut().reset(deadlines.wake_at(self.unquoted));
                 }
+                // Before the frames as well, and rare.
+                latest = next_latest(self.snapshots) => self.reader.deliver_latest(latest, self.receiver),
                 read = self.connection.read(self.reader) => {
                     self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
                     // Without this, a socket that always has more frames would never let another task run.
@@ -114,6 +122,7 @@ impl ConnectionLoop<'_> {
     fn update_wanted(&mut self) {
         let wanted = Arc::clone(&self.wanted.borrow_and_update());
         self.subscriber.want(&wanted);
+        self.unquoted.want(&wanted, Instant::now());
         self.status.set_missing(self.subscriber.missing());
     }
 
@@ -127,7 +136,7 @@ impl ConnectionLoop<'_> {
         self.connection.send(request::subscription(request, self.settings.encoding)).await?;
         deadlines.ack_deadline = Some(Instant::now() + self.settings.step_timeout);
         // The only deadline that can be earlier than the ones the timer was set for.
-        timer.reset(deadlines.wake_at());
+        timer.reset(deadlines.wake_at(self.unquoted));
         Ok(())
     }
 
@@ -144,6 +153,7 @@ impl ConnectionLoop<'_> {
             // From now on silence is normal.
             self.status.set_silent(false);
         }
+        self.check_unquoted(expected, now);
         if deadlines.data.is_stale(expected, now) {
             return Err(SessionEnd::retry(
                 RetryCause::Stale,
@@ -160,8 +170,8 @@ impl ConnectionLoop<'_> {
     fn handle(&mut self, message: ControlMessage, deadlines: &mut Deadlines) -> Result<(), SessionEnd> {
         match message {
             ControlMessage::Subscription(names) => {
-                let missing = self.subscriber.acknowledged(&names);
-                self.report_missing(&missing, "the server did not include these symbols in its acknowledgement");
+                let Acknowledged { added, undone } = self.subscriber.acknowledged(&names);
+                self.report_missing(&undone, "the server did not include these symbols in its acknowledgement");
                 if !self.subscriber.is_waiting() {
                     deadlines.ack_deadline = None;
                 }
@@ -170,6 +180,8 @@ impl ConnectionLoop<'_> {
                     symbols = self.subscriber.held(),
                     "the server acknowledged the subscription"
                 );
+                self.ask_for_latest(added);
+                self.end_gap();
             }
             ControlMessage::Error { code, message } => {
                 self.status.count_error(code);
@@ -210,6 +222,48 @@ impl ConnectionLoop<'_> {
         Ok(())
     }
 
+    /// Asks REST for quotes of symbols whose ticks arrive from now on, so that none is missed in between. What the
+    /// wildcard stands for is known only of symbols that have quoted before.
+    fn ask_for_latest(&self, added: Vec<Name>) {
+        let Some(snapshots) = &self.snapshots else { return };
+        if added.iter().any(|name| **name == *WILDCARD) {
+            snapshots.ask(self.reader.symbols().symbols().iter().map(|symbol| symbol.as_str().into()));
+        } else {
+            snapshots.ask(added);
+        }
+    }
+
+    /// The one place where a gap is logged.
+    fn end_gap(&self) {
+        if !self.subscriber.is_complete() {
+            return;
+        }
+        let Some(Gap { from, to, cause }) = self.status.end_gap((self.clock)()) else { return };
+        let to = to.unwrap_or(from);
+        let text = |time| jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
+        info!(
+            event_type = "feed_gap",
+            from = %text(from),
+            to = %text(to),
+            seconds = to.saturating_sub(from) as f64 / 1e9,
+            cause = cause.as_str(),
+            snapshot = self.snapshots.is_some(),
+            "no quotes arrived from {} to {}",
+            text(from),
+            text(to),
+        );
+    }
+
+    /// The one place where symbols without quotes are logged.
+    fn check_unquoted(&mut self, expected: bool, now: Instant) {
+        let (unquoted, is_new) = self.unquoted.check(expected, self.reader.symbols(), now);
+        if is_new {
+            let count = unquoted.count;
+            warn!(event_type = "symbols_unquoted", count, "wanted symbols that have never quoted: {unquoted}");
+        }
+        self.status.set_unquoted(unquoted);
+    }
+
     /// The one place where missing symbols are counted and logged.
     fn report_missing(&self, names: &[Arc<str>], why: &'static str) {
         if names.is_empty() {
@@ -219,5 +273,12 @@ impl ConnectionLoop<'_> {
         self.status.set_missing(self.subscriber.missing());
         let named = &names[..names.len().min(MAX_NAMED)];
         warn!(event_type = "symbols_missing", count = names.len(), symbols = ?named, "{why}");
+    }
+}
+
+async fn next_latest(snapshots: &mut Option<Snapshots>) -> LatestQuotes {
+    match snapshots {
+        Some(snapshots) => snapshots.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -4,18 +4,20 @@ mod fallback;
 mod fields;
 mod json;
 mod key;
+mod latest_quotes;
 mod msgpack;
 mod number;
 #[cfg(test)]
 mod tests;
 mod timestamp;
 
-use quotegate_market::{QuoteColumns, SymbolTable, UnixNanos};
+use quotegate_market::{Quote, QuoteColumns, Symbol, SymbolTable, UnixNanos};
 use serde::{Deserialize, Serialize};
 
 use crate::control_message::ControlMessage;
 use crate::frame::Payload;
 use fields::{Fields, Kind};
+pub(crate) use latest_quotes::{LatestQuotes, latest_quotes};
 use timestamp::DateCache;
 
 /// A quote further ahead of our clock than this is skipped: as the latest, it would hide every real quote after it.
@@ -92,6 +94,12 @@ impl Decoder {
     /// Removes the quotes and keeps their memory.
     pub fn clear_quotes(&mut self) {
         self.quotes.clear();
+    }
+
+    /// Adds a quote that did not come in a frame. False if the symbol table is full.
+    pub(crate) fn add_quote(&mut self, symbol: &Symbol, quote: &Quote) -> bool {
+        let symbol = self.symbols.intern(symbol.as_str().as_bytes());
+        symbol.map(|symbol| self.quotes.push(symbol.0, quote)).is_some()
     }
 
     /// The control messages since the last call, in order of arrival.

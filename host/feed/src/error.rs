@@ -62,6 +62,17 @@ pub enum FeedSettingsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The URL of REST is invalid.
+    #[error("feed.rest_url: {url}: {reason}: write it as https://host")]
+    RestUrl {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The credentials are not valid HTTP header values.
+    #[error("the credentials contain characters that HTTP headers do not allow: check for line breaks around the keys")]
+    CredentialCharacters,
     /// The TLS library rejected its configuration.
     #[error("could not set up TLS: {0}")]
     Tls(String),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quotegate_market::{QuoteReceiver, SymbolTable, UnixNanos};
 
 use crate::control_message::ControlMessage;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, LatestQuotes};
 use crate::frame::{FrameTap, Payload};
 use crate::status::FeedStatus;
 
@@ -46,6 +46,24 @@ impl FrameReader {
     pub(crate) fn discard(&mut self) {
         self.decoder.clear_quotes();
         self.decoder.take_control_messages();
+    }
+
+    /// The symbols that have quoted.
+    pub(crate) fn symbols(&self) -> &SymbolTable {
+        self.decoder.symbols()
+    }
+
+    /// Delivers quotes that REST has answered. They are counted apart: they are no sign that the feed is alive.
+    pub(crate) fn deliver_latest(&mut self, mut latest: LatestQuotes, receiver: &mut dyn QuoteReceiver) {
+        let mut added = 0;
+        for (symbol, quote) in &latest.quotes {
+            match self.decoder.add_quote(symbol, quote) {
+                true => added += 1,
+                false => latest.skipped.refused_symbol += 1,
+            }
+        }
+        self.status.snapshot.count_quotes(added, latest.skipped.total());
+        self.deliver(receiver);
     }
 
     /// Delivers the decoded quotes. Returns false if there were none.

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use quotegate_market::{QuoteReceiver, Subscription};
 use quotegate_pace::Backoff;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -18,8 +19,10 @@ use crate::frame::FrameTap;
 use crate::handshake::authenticate;
 use crate::reader::FrameReader;
 use crate::settings::{Clock, FeedSettings, ReconnectBackoff};
+use crate::snapshot::Snapshots;
 use crate::status::{ConnectionState, FeedStatus, RetryCause};
 use crate::subscription::Subscriber;
+use crate::unquoted::UnquotedWatch;
 
 /// The `alpaca` source and everything it uses.
 pub struct Feed {
@@ -33,6 +36,8 @@ pub struct Feed {
     pub clock: Clock,
     /// Sees every frame.
     pub tap: Option<Box<dyn FrameTap>>,
+    /// Brings the latest quotes over REST.
+    pub snapshots: Option<Snapshots>,
     /// Ends the feed, even while it waits.
     pub stop: CancellationToken,
 }
@@ -41,13 +46,15 @@ impl Feed {
     /// Connects, delivers quotes and reconnects until `stop` is cancelled; then closes the websocket and returns `Ok`.
     /// Returns an error only if retrying is pointless.
     pub async fn run(self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
-        let Self { settings, subscription, status, clock, tap, stop } = self;
+        let Self { settings, subscription, status, clock, tap, snapshots, stop } = self;
         let mut runner = Runner {
             reader: FrameReader::new(settings.symbol_capacity, tap, Arc::clone(&status)),
             subscriber: Subscriber::new(settings.subscribe_chunk),
             retries: Retries { backoff: settings.backoff.clone(), rng: Rng::new(), in_a_row: 0 },
             settings,
+            unquoted: UnquotedWatch::new(Instant::now()),
             subscription,
+            snapshots,
             status,
             clock,
             stop,
@@ -69,6 +76,8 @@ struct Runner {
     stop: CancellationToken,
     reader: FrameReader,
     subscriber: Subscriber,
+    snapshots: Option<Snapshots>,
+    unquoted: UnquotedWatch,
     retries: Retries,
 }
 
@@ -158,6 +167,8 @@ impl Runner {
             connection,
             reader: &mut self.reader,
             subscriber: &mut self.subscriber,
+            snapshots: &mut self.snapshots,
+            unquoted: &mut self.unquoted,
             wanted: &mut self.subscription,
             receiver,
             settings: &self.settings,
@@ -181,6 +192,10 @@ impl Runner {
         let delay = self.retries.next_delay(cause);
         let was_connected = self.status.state() == ConnectionState::Streaming;
         self.status.count_retry(cause, reason);
+        // Without a subscription there was nothing to miss.
+        if self.subscriber.holds_any() {
+            self.status.begin_gap(cause, (self.clock)());
+        }
         if cause == RetryCause::Stale {
             self.status.set_silent(true);
         }

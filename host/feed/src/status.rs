@@ -1,5 +1,8 @@
 //! The feed's state and counters. Written only by the reader's task, read by the heartbeat and by operators at any time.
 
+mod connection;
+mod histogram;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -10,105 +13,11 @@ use quotegate_market::{QuoteColumns, UnixNanos};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Skipped;
-
-/// Why a connection ended or failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryCause {
-    /// TCP, TLS or the upgrade failed, for a reason other than the two below.
-    Connect,
-    /// HTTP 429 at the upgrade.
-    RateLimited,
-    /// 406: another connection of this account is open.
-    HeldElsewhere,
-    /// The server did not follow the documented handshake, or took too long.
-    Handshake,
-    /// An error code that ends the connection: 401, 404, 407, 500.
-    ServerError,
-    /// The server closed the connection, or it broke.
-    Closed,
-    /// A request was not acknowledged in time.
-    Unacknowledged,
-    /// Pings went unanswered.
-    Silent,
-    /// No quotes for too long while the exchange was open.
-    Stale,
-}
-
-impl RetryCause {
-    const COUNT: usize = 9;
-
-    /// Every cause.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Connect,
-        Self::RateLimited,
-        Self::HeldElsewhere,
-        Self::Handshake,
-        Self::ServerError,
-        Self::Closed,
-        Self::Unacknowledged,
-        Self::Silent,
-        Self::Stale,
-    ];
-
-    /// The name in logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::RateLimited => "rate_limited",
-            Self::HeldElsewhere => "held_elsewhere",
-            Self::Handshake => "handshake",
-            Self::ServerError => "server_error",
-            Self::Closed => "closed",
-            Self::Unacknowledged => "unacknowledged",
-            Self::Silent => "silent",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// The state of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state", content = "cause")]
-pub enum ConnectionState {
-    /// Not started yet.
-    #[default]
-    Idle,
-    /// Opening TCP, TLS and the websocket.
-    Connecting,
-    /// Waiting for the welcome or for the reply to our key.
-    Authenticating,
-    /// Authenticated; symbols are being subscribed and quotes may arrive.
-    Streaming,
-    /// Playing a recording.
-    Replaying,
-    /// Waiting to reconnect, for this reason.
-    Waiting(RetryCause),
-    /// Waiting because another host, or a dead connection that Alpaca has not noticed yet, uses the account (406).
-    HeldElsewhere,
-    /// Stopped on request, or gave up.
-    Stopped,
-}
-
-/// A histogram in powers of two: bucket `i` counts values `v` with `2^(i-1) <= v < 2^i`, bucket 0 counts zeros, the
-/// last bucket everything above.
-#[derive(Debug, Default)]
-struct LogHistogram([AtomicU64; 32]);
-
-impl LogHistogram {
-    fn record(&self, value: u64) {
-        let bucket = (u64::BITS - value.leading_zeros()) as usize;
-        self.0[bucket.min(31)].fetch_add(1, Relaxed);
-    }
-
-    /// The counts, without trailing zeros.
-    fn counts(&self) -> Vec<u64> {
-        let mut counts: Vec<u64> = self.0.iter().map(|count| count.load(Relaxed)).collect();
-        let used = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
-        counts.truncate(used);
-        counts
-    }
-}
+use crate::gap::Gap;
+use crate::snapshot::{SnapshotCounts, SnapshotStatus};
+use crate::unquoted::UnquotedSymbols;
+pub use connection::{ConnectionState, RetryCause};
+use histogram::LogHistogram;
 
 #[derive(Debug, Default)]
 struct Details {
@@ -116,8 +25,10 @@ struct Details {
     since: UnixNanos,
     errors: BTreeMap<u16, u64>,
     missing: Vec<String>,
+    unquoted: UnquotedSymbols,
     skipped: Skipped,
     problem: Option<String>,
+    gap: Option<Gap>,
 }
 
 /// The feed's state and counters. One instance lives as long as the feed, over all its connections.
@@ -137,6 +48,8 @@ pub struct FeedStatus {
     last_lag: AtomicI64,
     lag_micros: LogHistogram,
     quotes_per_frame: LogHistogram,
+    /// Written by the task that asks REST, too.
+    pub(crate) snapshot: SnapshotStatus,
 }
 
 /// A copy of everything in [`FeedStatus`], for people and metrics.
@@ -170,6 +83,15 @@ pub struct FeedSnapshot {
     pub missing_symbols: u64,
     /// Symbols that are wanted but not subscribed on this connection; at most [`FeedStatus::MISSING_KEPT`].
     pub missing: Vec<String>,
+    /// Wanted symbols that have never quoted.
+    #[serde(default)]
+    pub unquoted: UnquotedSymbols,
+    /// The last time without a connection, once there was one.
+    #[serde(default)]
+    pub gap: Option<Gap>,
+    /// The requests for latest quotes over REST. Their quotes are not among the numbers above.
+    #[serde(default)]
+    pub snapshot: SnapshotCounts,
     /// When the last quote arrived.
     pub last_received_time: Option<UnixNanos>,
     /// The exchange's time of the last quote.
@@ -217,6 +139,9 @@ impl FeedStatus {
             errors: details.errors.clone(),
             missing_symbols: self.missing_symbols.load(Relaxed),
             missing: details.missing.clone(),
+            unquoted: details.unquoted.clone(),
+            gap: details.gap,
+            snapshot: self.snapshot.counts(),
             last_received_time: self.last_received_time(),
             last_event_time: self.last(&self.last_event),
             last_lag: self.last(&self.last_lag),
@@ -267,6 +192,27 @@ impl FeedStatus {
     pub(crate) fn set_missing(&self, mut missing: Vec<String>) {
         missing.truncate(Self::MISSING_KEPT);
         self.details().missing = missing;
+    }
+
+    pub(crate) fn set_unquoted(&self, unquoted: UnquotedSymbols) {
+        self.details().unquoted = unquoted;
+    }
+
+    /// Begins a gap, unless one lasts already.
+    pub(crate) fn begin_gap(&self, cause: RetryCause, now: UnixNanos) {
+        let from = self.last_received_time().unwrap_or(now);
+        let gap = &mut self.details().gap;
+        if gap.is_none_or(|gap| gap.to.is_some()) {
+            *gap = Some(Gap { from, to: None, cause });
+        }
+    }
+
+    /// Ends the gap, if there is one, and returns it.
+    pub(crate) fn end_gap(&self, now: UnixNanos) -> Option<Gap> {
+        let mut details = self.details();
+        let gap = details.gap.as_mut().filter(|gap| gap.to.is_none())?;
+        gap.to = Some(now);
+        Some(*gap)
     }
 
     /// Counts one frame and its quotes, which are the rows of `quotes` from `first` on.
@@ -332,9 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_listed_in_the_order_of_their_counters() {
-        for (index, cause) in RetryCause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, index);
-        }
+    fn a_gap_lasts_from_the_last_quote_to_the_first_end() {
+        let status = FeedStatus::default();
+        assert_eq!(status.end_gap(1), None);
+        let mut quotes = QuoteColumns::default();
+        quotes.push(0, &Quote { received_time: 70, ..Quote::default() });
+        status.count_frame(10, &quotes, 0, Skipped::default());
+        status.begin_gap(RetryCause::Closed, 100);
+        status.begin_gap(RetryCause::Connect, 110);
+        assert_eq!(status.snapshot().gap, Some(Gap { from: 70, to: None, cause: RetryCause::Closed }));
+        let ended = Gap { from: 70, to: Some(120), cause: RetryCause::Closed };
+        assert_eq!((status.end_gap(120), status.end_gap(130)), (Some(ended), None));
+        assert_eq!(status.snapshot().gap, Some(ended));
     }
 }

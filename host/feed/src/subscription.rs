@@ -6,9 +6,9 @@ use std::sync::Arc;
 use quotegate_market::Subscription;
 
 /// A symbol or `*`, as sent to the server.
-type Name = Arc<str>;
+pub(crate) type Name = Arc<str>;
 
-const WILDCARD: &str = "*";
+pub(crate) const WILDCARD: &str = "*";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -21,6 +21,15 @@ pub(crate) enum Action {
 pub(crate) struct Request {
     pub(crate) action: Action,
     pub(crate) names: Vec<Name>,
+}
+
+/// What an acknowledgement said about the request before it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// Names that are subscribed from now on.
+    pub(crate) added: Vec<Name>,
+    /// Requested names that the server did not apply.
+    pub(crate) undone: Vec<Name>,
 }
 
 /// Turns the subscribed set into the wanted set, one request at a time: the next is sent only after the last was answered.
@@ -83,6 +92,13 @@ impl Subscriber {
         self.pending.is_some()
     }
 
+    /// True when quotes of every wanted symbol that can be had arrive.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.pending.is_none()
+            && self.suspects.is_empty()
+            && self.wanted.iter().all(|name| self.held.contains(name) || self.is_given_up(name))
+    }
+
     /// Wanted names that are not subscribed and will not be requested on this connection.
     pub(crate) fn missing(&self) -> Vec<String> {
         self.malformed.union(&self.unavailable).map(|name| name.to_string()).collect()
@@ -116,14 +132,17 @@ impl Subscriber {
         Some(self.pending.insert(request))
     }
 
-    /// Takes the server's full set from an acknowledgement. Returns the requested names that it did not apply.
-    pub(crate) fn acknowledged(&mut self, names: &[String]) -> Vec<Name> {
+    /// Takes the server's full set from an acknowledgement.
+    pub(crate) fn acknowledged(&mut self, names: &[String]) -> Acknowledged {
         self.held = names.iter().map(|name| Name::from(name.as_str())).collect();
-        let Some(request) = self.pending.take() else { return Vec::new() };
-        let undone = |name: &Name| self.held.contains(name) != (request.action == Action::Subscribe);
-        let undone: Vec<Name> = request.names.into_iter().filter(undone).collect();
+        let Some(Request { action, names }) = self.pending.take() else { return Acknowledged::default() };
+        let (held, not_held): (Vec<Name>, Vec<Name>) = names.into_iter().partition(|name| self.held.contains(name));
+        let (added, undone) = match action {
+            Action::Subscribe => (held, not_held),
+            Action::Unsubscribe => (Vec::new(), held),
+        };
         self.unavailable.extend(undone.iter().cloned());
-        undone
+        Acknowledged { added, undone }
     }
 
     /// 400: the pending request contains a malformed name. Splits the request in half; once a single name is left, gives
@@ -198,7 +217,7 @@ mod tests {
                 }
                 self.held = next;
                 let ack: Vec<String> = self.held.iter().cloned().collect();
-                assert!(subscriber.acknowledged(&ack).is_empty());
+                assert_eq!(subscriber.acknowledged(&ack).undone, Vec::<Name>::new());
             }
             requests
         }
@@ -216,6 +235,10 @@ mod tests {
         subscriber.acknowledged(&["B".into()]);
         let request = subscriber.next_request().cloned().unwrap();
         assert_eq!((request.action, request.names), (Action::Subscribe, vec!["C".into()]));
+        assert!(!subscriber.is_complete());
+        let acknowledged = subscriber.acknowledged(&["B".into(), "C".into()]);
+        assert_eq!(acknowledged, Acknowledged { added: vec!["C".into()], undone: Vec::new() });
+        assert!(subscriber.is_complete());
     }
 
     #[test]
@@ -243,7 +266,9 @@ mod tests {
         let mut subscriber = Subscriber::new(500);
         subscriber.want(&symbols(&["A", "B"]));
         subscriber.next_request();
-        assert_eq!(subscriber.acknowledged(&["A".into()]), ["B".into()]);
+        let acknowledged = subscriber.acknowledged(&["A".into()]);
+        assert_eq!(acknowledged, Acknowledged { added: vec!["A".into()], undone: vec!["B".into()] });
+        assert!(subscriber.is_complete());
         assert_eq!(subscriber.next_request(), None);
         assert_eq!(subscriber.missing(), ["B"]);
     }

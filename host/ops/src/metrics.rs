@@ -76,6 +76,17 @@ fn feed(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     for (code, count) in &feed.errors {
         out.sample(&[("code", &code.to_string())], count);
     }
+    out.gauge(
+        "quotegate_feed_unquoted_symbols",
+        "Wanted symbols that have never quoted, after a minute in trading hours.",
+    )
+    .sample(&[], feed.unquoted.count);
+    out.counter("quotegate_feed_snapshot_quotes_total", "Latest quotes that came over REST.")
+        .sample(&[], feed.snapshot.quotes);
+    out.counter("quotegate_feed_snapshot_failures_total", "Requests for latest quotes that failed, by cause.");
+    for (cause, count) in &feed.snapshot.failures {
+        out.sample(&[("cause", cause)], count);
+    }
     if let Some(last) = feed.last_received_time {
         out.gauge("quotegate_feed_quote_age_seconds", "Time since the last quote arrived.")
             .sample(&[], seconds(snapshot.time - last));

@@ -196,7 +196,11 @@ fn document(
         let value = count((info.read)(&tenant.counters));
         fields.extend(info.heartbeat.clone().map(|path| Field { path, value }));
     }
+    let gap = snapshot.feed.gap;
     fields.extend([
+        field("last_gap.from", optional_time(gap.map(|gap| gap.from))),
+        field("last_gap.to", optional_time(gap.and_then(|gap| gap.to))),
+        field("last_gap.cause", optional_text(gap.map(|gap| gap.cause.as_str()))),
         field("counters.reconnects", count(snapshot.feed.retries.values().sum())),
         field("version", text(env!("CARGO_PKG_VERSION"))),
         field("instance_id", text(&snapshot.instance)),

@@ -252,7 +252,7 @@ impl Host {
             source_end = timeout_at(flush_until, self.source.ended()).await.ok();
         }
         self.end_sink(flush_until).await;
-        self.source.end_simulator().await;
+        self.source.end_services().await;
         self.stop_ticking.cancel();
         let _ = self.heartbeat_task.await;
         let _ = self.budget_task.await;

@@ -280,7 +280,8 @@ impl Snapshot {
     pub fn tenant_liveness(&self, tenant: &TenantSnapshot) -> LivenessReport {
         match &tenant.stopped {
             Some(reason) => LivenessReport { state: Liveness::Offline, reason: Some(reason.clone()) },
-            None => self.liveness_inputs(tenant.last_quote_time).report(),
+            // A quote from REST is no sign that the feed is alive.
+            None => self.liveness_inputs(tenant.last_quote_time.min(self.feed.last_received_time)).report(),
         }
     }
 

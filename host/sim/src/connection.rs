@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::{SinkExt, StreamExt};
-use jiff::Timestamp;
 use quotegate_market::{Encoding, Quote, Symbol};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -16,11 +15,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::handle::{Push, Shared};
-use crate::market::Market;
 use crate::playback::Playback;
 use crate::protocol::{self, ClientState, Request, error};
 use crate::wire::{self, FrameBuilder};
-use crate::{Fault, Rate};
+use crate::{Fault, Rate, clock};
 
 /// How often due quotes are sent.
 const TICK: Duration = Duration::from_millis(2);
@@ -28,9 +26,6 @@ const TICK: Duration = Duration::from_millis(2);
 const MAX_FRAME_QUOTES: usize = 64;
 /// Frames or quotes before a delayed fault begins.
 const WARM_UP: u64 = 100;
-/// What clients send as the key if the secret is a token.
-const TOKEN_KEYS: [&str; 2] = ["access_token", "oauth"];
-
 /// A client, as described by its upgrade request.
 pub(crate) struct Client {
     pub(crate) path: String,
@@ -47,7 +42,6 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     pushes: broadcast::Receiver<Push>,
     state: ClientState,
-    market: Market,
     /// Replaces the market's quotes if there is a scenario.
     playback: Option<Playback>,
     /// Indexes of the market's symbols that the client is subscribed to.
@@ -69,7 +63,6 @@ impl Connection {
         Self {
             pushes: shared.pushes.subscribe(),
             state: ClientState::default(),
-            market: Market::new(settings.symbols(), settings.seed),
             playback: None,
             chosen: Vec::new(),
             frame: FrameBuilder::new(client.encoding),
@@ -167,16 +160,6 @@ impl Connection {
         }
     }
 
-    /// Accepts any key if none is configured. A token is checked against the configured secret.
-    fn accepts(&self, key: &str, secret: &str) -> bool {
-        match &self.shared.settings.keys {
-            None => !key.is_empty(),
-            Some((configured, configured_secret)) => {
-                secret == configured_secret && (key == configured || TOKEN_KEYS.contains(&key))
-            }
-        }
-    }
-
     async fn handle_message(&mut self, message: &Message) -> Result<(), Disconnected> {
         let message = wire::read(self.client.encoding, message);
         match protocol::read(message.as_ref()) {
@@ -203,12 +186,11 @@ impl Connection {
         if self.state.authenticated {
             return self.send_control(&error(403, "already authenticated")).await;
         }
-        let fault = self.shared.fault();
-        if !self.accepts(key, secret) || fault == Some(Fault::AuthRefused) {
+        if !self.shared.accepts(key, secret) {
             self.shared.counters.refused.fetch_add(1, Relaxed);
             return self.send_control(&error(402, "auth failed")).await;
         }
-        if fault == Some(Fault::ConnectionLimit) || !self.shared.take_slot(&self.client.path) {
+        if self.shared.fault() == Some(Fault::ConnectionLimit) || !self.shared.take_slot(&self.client.path) {
             self.shared.counters.refused.fetch_add(1, Relaxed);
             // The socket stays open, because Alpaca's Go client tries again on it.
             return self.send_control(&error(406, "connection limit exceeded")).await;
@@ -219,8 +201,13 @@ impl Connection {
     }
 
     fn update_chosen(&mut self) {
-        let chosen = self.market.symbols().enumerate().filter(|(_, symbol)| self.state.wants(symbol));
-        self.chosen = chosen.map(|(at, _)| at).collect();
+        let mut market = self.shared.market();
+        if self.shared.settings.any_symbol {
+            let named = self.state.quotes().filter_map(|name| Symbol::new(name).ok());
+            named.for_each(|symbol| market.simulate(&symbol));
+        }
+        self.chosen = market.simulated(|symbol| self.state.wants(symbol));
+        drop(market);
         self.shared.set_subscribed(self.number, self.state.quotes().cloned().collect());
     }
 
@@ -243,8 +230,7 @@ impl Connection {
 
     /// The current time, but never earlier than the last quote.
     fn now(&self) -> i64 {
-        let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-        now.max(self.last_time)
+        clock::unix_nanos().max(self.last_time)
     }
 
     async fn refuse(&mut self, code: u16, text: &str) -> Result<(), Disconnected> {

@@ -30,9 +30,15 @@ pub enum Fault {
     Http429,
     /// Sends 500 after 100 frames, then closes the connection.
     InternalError,
+    /// Answers requests over REST with HTTP 429 and `Retry-After: 1`. The stream works.
+    Rest429,
+    /// Answers requests over REST with HTTP 500. The stream works.
+    RestError,
+    /// Does not answer requests over REST while it lasts. The stream works.
+    RestSilent,
 }
 
-const NAMED: [(&str, Fault); 12] = [
+const NAMED: [(&str, Fault); 15] = [
     ("auth-refused", Fault::AuthRefused),
     ("connection-limit", Fault::ConnectionLimit),
     ("slow-client", Fault::SlowClient),
@@ -45,6 +51,9 @@ const NAMED: [(&str, Fault); 12] = [
     ("missing-ack", Fault::MissingAck),
     ("http-429", Fault::Http429),
     ("internal-error", Fault::InternalError),
+    ("rest-429", Fault::Rest429),
+    ("rest-error", Fault::RestError),
+    ("rest-silent", Fault::RestSilent),
 ];
 const DROP_AFTER: &str = "drop-after=";
 

@@ -7,10 +7,14 @@ use quotegate_market::{Quote, Symbol};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{Fault, SimSettings};
+use crate::market::Market;
+use crate::{Fault, Rate, SimSettings};
 
 /// Pushes that can queue for a slow client before it misses some.
 const PUSH_CAPACITY: usize = 65_536;
+
+/// What clients send as the key if the secret is a token.
+pub(crate) const TOKEN_KEYS: [&str; 2] = ["access_token", "oauth"];
 
 /// Controls a running simulator: tests use it to send exact quotes, inject faults, and read counters.
 #[derive(Debug, Clone)]
@@ -23,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) settings: SimSettings,
     pub(crate) pushes: broadcast::Sender<Push>,
     pub(crate) counters: Counters,
+    market: Mutex<Market>,
     state: Mutex<State>,
 }
 
@@ -31,6 +36,7 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) quotes: AtomicU64,
+    pub(crate) rest_requests: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -54,7 +60,8 @@ impl SimHandle {
     pub(crate) fn new(settings: SimSettings) -> Self {
         let state = State { fault: settings.fault, connected: BTreeMap::new(), subscribed: BTreeMap::new() };
         let (pushes, _) = broadcast::channel(PUSH_CAPACITY);
-        let shared = Shared { settings, pushes, counters: Counters::default(), state: Mutex::new(state) };
+        let market = Mutex::new(Market::new(settings.symbols(), settings.seed));
+        let shared = Shared { settings, pushes, counters: Counters::default(), market, state: Mutex::new(state) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -65,7 +72,13 @@ impl SimHandle {
 
     /// Sends this quote to every client that is subscribed to its symbol.
     pub fn send_quote(&self, symbol: &Symbol, quote: &Quote) {
+        self.change_quote(symbol, quote);
         self.push(Push::Quote(symbol.clone(), *quote));
+    }
+
+    /// Makes this quote the latest, for REST, and sends it to no client, as if all of them had missed it.
+    pub fn change_quote(&self, symbol: &Symbol, quote: &Quote) {
+        self.shared.market().record(symbol, quote);
     }
 
     /// Sends this text frame to every client.
@@ -93,6 +106,11 @@ impl SimHandle {
         self.shared.counters.refused.load(Relaxed)
     }
 
+    /// Requests over REST so far, whatever the answer was.
+    pub fn rest_requests(&self) -> u64 {
+        self.shared.counters.rest_requests.load(Relaxed)
+    }
+
     /// Quotes sent so far, over all clients.
     pub fn quotes_sent(&self) -> u64 {
         self.shared.counters.quotes.load(Relaxed)
@@ -117,6 +135,29 @@ impl SimHandle {
 impl Shared {
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.state().fault
+    }
+
+    /// The market. Never held while anything is awaited.
+    pub(crate) fn market(&self) -> MutexGuard<'_, Market> {
+        self.market.lock()
+    }
+
+    /// True if quotes are made up without being asked for.
+    pub(crate) fn simulates(&self) -> bool {
+        self.settings.scenario.is_none() && self.settings.rate != Rate::PerSecond(0.0)
+    }
+
+    /// Accepts any key if none is configured. A token is checked against the configured secret.
+    pub(crate) fn accepts(&self, key: &str, secret: &str) -> bool {
+        if self.fault() == Some(Fault::AuthRefused) {
+            return false;
+        }
+        match &self.settings.keys {
+            None => !key.is_empty(),
+            Some((configured, configured_secret)) => {
+                secret == configured_secret && (key == configured || TOKEN_KEYS.contains(&key))
+            }
+        }
     }
 
     /// Takes one of the connection slots of `path`; false if none is free.

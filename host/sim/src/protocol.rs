@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use quotegate_market::Symbol;
 use serde_json::{Map, Value, json};
 
-/// The channels in an acknowledgement. The last two cannot be requested: they come with trades.
+/// The channels in every acknowledgement. The last two come with trades.
 const CHANNELS: [&str; 9] =
     ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "corrections", "cancelErrors"];
-/// The number of channels that a client can request.
-const REQUESTABLE: usize = 7;
+/// Channels of other feeds, and of stocks since 2024. They are acknowledged once they were asked for.
+const RARE_CHANNELS: [&str; 3] = ["orderbooks", "news", "imbalances"];
 
 /// An error message of the protocol.
 pub(crate) fn error(code: u16, text: &str) -> Value {
@@ -42,7 +42,7 @@ pub(crate) fn read(message: Option<&Value>) -> Request {
     match text("action") {
         "auth" => Request::Authenticate(text("key").to_owned(), text("secret").to_owned()),
         action @ ("subscribe" | "unsubscribe") => match lists(message) {
-            Ok(lists) if lists.iter().all(|(_, names)| names.is_empty()) => syntax,
+            Ok(lists) if lists.is_empty() => syntax,
             Ok(lists) => Request::Change { subscribe: action == "subscribe", lists },
             Err(invalid) => invalid,
         },
@@ -53,7 +53,7 @@ pub(crate) fn read(message: Option<&Value>) -> Request {
 fn lists(message: &Map<String, Value>) -> Result<Vec<(&'static str, Vec<String>)>, Request> {
     let mut lists = Vec::new();
     for (key, names) in message.iter().filter(|(key, _)| *key != "action") {
-        let Some(channel) = CHANNELS[..REQUESTABLE].iter().find(|channel| *channel == key) else {
+        let Some(channel) = CHANNELS.iter().chain(&RARE_CHANNELS).find(|channel| *channel == key) else {
             return Err(Request::Invalid(410, "invalid subscribe action for this feed"));
         };
         let names = names.as_array().map(|names| names.iter().map(name).collect::<Option<Vec<_>>>());
@@ -104,10 +104,13 @@ impl ClientState {
     pub(crate) fn acknowledgement(&self) -> Value {
         let mut message = Map::new();
         message.insert("T".to_owned(), json!("subscription"));
-        for channel in CHANNELS {
-            // Corrections and cancellations come with trades.
-            let source = if CHANNELS[REQUESTABLE..].contains(&channel) { "trades" } else { channel };
-            message.insert(channel.to_owned(), json!(self.sets.get(source).cloned().unwrap_or_default()));
+        let rare = RARE_CHANNELS.into_iter().filter(|channel| self.sets.contains_key(channel));
+        for channel in CHANNELS.into_iter().chain(rare) {
+            let mut names = self.sets.get(channel).cloned().unwrap_or_default();
+            if ["corrections", "cancelErrors"].contains(&channel) {
+                names.extend(self.sets.get("trades").into_iter().flatten().cloned());
+            }
+            message.insert(channel.to_owned(), json!(names));
         }
         Value::Object(message)
     }
@@ -167,14 +170,35 @@ mod tests {
         ask(&mut state, &json!({"action": "subscribe", "quotes": ["SPY"]}), Some(2));
         for (message, code) in [
             (json!({"action": "subscribe", "quotes": ["A B"]}), 400),
-            (json!({"action": "subscribe", "quotes": []}), 400),
+            (json!({"action": "subscribe"}), 400),
             (json!({"action": "explode"}), 400),
             (json!([]), 400),
-            (json!({"action": "subscribe", "orderbooks": ["SPY"]}), 410),
+            (json!({"action": "subscribe", "gossip": ["SPY"]}), 410),
             (json!({"action": "subscribe", "quotes": ["A", "B"]}), 405),
         ] {
             assert_eq!(ask(&mut state, &message, Some(2))["code"], code, "{message}");
         }
         assert_eq!(state.quotes().collect::<Vec<_>>(), ["SPY"]);
+    }
+
+    #[test]
+    fn empty_lists_and_channels_without_data_are_acknowledged() {
+        let mut state = ClientState::default();
+        let all = json!({
+            "action": "subscribe", "trades": [], "quotes": ["SPY"], "bars": [], "updatedBars": ["SPY"], "dailyBars": [],
+            "statuses": ["*"], "lulds": [], "corrections": ["SPY"], "cancelErrors": [], "orderbooks": [], "news": ["*"],
+        });
+        let set = ask(&mut state, &all, None);
+        assert_eq!(
+            (&set["quotes"], &set["updatedBars"], &set["statuses"]),
+            (&json!(["SPY"]), &json!(["SPY"]), &json!(["*"]))
+        );
+        assert_eq!(
+            (&set["orderbooks"], &set["news"], &set["corrections"]),
+            (&json!([]), &json!(["*"]), &json!(["SPY"]))
+        );
+        let unchanged = ask(&mut state, &json!({"action": "unsubscribe", "quotes": [], "orderbooks": []}), None);
+        assert_eq!(unchanged, set);
+        assert_eq!(set.get("imbalances"), None);
     }
 }

@@ -6,17 +6,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quotegate_market::Encoding;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::accept_hdr_async;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response, create_response, write_response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::connection::{Client, Connection};
 use crate::handle::Shared;
-use crate::{Fault, SimHandle, SimSettings};
+use crate::{Fault, SimHandle, SimSettings, http, rest};
 
 /// A listening simulator.
 #[derive(Debug)]
@@ -72,28 +74,43 @@ impl Simulator {
     }
 }
 
-async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) {
+async fn serve(mut stream: TcpStream, number: u64, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let mut client = None;
-    #[allow(clippy::result_large_err)] // the type is the library's
-    let upgrade = |request: &Request, response: Response| {
-        if shared.fault() == Some(Fault::Http429) {
-            let mut refused = ErrorResponse::new(None);
-            *refused.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            return Err(refused);
-        }
-        client = Some(describe(request));
-        Ok(response)
+    let Some((request, rest)) = http::read_head(&mut stream).await else { return refuse(&shared) };
+    if http::is_upgrade(&request) {
+        serve_websocket(stream, &request, rest, number, shared).await;
+    } else {
+        shared.counters.rest_requests.fetch_add(1, Relaxed);
+        let answer = rest::answer(&request, keys(request.headers()), &shared).await;
+        let _ = stream.write_all(&answer.bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+async fn serve_websocket(mut stream: TcpStream, request: &Request, rest: Vec<u8>, number: u64, shared: Arc<Shared>) {
+    let mut bytes = Vec::new();
+    let response = if shared.fault() == Some(Fault::Http429) {
+        let mut refused = Response::new(());
+        *refused.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        refused
+    } else {
+        let Ok(response) = create_response(request) else { return refuse(&shared) };
+        response
     };
-    let Ok(socket) = accept_hdr_async(stream, upgrade).await else {
-        shared.counters.refused.fetch_add(1, Relaxed);
-        return;
-    };
-    let Some(client) = client else { return };
+    let is_accepted = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if write_response(&mut bytes, &response).is_err() || stream.write_all(&bytes).await.is_err() || !is_accepted {
+        return refuse(&shared);
+    }
+    let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, None).await;
+    let client = describe(request);
     shared.counters.connections.fetch_add(1, Relaxed);
     info!(path = client.path, encoding = ?client.encoding, "client {number} connected");
     Connection::new(socket, client, number, shared).run().await;
     info!("client {number} disconnected");
+}
+
+fn refuse(shared: &Shared) {
+    shared.counters.refused.fetch_add(1, Relaxed);
 }
 
 fn describe(request: &Request) -> Client {

@@ -9,8 +9,10 @@ use crate::{Fault, Scenario};
 /// Settings of the simulator.
 #[derive(Debug, Clone)]
 pub struct SimSettings {
-    /// The symbols to quote. A client may subscribe to others, which are never quoted.
+    /// The symbols to quote. A client may subscribe to others, which are never quoted unless `any_symbol` is set.
     pub universe: Universe,
+    /// Quote every symbol that a client subscribes to by name.
+    pub any_symbol: bool,
     /// Quotes per second, over all symbols that a client is subscribed to.
     pub rate: Rate,
     /// Play this scenario instead, with its own symbols and rate. It starts when a client subscribes, repeats, and has
@@ -36,6 +38,7 @@ impl Default for SimSettings {
     fn default() -> Self {
         Self {
             universe: Universe::Count(100),
+            any_symbol: false,
             rate: Rate::PerSecond(1000.0),
             scenario: None,
             fault: None,
@@ -132,7 +135,7 @@ impl FromStr for Universe {
 /// How fast to send quotes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
-    /// Quotes per second; 0 sends none.
+    /// Quotes per second; 0 sends only what a test pushes.
     PerSecond(f64),
     /// As fast as the client reads.
     Max,
@@ -140,7 +143,7 @@ pub enum Rate {
 
 /// The string is not a [`Rate`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a rate: write quotes per second, such as 1000, or max")]
+#[error("{0:?} is not a rate: write quotes per second, above 0, such as 1000, or max")]
 pub struct ParseRateError(String);
 
 impl FromStr for Rate {
@@ -150,7 +153,7 @@ impl FromStr for Rate {
         if text == "max" {
             return Ok(Self::Max);
         }
-        let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
+        let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
         rate.map(Self::PerSecond).ok_or_else(|| ParseRateError(text.to_owned()))
     }
 }
@@ -175,6 +178,8 @@ mod tests {
         assert_eq!("0".parse::<Universe>(), Err(ParseUniverseError::Count(0)));
         assert!("S PY".parse::<Universe>().is_err());
         assert_eq!("max".parse(), Ok(Rate::Max));
-        assert!("-1".parse::<Rate>().is_err() && "NaN".parse::<Rate>().is_err());
+        for wrong in ["0", "-1", "NaN", "inf"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use quotegate_market::{Encoding, Quote, Symbol, conditions};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Collects quotes for one frame.
@@ -94,6 +94,22 @@ fn json_quote(body: &mut Vec<u8>, symbol: &Symbol, quote: &Quote) -> std::io::Re
     write!(body, "]")?;
     json_letter(body, "z", quote.tape)?;
     write!(body, r#","t":"{time}"}}"#)
+}
+
+/// A quote as REST has it: without `T` and `S`. Options have their conditions in one string.
+pub(crate) fn rest_quote(quote: &Quote, is_option: bool) -> Value {
+    let time = Timestamp::from_nanosecond(i128::from(quote.event_time)).unwrap_or_default();
+    let letters: Vec<String> = conditions::letters(quote.conditions).map(String::from).collect();
+    let mut value = json!({
+        "t": time.to_string(), "bp": quote.bid_price, "bs": quote.bid_size, "ap": quote.ask_price, "as": quote.ask_size,
+        "c": if is_option { json!(letters.concat()) } else { json!(letters) },
+    });
+    for (key, letter) in [("bx", quote.bid_exchange), ("ax", quote.ask_exchange), ("z", quote.tape)] {
+        if letter != 0 {
+            value[key] = json!(char::from(letter).to_string());
+        }
+    }
+    value
 }
 
 fn json_letter(body: &mut Vec<u8>, key: &str, letter: u8) -> std::io::Result<()> {

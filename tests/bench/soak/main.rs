@@ -155,7 +155,7 @@ fn quiet_simulator(testbed: &Testbed, stop: CancellationToken) -> SimHandle {
 }
 
 fn assert_counters_add_up(last: &Metrics, testbed: &Testbed) {
-    let arrived = last.get("quotegate_feed_quotes_total");
+    let arrived = last.get("quotegate_feed_quotes_total") + last.get("quotegate_feed_snapshot_quotes_total");
     for tenant in TENANTS {
         let of = |name: &str| last.of(tenant, name);
         let sum = |names: &[&str]| names.iter().map(|name| of(name)).sum::<f64>();

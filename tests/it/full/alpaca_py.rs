@@ -41,3 +41,20 @@ fn the_official_python_client_receives_typed_quotes() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 }
+
+#[test]
+fn the_official_python_clients_read_latest_quotes_and_snapshots() {
+    let Some(python) = python() else { return };
+    let address = format!("127.0.0.1:{}", harness::free_port());
+    let (stocks, pair, option) = ("SPY,AAPL", "BTC/USD", "SPY260116C00600000");
+    let symbols = format!("{stocks},{pair},{option}");
+    let _sim = Running::start(&mut quotegate(["sim", "--listen", &address, "--symbols", &symbols]));
+    harness::eventually("the simulator listens", || std::net::TcpStream::connect(&address).ok());
+    let output = Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/alpaca_py/rest.py"))
+        .args(["--url", &format!("http://{address}"), "--stocks", stocks, "--pairs", pair, "--options", option])
+        .output()
+        .expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}

@@ -237,8 +237,23 @@ pub(crate) mod rule {
         Rule { check: websocket_url, pattern: r"^wss?://[^\s/?#@:][^\s/?#@]*([/?#]\S*)?$", never: None };
 
     fn websocket_url(text: &str) -> Result<(), String> {
-        let Some(rest) = text.strip_prefix("wss://").or_else(|| text.strip_prefix("ws://")) else {
-            return Err("It does not begin with ws:// or wss://.".into());
+        url(text, ["ws://", "wss://"])
+    }
+
+    /// The same with `http` or `https`, and without a query.
+    pub(crate) const HTTP_URL: Rule =
+        Rule { check: http_url, pattern: r"^https?://[^\s/?#@:][^\s/?#@]*(/[^\s?#]*)?$", never: None };
+
+    fn http_url(text: &str) -> Result<(), String> {
+        if text.contains(['?', '#']) {
+            return Err("It contains a query or a fragment.".into());
+        }
+        url(text, ["http://", "https://"])
+    }
+
+    fn url(text: &str, schemes: [&str; 2]) -> Result<(), String> {
+        let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
+            return Err(format!("It does not begin with {} or {}.", schemes[0], schemes[1]));
         };
         if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("It contains whitespace or a control character.".into());
@@ -318,6 +333,16 @@ mod tests {
             ["http://a", "ws://", "ws://:80", "wss://u:p@host", "ws://h:0", "ws://h:99999", "ws://h /", "ws:///x"]
         {
             assert!(!accepts(WEBSOCKET_URL, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rest_url_has_a_host_and_no_query() {
+        for good in ["https://data.alpaca.markets", "http://127.0.0.1:8181/", "http://[::1]:80/alpaca"] {
+            assert!(accepts(HTTP_URL, good), "{good}");
+        }
+        for bad in ["ws://a", "http://", "https://u:p@host", "http://h:0", "https://h/?a=b", "http://h /"] {
+            assert!(!accepts(HTTP_URL, bad), "{bad}");
         }
     }
 

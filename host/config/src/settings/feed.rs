@@ -6,7 +6,7 @@ use quotegate_market::{AuthBy, Encoding, FeedName};
 use super::source::check_readable;
 use super::{SymbolChoice, TenantSettings};
 use crate::declare::settings;
-use crate::kind::{Choice, FilePath, Integer, Text, TimeSpan, ZeroIsOff, rule};
+use crate::kind::{Bool, Choice, FilePath, Integer, Text, TimeSpan, ZeroIsOff, rule};
 use crate::reader::Reader;
 
 /// When quotes are expected.
@@ -35,6 +35,7 @@ const AUTH_BY: &[(&str, AuthBy)] = &[("message", AuthBy::Message), ("headers", A
 const CALENDARS: &[(&str, Calendar)] =
     &[("auto", Calendar::Auto), ("us-equities", Calendar::UsEquities), ("always", Calendar::Always)];
 const URL: Text = Text { expects: "a URL such as \"wss://host/v2/iex\"", rule: rule::WEBSOCKET_URL };
+const REST_URL: Text = Text { expects: "a URL such as \"https://data.alpaca.markets\"", rule: rule::HTTP_URL };
 const HOUR: f64 = 3600.0;
 
 settings! {
@@ -45,7 +46,15 @@ settings! {
         name: FeedName = "name" ["ALPACA_DATA_FEED"], Choice(FEED_NAMES), default FeedName::Iex;
         /// A websocket URL to connect to, instead of the feed's own.
         url: Option<String> = "url", URL, example "\"ws://127.0.0.1:8181/v2/iex\"";
-        /// A PEM file with CA certificates to trust for wss in addition to the public ones, for example those of a proxy
+        /// Ask Alpaca's REST for the latest quotes of symbols that were just subscribed: at the start, after a reload, and
+        /// after every reconnect, because Alpaca does not repeat what was missed. A quote from there never replaces a
+        /// newer one. Without effect for the test feed, which REST does not serve, and for a replay. With all symbols
+        /// (`*`), only those that have quoted before are known.
+        snapshot: bool = "snapshot", Bool, default true;
+        /// Where REST is served. By default https://data.alpaca.markets; if feed.url is set, the host of feed.url, with https
+        /// for wss and http for ws, and without the first part of a name that begins with `stream.data.`.
+        rest_url: Option<String> = "rest_url", REST_URL, example "\"https://data.sandbox.alpaca.markets\"";
+        /// A PEM file with CA certificates to trust for wss and https in addition to the public ones, for example those of a proxy
         /// that inspects TLS.
         ca_file: Option<PathBuf> = "ca_file", FilePath, example "\"/etc/ssl/company.pem\"";
         /// The encoding of messages. The option feeds, indicative and opra, need msgpack.

@@ -35,7 +35,8 @@ settings! {
     /// The simulator, `[feed.sim]`.
     #[derive(Debug, Clone, PartialEq)]
     pub struct SimSettings from Reader {
-        /// The symbols to simulate: a number of made-up symbols, or a list.
+        /// The symbols that a tenant with all symbols (`*`) gets: a number of made-up symbols, or a list. Symbols that
+        /// tenants list are always simulated.
         symbols: SimSymbols = "symbols", CountOrSymbols(Integer { min: 1, max: 20_000 }), default SimSymbols::Count(10);
         /// Quotes per second over all symbols. "max" is as fast as possible.
         rate: Option<f64> = "rate", OrMax(Number { min: 0.001, max: 100_000_000.0 }), default Some(100.0);

@@ -28,6 +28,11 @@ impl<'a> Members<'a> {
         serde_json::from_str(value.get()).ok()
     }
 
+    /// The members themselves.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
     /// The unescaped values of `T` and `S`, for [`Members::fields`] to borrow.
     pub(super) fn texts(&self) -> (Option<String>, Option<String>) {
         let last = |name: &str| self.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| text(value));
@@ -59,7 +64,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {

@@ -4,4 +4,5 @@
 mod failing;
 mod server;
 mod sessions;
+mod snapshots;
 mod subscribing;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use quotegate_feed::{
     AuthBy, Calendar, Credentials, Encoding, Feed, FeedError, FeedSettings, FeedSnapshot, FeedStatus, FrameTap,
-    ReconnectBackoff, system_clock,
+    ReconnectBackoff, SnapshotSettings, snapshots, system_clock,
 };
 use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 use quotegate_pace::Backoff;
@@ -207,10 +207,24 @@ pub(crate) fn settings(server: &Server) -> FeedSettings {
 
 impl Host {
     pub(crate) fn start(settings: FeedSettings, wanted: &[&str]) -> Self {
-        Self::start_with_tap(settings, wanted, None)
+        Self::start_with(settings, wanted, None, None)
     }
 
-    pub(crate) fn start_with_tap(settings: FeedSettings, wanted: &[&str], tap: Option<Box<dyn FrameTap>>) -> Self {
+    pub(crate) fn start_with_tap(settings: FeedSettings, wanted: &[&str], tap: Box<dyn FrameTap>) -> Self {
+        Self::start_with(settings, wanted, Some(tap), None)
+    }
+
+    /// Asks REST for latest quotes, too.
+    pub(crate) fn start_with_rest(settings: FeedSettings, wanted: &[&str], rest: SnapshotSettings) -> Self {
+        Self::start_with(settings, wanted, None, Some(rest))
+    }
+
+    fn start_with(
+        settings: FeedSettings,
+        wanted: &[&str],
+        tap: Option<Box<dyn FrameTap>>,
+        rest: Option<SnapshotSettings>,
+    ) -> Self {
         assert_eq!(settings.check(), Ok(()));
         let (wanted, subscription) = watch::channel(symbols(wanted));
         let (sender, quotes) = mpsc::unbounded_channel();
@@ -221,6 +235,11 @@ impl Host {
             status: Arc::clone(&status),
             clock: system_clock(),
             tap,
+            snapshots: rest.and_then(|rest| {
+                let (task, snapshots) = snapshots(&rest, Arc::clone(&status), system_clock()).unwrap()?;
+                tokio::spawn(task.run(stop.clone()));
+                Some(snapshots)
+            }),
             stop: stop.clone(),
         };
         let task = tokio::spawn(async move { feed.run(&mut Receiver(sender)).await });
@@ -228,7 +247,11 @@ impl Host {
     }
 
     pub(crate) async fn quote(&mut self) -> String {
-        within("a quote", self.quotes.recv()).await.expect("the feed ended").0
+        self.full_quote().await.0
+    }
+
+    pub(crate) async fn full_quote(&mut self) -> (String, Quote) {
+        within("a quote", self.quotes.recv()).await.expect("the feed ended")
     }
 
     pub(crate) fn snapshot(&self) -> FeedSnapshot {

@@ -144,7 +144,7 @@ impl FrameTap for Tap {
 async fn the_tap_sees_every_frame_in_order() {
     let server = Server::start().await;
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let mut host = Host::start_with_tap(settings(&server), &["SPY"], Some(Box::new(Tap(Arc::clone(&seen)))));
+    let mut host = Host::start_with_tap(settings(&server), &["SPY"], Box::new(Tap(Arc::clone(&seen))));
     let mut peer = server.session(&["SPY"]).await;
     peer.send("junk").await;
     peer.quote("SPY").await;

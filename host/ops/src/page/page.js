@@ -58,7 +58,7 @@ function showState() {
   $("connection").className = connected && !outage ? "" : "bad";
   const retries = Object.values(feed.retries).reduce((all, one) => all + one, 0);
   const since = feed.since ? `for ${ago((state.time - feed.since) / 1e6)}` : "";
-  write($("connection-more"), outage ? "" : `${since}${retries ? `, ${count(retries)} reconnects` : ""}`);
+  write($("connection-more"), outage ? "" : `${since}${retries ? `, ${count(retries)} reconnects` : ""}${gapText(state)}`);
 
   write($("quotes-rate"), `${rate((at) => at.feed.quotes)}/s`);
   const last = feed.last_received_time ? `last ${ago(hostNow() - feed.last_received_time / 1e6)} ago` : "none yet";
@@ -85,10 +85,25 @@ function showState() {
   write($("sink-more"), sink.failing && sink.last_error ? sink.last_error
     : `${count(sink.written)} written, ${count(sink.retried)} retried, ${count(sink.refused)} refused`);
 
+  showUnquoted(feed.unquoted);
   showTenants(tenants, state.tenant_count);
   showPlugins(tenants);
   showErrors(state.recent_errors);
   showBadge();
+}
+
+/** The last time without a connection. */
+function gapText({ time, feed: { gap } }) {
+  if (!gap) return "";
+  return `; no quotes for ${ago(((gap.to ?? time) - gap.from) / 1e6)}${gap.to ? `, until ${ago((time - gap.to) / 1e6)} ago` : ""}`;
+}
+
+/** Wanted symbols that have never quoted: most likely misspelled. */
+function showUnquoted({ count: all, symbols }) {
+  const names = symbols.map(({ symbol, nearest }) => (nearest ? `${symbol} (did you mean ${nearest}?)` : symbol));
+  const more = all > names.length ? ` and ${count(all - names.length)} more` : "";
+  $("unquoted").hidden = all === 0;
+  write($("unquoted"), `Wanted, but never quoted: ${names.join(", ")}${more}`);
 }
 
 function showBadge() {

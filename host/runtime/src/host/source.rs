@@ -5,7 +5,10 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source};
-use quotegate_feed::{Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, system_clock};
+use quotegate_feed::{
+    Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, SnapshotSettings, Snapshots,
+    snapshots, system_clock,
+};
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
 use quotegate_recording::{RecordedFrame, Recording};
 use quotegate_sim::Simulator;
@@ -28,6 +31,7 @@ pub enum PreparedSource {
 /// A websocket before it is opened.
 pub struct Live {
     settings: FeedSettings,
+    snapshots: Option<SnapshotSettings>,
     simulator: Option<Simulator>,
     tap: Option<Box<dyn FrameTap>>,
 }
@@ -35,18 +39,14 @@ pub struct Live {
 /// Prepares the source that the settings name. Binds the embedded simulator, so that its address is known.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
     match &settings.source {
-        Source::Alpaca(credentials) => {
-            let settings = wiring::feed(&settings.feed, credentials)?;
-            Ok(PreparedSource::Live(Box::new(Live { settings, simulator: None, tap: None })))
-        }
+        Source::Alpaca(credentials) => live(&settings.feed, wiring::feed(&settings.feed, credentials)?, None),
         Source::Sim(sim) => {
             let simulator = Simulator::bind(wiring::LOOPBACK, wiring::simulator(sim))
                 .await
                 .context("the embedded simulator cannot listen on a loopback port")?;
             let url = format!("ws://{}/v2/{}", simulator.local_addr(), "iex");
             info!(event_type = "sim_started", url, "the embedded simulator serves simulated quotes at {url}");
-            let settings = wiring::simulated_feed(&settings.feed, url)?;
-            Ok(PreparedSource::Live(Box::new(Live { settings, simulator: Some(simulator), tap: None })))
+            live(&settings.feed, wiring::simulated_feed(&settings.feed, url)?, Some(simulator))
         }
         Source::Replay(replay) => {
             let recording = Recording::open(&replay.file)?;
@@ -54,6 +54,15 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
             Ok(PreparedSource::Replay(Box::new(recording), speed))
         }
     }
+}
+
+fn live(
+    chosen: &quotegate_config::FeedSettings,
+    settings: FeedSettings,
+    simulator: Option<Simulator>,
+) -> anyhow::Result<PreparedSource> {
+    let snapshots = wiring::snapshots(chosen, &settings)?;
+    Ok(PreparedSource::Live(Box::new(Live { settings, snapshots, simulator, tap: None })))
 }
 
 impl PreparedSource {
@@ -79,10 +88,14 @@ impl PreparedSource {
         matches!(self, Self::Replay(..))
     }
 
-    /// Passes every frame to `tap`. A replay cannot be tapped, because its frames are in a file already.
+    /// Passes every frame to `tap`, and asks for no quotes that are in no frame. A replay cannot be tapped, because its
+    /// frames are in a file already.
     pub fn tap(&mut self, tap: Box<dyn FrameTap>) -> anyhow::Result<()> {
         match self {
-            Self::Live(live) => live.tap = Some(tap),
+            Self::Live(live) => {
+                live.tap = Some(tap);
+                live.snapshots = None;
+            }
             Self::Replay(..) => return Err(anyhow!("a replay cannot be recorded: copy its file instead")),
         }
         Ok(())
@@ -98,9 +111,9 @@ impl PreparedSource {
         watchdog: Arc<Watchdog>,
     ) -> anyhow::Result<RunningSource> {
         let stop = CancellationToken::new();
-        let stop_simulator = CancellationToken::new();
+        let stop_services = CancellationToken::new();
         let (ended, end) = oneshot::channel();
-        let mut simulator_task = None;
+        let mut tasks = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -109,9 +122,17 @@ impl PreparedSource {
             let stop = stop.clone();
             let work = match self {
                 Self::Live(live) => {
-                    let Live { settings, simulator, tap } = *live;
-                    simulator_task = simulator.map(|simulator| tokio::spawn(simulator.run(stop_simulator.clone())));
-                    Work::Live(Box::new(LiveWork { settings, subscription, tap }))
+                    let Live { settings, snapshots: chosen, simulator, tap } = *live;
+                    let ends = match chosen {
+                        Some(chosen) => snapshots(&chosen, status.clone(), system_clock())?,
+                        None => None,
+                    };
+                    tasks.extend(simulator.map(|simulator| tokio::spawn(simulator.run(stop_services.clone()))));
+                    let snapshots = ends.map(|(task, snapshots)| {
+                        tasks.push(tokio::spawn(task.run(stop_services.clone())));
+                        snapshots
+                    });
+                    Work::Live(Box::new(LiveWork { settings, subscription, tap, snapshots }))
                 }
                 Self::Replay(recording, speed) => Work::Replay(recording, speed),
             };
@@ -130,7 +151,7 @@ impl PreparedSource {
             }
         };
         thread::Builder::new().name("feed".into()).spawn(run).context("could not start the feed's thread")?;
-        Ok(RunningSource { stop, stop_simulator, simulator_task, end })
+        Ok(RunningSource { stop, stop_services, tasks, end })
     }
 }
 
@@ -138,6 +159,7 @@ struct LiveWork {
     settings: FeedSettings,
     subscription: watch::Receiver<Arc<Subscription>>,
     tap: Option<Box<dyn FrameTap>>,
+    snapshots: Option<Snapshots>,
 }
 
 enum Work {
@@ -154,8 +176,9 @@ impl Work {
     ) -> anyhow::Result<()> {
         match self {
             Self::Live(live) => {
-                let LiveWork { settings, subscription, tap } = *live;
-                Feed { settings, subscription, status, clock: system_clock(), tap, stop }.run(receiver).await?;
+                let LiveWork { settings, subscription, tap, snapshots } = *live;
+                let clock = system_clock();
+                Feed { settings, subscription, status, clock, tap, snapshots, stop }.run(receiver).await?;
             }
             Self::Replay(recording, speed) => {
                 let frames = recording.map(|frame| frame.map(ReplayFrame));
@@ -185,8 +208,9 @@ impl quotegate_feed::RecordedFrame for ReplayFrame {
 /// A handle of the thread that reads.
 pub struct RunningSource {
     stop: CancellationToken,
-    stop_simulator: CancellationToken,
-    simulator_task: Option<JoinHandle<()>>,
+    stop_services: CancellationToken,
+    /// The embedded simulator, and the requests for latest quotes.
+    tasks: Vec<JoinHandle<()>>,
     end: oneshot::Receiver<anyhow::Result<()>>,
 }
 
@@ -201,10 +225,10 @@ impl RunningSource {
         self.stop.cancel();
     }
 
-    /// Stops the simulator, if there is one. Call it once the feed has disconnected.
-    pub async fn end_simulator(&mut self) {
-        self.stop_simulator.cancel();
-        if let Some(task) = self.simulator_task.take() {
+    /// Stops what the feed talks to in this process. Call it once the feed has disconnected.
+    pub async fn end_services(&mut self) {
+        self.stop_services.cancel();
+        for task in self.tasks.drain(..) {
             let _ = task.await;
         }
     }

@@ -9,7 +9,9 @@ use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
 use quotegate_document::RootMirror;
-use quotegate_feed::{FeedSettings, HOST, ReconnectBackoff, RootCerts, feed_calendar, feed_url};
+use quotegate_feed::{
+    FeedSettings, HOST, ReconnectBackoff, RootCerts, SnapshotSettings, feed_calendar, feed_url, rest_url,
+};
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::router::Wanted;
@@ -53,6 +55,19 @@ pub(crate) fn simulated_feed(settings: &quotegate_config::FeedSettings, url: Str
     connection(settings, url, credentials, quotegate_feed::Calendar::Always)
 }
 
+/// How to ask for the latest quotes over REST, if the settings say so.
+pub(crate) fn snapshots(
+    settings: &quotegate_config::FeedSettings,
+    feed: &FeedSettings,
+) -> anyhow::Result<Option<SnapshotSettings>> {
+    if !settings.snapshot {
+        return Ok(None);
+    }
+    let url = settings.rest_url.clone().unwrap_or_else(|| rest_url(&feed.url));
+    let snapshots = SnapshotSettings::new(url, settings.name, feed.credentials.clone(), feed.root_certs.clone())?;
+    Ok(Some(snapshots))
+}
+
 fn connection(
     settings: &quotegate_config::FeedSettings,
     url: String,
@@ -94,6 +109,7 @@ pub(crate) fn simulator(settings: &quotegate_config::SimSettings) -> SimSettings
             SimSymbols::Count(count) => Universe::Count(*count),
             SimSymbols::List(symbols) => Universe::List(symbols.clone()),
         },
+        any_symbol: true,
         rate: settings.rate.map_or(quotegate_sim::Rate::Max, quotegate_sim::Rate::PerSecond),
         seed: settings.seed,
         ..SimSettings::default()

@@ -54,6 +54,7 @@ impl Connection {
             Playback::begin(scenario, self.shared.settings.seed, Instant::now(), time)
         });
         while let Some(quotes) = playback.due(now) {
+            quotes.iter().for_each(|(symbol, quote)| self.shared.market().record(symbol, quote));
             let wanted: Vec<_> = quotes.iter().filter(|(symbol, _)| self.state.wants(symbol)).collect();
             if !wanted.is_empty() && self.may_send().await? {
                 wanted.iter().for_each(|(symbol, quote)| self.frame.push(symbol, quote));
@@ -66,20 +67,24 @@ impl Connection {
 
     /// Sends one frame of the market's quotes.
     pub(super) async fn send_quotes(&mut self, quotes: usize) -> Result<(), Disconnected> {
-        if !self.may_send().await? {
-            return Ok(());
-        }
+        // The market moves on while a fault keeps its quotes from the client.
+        let may_send = self.may_send().await?;
         let huge = self.shared.fault() == Some(Fault::HugeFrame) && self.frames % 100 == 50;
         let quotes = if huge { 50_000 } else { quotes };
         let mut time = self.now();
-        for _ in 0..quotes {
-            time += 1;
-            if let Some((symbol, quote)) = self.market.quote(&self.chosen, time) {
-                self.frame.push(symbol, &quote);
+        {
+            let mut market = self.shared.market();
+            for _ in 0..quotes {
+                time += 1;
+                if let Some((symbol, quote)) = market.quote(&self.chosen, time)
+                    && may_send
+                {
+                    self.frame.push(symbol, &quote);
+                }
             }
         }
         self.last_time = time;
-        self.send_filled().await
+        if may_send { self.send_filled().await } else { Ok(()) }
     }
 
     /// Applies faults that come before a frame. Returns false if the fault is to send nothing.
@@ -126,9 +131,8 @@ impl Connection {
         ] {
             self.send(wire::control(self.client.encoding, &message)).await?;
         }
-        let Some(symbol) = self.chosen.first().and_then(|at| self.market.symbols().nth(*at)).cloned() else {
-            return Ok(());
-        };
+        let symbol = self.chosen.first().and_then(|at| self.shared.market().symbol(*at).cloned());
+        let Some(symbol) = symbol else { return Ok(()) };
         for conditions in [json!(null), json!("R"), json!(["R", "A"])] {
             let time = Timestamp::from_nanosecond(i128::from(self.now() + 1)).unwrap_or_default().to_string();
             self.last_time = self.now() + 1;

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use quotegate_market::Symbol;
 use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator, Universe};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -84,6 +85,23 @@ impl Sim {
         client.say(json!({"action": "subscribe", "quotes": names})).await;
         assert_eq!(client.control().await["T"], "subscription");
         client
+    }
+
+    /// A request over REST: the status and the body.
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let address = self.url.trim_start_matches("ws://");
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
+        // In two parts, as a network may deliver it.
+        let (first, second) = request.split_at(20);
+        socket.write_all(first.as_bytes()).await.unwrap();
+        socket.write_all(second.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within("an answer", socket.read_to_string(&mut answer)).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}")))
     }
 
     /// Polls, because the handle's counters have no notification.

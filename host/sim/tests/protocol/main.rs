@@ -5,5 +5,6 @@ mod authentication;
 mod client;
 mod faults;
 mod quotes;
+mod rest;
 mod scenario;
 mod subscribing;

@@ -39,7 +39,9 @@ impl Reply {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let quote = (0..SYMBOLS, prop_oneof![3 => Just(0_i64), 1 => 1_i64..50], prop::bool::weighted(0.2));
+    // Ticks come late, and what REST answers may be hours old.
+    let age = prop_oneof![6 => Just(0_i64), 2 => 1_i64..50, 1 => 1000_i64..10_000_000];
+    let quote = (0..SYMBOLS, age, prop::bool::weighted(0.2));
     let reply = prop_oneof![
         3 => Just(Reply::Written),
         1 => Just(Reply::Refused),
