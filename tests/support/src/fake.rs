@@ -1,4 +1,5 @@
-//! A fake Firestore that implements one request, `BatchWrite`, and answers as a test's script says.
+//! A fake Firestore that implements two requests, `BatchWrite` and `BatchGetDocuments`. It stores documents, with their
+//! preconditions, and fails as a test's script says.
 
 mod grpc;
 
@@ -9,10 +10,13 @@ use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::google::rpc;
+use firestore::gcloud_sdk::prost_types::Timestamp;
 use parking_lot::Mutex;
+use proto::batch_get_documents_response::Result as Found;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::database::Database;
 use crate::ledger::Ledger;
 
 /// What to do with a document, or with the whole request that contains it. The codes are those of google.rpc.Code.
@@ -26,7 +30,8 @@ pub enum Act {
     Forget,
     /// Fail the request and write nothing. The first such act in a request counts.
     FailRequest(i32, &'static str),
-    /// Perform another act after a delay. A request is answered after the longest delay of its documents.
+    /// Perform another act after a delay. A request is applied and answered after the longest delay of its documents,
+    /// also if the client has given up by then.
     Delay(Duration, Box<Act>),
     /// Keep the request open without an answer until the client gives up.
     NeverAnswer,
@@ -73,7 +78,9 @@ impl FakeFirestore {
     async fn serve(address: SocketAddr, script: Box<Script>, ledger: Option<Arc<Ledger>>) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let server = Arc::new(Server { script, ledger, log: Mutex::default() });
+        let database = ledger.as_ref().map_or_else(Arc::default, |ledger| ledger.database.clone());
+        let server =
+            Arc::new(Server { script, read_script: Mutex::default(), database, ledger, log: Mutex::default() });
         let served = server.clone();
         let accept = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -97,14 +104,44 @@ impl FakeFirestore {
     }
 }
 
+impl FakeFirestore {
+    /// `script` is called for each request that reads, with its number, from 0. Without a script, all are answered.
+    pub fn script_reads(&self, script: impl Fn(usize) -> Act + Send + Sync + 'static) {
+        *self.server.read_script.lock() = Some(Arc::new(script));
+    }
+
+    /// The paths of all documents read so far, by request.
+    pub fn reads(&self) -> Vec<Vec<String>> {
+        self.server.log.lock().reads.clone()
+    }
+
+    /// The time in a stored document's field, in nanoseconds.
+    pub fn time(&self, path: &str, field: &str) -> Option<i64> {
+        self.server.database.lock().time(path, field)
+    }
+
+    /// Replaces a document with these times, as another program would.
+    pub fn put(&self, path: &str, times: &[(&str, i64)]) {
+        let field = |(name, time): &(&str, i64)| {
+            let time = Timestamp { seconds: time / 1_000_000_000, nanos: (time % 1_000_000_000) as i32 };
+            ((*name).to_owned(), proto::Value { value_type: Some(proto::value::ValueType::TimestampValue(time)) })
+        };
+        self.server.database.lock().put(path, times.iter().map(field).collect());
+    }
+}
+
 impl Drop for FakeFirestore {
     fn drop(&mut self) {
         self.accept.abort();
     }
 }
 
+type ReadScript = dyn Fn(usize) -> Act + Send + Sync;
+
 struct Server {
     script: Box<Script>,
+    read_script: Mutex<Option<Arc<ReadScript>>>,
+    database: Arc<Mutex<Database>>,
     ledger: Option<Arc<Ledger>>,
     log: Mutex<Log>,
 }
@@ -120,18 +157,31 @@ struct Log {
     requests: usize,
     /// How often each path has arrived.
     seen: HashMap<String, usize>,
-    /// Empty if there is a ledger.
+    /// Empty if there is a ledger, like `reads`.
     arrivals: Vec<Arrival>,
+    read_requests: usize,
+    reads: Vec<Vec<String>>,
 }
 
 /// What to do with a whole request, from the acts of its documents.
-enum Plan {
-    Answer { after: Duration, answer: Result<proto::BatchWriteResponse, (i32, &'static str)> },
-    NeverAnswer,
+struct Plan {
+    after: Duration,
+    end: End,
+}
+
+enum End {
+    /// Apply and answer it: for each document, an error, or `None` to write it. Those that are left out of the answer
+    /// are not in it.
+    Answer(Vec<Option<(i32, &'static str)>>),
+    /// Fail it.
+    Fail(i32, &'static str),
+    /// Apply it as for an answer, but do not answer. Without any document, nothing is applied.
+    Silence(Vec<Option<(i32, &'static str)>>),
 }
 
 impl Server {
-    fn batch_write(&self, request: &proto::BatchWriteRequest) -> Plan {
+    /// Takes a request in. Nothing is written yet.
+    fn receive(&self, request: &proto::BatchWriteRequest) -> Plan {
         // One request at a time, so that the script is called in the order that is recorded.
         let mut log = self.log.lock();
         let number = log.requests;
@@ -147,29 +197,63 @@ impl Server {
                 log.arrivals.push(arrival);
             }
         }
-        if let Some(ledger) = &self.ledger
-            && !acts.iter().any(|act| matches!(undelayed(act), Act::FailRequest(..) | Act::NeverAnswer))
-        {
-            let written = |act: &Act| matches!(undelayed(act), Act::Write | Act::LoseAnswer);
-            for (write, _) in request.writes.iter().zip(&acts).filter(|(_, act)| written(act)) {
-                ledger.note(path_of(write), write);
-            }
-        }
         plan(acts)
     }
-}
 
-fn undelayed(act: &Act) -> &Act {
-    match act {
-        Act::Delay(_, then) => undelayed(then),
-        act => act,
+    /// Writes the documents of a request that have no error of their own.
+    fn apply(
+        &self,
+        request: &proto::BatchWriteRequest,
+        errors: Vec<Option<(i32, &'static str)>>,
+    ) -> proto::BatchWriteResponse {
+        let mut database = self.database.lock();
+        let mut response = proto::BatchWriteResponse::default();
+        for (write, error) in request.writes.iter().zip(errors) {
+            let path = path_of(write);
+            let written = match error {
+                Some(error) => Err(error),
+                None => database.write(&path, write).map_err(|code| (code, "the precondition does not hold")),
+            };
+            if let (Ok(_), Some(ledger)) = (&written, &self.ledger) {
+                ledger.note(path, write);
+            }
+            let (code, message) = written.err().unwrap_or_default();
+            response.write_results.push(proto::WriteResult { update_time: written.ok(), ..Default::default() });
+            response.status.push(rpc::Status { code, message: message.to_owned(), details: Vec::new() });
+        }
+        response
+    }
+
+    /// What to do with a request that reads.
+    fn receive_read(&self, request: &proto::BatchGetDocumentsRequest) -> Plan {
+        let script = self.read_script.lock().clone();
+        let mut log = self.log.lock();
+        let number = log.read_requests;
+        log.read_requests += 1;
+        if self.ledger.is_none() {
+            log.reads.push(request.documents.iter().map(|name| path_in(name).to_owned()).collect());
+        }
+        drop(log);
+        plan(vec![script.map_or(Act::Write, |script| script(number))])
+    }
+
+    fn read(&self, request: &proto::BatchGetDocumentsRequest) -> Vec<proto::BatchGetDocumentsResponse> {
+        let database = self.database.lock();
+        let one = |name: &String| {
+            let found = database.read(name, path_in(name), request.mask.as_ref());
+            let result = found.map_or_else(|| Found::Missing(name.clone()), Found::Found);
+            proto::BatchGetDocumentsResponse { result: Some(result), ..Default::default() }
+        };
+        // In another order than asked for, as Firestore may do it.
+        request.documents.iter().rev().map(one).collect()
     }
 }
 
 fn plan(acts: Vec<Act>) -> Plan {
     let mut after = Duration::ZERO;
     let mut failure = None;
-    let mut response = proto::BatchWriteResponse::default();
+    let (mut silent, mut lost) = (false, false);
+    let mut errors = Vec::new();
     for mut act in acts {
         let mut delay = Duration::ZERO;
         while let Act::Delay(more, then) = act {
@@ -177,25 +261,37 @@ fn plan(acts: Vec<Act>) -> Plan {
             act = *then;
         }
         after = after.max(delay);
-        let (code, message) = match act {
-            Act::Write => (0, ""),
-            Act::Fail(code, message) => (code, message),
+        match act {
+            Act::Write => errors.push(None),
+            Act::Fail(code, message) => errors.push(Some((code, message))),
             Act::FailRequest(code, message) => {
                 failure.get_or_insert((code, message));
-                continue;
             }
-            Act::NeverAnswer | Act::LoseAnswer => return Plan::NeverAnswer,
-            Act::Forget | Act::Delay(..) => continue,
-        };
-        response.write_results.push(proto::WriteResult::default());
-        response.status.push(rpc::Status { code, message: message.to_owned(), details: Vec::new() });
+            Act::NeverAnswer => lost = true,
+            Act::LoseAnswer => {
+                silent = true;
+                errors.push(None);
+            }
+            Act::Forget | Act::Delay(..) => {}
+        }
     }
-    Plan::Answer { after, answer: failure.map_or(Ok(response), Err) }
+    let end = match failure {
+        _ if lost => End::Silence(Vec::new()),
+        Some((code, message)) => End::Fail(code, message),
+        None if silent => End::Silence(errors),
+        None => End::Answer(errors),
+    };
+    Plan { after, end }
 }
 
 fn path_of(write: &proto::Write) -> String {
     let Some(proto::write::Operation::Update(document)) = &write.operation else {
         panic!("the sink writes only documents, not {write:?}")
     };
-    document.name.split_once("/documents/").expect("a document's name").1.to_owned()
+    path_in(&document.name).to_owned()
+}
+
+/// A document's path below the database.
+fn path_in(name: &str) -> &str {
+    name.split_once("/documents/").expect("a document's name").1
 }

@@ -1,12 +1,19 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::database::Database;
+
 /// The newest time in the field `ts` of each document ever written: enough to detect an older quote written after a newer
 /// one, and small enough for a run of hours. It outlives the server, so that the next server can continue it.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Entries>);
+pub struct Ledger {
+    entries: Mutex<Entries>,
+    /// Survives the server too.
+    pub(crate) database: Arc<Mutex<Database>>,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -47,7 +54,7 @@ impl Ledger {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock()
+        self.entries.lock()
     }
 }
 

@@ -9,6 +9,7 @@
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod database;
 mod fake;
 mod http;
 mod ledger;

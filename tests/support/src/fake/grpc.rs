@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use firestore::gcloud_sdk::google::firestore::v1::BatchWriteRequest;
+use firestore::gcloud_sdk::google::firestore::v1::{BatchGetDocumentsRequest, BatchWriteRequest};
 use firestore::gcloud_sdk::prost::Message;
 use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Plan, Server};
+use super::{End, Plan, Server};
 
 const BATCH_WRITE: &str = "/google.firestore.v1.Firestore/BatchWrite";
+const BATCH_GET: &str = "/google.firestore.v1.Firestore/BatchGetDocuments";
 const INVALID_ARGUMENT: i32 = 3;
 const UNIMPLEMENTED: i32 = 12;
 /// Before each message: one byte for compression, four for the length.
@@ -39,29 +40,60 @@ async fn serve_requests(mut connection: Connection<TcpStream, Bytes>, server: &A
 }
 
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, server: Arc<Server>) {
-    if request.uri().path() != BATCH_WRITE {
-        let message = format!("the fake Firestore supports only BatchWrite, not {}", request.uri().path());
-        let _ = fail(&mut respond, UNIMPLEMENTED, &message);
-        return;
-    }
+    let method = request.uri().path().to_owned();
     let Ok(bytes) = body(request).await else { return };
-    let Some(request) = bytes.get(PREFIX..).and_then(|message| BatchWriteRequest::decode(message).ok()) else {
-        let _ = fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchWriteRequest");
-        return;
-    };
-    match server.batch_write(&request) {
-        Plan::Answer { after, answer } => {
-            tokio::time::sleep(after).await;
-            // The client may have given up in the meantime.
-            let _ = match answer {
-                Ok(response) => succeed(&mut respond, &response),
-                Err((code, message)) => fail(&mut respond, code, message),
-            };
+    let message = bytes.get(PREFIX..).unwrap_or_default();
+    // The client may have given up when its answer is sent.
+    let _ = match method.as_str() {
+        BATCH_WRITE => match BatchWriteRequest::decode(message) {
+            Ok(request) => write(&request, &mut respond, &server).await,
+            Err(_) => fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchWriteRequest"),
+        },
+        BATCH_GET => match BatchGetDocumentsRequest::decode(message) {
+            Ok(request) => read(&request, &mut respond, &server).await,
+            Err(_) => fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchGetDocumentsRequest"),
+        },
+        _ => {
+            let message = format!("the fake Firestore supports only BatchWrite and BatchGetDocuments, not {method}");
+            fail(&mut respond, UNIMPLEMENTED, &message)
         }
-        Plan::NeverAnswer => {
-            let _ = std::future::poll_fn(|context| respond.poll_reset(context)).await;
+    };
+}
+
+async fn write(
+    request: &BatchWriteRequest,
+    respond: &mut SendResponse<Bytes>,
+    server: &Server,
+) -> Result<(), h2::Error> {
+    let Plan { after, end } = server.receive(request);
+    tokio::time::sleep(after).await;
+    match end {
+        End::Answer(errors) => succeed(respond, &[server.apply(request, errors)]),
+        End::Fail(code, message) => fail(respond, code, message),
+        End::Silence(errors) => {
+            server.apply(request, errors);
+            silence(respond).await
         }
     }
+}
+
+async fn read(
+    request: &BatchGetDocumentsRequest,
+    respond: &mut SendResponse<Bytes>,
+    server: &Server,
+) -> Result<(), h2::Error> {
+    let Plan { after, end } = server.receive_read(request);
+    tokio::time::sleep(after).await;
+    match end {
+        End::Answer(_) => succeed(respond, &server.read(request)),
+        End::Fail(code, message) => fail(respond, code, message),
+        End::Silence(_) => silence(respond).await,
+    }
+}
+
+/// Until the client gives up.
+async fn silence(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
+    std::future::poll_fn(|context| respond.poll_reset(context)).await.map(drop)
 }
 
 async fn body(request: Request<RecvStream>) -> Result<Vec<u8>, h2::Error> {
@@ -75,14 +107,15 @@ async fn body(request: Request<RecvStream>) -> Result<Vec<u8>, h2::Error> {
     Ok(bytes)
 }
 
-fn succeed(respond: &mut SendResponse<Bytes>, message: &impl Message) -> Result<(), h2::Error> {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    frame.extend_from_slice(&message.encode_to_vec());
+fn succeed(respond: &mut SendResponse<Bytes>, messages: &[impl Message]) -> Result<(), h2::Error> {
+    let mut frames = BytesMut::new();
+    for message in messages {
+        frames.put_u8(0);
+        frames.put_u32(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
+        frames.extend_from_slice(&message.encode_to_vec());
+    }
     let mut send = respond.send_response(head(), false)?;
-    send.send_data(frame.freeze(), false)?;
+    send.send_data(frames.freeze(), false)?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     send.send_trailers(trailers)
