@@ -196,6 +196,7 @@ fn start_tenant(
         destinations: vec![Destination { collection: CollectionPath::new("live_quotes").unwrap(), shape: None }],
         mirror: None,
         asset_class: AssetClass::UsEquity,
+        order_field: None,
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
     let (_, updates) = mpsc::unbounded_channel();

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Args;
 use quotegate_config::{Row, Settings, SettingsError, render};
-use quotegate_runtime::host::start_problems;
+use quotegate_runtime::host::{start_problems, wiring};
 use quotegate_runtime::text::counted;
 use serde_json::{Value, json};
 
@@ -67,6 +67,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(anyhow!("{}\n\n{count}", problems.join("\n"))));
     }
     outln!("\nthe settings are valid: {}", counted(tenants, "tenant"));
+    if !loaded.settings.sink.fence {
+        outln!("{}", wiring::WITHOUT_FENCE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -133,6 +133,7 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
             grouped(estimate.control_reads)
         );
     }
+    let _ = text.write_str(&fence_reads(estimate));
     let _ = match estimate.recorded_seconds {
         Some(seconds) => writeln!(text, "Likely: the rate of the {seconds:.1} s in the recording, for the whole day."),
         None => writeln!(
@@ -141,6 +142,20 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
         ),
     };
     text
+}
+
+/// What the fence reads.
+fn fence_reads(estimate: &Estimate) -> String {
+    let unknown = estimate.tenants.iter().any(|tenant| tenant.start_reads.is_none());
+    let more = if unknown { ", and each document of the tenants with every symbol" } else { "" };
+    match estimate.start_reads {
+        0 if !unknown => String::new(),
+        reads => format!(
+            "The fence (sink.fence) reads {}{more} once after each start, and a document again when someone else has changed \
+             it.\n",
+            counted(reads, "document")
+        ),
+    }
 }
 
 fn reason(tenant: &TenantEstimate) -> String {

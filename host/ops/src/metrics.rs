@@ -132,9 +132,11 @@ fn collections(rows: &[(&str, Vec<&TenantSnapshot>)], out: &mut PrometheusWriter
             sum.written += counters.written;
             sum.retried += counters.retried;
             sum.refused += counters.refused;
+            sum.older += counters.older;
         }
-        for (name, CollectionCounters { written, retried, refused }) in &sums {
-            for (outcome, count) in [("written", written), ("retried", retried), ("refused", refused)] {
+        for (name, CollectionCounters { written, retried, refused, older }) in &sums {
+            let outcomes = [("written", written), ("retried", retried), ("refused", refused), ("older", older)];
+            for (outcome, count) in outcomes {
                 out.sample(&[("tenant", id), ("collection", name), ("outcome", outcome)], count);
             }
         }
@@ -160,7 +162,19 @@ fn sink(snapshot: &Snapshot, out: &mut PrometheusWriter) {
     out.counter("quotegate_sink_documents_total", "Documents answered, by outcome.")
         .sample(&[("outcome", "written")], sink.written)
         .sample(&[("outcome", "retried")], sink.retried)
-        .sample(&[("outcome", "refused")], sink.refused);
+        .sample(&[("outcome", "refused")], sink.refused)
+        .sample(&[("outcome", "older")], sink.older);
+    out.counter("quotegate_sink_documents_read_total", "Documents read for the fence.").sample(&[], sink.read);
+    out.counter(
+        "quotegate_sink_conflicts_total",
+        "Writes that found their document changed by someone else, or by a late request of this host.",
+    )
+    .sample(&[], sink.conflicts);
+    out.counter(
+        "quotegate_sink_foreign_writes_total",
+        "Conflicts with writers that left the document's order as it was.",
+    )
+    .sample(&[], sink.foreign_writes);
     out.gauge("quotegate_write_tokens", "Write tokens left in the global bucket.").sample(&[], snapshot.tokens);
     let histogram = |out: &mut PrometheusWriter, name, help, of: &LatencySnapshot| {
         out.histogram(name, help, &BOUNDS, &of.counts, of.seconds);

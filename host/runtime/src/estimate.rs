@@ -49,6 +49,9 @@ pub struct TenantEstimate {
     pub interval_seconds: f64,
     /// The most documents that one quote may become, over all its collections and the mirror.
     pub documents_per_quote: u32,
+    /// Documents that the fence reads after each start, the heartbeat included: one for each document that the tenant has.
+    /// `None` if their number is not known, because it has every symbol.
+    pub start_reads: Option<u64>,
     /// The most that intervals and rates allow.
     pub highest: Writes,
     /// The limit that it reaches first.
@@ -80,6 +83,9 @@ pub struct Estimate {
     pub likely: Option<Writes>,
     /// Reads of the document that pauses writing. They have their own price.
     pub control_reads: u64,
+    /// Documents that the fence reads after each start or takeover, of the tenants for which their number is known.
+    /// Everyone else's change of a document costs one more.
+    pub start_reads: u64,
     /// The length of the recording.
     pub recorded_seconds: Option<f64>,
 }
@@ -122,6 +128,7 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     let heartbeats = per_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
     Estimate {
         schema: 1,
+        start_reads: tenants.iter().filter_map(|tenant| tenant.start_reads).sum(),
         tenants,
         global_writes_per_second: global,
         highest_quotes,
@@ -160,11 +167,16 @@ fn of_tenant(settings: &Settings, at: usize, report: Option<&SimulationReport>) 
         symbols,
         interval_seconds: interval,
         documents_per_quote,
+        start_reads: if settings.sink.fence { start_reads(symbols, documents_per_quote) } else { Some(0) },
         highest,
         limited_by,
         recorded,
         likely,
     }
+}
+
+fn start_reads(symbols: Option<usize>, documents_per_quote: u32) -> Option<u64> {
+    Some(symbols? as u64 * u64::from(documents_per_quote) + 1)
 }
 
 /// One document for each collection, and for the mirror. Collections without a shape get what the plugins make: one

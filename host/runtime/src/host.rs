@@ -96,6 +96,7 @@ impl Host {
         let instance = settings.run.instance.clone().unwrap_or_else(wiring::instance);
         log::set_instance(&instance);
         let pauses = Arc::new(Pauses::new(&instance, settings));
+        let fence = firestore.clone().zip(wiring::fence(&settings.sink)?);
         let control = control_poller(&pauses, firestore, settings.run.control_interval).await;
 
         let (writes, received) = mpsc::channel(wiring::sink_capacity(&settings.sink));
@@ -134,14 +135,22 @@ impl Host {
             source.describe(),
         );
 
+        if !settings.sink.fence && !status.dry_run {
+            warn!(event_type = "fence_off", "{}", wiring::WITHOUT_FENCE);
+        }
+
         // Nothing below can fail.
         let stop_ticking = CancellationToken::new();
         tokio::spawn(watchdog.clone().report(ThreadGroup::Workers, stop_ticking.clone()));
         threads.spawn(watchdog.clone().report(ThreadGroup::Tenants, stop_ticking.clone())).detach();
-        let heartbeats = wiring::heartbeats(sink.clone(), &settings.sink);
+        let mut heartbeats = wiring::heartbeats(sink.clone(), &settings.sink);
         let batcher_deadline = CancellationToken::new();
         let (limits, limits_receiver) = watch::channel(limit);
-        let batcher = Batcher::new(sink, wiring::batcher(settings, limit), sink_status).limited_by(limits_receiver);
+        let mut batcher = Batcher::new(sink, wiring::batcher(settings, limit), sink_status).limited_by(limits_receiver);
+        if let Some((reader, fence)) = fence {
+            heartbeats = heartbeats.fenced(reader.clone(), fence.ownership.clone());
+            batcher = batcher.fenced(reader, fence);
+        }
         let mut router = Router::default();
         let (subscription, subscription_receiver) = watch::channel(Arc::new(wiring::subscription(settings)));
         let mut tenants = TenantSupervisor::new(TenantServices {

@@ -8,7 +8,7 @@ use quotegate_document::{Document, UnixNanos, Value};
 use serde_json::{Map, json};
 use tracing::info;
 
-use crate::{Outcome, Sink, TenantDocument, WriteFuture};
+use crate::{ConditionalWrite, Sink, TenantDocument, WriteFuture, WriteResult};
 
 /// The most documents logged per second. The rest is only counted, so that a fast dry run does not flood the log.
 const LOGGED_PER_SECOND: u64 = 200;
@@ -58,11 +58,11 @@ impl DryRunSink {
 }
 
 impl Sink for DryRunSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
-        for document in documents {
-            self.log(document);
+    fn write<'a>(&'a self, writes: &'a [ConditionalWrite<'a>]) -> WriteFuture<'a> {
+        for write in writes {
+            self.log(write.target);
         }
-        Box::pin(std::future::ready(vec![Outcome::Written; documents.len()]))
+        Box::pin(std::future::ready(vec![WriteResult::Written(None); writes.len()]))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Writes to Firestore with `BatchWrite`, which returns a status for each document.
+//! Writes to Firestore with `BatchWrite`, which returns a status for each document, and reads versions for the fence.
 
 mod connect;
 mod encode;
 mod pause_control;
+mod read;
 
 pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
 pub use pause_control::{PauseControl, PauseControlError};
@@ -17,7 +18,7 @@ use tonic::{Code, Status};
 use tracing::{debug, warn};
 
 use self::connect::Connection;
-use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteFuture};
+use crate::{ConditionalWrite, Outcome, Precondition, RefusedCode, RetryReason, Sink, WriteFuture, WriteResult};
 
 /// Writes to a Firestore database with `BatchWrite`. It is not atomic: a bad document does not affect the others.
 pub struct FirestoreSink {
@@ -54,51 +55,64 @@ impl FirestoreSink {
     /// Usually one request. If Firestore cannot parse one of the documents (text over 1 MiB, a reserved name), it refuses
     /// the whole request without naming the document. The halves are then sent separately, down to the bad document.
     /// Nothing in a refused request was written, so no document is written more often than the rate allows.
-    async fn write_batch(&self, documents: &[TenantDocument]) -> Vec<Outcome> {
+    async fn write_batch(&self, writes: &[ConditionalWrite<'_>]) -> Vec<WriteResult> {
         let deadline = Instant::now() + self.settings.request_timeout;
-        let mut outcomes = Vec::with_capacity(documents.len());
-        let mut left = vec![documents];
+        let mut results = Vec::with_capacity(writes.len());
+        let mut left = vec![writes];
         while let Some(part) = left.pop() {
             // All parts share the timeout of one request; those without an answer by then are retried later.
-            let late = || vec![Outcome::retry(RetryReason::DeadlineExceeded); part.len()];
-            let answered = timeout_at(deadline, self.request(part)).await.unwrap_or_else(|_| Ok(late()));
-            match answered {
-                Ok(answered) => outcomes.extend(answered),
+            let late = Err(Outcome::retry(RetryReason::DeadlineExceeded));
+            match timeout_at(deadline, self.write_request(part)).await.unwrap_or(late) {
+                Ok(answered) => results.extend(answered),
                 Err(Outcome::Refused { code: RefusedCode::InvalidArgument, .. }) if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
                     left.extend([second, first]);
                 }
-                Err(outcome) => outcomes.extend(std::iter::repeat_n(outcome, part.len())),
+                Err(outcome) => results.extend(std::iter::repeat_n(WriteResult::Failed(outcome), part.len())),
             }
         }
-        outcomes
+        results
     }
 
-    /// One outcome per document, or the outcome of the whole request.
-    async fn request(&self, documents: &[TenantDocument]) -> Result<Vec<Outcome>, Outcome> {
+    /// One result per document, or the outcome of the whole request.
+    async fn write_request(&self, writes: &[ConditionalWrite<'_>]) -> Result<Vec<WriteResult>, Outcome> {
         let connection = self.connection().await.map_err(|error| Outcome::unreachable(&error.cause()))?;
         let (parent, mode) = (connection.documents_path(), self.settings.mode);
-        let writes = documents.iter().map(|document| encode::write(&parent, document, mode)).collect();
-        let request =
-            BatchWriteRequest { database: connection.database.clone(), writes, ..BatchWriteRequest::default() };
-        let answer = connection
-            .client
-            .get()
-            .batch_write(request)
-            .await
-            .map_err(|status| request_outcome(&status, self.settings.address()))?;
-        debug!(event_type = "firestore_write", documents = documents.len(), "a batch was answered");
-        let outcome = |status: &rpc::Status| Outcome::from_code(status.code, &status.message);
-        let mut outcomes: Vec<_> = answer.get_ref().status.iter().map(outcome).collect();
+        let request = BatchWriteRequest {
+            database: connection.database.clone(),
+            writes: writes.iter().map(|write| encode::write(&parent, write, mode)).collect(),
+            ..BatchWriteRequest::default()
+        };
+        let failed = |status| self.failed(&status);
+        let answer = connection.client.get().batch_write(request).await.map_err(failed)?;
+        debug!(event_type = "firestore_write", documents = writes.len(), "a batch was answered");
+        let answer = answer.get_ref();
+        let version =
+            |at: usize| answer.write_results.get(at).and_then(|one| one.update_time).and_then(encode::version);
+        let result = |(at, (status, write)): (usize, (&rpc::Status, &ConditionalWrite<'_>))| match status.code.into() {
+            Code::Ok => WriteResult::Written(version(at)),
+            Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound
+                if write.precondition != Precondition::None =>
+            {
+                WriteResult::Conflict
+            }
+            _ => WriteResult::Failed(Outcome::from_code(status.code, &status.message)),
+        };
+        let mut results: Vec<_> = answer.status.iter().zip(writes).enumerate().map(result).collect();
         // For documents without a status the outcome is unknown.
-        outcomes.resize(documents.len(), Outcome::retry(RetryReason::Internal));
-        Ok(outcomes)
+        results.resize(writes.len(), WriteResult::Failed(Outcome::retry(RetryReason::Internal)));
+        Ok(results)
+    }
+
+    /// What a failed request means for each of its documents.
+    fn failed(&self, status: &Status) -> Outcome {
+        request_outcome(status, self.settings.address())
     }
 }
 
 impl Sink for FirestoreSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
-        Box::pin(self.write_batch(documents))
+    fn write<'a>(&'a self, writes: &'a [ConditionalWrite<'a>]) -> WriteFuture<'a> {
+        Box::pin(self.write_batch(writes))
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Sink`] | writes one batch and returns an [`Outcome`] for each document |
+//! | [`Sink`] | writes one batch and returns a [`WriteResult`] for each document |
 //! | [`FirestoreSink`], [`DryRunSink`] | the two sinks |
-//! | [`Batcher`] | batches the documents of all tenants and limits the requests in flight |
+//! | [`Batcher`] | batches the documents of all tenants, limits the requests in flight, and returns an [`Outcome`] for each |
+//! | `fence` | decides what is written where others write too: no document goes backwards |
 //! | [`Heartbeats`] | writes a few documents immediately, without the batches |
 //! | [`PauseControl`] | the document with which operators pause writing |
 //! | [`SinkStatus`] | counters and the last error |
@@ -15,15 +16,18 @@
 mod batcher;
 mod dry_run;
 mod error_log;
+mod fence;
 mod firestore;
 mod heartbeats;
 mod outcome;
 mod rate_gate;
 mod status;
+mod version;
 mod write;
 
 pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json, time_text};
+pub use fence::{FenceSettings, Ownership};
 pub use firestore::{
     ConnectError, FirestoreSettings, FirestoreSink, PauseControl, PauseControlError, install_crypto_provider,
 };
@@ -32,4 +36,7 @@ pub use outcome::{Outcome, RefusedCode, RetryReason};
 pub use quotegate_document::WriteMode;
 pub use rate_gate::Ramp;
 pub use status::{SinkSnapshot, SinkStatus};
-pub use write::{Answer, DocumentWrite, Sink, TenantDocument, WriteFuture};
+pub use version::{
+    DocumentRead, DocumentReader, Precondition, ReadFuture, ReadResult, StoredDocument, Version, order_field,
+};
+pub use write::{Answer, ConditionalWrite, Conflicts, DocumentWrite, Sink, TenantDocument, WriteFuture, WriteResult};

@@ -24,6 +24,8 @@ pub enum Outcome {
         /// The sink's message.
         message: String,
     },
+    /// Not written, and not needed: the stored document is newer.
+    Older,
 }
 
 /// Why a write may succeed later, from its gRPC code.
@@ -39,6 +41,10 @@ pub enum RetryReason {
     DeadlineExceeded,
     /// An error inside the sink.
     Internal,
+    /// Other writers changed the document each time between reading and writing it.
+    Conflict,
+    /// The document had changed, and this host does not hold the lease (any more).
+    NotOwner,
 }
 
 /// Why a document is refused for good, from the gRPC code.
@@ -69,13 +75,24 @@ impl Outcome {
         Self::Retry { reason: RetryReason::Unavailable, longest_delay: false, cause: Some(cause.into()) }
     }
 
-    /// What went wrong, for people; `None` if the document was written.
+    /// What went wrong, for people; `None` if the document was written, or need not be.
     pub fn problem(&self) -> Option<String> {
         match self {
-            Self::Written => None,
+            Self::Written | Self::Older => None,
             Self::Retry { reason, cause: None, .. } => Some(reason.to_string()),
             Self::Retry { reason, cause: Some(cause), .. } => Some(format!("{reason}: {cause}")),
             Self::Refused { code, message } => Some(format!("{code}: {message}; {}", code.remedy())),
+        }
+    }
+
+    /// True if the write may have been applied, or may still be: the request got no answer.
+    pub(crate) fn is_unknown(&self) -> bool {
+        match self {
+            Self::Written | Self::Older => false,
+            Self::Retry { reason, .. } => {
+                matches!(reason, RetryReason::Unavailable | RetryReason::DeadlineExceeded | RetryReason::Internal)
+            }
+            Self::Refused { code, .. } => matches!(code, RefusedCode::Other(_)),
         }
     }
 
@@ -108,6 +125,8 @@ impl fmt::Display for RetryReason {
             Self::ResourceExhausted => "over a quota or rate limit of the sink",
             Self::DeadlineExceeded => "no answer in time",
             Self::Internal => "the sink failed internally",
+            Self::Conflict => "other writers keep changing the document",
+            Self::NotOwner => "another host holds the lease",
         })
     }
 }

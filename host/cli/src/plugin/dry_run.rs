@@ -102,6 +102,8 @@ impl Play {
             destinations: vec![Destination { collection, shape: None }],
             mirror: None,
             asset_class: AssetClass::UsEquity,
+            // Only what the plugin made.
+            order_field: None,
             retry: Backoff::new(second, second).context("invalid retry delay")?,
         };
         let tenant = SimTenantSpec { spec, wanted: self.wanted.clone(), chain: Some(chain) };

@@ -157,7 +157,7 @@ impl ValueKind for Secret {
 
 /// The rules that strings follow.
 pub(crate) mod rule {
-    use quotegate_document::{check_collection_path, check_id};
+    use quotegate_document::{FieldPath, check_collection_path, check_id};
     use serde_json::{Value as Json, json};
 
     /// A check, and what a JSON Schema can say of it. The patterns are those that JavaScript and Rust's regex crate
@@ -194,6 +194,16 @@ pub(crate) mod rule {
         check: |text| check_collection_path(text).map_err(|error| format!("This is not a collection: {error}.")),
         pattern: r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+/[^/\x00-\x1f\x7f]+)*$",
         never: Some(r"^ops(/|$)|(^|/)(\.|\.\.|__[^/]*__)(/|$)"),
+    };
+
+    /// A Firestore field whose names need no quoting, or nothing.
+    pub(crate) const FIELD_PATH_OR_NONE: Rule = Rule {
+        check: |text| match text {
+            "" => Ok(()),
+            _ => FieldPath::new(text.to_owned()).map(drop).map_err(|error| format!("This is not a field: {error}.")),
+        },
+        pattern: r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)?$",
+        never: Some(r"(^|\.)__.*__(\.|$)"),
     };
 
     /// What logs, metrics, and a field of the heartbeat can hold.
@@ -352,6 +362,16 @@ mod tests {
         assert!(accepts(HOST_AND_PORT, "[::1]:8080"));
         for bad in ["localhost", "http://localhost:8080", ":8080", "localhost:", "[::1]", "a/b:80"] {
             assert!(!accepts(HOST_AND_PORT, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_may_be_nested_and_may_be_missing() {
+        for good in ["_event_time", "host.event_time", ""] {
+            assert!(accepts(FIELD_PATH_OR_NONE, good), "{good}");
+        }
+        for bad in ["event time", "1st", "a..b", "__time__", "a."] {
+            assert!(!accepts(FIELD_PATH_OR_NONE, bad), "{bad}");
         }
     }
 

@@ -40,6 +40,8 @@ const KINDS: &[(&str, SinkKind)] = &[("firestore", SinkKind::Firestore), ("dry-r
 const MODES: &[(&str, WriteMode)] = &[("merge", WriteMode::Merge), ("replace", WriteMode::Replace)];
 const PROJECT: Text = Text { expects: "a project ID such as \"acme-prod\"", rule: rule::ONE_WORD };
 const DATABASE: Text = Text { expects: "a database ID such as \"(default)\"", rule: rule::ONE_WORD };
+const ORDER_FIELD: Text =
+    Text { expects: "a field name such as \"_event_time\", or \"\" for none", rule: rule::FIELD_PATH_OR_NONE };
 const EMULATOR: Text = Text { expects: "a host and port such as \"127.0.0.1:8080\"", rule: rule::HOST_AND_PORT };
 
 /// Projects that begin with `demo-` exist only in emulators, so no write can end up anywhere else.
@@ -78,6 +80,16 @@ settings! {
         retry_max: Duration = "retry_max_s", TimeSpan::seconds(0.001, 3600.0), default Duration::from_secs(30);
         /// Whether a write keeps ("merge") or removes ("replace") the other fields of a document.
         mode: WriteMode = "mode", Choice(MODES), default WriteMode::Merge;
+        /// Write a document only if no one else has changed it since this host last read or wrote it, so that it never goes
+        /// back to an older quote: not by a request that Firestore applies late, not by a second host, not by a host that
+        /// was frozen. Costs one read per document after each start, and one per change by someone else. Without it
+        /// (false), whatever arrives last stays.
+        fence: bool = "fence", Bool, default true;
+        /// The field that the host adds to documents of map plugins, with the quote's event time as a timestamp, to tell
+        /// which of two versions is newer. It is not added to documents whose field "ts" or "last_update_ts" is that time,
+        /// like the host's own.
+        /// With "", the other documents are only protected against late requests of this host.
+        order_field: String = "order_field", ORDER_FIELD, default "_event_time".to_owned();
         /// Start at 500 writes per second and allow 50% more every five minutes, as Firestore recommends for new
         /// collections.
         ramp: bool = "ramp", Bool, default false;

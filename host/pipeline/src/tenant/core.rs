@@ -6,7 +6,7 @@ use quotegate_document::Document;
 use quotegate_market::{Quote, Symbol, UnixNanos};
 use quotegate_pace::{Accepted, LatestTable, Resolution};
 use quotegate_plugin::{PluginChain, StopTenant};
-use quotegate_sink::Outcome;
+use quotegate_sink::{Conflicts, Outcome};
 
 use super::TenantSpec;
 use super::counters::TenantCounters;
@@ -130,12 +130,19 @@ impl TenantCore {
             Outcome::Written => self.counters.written += 1,
             Outcome::Retry { .. } => self.counters.retried += 1,
             Outcome::Refused { .. } => self.counters.refused += 1,
+            Outcome::Older => self.counters.writes_older += 1,
         }
         if let Some(order) = &mut self.order {
             self.ready.extend(order.answered(&document.key));
         }
         let end = self.in_flight.answer(slot, document, outcome);
         self.end_attempt(slot, end, now);
+    }
+
+    /// Counts what the fence met on the way to an outcome.
+    pub(crate) fn count_conflicts(&mut self, conflicts: Conflicts) {
+        self.counters.conflicts += u64::from(conflicts.all);
+        self.counters.foreign_writes += u64::from(conflicts.foreign);
     }
 
     /// When more quotes become due, if nothing happens before.

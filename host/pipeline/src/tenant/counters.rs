@@ -79,7 +79,7 @@ tenant_counters! {
     lost: Counter "quotegate_tenant_lost_total" in heartbeat;
     /// Quotes for which maps made no document, and the host none in another collection.
     unmapped: Counter "quotegate_tenant_unmapped_total" in heartbeat;
-    /// Quotes whose documents were written, refused or superseded.
+    /// Quotes whose documents were written, refused, or superseded by newer ones.
     settled: Counter "quotegate_tenant_settled_total" in heartbeat;
     /// Documents passed to the sink, retries included.
     attempted: Counter "quotegate_tenant_writes_attempted_total" in heartbeat;
@@ -89,6 +89,12 @@ tenant_counters! {
     retried: Counter "quotegate_tenant_writes_retried_total" in heartbeat;
     /// Documents that the sink refused for good.
     refused: Counter "quotegate_tenant_writes_refused_total" in heartbeat;
+    /// Documents not written because the stored ones are newer.
+    writes_older: Counter "quotegate_tenant_writes_older_total" in heartbeat;
+    /// Writes that found their document changed by someone else, or by a late request of this host.
+    conflicts: Counter "quotegate_tenant_write_conflicts_total" in heartbeat;
+    /// Conflicts with writers that left the document's order as it was.
+    foreign_writes: Counter "quotegate_tenant_foreign_writes_total" in heartbeat;
     /// Symbols whose latest quote is not written.
     dirty: Gauge "quotegate_tenant_dirty" in heartbeat;
     /// Symbols that wait only for a write token.
@@ -105,6 +111,6 @@ impl TenantCounters {
 
     /// Documents in the sink without an outcome yet.
     pub(super) fn unanswered(&self) -> u64 {
-        self.attempted - self.written - self.retried - self.refused
+        self.attempted - self.written - self.retried - self.refused - self.writes_older
     }
 }

@@ -1,5 +1,6 @@
-use quotegate_document::{DocumentShape, Field, FieldPath, Value};
-use quotegate_market::{AssetClass, Quote, Symbol};
+use quotegate_document::{Document, DocumentShape, Field, FieldPath, Value};
+use quotegate_market::{AssetClass, Quote, Symbol, UnixNanos};
+use quotegate_sink::order_field;
 
 /// The fields of a quote's document that no map makes. A side without a quote is null, and so is the mid.
 pub(super) fn fields(shape: DocumentShape, symbol: &Symbol, quote: &Quote, asset_class: AssetClass) -> Vec<Field> {
@@ -48,9 +49,49 @@ fn field(path: &'static str, value: Value) -> Field {
     Field { path: FieldPath::literal(path), value }
 }
 
+/// Adds the event time to a map's document that does not tell it, so that the fence can compare it with what is stored.
+pub(super) fn add_order(document: &mut Document, event_time: UnixNanos, path: Option<&FieldPath>) {
+    let Some(path) = path.filter(|path| order_field(document, event_time, Some(path)).is_none()) else { return };
+    // A map's own fields stay as they are.
+    if document.fields.iter().all(|field| !overlap(&field.path, path)) {
+        document.fields.push(Field { path: path.clone(), value: Value::Timestamp(event_time) });
+    }
+}
+
+/// True if one path is the other or lies inside it.
+fn overlap(left: &FieldPath, right: &FieldPath) -> bool {
+    left.names().zip(right.names()).all(|(left, right)| left == right)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quotegate_document::DocumentKey;
+
+    #[test]
+    fn the_order_is_added_where_no_field_tells_the_event_time() {
+        let path = FieldPath::literal("_event_time");
+        let with_order = |fields: &[(&'static str, Value)]| {
+            let field =
+                |(path, value): &(&'static str, Value)| Field { path: FieldPath::literal(path), value: value.clone() };
+            let fields = fields.iter().map(field).collect();
+            let mut document = Document { key: DocumentKey::new("mids", "A").unwrap(), fields };
+            add_order(&mut document, 7, Some(&path));
+            document.fields.into_iter().map(|field| (field.path.to_string(), field.value)).collect::<Vec<_>>()
+        };
+        let added = ("_event_time".to_owned(), Value::Timestamp(7));
+        assert_eq!(with_order(&[]), [added.clone()]);
+        assert_eq!(with_order(&[("ts", Value::Timestamp(6))])[1], added, "another time");
+        assert_eq!(with_order(&[("ts", Value::Text("7".into()))])[1], added, "another type");
+        for fields in [
+            &[("ts", Value::Timestamp(7))][..],
+            &[("_event_time", Value::Timestamp(7))],
+            &[("_event_time", Value::Null)],
+            &[("_event_time.inner", Value::Null)],
+        ] {
+            assert_eq!(with_order(fields).len(), 1, "{fields:?}");
+        }
+    }
 
     fn value(shape: DocumentShape, name: &str) -> Option<Value> {
         let symbol = Symbol::new("BTC/USD").unwrap();

@@ -5,6 +5,7 @@ use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{Mapped, PluginChain, StopTenant, Verdict};
 
 use super::TenantSpec;
+use super::document::add_order;
 
 /// The plugins between a tenant's quotes and its documents, if it has any.
 #[derive(Debug)]
@@ -114,8 +115,13 @@ impl PluginStage {
     /// Makes the documents of each quote, in order.
     pub(super) fn map(&mut self, now: Instant, quotes: &[(Symbol, Quote)], spec: &TenantSpec) -> Vec<Made> {
         let default = |(symbol, quote): &(Symbol, Quote)| Made::Documents(spec.documents(symbol, quote));
-        let mapped =
-            |documents, (symbol, quote): &(Symbol, Quote)| Made::Documents(spec.with_mapped(documents, symbol, quote));
+        let mapped = |documents, (symbol, quote): &(Symbol, Quote)| {
+            let mut documents = spec.with_mapped(documents, symbol, quote);
+            for document in &mut documents {
+                add_order(document, quote.event_time, spec.order_field.as_ref());
+            }
+            Made::Documents(documents)
+        };
         let Some(chain) = self.chain.as_mut().filter(|chain| chain.maps()) else {
             return quotes.iter().map(default).collect();
         };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use quotegate_document::{Destination, RootMirror, TenantId};
+use quotegate_document::{Destination, FieldPath, RootMirror, TenantId};
 use quotegate_market::AssetClass;
 use quotegate_pace::{Backoff, Rate};
 
@@ -19,6 +19,8 @@ pub struct TenantSpec {
     pub mirror: Option<RootMirror>,
     /// What the feed quotes.
     pub asset_class: AssetClass,
+    /// The field with the quote's event time in documents of maps that do not tell it otherwise. `None`: not added.
+    pub order_field: Option<FieldPath>,
     /// How long failed writes wait. Fixed when the tenant starts.
     pub retry: Backoff,
 }

@@ -42,6 +42,8 @@ pub struct CollectionCounters {
     pub retried: u64,
     /// Refused for good.
     pub refused: u64,
+    /// Not written, because the stored documents are newer.
+    pub older: u64,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl CollectionCounters {
             Outcome::Written => self.written += 1,
             Outcome::Retry { .. } => self.retried += 1,
             Outcome::Refused { .. } => self.refused += 1,
+            Outcome::Older => self.older += 1,
         }
     }
 }

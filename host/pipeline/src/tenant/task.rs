@@ -165,11 +165,12 @@ impl TenantTask {
         }
     }
 
-    fn take_answer(&mut self, Answer { ticket: slot, document, outcome }: Answer) {
+    fn take_answer(&mut self, Answer { ticket: slot, document, outcome, conflicts }: Answer) {
         self.io.status.add_outcome(&document.key, &outcome);
         if outcome == Outcome::Written {
             self.record_latency(slot, |latencies| &latencies.to_commit);
         }
+        self.core.count_conflicts(conflicts);
         self.core.answer(slot, document, &outcome, now());
     }
 
@@ -189,12 +190,12 @@ impl TenantTask {
                 self.budget.refund();
                 continue;
             };
-            let Some(Outgoing { slot, document, .. }) = self.core.next_write(now(), self.budget.held()) else {
+            let Some(Outgoing { slot, document, event_time }) = self.core.next_write(now(), self.budget.held()) else {
                 self.budget.refund();
                 continue;
             };
             let target = TenantDocument { tenant: self.core.spec().id.clone(), document };
-            permit.send(DocumentWrite { target, ticket: slot, answer_to: self.answer_to.clone() });
+            permit.send(DocumentWrite { target, event_time, ticket: slot, answer_to: self.answer_to.clone() });
             self.record_latency(slot, |latencies| &latencies.to_sink);
         }
     }

@@ -2,6 +2,7 @@
 
 mod core;
 mod destinations;
+mod late;
 mod simulated;
 mod updates;
 
@@ -142,12 +143,32 @@ fn spec() -> TenantSpec {
         destinations: vec![destination("live_quotes", None)],
         mirror: None,
         asset_class: AssetClass::UsEquity,
+        order_field: None,
         retry: Backoff::new(SECOND / 10, SECOND).unwrap(),
     }
 }
 
 fn engine() -> PluginEngine {
     PluginEngine::new(&EngineSettings { instances: 16, ..EngineSettings::default() }).unwrap()
+}
+
+async fn scripted_sink(mut received: mpsc::Receiver<DocumentWrite>, mut script: Script) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    while let Some(write) = received.recv().await {
+        let (delay, outcome) = script(attempts.len());
+        let symbol = write.target.document.key.id().to_owned();
+        let version = version(&write.target.document);
+        attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
+        if delay.is_zero() {
+            write.answer(outcome);
+            continue;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            write.answer(outcome);
+        });
+    }
+    attempts
 }
 
 impl Harness {
@@ -169,12 +190,21 @@ impl Harness {
         Self::open_with(None, interval, rate, script)
     }
 
-    fn open_with(chain: Option<PluginChain>, interval: Duration, rate: Rate, mut script: Script) -> Self {
+    fn open_with(chain: Option<PluginChain>, interval: Duration, rate: Rate, script: Script) -> Self {
+        Self::open_onto(chain, interval, rate, |received| tokio::spawn(scripted_sink(received, script)))
+    }
+
+    fn open_onto(
+        chain: Option<PluginChain>,
+        interval: Duration,
+        rate: Rate,
+        sink: impl FnOnce(mpsc::Receiver<DocumentWrite>) -> JoinHandle<Vec<Attempt>>,
+    ) -> Self {
         let wake = Arc::new(Notify::new());
         let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
         let status = Arc::new(TenantStatus::default());
         let budget = Budget::new(rate);
-        let (writes, mut received) = mpsc::channel::<DocumentWrite>(16);
+        let (writes, received) = mpsc::channel(16);
         let (deadline, deadline_seen) = watch::channel(None);
         let stop = CancellationToken::new();
         tokio::spawn({
@@ -198,24 +228,7 @@ impl Harness {
             updates: updates_seen,
         };
         let (task, status) = (tokio::spawn(TenantTask::new(spec, chain, io).run()), status_seen);
-        let sink = tokio::spawn(async move {
-            let mut attempts = Vec::new();
-            while let Some(write) = received.recv().await {
-                let (delay, outcome) = script(attempts.len());
-                let symbol = write.target.document.key.id().to_owned();
-                let version = version(&write.target.document);
-                attempts.push(Attempt { at: now(), symbol, event_time: event_time(&write.target.document), version });
-                if delay.is_zero() {
-                    write.answer(outcome);
-                    continue;
-                }
-                tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    write.answer(outcome);
-                });
-            }
-            attempts
-        });
+        let sink = sink(received);
         Self {
             inbox,
             status,

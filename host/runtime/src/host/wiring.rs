@@ -8,7 +8,7 @@ use anyhow::Context;
 use quotegate_config::{
     Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
 };
-use quotegate_document::RootMirror;
+use quotegate_document::{FieldPath, RootMirror};
 use quotegate_feed::{
     FeedSettings, HOST, ReconnectBackoff, RootCerts, SnapshotSettings, feed_calendar, feed_url, rest_url,
 };
@@ -18,7 +18,7 @@ use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::tenant::TenantSpec;
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimSettings, Universe};
-use quotegate_sink::{BatcherSettings, DryRunSink, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
+use quotegate_sink::{BatcherSettings, DryRunSink, FenceSettings, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::text::counted;
@@ -136,6 +136,25 @@ pub(crate) fn firestore(settings: &SinkSettings) -> FirestoreSettings {
     }
 }
 
+/// What is lost without the fence.
+pub const WITHOUT_FENCE: &str = "sink.fence is off: a second host, a host that was frozen, or a request that Firestore \
+     applies late can put an older quote over a newer one, and nothing counts it";
+
+/// How writes to Firestore are fenced; `None` if they are not.
+pub(crate) fn fence(settings: &SinkSettings) -> anyhow::Result<Option<FenceSettings>> {
+    if settings.kind == SinkKind::DryRun || !settings.fence {
+        return Ok(None);
+    }
+    Ok(Some(FenceSettings { order_field: order_field(settings)?, ownership: None }))
+}
+
+/// The field that the host adds to documents of maps. In a dry run too, which shows what would be written.
+fn order_field(settings: &SinkSettings) -> anyhow::Result<Option<FieldPath>> {
+    let is_added = settings.fence && !settings.order_field.is_empty();
+    let path = is_added.then(|| FieldPath::new(settings.order_field.clone()));
+    path.transpose().context("sink.order_field")
+}
+
 /// How many documents may wait between tenants and batches: one batch beyond those in flight. More would let documents
 /// age.
 pub(crate) fn sink_capacity(settings: &SinkSettings) -> usize {
@@ -183,6 +202,7 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings, feed: FeedN
         // The settings name one tenant, so no two can have it.
         mirror: (sink.root_mirror.as_ref() == Some(&settings.id)).then(RootMirror::new),
         asset_class: feed.asset_class(),
+        order_field: order_field(sink)?,
         retry: Backoff::new(sink.retry_base, sink.retry_max).context("sink.retry_base_ms and sink.retry_max_s")?,
     })
 }

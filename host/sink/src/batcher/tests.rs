@@ -1,7 +1,7 @@
 use super::*;
-use crate::{Answer, WriteFuture};
+use crate::{Answer, ConditionalWrite, TenantDocument, WriteFuture};
 use proptest::prelude::*;
-use quotegate_document::Document;
+use quotegate_document::{Document, DocumentKey, TenantId};
 use std::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -24,8 +24,8 @@ enum Act {
 }
 
 impl Sink for ScriptedSink {
-    fn write<'a>(&'a self, documents: &'a [TenantDocument]) -> WriteFuture<'a> {
-        let paths: Vec<_> = documents.iter().map(ToString::to_string).collect();
+    fn write<'a>(&'a self, writes: &'a [ConditionalWrite<'a>]) -> WriteFuture<'a> {
+        let paths: Vec<_> = writes.iter().map(|write| write.target.to_string()).collect();
         let number = {
             let mut batches = self.batches.lock().unwrap();
             batches.push((Instant::now(), paths.clone()));
@@ -56,7 +56,11 @@ impl Sink for ScriptedSink {
                 }
             };
             self.close(&paths);
-            vec![outcome; documents.len()]
+            let result = match outcome {
+                Outcome::Written => WriteResult::Written(None),
+                outcome => WriteResult::Failed(outcome),
+            };
+            vec![result; writes.len()]
         })
     }
 }
@@ -107,7 +111,7 @@ impl Harness {
     async fn send(&mut self, id: &str) {
         let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
         let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
-        let write = DocumentWrite { target, ticket: self.sent, answer_to: self.answer_to.clone() };
+        let write = DocumentWrite { target, event_time: 0, ticket: self.sent, answer_to: self.answer_to.clone() };
         self.sent += 1;
         self.writes.send(write).await.unwrap();
     }
@@ -275,8 +279,9 @@ async fn what_waits_is_wakes_again_whenever_the_gate_opens() {
         for id in ["A", "B", "C"] {
             let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
             let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
-            let write = DocumentWrite { target, ticket: 0, answer_to: harness.answer_to.clone() };
-            batcher.waiting.push_back(Waiting { write, since: began });
+            let write = DocumentWrite { target, event_time: 0, ticket: 0, answer_to: harness.answer_to.clone() };
+            let pending = batcher.queue.take_in(write, began);
+            batcher.admit(pending);
         }
         batcher.send_ready(now);
         let wakes_again = batcher.next_wake(now).is_some_and(|at| at > now);

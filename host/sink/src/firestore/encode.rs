@@ -2,13 +2,15 @@ use std::collections::HashMap;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::prost_types::Timestamp;
+use proto::precondition::ConditionType;
 use proto::value::ValueType;
 use quotegate_document::{UnixNanos, Value};
 
-use crate::{TenantDocument, WriteMode};
+use crate::{ConditionalWrite, Precondition, Version, WriteMode};
 
-/// The request to write `target` below `documents_path`.
-pub(super) fn write(documents_path: &str, target: &TenantDocument, mode: WriteMode) -> proto::Write {
+/// The request to write a document below `documents_path`.
+pub(super) fn write(documents_path: &str, write: &ConditionalWrite<'_>, mode: WriteMode) -> proto::Write {
+    let target = write.target;
     let mut fields = HashMap::with_capacity(target.document.fields.len());
     for field in &target.document.fields {
         insert(&mut fields, field.path.names(), value(&field.value));
@@ -19,8 +21,29 @@ pub(super) fn write(documents_path: &str, target: &TenantDocument, mode: WriteMo
     proto::Write {
         update_mask: (mode == WriteMode::Merge).then(|| proto::DocumentMask { field_paths: paths.collect() }),
         operation: Some(proto::write::Operation::Update(document)),
+        current_document: precondition(write.precondition),
         ..proto::Write::default()
     }
+}
+
+fn precondition(precondition: Precondition) -> Option<proto::Precondition> {
+    let condition = match precondition {
+        Precondition::None => return None,
+        Precondition::Absent => ConditionType::Exists(false),
+        Precondition::Version(version) => ConditionType::UpdateTime(update_time(version)),
+    };
+    Some(proto::Precondition { condition_type: Some(condition) })
+}
+
+fn update_time(Version(time): Version) -> Timestamp {
+    let nanos = i32::try_from(time.rem_euclid(1_000_000_000)).unwrap_or(0);
+    Timestamp { seconds: time.div_euclid(1_000_000_000), nanos }
+}
+
+/// The version of a document with this `updateTime`.
+pub(super) fn version(time: Timestamp) -> Option<Version> {
+    let nanos = time.seconds.checked_mul(1_000_000_000)?.checked_add(time.nanos.into())?;
+    Some(Version(nanos))
 }
 
 fn insert<'a>(
@@ -76,7 +99,12 @@ fn timestamp(time: UnixNanos) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TenantDocument;
     use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId};
+
+    fn encoded(mode: WriteMode, precondition: Precondition) -> proto::Write {
+        write("db/documents", &ConditionalWrite { target: &target(), precondition }, mode)
+    }
 
     fn target() -> TenantDocument {
         let field = |path, value| Field { path: FieldPath::literal(path), value };
@@ -92,14 +120,24 @@ mod tests {
 
     #[test]
     fn a_merge_lists_every_field_and_a_replacement_none() {
-        let merge = write("db/documents", &target(), WriteMode::Merge);
+        let merge = encoded(WriteMode::Merge, Precondition::None);
         assert_eq!(merge.update_mask.unwrap().field_paths, ["bid", "side.ask", "side.sizes", "ts"]);
-        assert_eq!(write("db/documents", &target(), WriteMode::Replace).update_mask, None);
+        assert_eq!(encoded(WriteMode::Replace, Precondition::None).update_mask, None);
+    }
+
+    #[test]
+    fn a_precondition_carries_the_update_time_exactly() {
+        let time = Timestamp { seconds: 1_700_000_000, nanos: 123_456_789 };
+        let of = |precondition| encoded(WriteMode::Merge, precondition).current_document.map(|one| one.condition_type);
+        assert_eq!(of(Precondition::None), None);
+        assert_eq!(of(Precondition::Absent), Some(Some(ConditionType::Exists(false))));
+        let precondition = Precondition::Version(version(time).unwrap());
+        assert_eq!(of(precondition), Some(Some(ConditionType::UpdateTime(time))));
     }
 
     #[test]
     fn fields_are_nested_and_times_rounded_down_to_microseconds() {
-        let write = write("db/documents", &target(), WriteMode::Merge);
+        let write = encoded(WriteMode::Merge, Precondition::None);
         let Some(proto::write::Operation::Update(document)) = write.operation else { panic!("an update") };
         assert_eq!(document.name, "db/documents/tenants/acme/live_quotes/BTC%2FUSD");
         let Some(ValueType::MapValue(side)) = &document.fields["side"].value_type else { panic!("a map") };

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
 use quotegate_sink::{
-    Answer, Batcher, BatcherSettings, DocumentWrite, FirestoreSettings, FirestoreSink, Outcome, Sink, SinkSnapshot,
-    SinkStatus, TenantDocument, WriteMode,
+    Answer, Batcher, BatcherSettings, ConditionalWrite, DocumentReader, DocumentWrite, FenceSettings,
+    FirestoreSettings, FirestoreSink, Outcome, Precondition, Sink, SinkSnapshot, SinkStatus, TenantDocument, WriteMode,
+    WriteResult,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
@@ -49,6 +50,32 @@ pub fn document<const N: usize>(tenant: &str, id: &str, fields: [(&'static str, 
     TenantDocument { tenant: TenantId::new(tenant).unwrap(), document: Document { key, fields } }
 }
 
+/// The results of writing `documents` in one request, whatever is stored.
+pub async fn write(sink: &impl Sink, documents: &[TenantDocument]) -> Vec<WriteResult> {
+    let writes: Vec<_> =
+        documents.iter().map(|target| ConditionalWrite { target, precondition: Precondition::None }).collect();
+    sink.write(&writes).await
+}
+
+/// The outcomes of the same.
+pub async fn outcomes(sink: &impl Sink, documents: &[TenantDocument]) -> Vec<Outcome> {
+    let outcome = |result| match result {
+        WriteResult::Written(_) => Outcome::Written,
+        WriteResult::Conflict => panic!("a conflict without a precondition"),
+        WriteResult::Failed(outcome) => outcome,
+    };
+    write(sink, documents).await.into_iter().map(outcome).collect()
+}
+
+/// The time in the field `ts`, if there is one.
+fn event_time(document: &Document) -> i64 {
+    let time = document.fields.iter().find_map(|field| match field.value {
+        Value::Timestamp(time) if field.path.as_str() == "ts" => Some(time),
+        _ => None,
+    });
+    time.unwrap_or_default()
+}
+
 /// A running batcher.
 pub struct Harness {
     writes: mpsc::Sender<DocumentWrite>,
@@ -61,11 +88,20 @@ pub struct Harness {
 }
 
 impl Harness {
+    /// Without a fence.
     pub fn open(sink: impl Sink + 'static, settings: BatcherSettings) -> Self {
+        let status = Arc::new(SinkStatus::default());
+        Self::start(Batcher::new(Arc::new(sink), settings, status.clone()), status)
+    }
+
+    pub fn fenced(sink: impl Sink + DocumentReader + 'static, settings: BatcherSettings, fence: FenceSettings) -> Self {
+        let (sink, status) = (Arc::new(sink), Arc::new(SinkStatus::default()));
+        Self::start(Batcher::new(sink.clone(), settings, status.clone()).fenced(sink, fence), status)
+    }
+
+    fn start(batcher: Batcher, status: Arc<SinkStatus>) -> Self {
         let (writes, received) = mpsc::channel(1000);
         let (answer_to, answers) = mpsc::unbounded_channel();
-        let status = Arc::new(SinkStatus::default());
-        let batcher = Batcher::new(Arc::new(sink), settings, status.clone());
         let task = tokio::spawn(batcher.run(received, CancellationToken::new()));
         Self { writes, answers, answer_to, status, task, sent: Vec::new(), answered: BTreeMap::new() }
     }
@@ -73,7 +109,9 @@ impl Harness {
     pub async fn send(&mut self, target: TenantDocument) {
         let ticket = u32::try_from(self.sent.len()).unwrap();
         self.sent.push(target.clone());
-        self.writes.send(DocumentWrite { target, ticket, answer_to: self.answer_to.clone() }).await.unwrap();
+        let event_time = event_time(&target.document);
+        let write = DocumentWrite { target, event_time, ticket, answer_to: self.answer_to.clone() };
+        self.writes.send(write).await.unwrap();
     }
 
     /// The next answer: the document's path and what became of it.

@@ -2,10 +2,10 @@
 
 use crate::common;
 
-use common::{Harness, LIMIT, document, firestore, settings};
+use common::{Harness, LIMIT, document, firestore, outcomes, settings};
 use quotegate_document::Value;
 use quotegate_market::Symbol;
-use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, Sink, TenantDocument, WriteMode};
+use quotegate_sink::{BatcherSettings, Outcome, RefusedCode, TenantDocument, WriteMode};
 use quotegate_test_support::{Emulator, SHARED_EMULATOR};
 use serde_json::json;
 
@@ -138,7 +138,7 @@ async fn one_request_takes_five_hundred_documents() {
     let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
     let sink = firestore(emulator.host(), "demo-500", WriteMode::Merge, LIMIT).await;
     let documents: Vec<_> = (0..500).map(|number| numbered("acme", number)).collect();
-    assert_eq!(sink.write(&documents).await, vec![Outcome::Written; 500]);
+    assert_eq!(outcomes(&sink, &documents).await, vec![Outcome::Written; 500]);
     let kept = emulator.documents("demo-500", "tenants/acme/live_quotes");
     let numbers: Vec<_> = kept.iter().map(|kept| kept["fields"]["number"]["integerValue"].clone()).collect();
     let expected: Vec<_> = (0..500).map(|number| json!(number.to_string())).collect();

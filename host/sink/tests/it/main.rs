@@ -3,5 +3,6 @@
 
 mod common;
 mod emulator;
+mod fence;
 mod log;
 mod statuses;

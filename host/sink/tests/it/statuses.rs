@@ -6,10 +6,10 @@ use crate::log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::{Harness, LIMIT, document, firestore, settings};
+use common::{Harness, LIMIT, document, firestore, outcomes, settings};
 use quotegate_document::Value;
 use quotegate_sink::{
-    BatcherSettings, FirestoreSink, Heartbeats, Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteMode,
+    BatcherSettings, FirestoreSink, Heartbeats, Outcome, RefusedCode, RetryReason, TenantDocument, WriteMode,
 };
 use quotegate_test_support::{Act, Arrival, FakeFirestore};
 
@@ -84,7 +84,7 @@ async fn only_the_failed_documents_of_a_request_go_again_and_each_with_its_own_r
         retry(RetryReason::Internal),
         Outcome::Written,
     ];
-    assert_eq!(sink.write(&batch).await, expected);
+    assert_eq!(outcomes(&sink, &batch).await, expected);
 
     let mut harness = Harness::open(sink, settings());
     let again: Vec<_> = batch.into_iter().zip(expected).filter(|(_, outcome)| *outcome != Outcome::Written).collect();
@@ -167,7 +167,7 @@ async fn a_request_that_fails_means_the_same_for_each_of_its_documents() {
             _ => Act::Write,
         })
         .await;
-        let outcomes = sink(&server, LIMIT).await.write(&quotes("acme", ["A", "B", "C"])).await;
+        let outcomes = outcomes(&sink(&server, LIMIT).await, &quotes("acme", ["A", "B", "C"])).await;
         assert_eq!(outcomes, vec![expected; 3], "code {code}");
         // The client library has retries of its own, which must not happen: they would send what is old by then.
         assert_eq!(arrivals(&server), times([("A", 1), ("B", 1), ("C", 1)]), "code {code}");
@@ -199,7 +199,7 @@ async fn a_document_that_makes_firestore_refuse_its_request_costs_only_itself() 
         .await;
         let ids: Vec<_> = (0..100).map(|number| format!("D{number:02}")).collect();
         let batch: Vec<_> = ids.iter().map(|id| document("acme", id, [("bid", Value::Null)])).collect();
-        let outcomes = sink(&server, LIMIT).await.write(&batch).await;
+        let outcomes = outcomes(&sink(&server, LIMIT).await, &batch).await;
         let refused =
             Outcome::Refused { code: RefusedCode::InvalidArgument, message: "longer than 1048487 bytes".to_owned() };
         let of = |id: &String| if bad.contains(&id.as_str()) { refused.clone() } else { Outcome::Written };
@@ -221,7 +221,7 @@ async fn the_search_for_bad_documents_ends_with_the_time_of_one_request() {
     let server = FakeFirestore::start(move |_| slow()).await;
     let sink = sink(&server, Duration::from_secs(1)).await;
     // Fifteen requests, which would take over four seconds.
-    let outcomes = sink.write(&quotes("acme", ["A", "B", "C", "D", "E", "F", "G", "H"])).await;
+    let outcomes = outcomes(&sink, &quotes("acme", ["A", "B", "C", "D", "E", "F", "G", "H"])).await;
     assert_eq!(outcomes.len(), 8);
     assert_eq!(outcomes[7], Outcome::retry(RetryReason::DeadlineExceeded));
     assert!(server.arrivals().iter().filter(|arrival| id(arrival) == "H").count() < 4);
@@ -237,7 +237,7 @@ async fn a_request_without_an_answer_is_lost_after_the_time_out_and_the_connecti
     let sink = sink(&server, Duration::from_secs(1)).await;
     let lost = Outcome::retry(RetryReason::DeadlineExceeded);
     let batch = quotes("acme", ["A", "SILENT"]);
-    assert_eq!(sink.write(&batch).await, vec![lost; 2]);
+    assert_eq!(outcomes(&sink, &batch).await, vec![lost; 2]);
     let mut harness = Harness::open(sink, settings());
     let rounds = harness.until_settled(&batch).await;
     assert_eq!(only(rounds.last().unwrap()).last(), Some(&&Outcome::Written));
@@ -274,7 +274,7 @@ async fn a_document_that_the_answer_leaves_out_goes_again() {
     .await;
     let sink = std::sync::Arc::new(sink(&server, LIMIT).await);
     let again = Outcome::retry(RetryReason::Internal);
-    let outcomes = sink.write(&quotes("acme", ["X", "Y"])).await;
+    let outcomes = outcomes(sink.as_ref(), &quotes("acme", ["X", "Y"])).await;
     assert_eq!(outcomes, [Outcome::Written, again]);
     // Heartbeats go past the batcher, and count on it too.
     let round = Heartbeats::new(sink, 10, LIMIT).write(quotes("acme", ["X", "Z"])).await;

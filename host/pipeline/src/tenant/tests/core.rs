@@ -22,6 +22,8 @@ enum Step {
 enum Reply {
     Written,
     Refused,
+    /// What is stored is newer.
+    Older,
     /// The write failed, or it succeeded and the answer was lost.
     Retry {
         arrived: bool,
@@ -33,6 +35,7 @@ impl Reply {
         match self {
             Self::Written => Outcome::Written,
             Self::Refused => Outcome::Refused { code: RefusedCode::InvalidArgument, message: "no".into() },
+            Self::Older => Outcome::Older,
             Self::Retry { .. } => Outcome::retry(RetryReason::Unavailable),
         }
     }
@@ -45,6 +48,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let reply = prop_oneof![
         3 => Just(Reply::Written),
         1 => Just(Reply::Refused),
+        1 => Just(Reply::Older),
         2 => any::<bool>().prop_map(|arrived| Reply::Retry { arrived }),
     ];
     let step = prop_oneof![
