@@ -40,7 +40,15 @@ fn check_prints_every_setting_with_its_origin_and_no_secret() {
     assert!(line("sink.batch_size").contains("50") && line("sink.batch_size").contains("flag --set"));
     assert!(line("sink.project_id").contains("FIRESTORE_PROJECT_ID"));
     assert!(line("pace.burst").contains("default"));
-    assert!(!finished.stdout.contains("hush-hush"));
+    assert!(!finished.stdout.contains("hush-hush") && !finished.stdout.contains("sink.fence is off"));
+}
+
+#[test]
+fn check_says_what_is_lost_without_the_fence() {
+    let mut check = quotegate(["check", "--set", "sink.fence=false"]);
+    let finished = finish(check.env("TENANT_ID", "acme").env("DRY_RUN", "1"));
+    let last = finished.stdout.lines().last().unwrap();
+    assert!(finished.code == 0 && last.starts_with("sink.fence is off: a second host"), "{finished:?}");
 }
 
 #[test]

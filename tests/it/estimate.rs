@@ -92,6 +92,8 @@ fn the_estimate_prints_the_numbers_the_price_and_its_date() {
     // 86,400 + 86,400 + 8,640 + 86,400 quotes and 23,040 heartbeats.
     assert!(line("total: at most").ends_with("290,880"));
     assert!(line("cost: at most").ends_with("$0.26"));
+    // Six symbols and four heartbeats.
+    line("The fence (sink.fence) reads 10 documents once after each start");
     assert!(finished.stdout.contains("as of 2026-11-23") && finished.stdout.contains("not known without a recording"));
 
     let dear = finish(&mut estimate(folder.path(), &["--price-per-100k", "100"]));

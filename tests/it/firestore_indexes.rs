@@ -110,6 +110,6 @@ fn exemptions_for_high_rates_break_only_the_freshness_page() {
         fields.map(|it| it["fieldPath"].as_str().unwrap()).collect::<Vec<_>>()
     };
     // One indexed field that only grows is enough for the limit of 500 writes per second.
-    assert_eq!(exempt("live_quotes"), ["ts", "updated_at", "last_update_ts"]);
-    assert_eq!(exempt("live"), ["ts", "updated_at", "last_update_ts", "ingest_ts"]);
+    assert_eq!(exempt("live_quotes"), ["ts", "updated_at", "last_update_ts", "_event_time"]);
+    assert_eq!(exempt("live"), ["ts", "updated_at", "last_update_ts", "ingest_ts", "_event_time"]);
 }

@@ -10,6 +10,7 @@ mod cli;
 mod documents;
 mod estimate;
 mod faults;
+mod fence;
 mod firestore_indexes;
 mod full;
 mod harness;

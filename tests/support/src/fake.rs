@@ -14,6 +14,7 @@ use firestore::gcloud_sdk::prost_types::Timestamp;
 use parking_lot::Mutex;
 use proto::batch_get_documents_response::Result as Found;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::database::Database;
@@ -33,6 +34,8 @@ pub enum Act {
     /// Perform another act after a delay. A request is applied and answered after the longest delay of its documents,
     /// also if the client has given up by then.
     Delay(Duration, Box<Act>),
+    /// Perform another act once [`FakeFirestore::release`] is called, like after a delay.
+    Hold(Box<Act>),
     /// Keep the request open without an answer until the client gives up.
     NeverAnswer,
     /// Write it, but never answer the request.
@@ -79,8 +82,14 @@ impl FakeFirestore {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let database = ledger.as_ref().map_or_else(Arc::default, |ledger| ledger.database.clone());
-        let server =
-            Arc::new(Server { script, read_script: Mutex::default(), database, ledger, log: Mutex::default() });
+        let server = Arc::new(Server {
+            script,
+            read_script: Mutex::default(),
+            released: watch::Sender::new(false),
+            database,
+            ledger,
+            log: Mutex::default(),
+        });
         let served = server.clone();
         let accept = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -108,6 +117,11 @@ impl FakeFirestore {
     /// `script` is called for each request that reads, with its number, from 0. Without a script, all are answered.
     pub fn script_reads(&self, script: impl Fn(usize) -> Act + Send + Sync + 'static) {
         *self.server.read_script.lock() = Some(Arc::new(script));
+    }
+
+    /// Lets go of all requests that are held, now and from now on.
+    pub fn release(&self) {
+        self.server.released.send_replace(true);
     }
 
     /// The paths of all documents read so far, by request.
@@ -141,6 +155,7 @@ type ReadScript = dyn Fn(usize) -> Act + Send + Sync;
 struct Server {
     script: Box<Script>,
     read_script: Mutex<Option<Arc<ReadScript>>>,
+    released: watch::Sender<bool>,
     database: Arc<Mutex<Database>>,
     ledger: Option<Arc<Ledger>>,
     log: Mutex<Log>,
@@ -166,6 +181,8 @@ struct Log {
 /// What to do with a whole request, from the acts of its documents.
 struct Plan {
     after: Duration,
+    /// Wait for the test.
+    held: bool,
     end: End,
 }
 
@@ -180,6 +197,14 @@ enum End {
 }
 
 impl Server {
+    async fn wait(&self, after: Duration, held: bool) {
+        tokio::time::sleep(after).await;
+        if held {
+            // The sender lives as long as this.
+            let _ = self.released.subscribe().wait_for(|released| *released).await;
+        }
+    }
+
     /// Takes a request in. Nothing is written yet.
     fn receive(&self, request: &proto::BatchWriteRequest) -> Plan {
         // One request at a time, so that the script is called in the order that is recorded.
@@ -252,13 +277,22 @@ impl Server {
 fn plan(acts: Vec<Act>) -> Plan {
     let mut after = Duration::ZERO;
     let mut failure = None;
-    let (mut silent, mut lost) = (false, false);
+    let (mut held, mut silent, mut lost) = (false, false, false);
     let mut errors = Vec::new();
     for mut act in acts {
         let mut delay = Duration::ZERO;
-        while let Act::Delay(more, then) = act {
-            delay += more;
-            act = *then;
+        loop {
+            act = match act {
+                Act::Delay(more, then) => {
+                    delay += more;
+                    *then
+                }
+                Act::Hold(then) => {
+                    held = true;
+                    *then
+                }
+                _ => break,
+            }
         }
         after = after.max(delay);
         match act {
@@ -272,7 +306,7 @@ fn plan(acts: Vec<Act>) -> Plan {
                 silent = true;
                 errors.push(None);
             }
-            Act::Forget | Act::Delay(..) => {}
+            Act::Forget | Act::Delay(..) | Act::Hold(_) => {}
         }
     }
     let end = match failure {
@@ -281,7 +315,7 @@ fn plan(acts: Vec<Act>) -> Plan {
         None if silent => End::Silence(errors),
         None => End::Answer(errors),
     };
-    Plan { after, end }
+    Plan { after, held, end }
 }
 
 fn path_of(write: &proto::Write) -> String {

@@ -87,8 +87,7 @@ settings! {
         fence: bool = "fence", Bool, default true;
         /// The field that the host adds to documents of map plugins, with the quote's event time as a timestamp, to tell
         /// which of two versions is newer. It is not added to documents whose field "ts" or "last_update_ts" is that time,
-        /// like the host's own.
-        /// With "", the other documents are only protected against late requests of this host.
+        /// like the host's own. With "", the other documents are only protected against late requests of this host.
         order_field: String = "order_field", ORDER_FIELD, default "_event_time".to_owned();
         /// Start at 500 writes per second and allow 50% more every five minutes, as Firestore recommends for new
         /// collections.

@@ -47,6 +47,9 @@ fn the_lowest_limit_of_a_tenant_decides() {
     assert_eq!((estimate.highest_quotes, estimate.heartbeats), (everything, 5 * 5760));
     assert_eq!(estimate.highest, writes(468_000 + 28_800, 1_728_000 + 28_800));
     assert_eq!((estimate.likely, estimate.control_reads), (None, 8640));
+    // One for each symbol and one for the heartbeat; how many documents "all" has is not known.
+    let reads: Vec<_> = estimate.tenants.iter().map(|tenant| tenant.start_reads).collect();
+    assert_eq!((reads, estimate.start_reads), (vec![None, Some(4), Some(3), Some(2), Some(2)], 11));
 }
 
 #[test]
@@ -64,6 +67,7 @@ fn a_custom_map_may_make_as_many_documents_as_its_limit_allows() {
     );
     let acme = &estimate(&settings, None).tenants[0];
     assert_eq!((acme.documents_per_quote, acme.highest), (3, writes(70_200, 259_200)));
+    assert_eq!(acme.start_reads, Some(4));
 }
 
 #[test]
@@ -108,4 +112,11 @@ fn a_recording_is_scaled_to_a_day_within_the_limits() {
     assert_eq!(estimate.likely_quotes, Some(writes(19_890, 73_440)));
     let [session, day] = estimate.likely.unwrap().cost(0.09);
     assert!((session - 0.028_269).abs() < 1e-9 && (day - 0.076_464).abs() < 1e-9, "{session} {day}");
+}
+
+#[test]
+fn without_the_fence_nothing_is_read() {
+    let settings = settings("fence = false\n[tenants.acme]\nsymbols = [\"*\"]");
+    let estimate = estimate(&settings, None);
+    assert_eq!((estimate.tenants[0].start_reads, estimate.start_reads), (Some(0), 0));
 }

@@ -6,43 +6,57 @@ use crate::TenantDocument;
 /// Names the first document of each kind of conflict. The rest is only counted: a second host would fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct ConflictLog {
-    newer: bool,
-    foreign: bool,
-    late: bool,
+    named: Vec<Kind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NewerWriter,
+    NewerAtStart,
+    ForeignWriter,
+    LateRequest,
 }
 
 impl ConflictLog {
     pub(crate) fn log(&mut self, document: &TenantDocument, verdict: Verdict, changed: Option<Changed>) {
-        match changed {
-            Some(Changed::ByForeignWriter) if !self.foreign => {
-                self.foreign = true;
-                warn!(
-                    event_type = "foreign_writer",
-                    tenant = %document.tenant,
-                    %document,
-                    "someone else also writes {document}; each such write costs a read (further ones are only counted)"
-                );
-            }
-            Some(Changed::ByLateRequest) if !self.late => {
-                self.late = true;
-                info!(
-                    event_type = "late_request",
-                    tenant = %document.tenant,
-                    %document,
-                    "a request without an answer had written {document} after all (further ones are only counted)"
-                );
-            }
-            Some(Changed::ByNewerWriter) | None if verdict == Verdict::Older && !self.newer => {
-                self.newer = true;
-                warn!(
-                    event_type = "newer_stored",
-                    tenant = %document.tenant,
-                    %document,
-                    "{document} is not written, because Firestore already has a newer one, or one of the same time, from \
-                     another host or an earlier run (further ones are only counted)"
-                );
-            }
-            _ => {}
+        let kind = match (changed, verdict) {
+            (Some(Changed::ByForeignWriter), _) => Kind::ForeignWriter,
+            (Some(Changed::ByLateRequest), _) => Kind::LateRequest,
+            (Some(Changed::ByNewerWriter), _) => Kind::NewerWriter,
+            (None, Verdict::Older) => Kind::NewerAtStart,
+            (None, _) => return,
+        };
+        if self.named.contains(&kind) {
+            return;
+        }
+        self.named.push(kind);
+        let tenant = &document.tenant;
+        match kind {
+            Kind::NewerWriter => warn!(
+                event_type = "newer_writer",
+                %tenant,
+                %document,
+                "another host has written {document}, and what is newer stays (the next ones are only counted)"
+            ),
+            Kind::NewerAtStart => info!(
+                event_type = "newer_stored",
+                %tenant,
+                %document,
+                "{document} stays as it is: it was written before this host read it, from a quote that is newer or of the \
+                 same time (the next ones are only counted)"
+            ),
+            Kind::ForeignWriter => warn!(
+                event_type = "foreign_writer",
+                %tenant,
+                %document,
+                "someone else also writes {document}, which costs a read each time (the next ones are only counted)"
+            ),
+            Kind::LateRequest => info!(
+                event_type = "late_request",
+                %tenant,
+                %document,
+                "a request that got no answer has written {document} after all (the next ones are only counted)"
+            ),
         }
     }
 }

@@ -366,6 +366,11 @@ fn a_document_is_read_once_and_then_each_answer_brings_the_next_precondition() {
 }
 
 #[test]
+fn a_document_takes_56_bytes() {
+    assert_eq!(size_of::<(DocumentId, Known)>(), 56);
+}
+
+#[test]
 fn what_is_stored_stays_if_it_is_newer_or_of_the_same_time() {
     let mut fence = Fence::new(None);
     assert_eq!(fence.read(id(), at(5), stored(1, 6)).0, Verdict::Older);

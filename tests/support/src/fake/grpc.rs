@@ -65,8 +65,8 @@ async fn write(
     respond: &mut SendResponse<Bytes>,
     server: &Server,
 ) -> Result<(), h2::Error> {
-    let Plan { after, end } = server.receive(request);
-    tokio::time::sleep(after).await;
+    let Plan { after, held, end } = server.receive(request);
+    server.wait(after, held).await;
     match end {
         End::Answer(errors) => succeed(respond, &[server.apply(request, errors)]),
         End::Fail(code, message) => fail(respond, code, message),
@@ -82,8 +82,8 @@ async fn read(
     respond: &mut SendResponse<Bytes>,
     server: &Server,
 ) -> Result<(), h2::Error> {
-    let Plan { after, end } = server.receive_read(request);
-    tokio::time::sleep(after).await;
+    let Plan { after, held, end } = server.receive_read(request);
+    server.wait(after, held).await;
     match end {
         End::Answer(_) => succeed(respond, &server.read(request)),
         End::Fail(code, message) => fail(respond, code, message),
