@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::queue::{Pending, Queue};
 use self::request::{Finished, Results};
 use crate::error_log::ErrorLog;
-use crate::fence::{Admission, Changed, ConflictLog, Fence, Next, Verdict};
+use crate::fence::{Admission, ConflictLog, Fence, Next, Verdict, Writer};
 use crate::rate_gate::RateGate;
 use crate::{
     DocumentReader, DocumentWrite, FenceSettings, Outcome, ReadResult, RetryReason, Sink, SinkStatus, WriteResult,
@@ -171,11 +171,7 @@ impl Batcher {
     fn send_ready(&mut self, now: Instant) {
         while self.requests.len() < self.max_in_flight() {
             // They take turns, so that neither holds up the other even if only one request may be in flight.
-            let started = if self.read_last {
-                self.start_write(now) || self.start_read()
-            } else {
-                self.start_read() || self.start_write(now)
-            };
+            let started = (self.read_last && self.start_write(now)) || self.start_read() || self.start_write(now);
             if !started {
                 return;
             }
@@ -282,9 +278,9 @@ impl Batcher {
         let Some(Fencing { fence, log, .. }) = &mut self.fencing else { return };
         let outcome = match result {
             Ok(stored) => {
-                let (verdict, changed) = fence.read(pending.id, pending.order(), stored);
-                log.log(&pending.write.target, verdict, changed);
-                if changed == Some(Changed::ByForeignWriter) {
+                let (verdict, writer) = fence.read(pending.id, pending.order(), stored);
+                log.log(&pending.write.target, verdict, writer);
+                if writer == Some(Writer::Foreign) {
                     pending.conflicts.foreign += 1;
                     self.status.count_foreign_write();
                 }

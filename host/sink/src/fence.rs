@@ -111,13 +111,13 @@ pub(crate) enum Verdict {
 
 /// Who changed a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Changed {
+pub(crate) enum Writer {
     /// Probably a request of this process that was applied after it had been given up.
-    ByLateRequest,
+    Late,
     /// A host that wrote something newer.
-    ByNewerWriter,
+    Newer,
     /// Someone who left the order as it was, moved it back, or deleted the document.
-    ByForeignWriter,
+    Foreign,
 }
 
 /// What to do after a write was answered.
@@ -145,10 +145,10 @@ impl Fence {
     }
 
     /// Takes in what was read, and says who changed the document, if it was read because of a conflict.
-    pub(crate) fn read(&mut self, id: DocumentId, order: Order, stored: StoredDocument) -> (Verdict, Option<Changed>) {
+    pub(crate) fn read(&mut self, id: DocumentId, order: Order, stored: StoredDocument) -> (Verdict, Option<Writer>) {
         let before = self.documents.get(id).copied();
-        let changed =
-            before.filter(|before| before.state == State::Contested).map(|before| before.changed(order, &stored));
+        let contested = before.filter(|before| before.state == State::Contested);
+        let writer = contested.map(|before| before.overwritten_by(order, &stored));
         let own = |before: Known| before.unanswered || (before.own && before.order == stored.order);
         let known = Known {
             state: stored.version.map_or(State::Absent, State::Stored),
@@ -156,17 +156,17 @@ impl Fence {
             own: before.is_some_and(own),
             unanswered: before.is_some_and(|before| before.unanswered),
         };
-        let verdict = self.verdict(known, order, changed);
+        let verdict = self.verdict(known, order, writer);
         // A host that may not write has to ask again, and so to read again.
         if verdict != Verdict::NotOwner {
             self.documents.insert(id, known);
         }
-        (verdict, changed)
+        (verdict, writer)
     }
 
-    fn verdict(&self, known: Known, order: Order, changed: Option<Changed>) -> Verdict {
+    fn verdict(&self, known: Known, order: Order, writer: Option<Writer>) -> Verdict {
         let yields = matches!(order, Order::OwnClock(_)) && self.ownership.is_none();
-        if known.is_past(order) || (yields && changed == Some(Changed::ByNewerWriter)) {
+        if known.is_past(order) || (yields && writer == Some(Writer::Newer)) {
             return Verdict::Older;
         }
         match (known.precondition(), &self.ownership) {
@@ -224,15 +224,15 @@ impl Known {
     }
 
     /// Who changed what was known into what is stored.
-    fn changed(self, order: Order, stored: &StoredDocument) -> Changed {
+    fn overwritten_by(self, order: Order, stored: &StoredDocument) -> Writer {
         let is_newer = match order {
             Order::EventTime(_) => stored.order > self.order,
             Order::OwnClock(_) => stored.order.is_some() && stored.order != self.order,
         };
         match (self.unanswered, is_newer) {
-            (true, _) => Changed::ByLateRequest,
-            (false, true) => Changed::ByNewerWriter,
-            (false, false) => Changed::ByForeignWriter,
+            (true, _) => Writer::Late,
+            (false, true) => Writer::Newer,
+            (false, false) => Writer::Foreign,
         }
     }
 }

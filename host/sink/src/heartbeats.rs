@@ -107,14 +107,14 @@ impl Heartbeats {
             timeout(self.request_timeout, self.sink.write(&writes)).await.unwrap_or_else(|_| failed())
         };
         let mut results = results.into_iter();
-        let mut outcome = |(document, verdict): (&TenantDocument, Result<Precondition, Outcome>)| {
+        let outcome = |(document, verdict): (&TenantDocument, Result<Precondition, Outcome>)| {
             let outcome_of = |result: WriteResult| match &self.fencing {
                 Some(fencing) => fencing.outcome(document, result),
                 None => result.into_outcome(),
             };
             verdict.err().unwrap_or_else(|| results.next().map_or_else(late, outcome_of))
         };
-        documents.iter().zip(verdicts).map(|pair| outcome(pair)).collect()
+        documents.iter().zip(verdicts).map(outcome).collect()
     }
 }
 
@@ -151,8 +151,8 @@ impl Fencing {
     fn read(&self, document: &TenantDocument, result: ReadResult) -> Result<Precondition, Outcome> {
         let stored = result?;
         let (fence, log) = &mut *self.fence.lock();
-        let (verdict, changed) = fence.read(self.ids.id(document), order(&document.document), stored);
-        log.log(document, verdict, changed);
+        let (verdict, writer) = fence.read(self.ids.id(document), order(&document.document), stored);
+        log.log(document, verdict, writer);
         match verdict {
             Verdict::Write(precondition) => Ok(precondition),
             Verdict::Older => Err(Outcome::Older),

@@ -1,6 +1,6 @@
 use tracing::{info, warn};
 
-use super::{Changed, Verdict};
+use super::{Verdict, Writer};
 use crate::TenantDocument;
 
 /// Names the first document of each kind of conflict. The rest is only counted: a second host would fill the log.
@@ -18,11 +18,11 @@ enum Kind {
 }
 
 impl ConflictLog {
-    pub(crate) fn log(&mut self, document: &TenantDocument, verdict: Verdict, changed: Option<Changed>) {
-        let kind = match (changed, verdict) {
-            (Some(Changed::ByForeignWriter), _) => Kind::ForeignWriter,
-            (Some(Changed::ByLateRequest), _) => Kind::LateRequest,
-            (Some(Changed::ByNewerWriter), _) => Kind::NewerWriter,
+    pub(crate) fn log(&mut self, document: &TenantDocument, verdict: Verdict, writer: Option<Writer>) {
+        let kind = match (writer, verdict) {
+            (Some(Writer::Foreign), _) => Kind::ForeignWriter,
+            (Some(Writer::Late), _) => Kind::LateRequest,
+            (Some(Writer::Newer), _) => Kind::NewerWriter,
             (None, Verdict::Older) => Kind::NewerAtStart,
             (None, _) => return,
         };

@@ -218,15 +218,15 @@ impl Host {
         let (document, order) = (DocumentId::from_number(id), Order::EventTime(content.time));
         let precondition = match self.fence.admit(document, order) {
             Admission::Write(precondition) => precondition,
-            Admission::Older => return self.settle(id, Outcome::Older),
+            Admission::Older => return self.settle(id, &Outcome::Older),
             Admission::Read => {
                 if let Fate::Lost | Fate::AnswerLost | Fate::Late = fate {
-                    return self.settle(id, Outcome::retry(RetryReason::DeadlineExceeded));
+                    return self.settle(id, &Outcome::retry(RetryReason::DeadlineExceeded));
                 }
                 match self.fence.read(document, order, self.database.read(id)).0 {
                     // Something may happen between the read and the write.
                     Verdict::Write(_) => return,
-                    Verdict::Older => return self.settle(id, Outcome::Older),
+                    Verdict::Older => return self.settle(id, &Outcome::Older),
                     Verdict::NotOwner => panic!("there is no lease"),
                 }
             }
@@ -251,14 +251,14 @@ impl Host {
             Fate::Aborted => WriteResult::Failed(Outcome::retry(RetryReason::Aborted)),
         };
         match self.fence.answered(document, order, result, conflicts) {
-            Next::Answer(outcome) => self.settle(id, outcome),
+            Next::Answer(outcome) => self.settle(id, &outcome),
             Next::Read => {
                 self.sending.insert(id, (content, conflicts + 1));
             }
         }
     }
 
-    fn settle(&mut self, id: u64, outcome: Outcome) {
+    fn settle(&mut self, id: u64, outcome: &Outcome) {
         self.sending.remove(&id);
         if let Outcome::Retry { .. } = outcome {
             self.dirty.insert(id, self.newest[&id]);
@@ -391,13 +391,13 @@ fn contested() -> Fence {
 #[test]
 fn a_conflict_tells_who_wrote() {
     let newer = contested().read(id(), at(6), stored(2, 7));
-    assert_eq!(newer, (Verdict::Older, Some(Changed::ByNewerWriter)));
+    assert_eq!(newer, (Verdict::Older, Some(Writer::Newer)));
     let touched = contested().read(id(), at(6), stored(2, 5));
-    assert_eq!(touched, (Verdict::Write(version(2)), Some(Changed::ByForeignWriter)));
+    assert_eq!(touched, (Verdict::Write(version(2)), Some(Writer::Foreign)));
     let deleted = contested().read(id(), at(6), StoredDocument { version: None, order: None });
-    assert_eq!(deleted, (Verdict::Write(Precondition::Absent), Some(Changed::ByForeignWriter)));
+    assert_eq!(deleted, (Verdict::Write(Precondition::Absent), Some(Writer::Foreign)));
     let restored = contested().read(id(), at(6), stored(2, 1));
-    assert_eq!(restored, (Verdict::Write(version(2)), Some(Changed::ByForeignWriter)));
+    assert_eq!(restored, (Verdict::Write(version(2)), Some(Writer::Foreign)));
     let same = contested().read(id(), at(5), stored(2, 5));
     assert_eq!(same.0, Verdict::Write(version(2)), "a touched document of our own time is still ours");
 }
@@ -410,7 +410,7 @@ fn a_late_request_is_recognized_and_overwritten_even_at_the_same_time() {
     fence.answered(id(), at(5), timed_out, 0);
     assert_eq!(fence.admit(id(), at(5)), Admission::Write(version(1)), "not read again: only one can be applied");
     fence.answered(id(), at(5), WriteResult::Conflict, 0);
-    assert_eq!(fence.read(id(), at(5), stored(2, 5)), (Verdict::Write(version(2)), Some(Changed::ByLateRequest)));
+    assert_eq!(fence.read(id(), at(5), stored(2, 5)), (Verdict::Write(version(2)), Some(Writer::Late)));
 }
 
 #[test]
@@ -462,11 +462,11 @@ fn clocks_of_two_hosts_are_not_compared() {
         assert_eq!(fence.admit(id(), clock(4)), Admission::Write(version(2)));
         fence.answered(id(), clock(4), WriteResult::Conflict, 0);
         let foreign = fence.read(id(), clock(4), stored(3, 5));
-        assert_eq!(foreign, (Verdict::Write(version(3)), Some(Changed::ByForeignWriter)));
+        assert_eq!(foreign, (Verdict::Write(version(3)), Some(Writer::Foreign)));
         fence.answered(id(), clock(4), WriteResult::Conflict, 0);
         // Another host has written, with a clock behind ours: the owner of the lease writes, others leave it.
         let expected = if leased { Verdict::Write(version(4)) } else { Verdict::Older };
-        assert_eq!(fence.read(id(), clock(6), stored(4, 2)), (expected, Some(Changed::ByNewerWriter)));
+        assert_eq!(fence.read(id(), clock(6), stored(4, 2)), (expected, Some(Writer::Newer)));
         assert_eq!(fence.admit(id(), clock(7)), Admission::Write(version(4)), "the next one is tried");
     }
 }
