@@ -14,6 +14,7 @@ mod firestore_indexes;
 mod full;
 mod harness;
 mod heartbeat;
+mod lease;
 mod ops;
 mod outage;
 mod pause;

@@ -4,7 +4,7 @@ mod connect;
 mod encode;
 mod pause_control;
 
-pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
+pub use connect::{ConnectError, Connection, FirestoreApi, FirestoreSettings, connect, install_crypto_provider};
 pub use pause_control::{PauseControl, PauseControlError};
 
 use std::error::Error;
@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use tracing::{debug, warn};
 
-use self::connect::Connection;
 use crate::{Outcome, RefusedCode, RetryReason, Sink, TenantDocument, WriteFuture};
 
 /// Writes to a Firestore database with `BatchWrite`. It is not atomic: a bad document does not affect the others.
@@ -48,7 +47,7 @@ impl FirestoreSink {
     }
 
     async fn connection(&self) -> Result<&Connection, ConnectError> {
-        self.connection.get_or_try_init(|| connect::connect(&self.settings)).await
+        self.connection.get_or_try_init(|| connect(&self.settings)).await
     }
 
     /// Usually one request. If Firestore cannot parse one of the documents (text over 1 MiB, a reserved name), it refuses

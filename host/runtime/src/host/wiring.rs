@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::{
-    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
+    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, Source, SymbolChoice, TenantSettings,
 };
 use quotegate_document::RootMirror;
 use quotegate_feed::{
@@ -26,6 +26,11 @@ use crate::text::counted;
 /// True if nothing is written.
 pub fn is_dry_run(settings: &Settings) -> bool {
     settings.sink.kind == SinkKind::DryRun
+}
+
+/// True if a lease decides whether this host reads the feed and writes.
+pub fn has_lease(settings: &Settings) -> bool {
+    settings.lease.enabled && !is_dry_run(settings) && !matches!(settings.source, Source::Replay(_))
 }
 
 /// Where the embedded simulator listens. Any free port will do, because only this process connects to it.
@@ -134,6 +139,16 @@ pub(crate) fn firestore(settings: &SinkSettings) -> FirestoreSettings {
         request_timeout: settings.request_timeout,
         mode: settings.mode,
     }
+}
+
+/// Where others can reach this host's page.
+pub(crate) fn page_address(settings: &Settings) -> Option<String> {
+    let own = || {
+        let (address, port) = (settings.ops.address, settings.ops.port?);
+        let is_own = !address.is_loopback() && !address.is_unspecified();
+        is_own.then(|| SocketAddr::new(address, port).to_string())
+    };
+    settings.lease.address.clone().or_else(own)
 }
 
 /// How many documents may wait between tenants and batches: one batch beyond those in flight. More would let documents
