@@ -18,6 +18,8 @@ mod firestore_rules;
 mod guests;
 /// Builds a plugin in Rust, like `authoring`.
 mod guide;
+/// Several hosts for many seconds: leases expire in real time.
+mod lease;
 /// promtool.
 mod monitoring;
 /// Chromium.

@@ -4,11 +4,13 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, unused_imports, unreachable_pub, missing_docs)] // each test file uses a part of it
 
 mod browser;
+mod cluster;
 mod host_setup;
 mod http;
 mod sim;
 
 pub use browser::{Browser, Screen};
+pub use cluster::{Cluster, LEASE, Member};
 pub use host_setup::{HostSetup, guest};
 pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;

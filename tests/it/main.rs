@@ -15,6 +15,7 @@ mod firestore_indexes;
 mod full;
 mod harness;
 mod heartbeat;
+mod lease;
 mod ops;
 mod outage;
 mod pause;

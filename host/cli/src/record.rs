@@ -68,7 +68,8 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     });
     // It does not change while recording.
     let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
-    let mut running = source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new())?;
+    let mut running =
+        source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new(), None)?;
     let mut end = end;
     let mut source_end = None;
     let mut written = None;

@@ -19,8 +19,9 @@ Examples:
   gcloud run services proxy quotegate --port 8700 & quotegate status
   QUOTEGATE_OPS__TOKEN=… quotegate status --json | jq '.tenants[] | {id, status, reason}'
 
-Exit codes: 0 if the host is LIVE or QUIET and every tenant is running; 1 if something is wrong, which is printed, or if \
-the host does not answer; 2 for usage errors. A host is QUIET if all is well but the exchange is closed. It is STALE if its \
+Exit codes: 0 if the host is LIVE or QUIET and every tenant is running, or if it is a STANDBY that could take over; 1 if \
+something is wrong, which is printed, or if the host does not answer; 2 for usage errors. A host is QUIET if all is well \
+but the exchange is closed. It is STALE if its \
 feed is not connected, after 30 s without a quote, or after two intervals (at least 30 s) without a heartbeat.")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
@@ -42,6 +43,9 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
 
 fn summary(state: &HostState) -> String {
     let mut text = format!("{}  {}\n", state.liveness.state.as_str(), identity(state));
+    if let Some(role) = state.role() {
+        let _ = writeln!(text, "lease    {role}");
+    }
     let _ = writeln!(text, "feed     {}", feed(state));
     if let Some(gap) = feed_gap(state) {
         let _ = writeln!(text, "gap      {gap}");

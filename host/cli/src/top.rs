@@ -141,12 +141,13 @@ fn view(past: &Past) -> Lines {
     let (Some(old), Some(now)) = (past.front(), past.back()) else { return Vec::new() };
     let rates = Rates { old, now };
     let style = match now.liveness.state {
-        Liveness::Live => Style::Good,
+        Liveness::Live | Liveness::Standby => Style::Good,
         Liveness::Quiet => Style::Plain,
         Liveness::Stale => Style::Warning,
         Liveness::Offline => Style::Bad,
     };
     let mut lines: Lines = vec![(style, format!("{}  {}", now.liveness.state.as_str(), status::identity(now)))];
+    lines.extend(now.role().map(|role| (Style::Plain, format!("lease {role}"))));
     lines.extend(overview(&rates).map(|line| (Style::Plain, line)));
     lines.push((Style::Plain, String::new()));
     lines.push((
@@ -211,7 +212,7 @@ fn tenant_line(rates: &Rates<'_>, tenant: &TenantState) -> (Style, String) {
         (Some(symbol), Some(time)) => format!("{symbol} {} ago", rates.now.age(time)),
         _ => "-".to_owned(),
     };
-    let well = liveness.state.is_well() && tenant.status == IngestStatus::Running;
+    let well = liveness.state.is_well() && matches!(tenant.status, IngestStatus::Running | IngestStatus::Standby);
     let cells = [
         &tenant.id,
         liveness.state.as_str(),

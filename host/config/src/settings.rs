@@ -1,6 +1,7 @@
 //! What the rest of the program sees: checked, immutable, with units in the types.
 
 mod feed;
+mod lease;
 mod ops;
 mod plugin;
 mod run;
@@ -9,6 +10,7 @@ mod source;
 mod tenant;
 
 pub use feed::{Calendar, FeedSettings};
+pub use lease::LeaseSettings;
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
@@ -31,6 +33,8 @@ pub struct Settings {
     pub pace: PaceSettings,
     /// Where documents go.
     pub sink: SinkSettings,
+    /// Which of several hosts owns the feed.
+    pub lease: LeaseSettings,
     /// The heartbeat documents.
     pub heartbeat: HeartbeatSettings,
     /// The HTTP server for operators.
@@ -63,6 +67,7 @@ impl Settings {
         );
         let mut sink = SinkSettings::read(from.section(["sink"], "Where documents are written."));
         sink.resolve(from);
+        let lease = LeaseSettings::read(from.section(["lease"], "Several hosts of which one does the work."));
         let heartbeat = HeartbeatSettings::read(
             from.section(["heartbeat"], "The heartbeat documents, one per tenant, at tenants/{id}/ops/market_ingest."),
         );
@@ -78,6 +83,6 @@ impl Settings {
         sink.check_mirror(&tenants, from);
         let source = source.resolve(sim, replay, &feed, &sink, from)?;
         let switches = Switches::default();
-        Some(Self { source, feed, pace, sink, heartbeat, ops, plugins, run, log, tenants, switches })
+        Some(Self { source, feed, pace, sink, lease, heartbeat, ops, plugins, run, log, tenants, switches })
     }
 }

@@ -206,7 +206,9 @@ impl Runner {
         });
         let message = match cause {
             RetryCause::HeldElsewhere => {
-                "another host is using this account's only connection; stop it so that this one can connect".to_owned()
+                "Alpaca counts another connection of this account: stop the host that uses it, or wait until Alpaca notices \
+                 that it is dead"
+                    .to_owned()
             }
             _ if was_connected => format!("lost the connection to Alpaca: {reason}; reconnecting"),
             _ => format!("could not connect to Alpaca: {reason}; trying again"),

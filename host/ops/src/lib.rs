@@ -3,7 +3,7 @@
 //! | path | |
 //! |---|---|
 //! | `/healthz` | 200 while no thread is stuck |
-//! | `/readyz` | 200 while the feed is authenticated and the sink accepts documents; fails first at a shutdown |
+//! | `/readyz` | 200 while the feed is authenticated and the sink accepts documents, or while a standby could take over; fails first at a shutdown |
 //! | `/metrics` | Prometheus text |
 //! | `/api/state` | everything, as JSON |
 //! | `/` | the page: everything for people, kept up to date by `/api/events` |
@@ -142,7 +142,9 @@ async fn readyz(State(ops): State<Arc<OpsSources>>) -> Response {
     let snapshot = ops.status.snapshot();
     let reasons = readiness::not_ready(&snapshot);
     if reasons.is_empty() {
-        let lines = [vec!["ready".to_owned()], readiness::tenant_problems(&snapshot, ops.token.is_none())].concat();
+        let standby = snapshot.standby().map(|owner| format!("ready: a standby; {owner}"));
+        let ready = standby.unwrap_or_else(|| "ready".to_owned());
+        let lines = [vec![ready], readiness::tenant_problems(&snapshot, ops.token.is_none())].concat();
         return (StatusCode::OK, format!("{}\n", lines.join("\n"))).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()

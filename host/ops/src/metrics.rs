@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use quotegate_feed::ConnectionState;
+use quotegate_lease::LeaseSnapshot;
 use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{CollectionCounters, CounterKind, TenantCounters, TenantSnapshot};
 use quotegate_plugin::{PluginSnapshot, PluginState};
@@ -18,6 +19,7 @@ const MAX_TENANTS: usize = 100;
 pub(super) fn text(snapshot: &Snapshot) -> String {
     let mut out = PrometheusWriter::default();
     host(snapshot, &mut out);
+    lease(snapshot, &mut out);
     feed(snapshot, &mut out);
     tenants(snapshot, &mut out);
     sink(snapshot, &mut out);
@@ -50,6 +52,25 @@ fn host(snapshot: &Snapshot, out: &mut PrometheusWriter) {
         out.gauge("quotegate_heartbeat_age_seconds", "Time since a heartbeat was last confirmed.")
             .sample(&[], seconds(snapshot.time - last));
     }
+}
+
+/// Without samples if the host needs no lease.
+fn lease(snapshot: &Snapshot, out: &mut PrometheusWriter) {
+    let sample = |out: &mut PrometheusWriter, of: fn(&LeaseSnapshot) -> u64| {
+        if let Some(lease) = &snapshot.lease {
+            out.sample(&[], of(lease));
+        }
+    };
+    out.gauge("quotegate_lease_owner", "1 while this host owns the feed, 0 while it is a standby.");
+    sample(out, |lease| lease.held.into());
+    out.gauge("quotegate_lease_epoch", "The number of the current ownership; each owner has the next one.");
+    sample(out, |lease| lease.epoch);
+    out.counter("quotegate_lease_taken_total", "How often this host became the owner.");
+    sample(out, |lease| lease.taken);
+    out.counter("quotegate_lease_lost_total", "How often this host could not renew the lease in time.");
+    sample(out, |lease| lease.lost);
+    out.gauge("quotegate_lease_failing", "1 while requests for the lease fail.");
+    sample(out, |lease| lease.problem.is_some().into());
 }
 
 fn feed(snapshot: &Snapshot, out: &mut PrometheusWriter) {

@@ -26,7 +26,8 @@ pub(super) fn problems(snapshot: &Snapshot, liveness: &LivenessReport, tenants: 
         let reason = tenant.reason.as_deref();
         let is_said = reason.is_some() && (reason == feed.as_deref() || reason == sink.as_deref());
         // A tenant is starting as long as the feed is not connected.
-        if !is_said && !matches!(tenant.status, IngestStatus::Running | IngestStatus::Starting) {
+        if !is_said && !matches!(tenant.status, IngestStatus::Running | IngestStatus::Starting | IngestStatus::Standby)
+        {
             groups.entry((tenant.status.as_str(), reason)).or_default().push(index);
         }
     }

@@ -9,6 +9,10 @@ pub(super) fn not_ready(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.stopping {
         reasons.push("the host is shutting down".to_owned());
     }
+    if snapshot.standby().is_some() {
+        reasons.extend(snapshot.standby_problem().map(|problem| format!("this standby cannot take over: {problem}")));
+        return reasons;
+    }
     let connected = matches!(snapshot.feed.connection, ConnectionState::Streaming | ConnectionState::Replaying);
     if !connected {
         reasons.push(format!("the feed is not connected: {}", snapshot.connection()));
@@ -27,7 +31,7 @@ pub(super) fn tenant_problems(snapshot: &Snapshot, with_names: bool) -> Vec<Stri
     /// Probes keep only the first lines.
     const MAX_LINES: usize = 10;
     let problems = snapshot.tenants.iter().filter_map(|(id, tenant)| match snapshot.ingest_status(tenant) {
-        (IngestStatus::Running | IngestStatus::Starting, _) => None,
+        (IngestStatus::Running | IngestStatus::Starting | IngestStatus::Standby, _) => None,
         (status, reason) => Some(format!("tenant {id} is {}: {}", status.as_str(), reason.unwrap_or_default())),
     });
     if with_names {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use quotegate_feed::FeedSnapshot;
+use quotegate_lease::{LeaseSnapshot, ReportedHost};
 use quotegate_market::UnixNanos;
 use quotegate_sink::SinkSnapshot;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,13 @@ pub struct HostState {
     pub dry_run: bool,
     /// True while the host shuts down.
     pub stopping: bool,
-    /// LIVE, QUIET, STALE or OFFLINE.
+    /// Who owns the feed. Missing if the host needs no lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseSnapshot>,
+    /// All hosts that take part in the lease, as they last reported.
+    #[serde(default)]
+    pub hosts: Vec<ReportedHost>,
+    /// LIVE, QUIET, STANDBY, STALE or OFFLINE.
     pub liveness: LivenessReport,
     /// Everything that is wrong, each fault once however many tenants it affects.
     pub problems: Vec<String>,
@@ -114,6 +121,8 @@ impl From<Snapshot> for HostState {
             instance: snapshot.instance,
             dry_run: snapshot.dry_run,
             stopping: snapshot.stopping,
+            lease: snapshot.lease,
+            hosts: snapshot.hosts,
             liveness,
             problems,
             quotes_expected: snapshot.open_since.is_some(),
@@ -158,6 +167,19 @@ impl HostState {
     /// How old `then` was when the host took this snapshot.
     pub fn age(&self, then: UnixNanos) -> String {
         short_duration(Duration::from_nanos(self.time.saturating_sub(then).max(0).unsigned_abs()))
+    }
+
+    /// What this host is and who the owner is, for people; `None` if the host needs no lease.
+    pub fn role(&self) -> Option<String> {
+        let lease = self.lease.as_ref()?;
+        let Some(owner) = &lease.owner else { return Some("standby; no host owns the feed yet".to_owned()) };
+        let (epoch, age) = (lease.epoch, self.age(owner.since));
+        Some(if lease.held {
+            format!("owner of epoch {epoch}, for {age}")
+        } else {
+            let address = owner.address.as_ref().map_or_else(String::new, |address| format!(" at {address}"));
+            format!("standby; {}{address} owns epoch {epoch}, for {age}", owner.instance)
+        })
     }
 
     /// The sum of one counter over all tenants.

@@ -74,6 +74,11 @@ impl TokenBucket {
         *self = Self { full_at: now + (new.fill_time - held), ..new };
     }
 
+    /// Removes all tokens.
+    pub fn drain(&mut self, now: Instant) {
+        self.full_at = now + self.fill_time;
+    }
+
     /// True if the bucket is full.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
@@ -133,6 +138,15 @@ mod tests {
         assert!(!bucket.take(now));
         bucket.refund();
         assert!(bucket.take(now));
+    }
+
+    #[test]
+    fn a_drained_bucket_fills_up_again() {
+        let now = Instant::now();
+        let mut bucket = TokenBucket::new(rate(10.0, 5), now);
+        bucket.drain(now);
+        assert!(!bucket.take(now) && bucket.tokens(now + Duration::from_millis(300)) == 3);
+        assert_eq!(bucket.tokens(now + Duration::from_secs(9)), 5);
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Pacer {
         self.global.set_rate(global, now);
     }
 
+    /// Empties the global bucket.
+    pub fn drain(&mut self, now: Instant) {
+        self.global.drain(now);
+    }
+
     /// Sets how many tokens the lane wants in total; each grant subtracts one.
     pub fn want(&mut self, lane: Lane, tokens: u32) {
         let state = &mut self.lanes[lane.0];

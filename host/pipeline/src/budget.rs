@@ -84,6 +84,21 @@ impl Budget {
         self.wants_changed.notify_one();
     }
 
+    /// Empties the bucket. Another host may have used its tokens until now.
+    pub fn drain(&self) {
+        self.inner.lock().pacer.drain(now());
+        self.wants_changed.notify_one();
+    }
+
+    /// From now on there are only the tokens that are in the bucket. Another host uses the rate.
+    pub fn stop_refilling(&self) {
+        let mut inner = self.inner.lock();
+        // Less than one token in the grace period of any shutdown.
+        if let Ok(rate) = Rate::new(1e-4, inner.limit.burst()) {
+            inner.pacer.set_global(rate, now());
+        }
+    }
+
     /// The limit of all tenants' writes together.
     pub fn limit(&self) -> Rate {
         self.inner.lock().limit
@@ -208,6 +223,21 @@ mod tests {
         let other = budget.tenant(&tenant(1), None, wake());
         other.want(10);
         assert_eq!(other.held(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_is_handed_over_gives_what_it_holds_and_the_next_one_starts_empty() {
+        let rate = Rate::new(10.0, 5).unwrap();
+        let [old, new] = [(); 2].map(|()| Budget::new(rate));
+        new.drain();
+        old.stop_refilling();
+        assert_eq!((old.tokens(), new.tokens(), old.limit()), (5, 0, rate));
+        tokio::time::advance(Duration::from_millis(300)).await;
+        assert_eq!((old.tokens(), new.tokens()), (5, 3));
+        let acme = old.tenant(&tenant(0), None, Arc::new(Notify::new()));
+        acme.want(10);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((acme.held(), old.tokens()), (5, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,8 +69,11 @@ async fn quote_after(status: &HostStatus, missed: Option<UnixNanos>) {
     }
 }
 
-/// Writes one heartbeat per tenant now.
+/// Writes one heartbeat per tenant now, unless another host does.
 pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, occasion: Occasion<'_>) {
+    if status.is_standby() {
+        return;
+    }
     let _round = status.heartbeat_lock.lock().await;
     let snapshot = status.snapshot();
     let round = write(&snapshot, status, heartbeats, |_| true, occasion).await;
@@ -106,6 +109,9 @@ pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, occasion: O
 
 /// Writes the first heartbeats of tenants that were added while the host runs.
 pub async fn write_first(status: &HostStatus, heartbeats: &Heartbeats, added: &BTreeSet<TenantId>) {
+    if status.is_standby() {
+        return;
+    }
     let _round = status.heartbeat_lock.lock().await;
     let round = write(&status.snapshot(), status, heartbeats, |id| added.contains(id), Occasion::Running).await;
     if let Some(problem) = round.error {
@@ -123,6 +129,9 @@ pub async fn write_last(
 ) {
     // Waits for a round that may still include this tenant: this heartbeat must be the last.
     drop(status.heartbeat_lock.lock().await);
+    if status.is_standby() {
+        return;
+    }
     let stopped = (IngestStatus::Stopped, Some(reason.to_owned()));
     let Ok(document) = document(&status.snapshot(), &tenant.snapshot(), stopped) else { return };
     let round = heartbeats.write(vec![TenantDocument { tenant: id.clone(), document }]).await;

@@ -26,7 +26,7 @@ use quotegate_pipeline::latency::Latencies;
 use quotegate_pipeline::router::Router;
 use quotegate_pipeline::tenant::Unflushed;
 use quotegate_plugin::PluginThreads;
-use quotegate_sink::{Batcher, BatcherEnd, FirestoreSink, Heartbeats, SinkStatus};
+use quotegate_sink::{Batcher, BatcherEnd, FenceSettings, FirestoreSink, Heartbeats, SinkStatus};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -35,6 +35,7 @@ use tracing::{error, info, warn};
 
 use crate::heartbeat::{self, Occasion};
 use crate::log;
+use crate::ownership::{Followers, Ownership, StartedLease};
 use crate::pause::{ControlPoller, Pauses};
 use crate::status::{HostStatus, ReloadStatus, Snapshot};
 use crate::text::counted;
@@ -42,6 +43,9 @@ use crate::watchdog::{ThreadGroup, Watchdog};
 use reload::Reloader;
 use source::RunningSource;
 use supervisor::{TenantServices, TenantSupervisor};
+
+/// There are no new tokens after a handover, so what is not written soon never will be.
+const FLUSH_AFTER_HANDOVER: Duration = Duration::from_secs(3);
 
 /// A running host. It owns the handles of all its tasks.
 pub struct Host {
@@ -61,6 +65,8 @@ pub struct Host {
     budget_task: JoinHandle<()>,
     control_task: Option<JoinHandle<()>>,
     switch_task: Option<JoinHandle<()>>,
+    /// `None`: this host needs no lease.
+    ownership: Option<Ownership>,
     watchdog: Arc<Watchdog>,
     /// Stops the periodic tasks.
     stop_ticking: CancellationToken,
@@ -98,6 +104,16 @@ impl Host {
         let pauses = Arc::new(Pauses::new(&instance, settings));
         let fence = firestore.clone().zip(wiring::fence(&settings.sink)?);
         let control = control_poller(&pauses, firestore, settings.run.control_interval).await;
+        // Not before everything is ready: the last owner's successor should not have to compile.
+        let lease = StartedLease::start(settings, &instance);
+        pauses.set_standby(lease.is_some());
+        let sink = match &lease {
+            Some(lease) => lease.gate(sink),
+            None => sink,
+        };
+        let fence = fence.map(|(reader, fence)| {
+            (reader, FenceSettings { ownership: lease.as_ref().map(StartedLease::may_write), ..fence })
+        });
 
         let (writes, received) = mpsc::channel(wiring::sink_capacity(&settings.sink));
         let (deadline, deadline_receiver) = watch::channel(None);
@@ -117,6 +133,8 @@ impl Host {
             heartbeats: AtomicU64::new(0),
             last_heartbeat: AtomicI64::new(0),
             latencies: latencies.clone(),
+            lease: lease.as_ref().map(StartedLease::handle),
+            hosts: Mutex::default(),
             stopping: AtomicBool::new(false),
             source_ended: AtomicBool::new(false),
             reloads: ReloadStatus::default(),
@@ -171,7 +189,10 @@ impl Host {
             let (id, wanted, inbox) = tenants.spawn(tenant);
             router.add(id, wanted, inbox);
         }
+        let followers = || Followers { status: status.clone(), heartbeats: heartbeats.clone(), pauses: pauses.clone() };
+        let (ownership, may_connect) = lease.map(|lease| lease.follow(budget.clone(), followers())).unzip();
         let host = Self {
+            ownership,
             heartbeat_task: tokio::spawn(heartbeat::run(status.clone(), heartbeats.clone(), stop_ticking.clone())),
             switch_task: settings.switches.has_files().then(|| {
                 let (pauses, switches, stop) = (pauses.clone(), settings.switches.clone(), stop_ticking.clone());
@@ -190,7 +211,7 @@ impl Host {
             threads,
             plugins,
             reloader: None,
-            source: source.start(subscription_receiver, router, feed_status, watchdog.clone())?,
+            source: source.start(subscription_receiver, router, feed_status, watchdog.clone(), may_connect)?,
             watchdog,
             status,
             deadline,
@@ -253,8 +274,11 @@ impl Host {
         let ends = Instant::now() + self.grace;
         // The rest of the grace period is for the last heartbeat.
         let flush_until = ends - (self.grace / 4).min(Duration::from_millis(1500));
-        self.deadline.send_replace(Some(flush_until.into_std()));
         self.source.stop();
+        let handed_over = self.hand_over(flush_until, &mut source_end).await;
+        let flush_until =
+            if handed_over { flush_until.min(Instant::now() + FLUSH_AFTER_HANDOVER) } else { flush_until };
+        self.deadline.send_replace(Some(flush_until.into_std()));
         let tasks = self.take_tenant_tasks().await;
         let unflushed = collect(tasks, flush_until).await;
         if source_end.is_none() {
@@ -270,8 +294,13 @@ impl Host {
         }
         let failure = source_end.as_ref().and_then(|end| end.as_ref().err()).map(|error| format!("{error:#}"));
         let last = Occasion::Last(failure.as_deref());
-        if timeout_at(ends, heartbeat::write_all(&self.status, &self.heartbeats, last)).await.is_err() {
+        // After a handover, heartbeats are the other host's work.
+        if !handed_over && timeout_at(ends, heartbeat::write_all(&self.status, &self.heartbeats, last)).await.is_err() {
             warn!(event_type = "heartbeat", "the last heartbeat was not confirmed in time");
+        }
+        if let Some(ownership) = self.ownership.take() {
+            ownership.release().await;
+            ownership.end().await;
         }
 
         // Waits for plugin calls that are still running; their time limits bound this.
@@ -284,6 +313,26 @@ impl Host {
             Some(Err(error)) => Err(error).context("the feed failed"),
             _ => Ok(summary),
         }
+    }
+
+    /// If another host is waiting, gives it the lease as soon as the websocket is closed, so that quotes continue while this
+    /// host flushes. Without another host the lease is kept until everything is written. True if the lease is gone.
+    async fn hand_over(&mut self, until: Instant, source_end: &mut Option<anyhow::Result<()>>) -> bool {
+        let Some(ownership) = &mut self.ownership else { return false };
+        ownership.stop_following().await;
+        if self.status.is_standby() {
+            return true;
+        }
+        let ended = async {
+            if source_end.is_none() {
+                *source_end = timeout_at(until, self.source.ended()).await.ok();
+            }
+        };
+        let (has_standby, ()) = tokio::join!(ownership.has_standby(), ended);
+        if has_standby {
+            ownership.hand_over().await;
+        }
+        has_standby
     }
 
     /// Waits until every tenant has written everything, or `stop`.

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`host`] | a running host: start, reload, shutdown |
+//! | `ownership` | what this host does when it gets and loses the lease |
 //! | `pause` | which tenants may not write, and why |
 //! | [`status`], [`liveness`], [`watchdog`] | snapshots of the whole host, and whether it is alive |
 //! | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
@@ -18,6 +19,7 @@ pub mod heartbeat;
 pub mod host;
 pub mod liveness;
 pub mod log;
+mod ownership;
 mod pause;
 pub mod recorded;
 pub mod simulation;

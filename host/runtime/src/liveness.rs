@@ -5,6 +5,7 @@
 //! | OFFLINE | the host or the tenant has stopped, or the host does not answer |
 //! | STALE | the feed is not connected; or no heartbeat was confirmed for two intervals, at least 30 s; or no quote arrived for 30 s |
 //! | QUIET | the same as LIVE, but no quote arrived for 30 s and none was expected, because the exchange is closed |
+//! | STANDBY | another host owns the feed, and this one could take over |
 //! | LIVE | otherwise |
 //!
 //! The quotes of a replay are old, so only its heartbeats count.
@@ -36,6 +37,8 @@ pub enum Liveness {
     Stale,
     /// Nothing arrives any more.
     Offline,
+    /// Quotes and heartbeats are another host's work.
+    Standby,
 }
 
 /// The state, and why it is not LIVE.
@@ -50,7 +53,7 @@ pub struct LivenessReport {
 impl Liveness {
     /// True if nothing is wrong.
     pub fn is_well(self) -> bool {
-        matches!(self, Self::Live | Self::Quiet)
+        matches!(self, Self::Live | Self::Quiet | Self::Standby)
     }
 
     /// As it is shown.
@@ -60,6 +63,7 @@ impl Liveness {
             Self::Quiet => "QUIET",
             Self::Stale => "STALE",
             Self::Offline => "OFFLINE",
+            Self::Standby => "STANDBY",
         }
     }
 }
@@ -87,6 +91,8 @@ pub(crate) struct LivenessInputs {
     pub(crate) feed_outage: Option<String>,
     /// Why no quotes are expected.
     pub(crate) quiet: Option<&'static str>,
+    pub(crate) standby: Option<String>,
+    pub(crate) standby_problem: Option<String>,
     pub(crate) stopping: bool,
     pub(crate) replaying: bool,
     pub(crate) source_ended: bool,
@@ -99,6 +105,13 @@ impl LivenessInputs {
         }
         if self.source_ended {
             return LivenessReport::because(Liveness::Stale, "the source has ended");
+        }
+        match (&self.standby, &self.standby_problem) {
+            (Some(_), Some(problem)) => {
+                return LivenessReport::because(Liveness::Stale, format!("this standby cannot take over: {problem}"));
+            }
+            (Some(owner), None) => return LivenessReport::because(Liveness::Standby, owner.clone()),
+            (None, _) => {}
         }
         if let Some(outage) = &self.feed_outage {
             return LivenessReport::because(Liveness::Stale, outage);
@@ -141,6 +154,8 @@ mod tests {
             heartbeat_limit: heartbeat_limit(Duration::from_secs(15)),
             feed_outage: None,
             quiet: None,
+            standby: None,
+            standby_problem: None,
             stopping: false,
             replaying: false,
             source_ended: false,
@@ -193,6 +208,17 @@ mod tests {
         assert_eq!(of(closed).0, Liveness::Live, "quotes outside the regular session");
         let lost = |s: &mut LivenessInputs| (s.feed_outage, s.last_quote) = (Some("gone".into()), None);
         assert_eq!(of(|s| (closed(s), lost(s)).1).0, Liveness::Stale, "a feed that is lost at night");
+    }
+
+    #[test]
+    fn a_standby_is_fresh_while_it_could_take_over() {
+        let standby = |s: &mut LivenessInputs| (s.standby, s.last_quote) = (Some("host-a owns the feed".into()), None);
+        assert_eq!(of(standby), (Liveness::Standby, "host-a owns the feed".into()));
+        let cut_off = of(|s| {
+            standby(s);
+            s.standby_problem = Some("Firestore does not answer".into());
+        });
+        assert_eq!(cut_off, (Liveness::Stale, "this standby cannot take over: Firestore does not answer".into()));
     }
 
     #[test]

@@ -18,6 +18,9 @@ use tracing::{info, warn};
 
 use crate::text::counted;
 
+/// Why the tenants of a standby do not write. Not a pause for anyone else.
+const STANDBY: &str = "this host is a standby";
+
 /// A log line names at most this many tenants.
 const MAX_NAMES: usize = 20;
 
@@ -38,6 +41,7 @@ struct Inner {
     all_by_settings: bool,
     by_settings: BTreeSet<TenantId>,
     control: PauseControl,
+    is_standby: bool,
     flags: BTreeMap<TenantId, Arc<PauseFlag>>,
 }
 
@@ -101,6 +105,13 @@ impl Pauses {
         inner.apply(&self.instance);
     }
 
+    /// Stops all tenants while another host owns the feed.
+    pub(crate) fn set_standby(&self, is_standby: bool) {
+        let mut inner = self.inner.lock();
+        inner.is_standby = is_standby;
+        inner.apply(&self.instance);
+    }
+
     /// Adds a tenant, and sets its flag at once if it is paused.
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.inner.lock();
@@ -155,8 +166,12 @@ impl Inner {
     fn set_flags(&self, instance: &str) -> BTreeMap<Option<Arc<str>>, Vec<&str>> {
         let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
         for (tenant, flag) in &self.flags {
-            let reason = self.reason(tenant, instance).map(Arc::<str>::from);
-            if flag.set(reason.clone()) {
+            let (old, reason) = (flag.reason(), self.reason(tenant, instance).map(Arc::<str>::from));
+            // Whether this host is a standby is in the log already.
+            let tells =
+                old.as_deref().filter(|old| !is_standby(old)) != reason.as_deref().filter(|new| !is_standby(new));
+            if flag.set(reason.clone()) && tells {
+                let reason = reason.filter(|reason| !is_standby(reason));
                 changed.entry(reason).or_default().push(tenant.as_str());
             }
         }
@@ -181,7 +196,10 @@ impl Inner {
         if listed(&self.control.hosts, instance) {
             return Some(format!("the document ops/ingest_control pauses the host {instance}"));
         }
-        listed(&self.control.tenants, id).then(|| format!("the document ops/ingest_control pauses the tenant {id}"))
+        if listed(&self.control.tenants, id) {
+            return Some(format!("the document ops/ingest_control pauses the tenant {id}"));
+        }
+        self.is_standby.then(|| STANDBY.to_owned())
     }
 }
 
@@ -197,6 +215,11 @@ fn log_changes(changed: BTreeMap<Option<Arc<str>>, Vec<&str>>) {
             }
         }
     }
+}
+
+/// True for the reason for which no operator has paused a tenant.
+pub(crate) fn is_standby(reason: &str) -> bool {
+    reason == STANDBY
 }
 
 /// Reads the document, and remembers what was wrong with it the last time.
@@ -330,6 +353,17 @@ mod tests {
             assert!(matches!(poller.last_error, Some(PauseControlError::Unreadable(_))), "{:?}", poller.last_error);
             assert_eq!(held(&flags), [true, false]);
         }
+    }
+
+    #[test]
+    fn the_tenants_of_a_standby_do_not_write_and_an_operators_reason_comes_first() {
+        let (pauses, flags) = two_tenants();
+        pauses.set_standby(true);
+        assert!(flags.iter().all(|flag| is_standby(&flag.reason().unwrap())));
+        pauses.set_control(control(false, &[], &["acme"]));
+        assert!(flags[0].reason().unwrap().contains("ops/ingest_control") && is_standby(&flags[1].reason().unwrap()));
+        pauses.set_standby(false);
+        assert_eq!(held(&flags), [true, false]);
     }
 
     #[test]

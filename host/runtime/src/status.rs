@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use quotegate_config::{HeartbeatSettings, HeartbeatTime};
 use quotegate_document::{TenantId, UnixNanos};
 use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
+use quotegate_lease::{LeaseHandle, LeaseSnapshot, ReportedHost};
 use quotegate_pace::Rate;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
@@ -17,6 +18,7 @@ use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
+use crate::pause::is_standby;
 use crate::text::counted;
 
 /// The numbers of every part of the host.
@@ -38,6 +40,10 @@ pub struct HostStatus {
     pub(crate) heartbeats: AtomicU64,
     pub(crate) last_heartbeat: AtomicI64,
     pub(crate) latencies: Arc<Latencies>,
+    /// `None`: this host needs no lease.
+    pub(crate) lease: Option<LeaseHandle>,
+    /// All hosts that take part in the lease, as they last reported.
+    pub(crate) hosts: Mutex<Vec<ReportedHost>>,
     /// Set once, when the host begins to shut down.
     pub(crate) stopping: AtomicBool,
     /// Set once, by the host, when the source has ended normally (a replay is over).
@@ -92,6 +98,8 @@ pub enum IngestStatus {
     Starting,
     /// Quotes flow, or would if there were any.
     Running,
+    /// Another host owns the feed, and writes the tenant's documents and heartbeat.
+    Standby,
     /// Something is wrong. The heartbeat's `reason` says what.
     Degraded,
     /// An operator has paused the tenant's writes. The reason says how.
@@ -107,6 +115,7 @@ impl IngestStatus {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Standby => "standby",
             Self::Degraded => "degraded",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
@@ -146,6 +155,10 @@ pub struct Snapshot {
     pub open_since: Option<UnixNanos>,
     /// From a quote's arrival to the sink, and to the confirmed write. Empty in a replay, whose quotes arrived long ago.
     pub latency: [LatencySnapshot; 2],
+    /// The lease; `None` if this host needs none.
+    pub lease: Option<LeaseSnapshot>,
+    /// All hosts that take part in the lease, as they last reported.
+    pub hosts: Vec<ReportedHost>,
     /// The host is shutting down.
     pub stopping: bool,
     /// The reloads since the start.
@@ -177,6 +190,15 @@ impl HostStatus {
         *tenants = Arc::new(tenants.iter().filter(|(held, _)| held != id).cloned().collect());
     }
 
+    /// True while another host owns the feed, so that this one must write nothing.
+    pub(crate) fn is_standby(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| !lease.is_held())
+    }
+
+    pub(crate) fn set_hosts(&self, hosts: Vec<ReportedHost>) {
+        *self.hosts.lock() = hosts;
+    }
+
     pub(crate) fn count_heartbeats(&self, written: u64) {
         self.heartbeats.fetch_add(written, Relaxed);
         if written > 0 {
@@ -204,15 +226,38 @@ impl HostStatus {
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
             reloads: self.reloads.snapshot(),
-            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
+            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), tenant_snapshot(status))).collect(),
             ts_follows: self.heartbeat.ts_follows,
             calendar: self.calendar,
+            lease: self.lease.as_ref().map(LeaseHandle::snapshot),
+            hosts: self.hosts.lock().clone(),
             source_ended: self.source_ended.load(Relaxed),
         }
     }
 }
 
+/// A standby's tenants do not write, but nobody has paused them.
+fn tenant_snapshot(status: &TenantStatus) -> TenantSnapshot {
+    let mut tenant = status.snapshot();
+    tenant.paused.take_if(|reason| is_standby(reason));
+    tenant
+}
+
 impl Snapshot {
+    /// Who owns the feed instead of this host, for people; `None` if this host does its work itself.
+    pub fn standby(&self) -> Option<String> {
+        let lease = self.lease.as_ref().filter(|lease| !lease.held && !self.stopping)?;
+        Some(match &lease.owner {
+            Some(owner) => format!("{} owns the feed (epoch {})", owner.instance, lease.epoch),
+            None => "no host owns the feed yet".to_owned(),
+        })
+    }
+
+    /// Why a standby could not take over now.
+    pub fn standby_problem(&self) -> Option<&str> {
+        self.lease.as_ref().filter(|lease| !lease.held)?.problem.as_deref()
+    }
+
     /// The sum of one counter over all tenants.
     pub fn sum(&self, of: fn(&TenantCounters) -> u64) -> u64 {
         self.tenants.iter().map(|(_, tenant)| of(&tenant.counters)).sum()
@@ -225,6 +270,9 @@ impl Snapshot {
         }
         if let Some(reason) = &tenant.stopped {
             return (IngestStatus::Stopped, Some(reason.clone()));
+        }
+        if let Some(owner) = self.standby() {
+            return (IngestStatus::Standby, Some(owner));
         }
         if let Some(problem) = tenant.plugin_problem() {
             return (IngestStatus::Degraded, Some(problem));
@@ -249,10 +297,17 @@ impl Snapshot {
 
     /// Why no tenant gets quotes. `None` if they flow, or if the first connection is still being made.
     pub fn feed_problem(&self) -> Option<&'static str> {
+        if self.standby().is_some() {
+            return None;
+        }
         match self.feed.connection {
             // The connection was replaced because no quotes arrived, and still none arrive.
             ConnectionState::Streaming if self.feed.silent => Some(retry_reason(RetryCause::Stale)),
             ConnectionState::Streaming | ConnectionState::Replaying => None,
+            ConnectionState::HeldElsewhere if self.lease.is_some() => Some(
+                "Alpaca still counts the connection of the last owner (error 406), for up to 90 s after a crash; retrying \
+                 every second",
+            ),
             ConnectionState::HeldElsewhere => Some(retry_reason(RetryCause::HeldElsewhere)),
             ConnectionState::Waiting(cause) => Some(retry_reason(cause)),
             ConnectionState::Stopped => Some("the feed has stopped"),
@@ -265,7 +320,7 @@ impl Snapshot {
     /// The same as a fault of the host.
     pub fn feed_outage(&self) -> Option<String> {
         let problem = self.feed_problem();
-        if self.is_connected() || self.feed.connection == ConnectionState::Stopped {
+        if self.standby().is_some() || self.is_connected() || self.feed.connection == ConnectionState::Stopped {
             return problem.map(str::to_owned);
         }
         Some(format!("the feed is not connected: {}", problem.unwrap_or(self.connection())))
@@ -294,6 +349,8 @@ impl Snapshot {
             heartbeat_limit: self.heartbeat_limit,
             feed_outage: self.feed_outage(),
             quiet: self.open_since.is_none().then(|| self.calendar.why_quiet()),
+            standby: self.standby(),
+            standby_problem: self.standby_problem().map(str::to_owned),
             stopping: self.stopping,
             replaying: self.feed.connection == ConnectionState::Replaying,
             source_ended: self.source_ended,
@@ -307,6 +364,9 @@ impl Snapshot {
 
     /// The state of the connection, as one word for UIs.
     pub fn connection(&self) -> &'static str {
+        if self.standby().is_some() {
+            return "standby";
+        }
         match self.feed.connection {
             ConnectionState::Idle => "idle",
             ConnectionState::Connecting => "connecting",
@@ -339,6 +399,9 @@ impl Snapshot {
 
     /// The result of a smoke test that failed.
     pub fn why_not_written(&self) -> String {
+        if let Some(owner) = self.standby() {
+            return format!("this host is a standby: {owner}");
+        }
         if let Some(reason) = self.tenants.iter().find_map(|(_, tenant)| tenant.paused.as_ref()) {
             return format!("writing is paused: {reason}");
         }

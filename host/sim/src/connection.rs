@@ -251,6 +251,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.release();
+        self.shared.forget(self.number);
+        if self.holds_slot {
+            self.shared.end_without_close(&self.client.path);
+        }
     }
 }

@@ -36,6 +36,8 @@ pub enum Fault {
     RestError,
     /// Does not answer requests over REST while it lasts. The stream works.
     RestSilent,
+    /// A connection that ends without a close frame counts for this many more seconds, so that others get 406.
+    DeadSession(u64),
 }
 
 const NAMED: [(&str, Fault); 15] = [
@@ -56,10 +58,13 @@ const NAMED: [(&str, Fault); 15] = [
     ("rest-silent", Fault::RestSilent),
 ];
 const DROP_AFTER: &str = "drop-after=";
+const DEAD_SESSION: &str = "dead-session";
+/// About as long as Alpaca takes.
+const DEAD_SESSION_SECONDS: u64 = 90;
 
 /// The string is not a [`Fault`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown fault {0:?}: choose one of {list}, drop-after=N", list = NAMED.map(|(name, _)| name).join(", "))]
+#[error("unknown fault {0:?}: choose one of {list}, drop-after=N, dead-session=SECONDS", list = NAMED.map(|(name, _)| name).join(", "))]
 pub struct ParseFaultError(String);
 
 impl FromStr for Fault {
@@ -68,7 +73,11 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = NAMED.iter().find(|(name, _)| *name == text).map(|(_, fault)| *fault);
         let counted = || text.strip_prefix(DROP_AFTER)?.parse().ok().map(Self::DropAfter);
-        named.or_else(counted).ok_or_else(|| ParseFaultError(text.to_owned()))
+        let held = || match text.strip_prefix(DEAD_SESSION)? {
+            "" => Some(Self::DeadSession(DEAD_SESSION_SECONDS)),
+            seconds => seconds.strip_prefix('=')?.parse().ok().map(Self::DeadSession),
+        };
+        named.or_else(counted).or_else(held).ok_or_else(|| ParseFaultError(text.to_owned()))
     }
 }
 
@@ -76,6 +85,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DropAfter(frames) => write!(f, "{DROP_AFTER}{frames}"),
+            Self::DeadSession(seconds) => write!(f, "{DEAD_SESSION}={seconds}"),
             other => f.write_str(NAMED.iter().find(|(_, fault)| fault == other).map_or("", |(name, _)| name)),
         }
     }
@@ -87,10 +97,11 @@ mod tests {
 
     #[test]
     fn every_fault_round_trips_through_its_name() {
-        let all = NAMED.map(|(_, fault)| fault).into_iter().chain([Fault::DropAfter(3)]);
+        let all = NAMED.map(|(_, fault)| fault).into_iter().chain([Fault::DropAfter(3), Fault::DeadSession(5)]);
         for fault in all {
             assert_eq!(fault.to_string().parse(), Ok(fault));
         }
+        assert_eq!("dead-session".parse(), Ok(Fault::DeadSession(90)));
         let unknown = "explode".parse::<Fault>().unwrap_err().to_string();
         assert!(unknown.contains("auth-refused") && unknown.contains("drop-after=N"));
     }

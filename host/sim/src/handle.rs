@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{Quote, Symbol};
@@ -44,6 +45,8 @@ struct State {
     fault: Option<Fault>,
     /// Authenticated connections by path.
     connected: BTreeMap<String, usize>,
+    /// When connections that are gone stop to count, by path.
+    dead: BTreeMap<String, Vec<Instant>>,
     /// Quote subscriptions by connection.
     subscribed: BTreeMap<u64, BTreeSet<String>>,
 }
@@ -58,7 +61,12 @@ pub(crate) enum Push {
 
 impl SimHandle {
     pub(crate) fn new(settings: SimSettings) -> Self {
-        let state = State { fault: settings.fault, connected: BTreeMap::new(), subscribed: BTreeMap::new() };
+        let state = State {
+            fault: settings.fault,
+            connected: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
+        };
         let (pushes, _) = broadcast::channel(PUSH_CAPACITY);
         let market = Mutex::new(Market::new(settings.symbols(), settings.seed));
         let shared = Shared { settings, pushes, counters: Counters::default(), market, state: Mutex::new(state) };
@@ -163,8 +171,12 @@ impl Shared {
     /// Takes one of the connection slots of `path`; false if none is free.
     pub(crate) fn take_slot(&self, path: &str) -> bool {
         let mut state = self.state();
+        let dead = state.dead.get_mut(path).map_or(0, |dead| {
+            dead.retain(|until| *until > Instant::now());
+            dead.len()
+        });
         let connected = state.connected.entry(path.to_owned()).or_default();
-        let free = *connected < self.settings.connection_limit;
+        let free = *connected + dead < self.settings.connection_limit;
         *connected += usize::from(free);
         free
     }
@@ -172,6 +184,16 @@ impl Shared {
     pub(crate) fn free_slot(&self, path: &str) {
         if let Some(connected) = self.state().connected.get_mut(path) {
             *connected = connected.saturating_sub(1);
+        }
+    }
+
+    /// Frees the slot of a connection that ended without a close frame.
+    pub(crate) fn end_without_close(&self, path: &str) {
+        self.free_slot(path);
+        let mut state = self.state();
+        if let Some(Fault::DeadSession(seconds)) = state.fault {
+            let until = Instant::now() + Duration::from_secs(seconds);
+            state.dead.entry(path.to_owned()).or_default().push(until);
         }
     }
 

@@ -5,7 +5,7 @@ mod encode;
 mod pause_control;
 mod read;
 
-pub use connect::{ConnectError, FirestoreSettings, install_crypto_provider};
+pub use connect::{ConnectError, Connection, FirestoreApi, FirestoreSettings, connect, install_crypto_provider};
 pub use pause_control::{PauseControl, PauseControlError};
 
 use std::error::Error;
@@ -17,7 +17,6 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use tracing::{debug, warn};
 
-use self::connect::Connection;
 use crate::{ConditionalWrite, Outcome, Precondition, RefusedCode, RetryReason, Sink, WriteFuture, WriteResult};
 
 /// Writes to a Firestore database with `BatchWrite`. It is not atomic: a bad document does not affect the others.
@@ -49,7 +48,7 @@ impl FirestoreSink {
     }
 
     async fn connection(&self) -> Result<&Connection, ConnectError> {
-        self.connection.get_or_try_init(|| connect::connect(&self.settings)).await
+        self.connection.get_or_try_init(|| connect(&self.settings)).await
     }
 
     /// Usually one request. If Firestore cannot parse one of the documents (text over 1 MiB, a reserved name), it refuses

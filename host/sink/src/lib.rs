@@ -29,7 +29,8 @@ pub use batcher::{Batcher, BatcherEnd, BatcherSettings};
 pub use dry_run::{DryRunSink, document_json, time_text};
 pub use fence::{FenceSettings, Ownership};
 pub use firestore::{
-    ConnectError, FirestoreSettings, FirestoreSink, PauseControl, PauseControlError, install_crypto_provider,
+    ConnectError, Connection, FirestoreApi, FirestoreSettings, FirestoreSink, PauseControl, PauseControlError, connect,
+    install_crypto_provider,
 };
 pub use heartbeats::{Heartbeats, Round};
 pub use outcome::{Outcome, RefusedCode, RetryReason};

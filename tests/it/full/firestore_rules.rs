@@ -55,8 +55,10 @@ const READABLE: [&str; 4] = [
 ];
 const COLLECTIONS: [&str; 3] =
     ["/tenants/acme/live_quotes", "/tenants/acme/market_intelligence/quotes/live", "/tenants/acme/market_data_1m"];
-const HIDDEN: [&str; 8] = [
+const HIDDEN: [&str; 10] = [
     "/ops/ingest_control",
+    "/ops/ingest_lease_iex",
+    "/ops/ingest_hosts/instances/host-a",
     "/ops/market_ingest",
     "/live_quotes/SPY",
     "/tenants/acme",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Browser, HostSetup, Running, Screen, Sim, eventually, get, guest};
+use crate::harness::{Browser, Cluster, HostSetup, Running, Screen, Sim, eventually, get, guest};
 use quotegate_market::Quote;
 use quotegate_test_support::{Act, FakeFirestore};
 use serde_json::{Value, json};
@@ -390,4 +390,23 @@ fn the_page_asks_for_a_token_and_keeps_it_for_the_session_only() {
     browser.until("quotes without asking again", &format!("{ROWS} === 'SPY'"));
     assert_quiet(&browser, &setup, "401");
     drop(host);
+}
+
+#[test]
+fn the_page_of_a_standby_shows_who_the_owner_is() {
+    let Some(mut browser) = Browser::or_skip() else { return };
+    let sim = Sim::quiet();
+    let Some(cluster) = Cluster::or_skip("demo-page-lease", &sim) else { return };
+    let members = [cluster.start("host-a"), cluster.start("host-b")];
+    let owner = cluster.wait_for_owner(&members);
+    let standby = &members[1 - owner];
+    browser.look(PHONE);
+    browser.open(&format!("http://127.0.0.1:{}/", standby.port));
+    browser.until("the badge", "document.getElementById('badge').textContent === 'STANDBY'");
+    assert!(browser.text("#reason").contains(&members[owner].name));
+    browser.until("both hosts", "document.querySelectorAll('#hosts tr').length === 2");
+    browser.until("their roles", "document.getElementById('hosts').textContent.includes('owner')");
+    assert_eq!(browser.text("#connection"), "standby");
+    assert_fits(&mut browser, PHONE.width, "hosts");
+    browser.screenshot("standby");
 }

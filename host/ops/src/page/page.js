@@ -53,7 +53,7 @@ function showState() {
   write($("identity"), `${state.instance} · ${state.version} · up ${ago((state.time - state.started) / 1e6)}${state.dry_run ? " · dry run" : ""}`);
 
   const cause = feed.connection.cause ? ` (${feed.connection.cause})` : "";
-  const connected = ["streaming", "replaying"].includes(state.connection);
+  const connected = ["streaming", "replaying", "standby"].includes(state.connection);
   write($("connection"), outage ? "unknown" : state.connection.replace("_", " ") + cause);
   $("connection").className = connected && !outage ? "" : "bad";
   const retries = Object.values(feed.retries).reduce((all, one) => all + one, 0);
@@ -88,6 +88,7 @@ function showState() {
   showUnquoted(feed.unquoted);
   showTenants(tenants, state.tenant_count);
   showPlugins(tenants);
+  showHosts(state);
   showErrors(state.recent_errors);
   showBadge();
 }
@@ -122,7 +123,7 @@ function showBadge() {
 /** What is wrong with a host that answers. */
 function problems() {
   const { liveness, problems } = view.state;
-  const quiet = liveness.state === "quiet" ? [liveness.reason] : [];
+  const quiet = ["quiet", "standby"].includes(liveness.state) ? [liveness.reason] : [];
   const all = [...quiet, ...problems];
   const more = all.length > MAX_PROBLEMS ? ` (and ${count(all.length - MAX_PROBLEMS)} more)` : "";
   const but = liveness.state === "live" && all.length > 0 ? "but " : "";
@@ -182,6 +183,21 @@ function showPlugins(tenants) {
       ["CPU", seconds === null ? "–" : `${short(seconds * 100)}%`],
       ["Memory", `${short(plugin.memory_bytes / 1_048_576)} MiB`],
       ["Failures", count(failures.reduce((all, [, times]) => all + times, 0))],
+    ]);
+  });
+}
+
+/** All hosts that take part in the lease, as they last reported. */
+function showHosts({ hosts = [], lease }) {
+  $("host-section").hidden = !lease;
+  syncChildren($("hosts"), hosts, (host) => host.instance, (row, host) => {
+    cells(row, host.instance, [
+      // Of a host that has crashed, only its last report is left.
+      ["Role", [host.age_seconds > 60 && host.role !== "stopped" ? badge("silent", "offline") : badge(host.role, host.problem ? "stale" : host.role)], host.problem],
+      ["Epoch", count(host.epoch)],
+      ["Reported", `${ago(host.age_seconds * 1000)} ago`],
+      ["Page", host.address ?? "–"],
+      ["Version", host.version],
     ]);
   });
 }

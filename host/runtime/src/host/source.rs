@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use quotegate_config::{Settings, Source};
 use quotegate_feed::{
-    Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, SnapshotSettings, Snapshots,
-    snapshots, system_clock,
+    Calendar, Feed, FeedSettings, FeedStatus, FrameTap, Payload, Replay, ReplaySpeed, SnapshotSettings, snapshots,
+    system_clock,
 };
 use quotegate_market::{QuoteReceiver, Subscription, UnixNanos};
+use quotegate_pace::Backoff;
 use quotegate_recording::{RecordedFrame, Recording};
 use quotegate_sim::Simulator;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,9 @@ use tracing::info;
 
 use super::wiring;
 use crate::watchdog::{ThreadGroup, Watchdog};
+
+/// The longest wait after error 406 while this host owns the lease. The shortest is half of it.
+const HELD_RETRY: Duration = Duration::from_secs(1);
 
 /// A source that is checked and ready to start.
 pub enum PreparedSource {
@@ -39,7 +45,14 @@ pub struct Live {
 /// Prepares the source that the settings name. Binds the embedded simulator, so that its address is known.
 pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
     match &settings.source {
-        Source::Alpaca(credentials) => live(&settings.feed, wiring::feed(&settings.feed, credentials)?, None),
+        Source::Alpaca(credentials) => {
+            let mut feed = wiring::feed(&settings.feed, credentials)?;
+            if wiring::has_lease(settings) {
+                // No other host competes for the connection, so each second counts once Alpaca has noticed that it is free.
+                feed.backoff.held_elsewhere = Backoff::new(HELD_RETRY, HELD_RETRY)?;
+            }
+            live(&settings.feed, feed, None)
+        }
         Source::Sim(sim) => {
             let simulator = Simulator::bind(wiring::LOOPBACK, wiring::simulator(sim))
                 .await
@@ -102,13 +115,14 @@ impl PreparedSource {
     }
 
     /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change. It is dropped after the last
-    /// quote.
+    /// quote. A websocket is open only while `may_connect` is true, if there is one.
     pub fn start(
         self,
         subscription: watch::Receiver<Arc<Subscription>>,
         mut receiver: impl QuoteReceiver + 'static,
         status: Arc<FeedStatus>,
         watchdog: Arc<Watchdog>,
+        may_connect: Option<watch::Receiver<bool>>,
     ) -> anyhow::Result<RunningSource> {
         let stop = CancellationToken::new();
         let stop_services = CancellationToken::new();
@@ -122,17 +136,10 @@ impl PreparedSource {
             let stop = stop.clone();
             let work = match self {
                 Self::Live(live) => {
-                    let Live { settings, snapshots: chosen, simulator, tap } = *live;
-                    let ends = match chosen {
-                        Some(chosen) => snapshots(&chosen, status.clone(), system_clock())?,
-                        None => None,
-                    };
+                    let Live { settings, snapshots, simulator, tap } = *live;
                     tasks.extend(simulator.map(|simulator| tokio::spawn(simulator.run(stop_services.clone()))));
-                    let snapshots = ends.map(|(task, snapshots)| {
-                        tasks.push(tokio::spawn(task.run(stop_services.clone())));
-                        snapshots
-                    });
-                    Work::Live(Box::new(LiveWork { settings, subscription, tap, snapshots }))
+                    let services = Handle::current();
+                    Work::Live(Box::new(LiveWork { settings, snapshots, subscription, tap, may_connect, services }))
                 }
                 Self::Replay(recording, speed) => Work::Replay(recording, speed),
             };
@@ -157,9 +164,74 @@ impl PreparedSource {
 
 struct LiveWork {
     settings: FeedSettings,
+    snapshots: Option<SnapshotSettings>,
     subscription: watch::Receiver<Arc<Subscription>>,
     tap: Option<Box<dyn FrameTap>>,
-    snapshots: Option<Snapshots>,
+    may_connect: Option<watch::Receiver<bool>>,
+    /// Requests over REST are made here, not on the reader's thread.
+    services: Handle,
+}
+
+impl LiveWork {
+    /// Runs one feed after another: each as long as this host may connect.
+    async fn run(
+        mut self,
+        receiver: &mut dyn QuoteReceiver,
+        status: &Arc<FeedStatus>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        while wait_for(&mut self.may_connect, true, stop).await {
+            let stop_feed = stop.child_token();
+            let ends = match &self.snapshots {
+                Some(chosen) => snapshots(chosen, status.clone(), system_clock())?,
+                None => None,
+            };
+            let (task, snapshots) = ends.unzip();
+            let task = task.map(|task| self.services.spawn(task.run(stop_feed.clone())));
+            let feed = Feed {
+                settings: self.settings.clone(),
+                subscription: self.subscription.clone(),
+                status: status.clone(),
+                clock: system_clock(),
+                tap: self.tap.take(),
+                snapshots,
+                stop: stop_feed.clone(),
+            };
+            let mut may_connect = self.may_connect.clone();
+            let end_feed = async {
+                if wait_for(&mut may_connect, false, stop).await {
+                    stop_feed.cancel();
+                }
+            };
+            let mut feed = Box::pin(feed.run(receiver));
+            let ended = tokio::select! {
+                ended = &mut feed => ended,
+                () = end_feed => feed.await,
+            };
+            stop_feed.cancel();
+            if let Some(task) = task {
+                let _ = task.await;
+            }
+            ended?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until this host may or may not connect. False when it is told to stop.
+async fn wait_for(may_connect: &mut Option<watch::Receiver<bool>>, wanted: bool, stop: &CancellationToken) -> bool {
+    let changed = async {
+        match may_connect {
+            Some(may_connect) => may_connect.wait_for(|may| *may == wanted).await.is_ok(),
+            None if wanted => true,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        changed = changed => changed,
+    }
 }
 
 enum Work {
@@ -176,9 +248,7 @@ impl Work {
     ) -> anyhow::Result<()> {
         match self {
             Self::Live(live) => {
-                let LiveWork { settings, subscription, tap, snapshots } = *live;
-                let clock = system_clock();
-                Feed { settings, subscription, status, clock, tap, snapshots, stop }.run(receiver).await?;
+                live.run(receiver, &status, &stop).await?;
             }
             Self::Replay(recording, speed) => {
                 let frames = recording.map(|frame| frame.map(ReplayFrame));

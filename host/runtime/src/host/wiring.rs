@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::{
-    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, SymbolChoice, TenantSettings,
+    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, Source, SymbolChoice, TenantSettings,
 };
 use quotegate_document::{FieldPath, RootMirror};
 use quotegate_feed::{
@@ -26,6 +26,11 @@ use crate::text::counted;
 /// True if nothing is written.
 pub fn is_dry_run(settings: &Settings) -> bool {
     settings.sink.kind == SinkKind::DryRun
+}
+
+/// True if a lease decides whether this host reads the feed and writes.
+pub fn has_lease(settings: &Settings) -> bool {
+    settings.lease.enabled && !is_dry_run(settings) && !matches!(settings.source, Source::Replay(_))
 }
 
 /// Where the embedded simulator listens. Any free port will do, because only this process connects to it.
@@ -145,7 +150,7 @@ pub(crate) fn fence(settings: &SinkSettings) -> anyhow::Result<Option<FenceSetti
     if settings.kind == SinkKind::DryRun || !settings.fence {
         return Ok(None);
     }
-    Ok(Some(FenceSettings { order_field: order_field(settings)?, ownership: None }))
+    Ok(Some(FenceSettings { order_field: order_field(settings)?, ..FenceSettings::default() }))
 }
 
 /// The field that the host adds to documents of maps. In a dry run too, which shows what would be written.
@@ -153,6 +158,16 @@ fn order_field(settings: &SinkSettings) -> anyhow::Result<Option<FieldPath>> {
     let is_added = settings.fence && !settings.order_field.is_empty();
     let path = is_added.then(|| FieldPath::new(settings.order_field.clone()));
     path.transpose().context("sink.order_field")
+}
+
+/// Where others can reach this host's page.
+pub(crate) fn page_address(settings: &Settings) -> Option<String> {
+    let own = || {
+        let (address, port) = (settings.ops.address, settings.ops.port?);
+        let is_own = !address.is_loopback() && !address.is_unspecified();
+        is_own.then(|| SocketAddr::new(address, port).to_string())
+    };
+    settings.lease.address.clone().or_else(own)
 }
 
 /// How many documents may wait between tenants and batches: one batch beyond those in flight. More would let documents

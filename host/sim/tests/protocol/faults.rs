@@ -49,6 +49,18 @@ async fn keys_are_refused_until_the_fault_is_gone() {
 }
 
 #[tokio::test]
+async fn a_session_that_ends_without_a_close_still_counts_for_a_while() {
+    let sim = Sim::start(SimSettings { fault: Some("dead-session=3600".parse().unwrap()), ..quiet() }).await;
+    assert!(sim.client().await.goodbye().await);
+    // A closed one does not count.
+    drop(sim.client().await);
+    sim.until("the end of the session", |handle| handle.connected() == 0).await;
+    let mut client = sim.connect(&[]).await;
+    client.authenticate("key", "secret").await;
+    client.expect_error(406, "connection limit exceeded").await;
+}
+
+#[tokio::test]
 async fn an_upgrade_is_refused_with_429() {
     let sim = Sim::start(faulty("http-429")).await;
     match sim.try_connect("/v2/iex", &[]).await {

@@ -64,13 +64,15 @@ pub enum ConnectError {
 }
 
 /// A client and the database that it is for.
-pub(super) struct Connection {
-    pub(super) client: Client,
+pub struct Connection {
+    /// The client. It reconnects by itself.
+    pub client: FirestoreApi,
     /// `projects/…/databases/…`
-    pub(super) database: String,
+    pub database: String,
 }
 
-type Client = GoogleApi<FirestoreClient<GoogleAuthMiddleware>>;
+/// A client of Firestore's API.
+pub type FirestoreApi = GoogleApi<FirestoreClient<GoogleAuthMiddleware>>;
 
 impl FirestoreSettings {
     /// The host and the port, if it is not the usual one, of the emulator or of Firestore.
@@ -90,7 +92,8 @@ impl ConnectError {
 }
 
 impl Connection {
-    pub(super) fn documents_path(&self) -> String {
+    /// Where all documents are.
+    pub fn documents_path(&self) -> String {
         format!("{}/documents", self.database)
     }
 }
@@ -116,7 +119,8 @@ impl Access {
     }
 }
 
-pub(super) async fn connect(settings: &FirestoreSettings) -> Result<Connection, ConnectError> {
+/// Finds the project and the credentials, and connects.
+pub async fn connect(settings: &FirestoreSettings) -> Result<Connection, ConnectError> {
     let Access { database, headers } = Access::find(settings).await?;
     let scheme = if settings.emulator_host.is_some() { "http" } else { "https" };
     let url = format!("{scheme}://{}", settings.address());
@@ -125,7 +129,7 @@ pub(super) async fn connect(settings: &FirestoreSettings) -> Result<Connection, 
         _ => ConnectError::NoCredentials(error.to_string()),
     };
     let middleware = GoogleAuthMiddlewareLayer::new(headers, Some(database.clone())).map_err(connect_error)?;
-    let client = Client::from_function_with_middleware(FirestoreClient::new, url, middleware).await;
+    let client = FirestoreApi::from_function_with_middleware(FirestoreClient::new, url, middleware).await;
     let timeouts = RequestTimeouts::new().with_total(settings.request_timeout);
     Ok(Connection { client: client.map_err(connect_error)?.with_request_timeouts(timeouts), database })
 }

@@ -1,0 +1,183 @@
+//! `ops/ingest_hosts/instances/{instance}`: what each host says about itself.
+
+use std::time::Duration;
+
+use firestore::gcloud_sdk::google::firestore::v1 as proto;
+use futures_util::StreamExt;
+use proto::document_transform::FieldTransform;
+use proto::document_transform::field_transform::{ServerValue, TransformType};
+use proto::structured_query::{CollectionSelector, Direction, FieldReference, Order};
+use quotegate_document::UnixNanos;
+use quotegate_sink::FirestoreSettings;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::firestore::{Database, Fields, optional_text, text, values};
+
+/// What a host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostRole {
+    /// It owns the feed.
+    Owner,
+    /// It waits.
+    Standby,
+    /// It has ended.
+    Stopped,
+}
+
+/// What a host says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Its name.
+    pub instance: String,
+    /// What it does.
+    pub role: HostRole,
+    /// Its feed.
+    pub feed: String,
+    /// The lease's epoch, as far as it knows.
+    pub epoch: u64,
+    /// Why it cannot do its work, if it cannot. A standby without a problem can take over.
+    pub problem: Option<String>,
+    /// Where its page is, if others can reach it.
+    pub address: Option<String>,
+    /// Its version.
+    pub version: String,
+    /// When it started, by its own clock.
+    pub started: UnixNanos,
+}
+
+/// A host's report, and its age.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedHost {
+    /// The report.
+    #[serde(flatten)]
+    pub report: HostReport,
+    /// How old it was when it was read, by Firestore's clock alone.
+    pub age_seconds: f64,
+}
+
+/// Where the reports are.
+#[derive(Clone)]
+pub struct HostReports {
+    database: Database,
+}
+
+const PARENT: &str = "ops/ingest_hosts";
+const COLLECTION: &str = "instances";
+/// Each start of a container leaves a report; only the newest ones matter.
+const MAX_REPORTS: i32 = 20;
+/// Older reports are of hosts that are gone.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+
+impl HostRole {
+    /// The word in the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Standby => "standby",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    fn from_str(text: &str) -> Option<Self> {
+        [Self::Owner, Self::Standby, Self::Stopped].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+impl HostReports {
+    /// In the database of these settings. Nothing is sent yet.
+    pub fn new(settings: &FirestoreSettings) -> Self {
+        Self { database: Database::new(settings) }
+    }
+
+    /// Replaces the host's report.
+    pub async fn write(&self, report: &HostReport) -> Result<(), StoreError> {
+        let connection = self.database.connection().await?;
+        let id = report.instance.replace('/', "%2F");
+        let name = format!("{}/{PARENT}/{COLLECTION}/{id}", connection.documents_path());
+        let now = FieldTransform {
+            field_path: "ts".to_owned(),
+            transform_type: Some(TransformType::SetToServerValue(ServerValue::RequestTime as i32)),
+        };
+        let write = proto::Write {
+            operation: Some(proto::write::Operation::Update(proto::Document {
+                name,
+                fields: encode(report),
+                ..Default::default()
+            })),
+            update_transforms: vec![now],
+            ..Default::default()
+        };
+        let database = connection.database.clone();
+        let request = proto::CommitRequest { database, writes: vec![write], ..Default::default() };
+        match connection.client.get().commit(request).await {
+            Ok(_) => Ok(()),
+            Err(status) => Err(self.database.failed(&status).await),
+        }
+    }
+
+    /// The reports of the last hour, newest first. Google bills one read each.
+    pub async fn list(&self) -> Result<Vec<ReportedHost>, StoreError> {
+        let connection = self.database.connection().await?;
+        let order = Order {
+            field: Some(FieldReference { field_path: "ts".to_owned() }),
+            direction: Direction::Descending as i32,
+        };
+        let query = proto::StructuredQuery {
+            from: vec![CollectionSelector { collection_id: COLLECTION.to_owned(), all_descendants: false }],
+            order_by: vec![order],
+            limit: Some(MAX_REPORTS),
+            ..Default::default()
+        };
+        let request = proto::RunQueryRequest {
+            parent: format!("{}/{PARENT}", connection.documents_path()),
+            query_type: Some(proto::run_query_request::QueryType::StructuredQuery(query)),
+            ..Default::default()
+        };
+        let mut answers = match connection.client.get().run_query(request).await {
+            Ok(answers) => answers.into_inner(),
+            Err(status) => return Err(self.database.failed(&status).await),
+        };
+        let mut hosts = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => hosts.extend(decode(&answer).filter(|host| host.age_seconds < MAX_AGE.as_secs_f64())),
+                Err(status) => return Err(self.database.failed(&status).await),
+            }
+        }
+        Ok(hosts)
+    }
+}
+
+fn encode(report: &HostReport) -> Fields {
+    Fields::from([
+        ("instance".to_owned(), text(&report.instance)),
+        ("role".to_owned(), text(report.role.as_str())),
+        ("feed".to_owned(), text(&report.feed)),
+        ("epoch".to_owned(), values::integer(i64::try_from(report.epoch).unwrap_or(i64::MAX))),
+        ("problem".to_owned(), optional_text(report.problem.as_deref())),
+        ("address".to_owned(), optional_text(report.address.as_deref())),
+        ("version".to_owned(), text(&report.version)),
+        ("started_at".to_owned(), values::time(report.started)),
+    ])
+}
+
+/// `None` if it is not a report of this program.
+fn decode(answer: &proto::RunQueryResponse) -> Option<ReportedHost> {
+    let document = answer.document.as_ref()?;
+    let fields = &document.fields;
+    let word = |field| values::as_text(fields.get(field)).map(str::to_owned);
+    let age = values::nanos(answer.read_time.as_ref()?) - values::nanos(document.update_time.as_ref()?);
+    let report = HostReport {
+        instance: word("instance")?,
+        role: HostRole::from_str(&word("role")?)?,
+        feed: word("feed")?,
+        epoch: values::as_integer(fields.get("epoch")).and_then(|epoch| u64::try_from(epoch).ok())?,
+        problem: word("problem"),
+        address: word("address"),
+        version: word("version")?,
+        started: values::as_time(fields.get("started_at"))?,
+    };
+    Some(ReportedHost { report, age_seconds: age.max(0) as f64 / 1e9 })
+}
