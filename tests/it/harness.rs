@@ -9,7 +9,7 @@ mod http;
 mod sim;
 
 pub use browser::{Browser, Screen};
-pub use host_setup::{HostSetup, guest};
+pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;
 

@@ -34,7 +34,7 @@ pub use load::Loaded;
 pub use origin::Origin;
 pub use report::{Row, render};
 pub use settings::{
-    Calendar, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, OpsSettings,
+    Calendar, ComponentLimits, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, OpsSettings,
     PaceSettings, PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings, PluginSetup, ReplaySettings,
     RunSettings, Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin, SymbolChoice,
     TenantSettings, WriteRate,

@@ -18,6 +18,8 @@ mod bindings;
 mod cache;
 mod call_clock;
 mod chain;
+mod component_file;
+mod component_limits;
 mod counters;
 mod cpu_quota;
 mod degraded;
@@ -38,6 +40,8 @@ mod validate;
 
 pub use allocator::AllocatorChoice;
 pub use chain::{FilterOutcome, MapOutcome, Mapped, PluginChain, StartError, StopTenant, Verdict, Verdicts};
+pub use component_file::{ComponentFileError, read_component};
+pub use component_limits::ComponentLimits;
 pub use counters::{PluginSnapshot, PluginState};
 pub use documents::{Collections, DocumentError};
 pub use engine::{EngineError, EngineSettings, PluginEngine};
