@@ -1,5 +1,8 @@
-/// What a component may contain, checked before it is compiled: compiling takes time and memory in proportion to it. The
-/// defaults are far above what components with a JavaScript or Python runtime contain.
+/// What a component may contain, checked before it is compiled: compiling takes time and memory in proportion to it.
+///
+/// The defaults are well above what a component with a language runtime contains. In November 2026, one built by
+/// componentize-js had 12,700 functions, 9.2 MB of code (172 kB in one function) and 147 types; one built by componentize-py
+/// had 13,500 functions, 6.6 MB of code (427 kB in one function), 1,300 types and 0.4 MB of declarations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentLimits {
     /// Bytes of the file.
@@ -26,9 +29,9 @@ impl Default for ComponentLimits {
             bytes: 64 << 20,
             functions: 50_000,
             code_bytes: 16 << 20,
-            function_bytes: 512 << 10,
+            function_bytes: 768 << 10,
             types: 5000,
-            declaration_bytes: 1 << 20,
+            declaration_bytes: 2 << 20,
             tables: 4,
             memories: 2,
         }

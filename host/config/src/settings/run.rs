@@ -64,11 +64,11 @@ settings! {
         /// The size of the code of all functions. Each local variable counts as one more byte.
         code_bytes: usize = "code_kib", Size::kib(1, 1_048_576), default 16_384 << 10;
         /// The size of the code of one function.
-        function_bytes: usize = "function_kib", Size::kib(1, 7168), default 512 << 10;
+        function_bytes: usize = "function_kib", Size::kib(1, 7168), default 768 << 10;
         /// The number of types.
         types: usize = "types", Integer { min: 1, max: 1_000_000 }, default 5000;
         /// The size of everything but code and data: types, imports, exports, elements of tables, and so on.
-        declaration_bytes: usize = "declarations_kib", Size::kib(1, 65_536), default 1024 << 10;
+        declaration_bytes: usize = "declarations_kib", Size::kib(1, 65_536), default 2048 << 10;
         /// The number of tables.
         tables: u32 = "tables", Integer { min: 0, max: 100 }, default 4;
         /// The number of memories.

@@ -95,7 +95,7 @@ fn the_standard_plugins_are_far_below_the_limits() {
         function_bytes: 16 << 10,
         types: 100,
         declaration_bytes: 16 << 10,
-        tables: 1,
+        tables: 2,
         memories: 1,
     };
     let settings = EngineSettings { instances: 1, component_limits: limits, ..EngineSettings::default() };
