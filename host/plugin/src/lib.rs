@@ -28,6 +28,7 @@ mod engine;
 mod escape;
 mod failure;
 mod health;
+mod heap;
 mod instance;
 mod limits;
 mod precompile;

@@ -7,6 +7,7 @@ use wasmtime::component::Component;
 
 use crate::bindings::Interface;
 use crate::engine::PluginEngine;
+use crate::heap::release_freed_memory;
 use crate::validate::{Exports, PluginError, validate};
 
 /// The SHA-256 of a component, which identifies it. Tenants can pin it.
@@ -164,9 +165,10 @@ fn component(
     }
     tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
     let component = Component::from_binary(&engine.inner.engine, bytes)
-        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
-    if let Some(cache) = cache {
-        cache.store(sha256, &component);
+        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") });
+    if let (Some(cache), Ok(component)) = (cache, &component) {
+        cache.store(sha256, component);
     }
-    Ok((component, false))
+    release_freed_memory();
+    Ok((component?, false))
 }
