@@ -12,7 +12,9 @@ pub use feed::{Calendar, FeedSettings};
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
-pub use run::{ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings};
+pub use run::{
+    ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings,
+};
 pub use sink::{PaceSettings, SinkKind, SinkSettings};
 pub use source::{Credentials, ReplaySettings, SimSettings, SimSymbols, Source};
 pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
