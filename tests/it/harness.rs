@@ -11,7 +11,7 @@ mod sim;
 
 pub use browser::{Browser, Screen};
 pub use cluster::{Cluster, LEASE, Member};
-pub use host_setup::{HostSetup, guest};
+pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
 pub use sim::Sim;
 

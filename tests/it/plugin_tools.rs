@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::harness::{Finished, finish, guest, quotegate};
+use crate::harness::{Finished, finish, guest, guest_text, quotegate};
 use quotegate_recording::{Header, Payload, RecordedFrame, RecordingWriter};
 use serde_json::Value;
 
@@ -272,6 +272,31 @@ fn a_comparison_shows_where_two_versions_differ() {
 }
 
 #[test]
+fn a_comparison_of_two_setups_shows_what_a_setting_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path());
+    let setup = |name: &str, most: f64| {
+        std::fs::write(folder.path().join(name), format!("[config]\nmax_spread_bps = {most:?}\n")).unwrap();
+    };
+    setup("old.toml", 1000.0);
+    setup("new.toml", 20.0);
+    let filter = quote_filter();
+    let compare = |more: &[&str]| {
+        let arguments =
+            [&[&filter, "--quotes", "day.jsonl", "--symbols", "SPY", "--config", "new.toml"], more].concat();
+        finish(&mut plugin(folder.path(), "run", &arguments)).stdout
+    };
+    let text = compare(&["--against-config", "old.toml"]);
+    assert!(text.contains("50 of 100 quotes have different verdicts"), "{text}");
+    assert!(text.contains("- kept\n+ refused: spread\n"), "{text}");
+    assert!(compare(&["--against-config", "new.toml"]).starts_with("0 of 100 quotes"));
+    // Another component gets the same setup, unless it has its own.
+    assert!(compare(&["--against", &filter]).starts_with("0 of 100 quotes"));
+    let both = compare(&["--against", &filter, "--against-config", "old.toml"]);
+    assert!(both.contains("50 of 100 quotes have different verdicts"), "{both}");
+}
+
+#[test]
 fn a_plugin_failure_in_a_dry_run_is_reported_with_exit_code_1() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path());
@@ -320,6 +345,70 @@ fn components_are_inspected_and_other_files_are_rejected_with_an_error() {
         assert!(!found.stdout.contains('\x1b'), "a file's own words must not reach the terminal: {}", found.stdout);
     }
     assert!(refused("wasi.wasm").stdout.contains("language     Go 1"));
+}
+
+#[test]
+fn a_component_that_a_host_could_not_start_is_not_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let configure = "(export \"configure\") (param i32 i32 i32 i32) (result i32)";
+    let verdicts = "(param \"quotes\" $quote-columns) (result (list u8))";
+    for (name, from, to, words) in [
+        ("trap.wasm", configure, format!("{configure} (unreachable)"), "It does not start: it trapped: "),
+        ("forever.wasm", configure, format!("{configure} (loop $for (br $for))"), "It does not start: it ran longer"),
+        ("types.wasm", verdicts, verdicts.replace("u8", "u16"), "expected primitive `u8` found primitive `u16`"),
+    ] {
+        let text = guest_text("");
+        assert!(text.contains(from), "{name}");
+        std::fs::write(folder.path().join(name), wat::parse_str(text.replace(from, &to)).unwrap()).unwrap();
+        let found = finish(&mut plugin(folder.path(), "inspect", &[name]));
+        assert!(found.code == 1 && found.stdout.contains("accepted     no. "), "{name}: {found:?}");
+        assert!(found.stdout.contains(words) && !found.stdout.contains("yes"), "{words} in {}", found.stdout);
+        let json = finish(&mut plugin(folder.path(), "inspect", &[name, "--json"]));
+        let json: Value = serde_json::from_str(&json.stdout).unwrap();
+        assert!(json["refused"].as_str().unwrap().contains(words), "{json}");
+    }
+}
+
+#[test]
+fn a_plugin_that_needs_a_configuration_is_accepted_unless_it_rejects_the_one_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (field_map, _) = standard("field-map");
+    let inspect = |arguments: &[&str]| finish(&mut plugin(folder.path(), "inspect", arguments));
+    let bare = inspect(&[&field_map]);
+    assert!(bare.code == 0 && bare.stdout.contains("yes: it maps"), "{bare:?}");
+    assert!(bare.stdout.contains("needs a configuration (--config): it rejected its configuration: "), "{bare:?}");
+    std::fs::write(folder.path().join("acme.toml"), "[config]\nfieldz = 1\n").unwrap();
+    let wrong = inspect(&[&field_map, "--config", "acme.toml"]);
+    assert!(
+        wrong.code == 1 && wrong.stdout.contains("no. It does not start: it rejected its configuration"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_is_rejected_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without any of its bytes on disk.
+    std::fs::File::create(folder.path().join("huge.wasm")).unwrap().set_len(1 << 43).unwrap();
+    for verb in ["inspect", "bench"] {
+        let found = finish(&mut plugin(folder.path(), verb, &["huge.wasm"]));
+        assert!(found.code == 1 && found.stderr.contains("at most 67108864 are allowed"), "{verb}: {found:?}");
+    }
+}
+
+#[test]
+fn what_a_plugin_logs_before_a_trap_is_told_wherever_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path());
+    std::fs::write(folder.path().join("case.toml"), TWO).unwrap();
+    // What the SDK does in a panic. The guest has "cheap" at 8; level 3 is an error.
+    let trap = made(folder.path(), "trap.wasm", "(call $log (i32.const 3) (i32.const 8) (i32.const 5)) (unreachable)");
+    let words = "; its last error line: cheap";
+    let tested = finish(&mut plugin(folder.path(), "test", &[&trap, "--fixtures", "case.toml", "--junit", "out.xml"]));
+    assert!(tested.code == 1 && tested.stdout.contains(words), "{tested:?}");
+    assert!(std::fs::read_to_string(folder.path().join("out.xml")).unwrap().contains(words));
+    let run = finish(&mut plugin(folder.path(), "run", &[&trap, "--quotes", "day.jsonl"]));
+    assert!(run.code == 1 && run.stdout.contains(words), "{run:?}");
 }
 
 #[test]

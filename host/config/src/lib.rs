@@ -34,10 +34,10 @@ pub use load::Loaded;
 pub use origin::Origin;
 pub use report::{Row, render};
 pub use settings::{
-    Calendar, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LeaseSettings, LogFormat, LogSettings,
-    OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings, PluginSetup,
-    ReplaySettings, RunSettings, Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin,
-    SymbolChoice, TenantSettings, WriteRate,
+    Calendar, ComponentLimits, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LeaseSettings, LogFormat,
+    LogSettings, OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings,
+    PluginSetup, ReplaySettings, RunSettings, Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source,
+    StandardPlugin, SymbolChoice, TenantSettings, WriteRate,
 };
 pub use sources::{Override, Sources};
 pub use switches::{SwitchEffect, SwitchReading, SwitchState, Switches};

@@ -14,7 +14,9 @@ pub use lease::LeaseSettings;
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
-pub use run::{HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings};
+pub use run::{
+    ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings,
+};
 pub use sink::{PaceSettings, SinkKind, SinkSettings};
 pub use source::{Credentials, ReplaySettings, SimSettings, SimSymbols, Source};
 pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     /// What all plugins share.
     pub plugins: PluginRuntimeSettings,
+    /// What their components may contain.
+    pub component_limits: ComponentLimits,
     /// The process.
     pub run: RunSettings,
     /// Its log.
@@ -75,6 +79,11 @@ impl Settings {
             from.section(["ops"], "The HTTP server for operators: health, metrics, state, web page."),
         );
         let plugins = PluginRuntimeSettings::read(from.section(["plugins"], "What the plugins of all tenants share."));
+        let component_limits = ComponentLimits::read(from.section(
+            ["plugins", "component_limits"],
+            "What the component of a plugin may contain, checked before it is compiled. The defaults are far above what \
+             components with a JavaScript or Python runtime contain.",
+        ));
         let run = RunSettings::read(from.section(["run"], "The process: shutdown, reloading, pausing."));
         let log = LogSettings::read(from.section(["log"], "The log, which goes to standard error."));
         let tenants = tenant::read_all(from);
@@ -83,6 +92,20 @@ impl Settings {
         sink.check_mirror(&tenants, from);
         let source = source.resolve(sim, replay, &feed, &sink, from)?;
         let switches = Switches::default();
-        Some(Self { source, feed, pace, sink, lease, heartbeat, ops, plugins, run, log, tenants, switches })
+        Some(Self {
+            source,
+            feed,
+            pace,
+            sink,
+            lease,
+            heartbeat,
+            ops,
+            plugins,
+            component_limits,
+            run,
+            log,
+            tenants,
+            switches,
+        })
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use quotegate_plugin::{PluginEngine, PluginInstance, PreparedPlugin, Sha256Hash};
+use quotegate_plugin::{PluginEngine, PluginFailure, PluginInstance, PreparedPlugin, Sha256Hash};
 use serde::Serialize;
 use wasmparser::{KnownCustom, Parser, Payload};
 
@@ -21,13 +21,13 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Names of its exports.
     pub exports: Vec<String>,
-    /// Why this host rejects it; `None` if it is accepted.
+    /// Why this host does not accept or start it; `None` if it does.
     pub refused: Option<String>,
-    /// What it declares; `None` if it is rejected.
+    /// What it is; `None` if it is rejected before it is started.
     pub plugin: Option<Accepted>,
 }
 
-/// A plugin that this host accepts.
+/// A plugin whose component this host accepts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Accepted {
     /// The version of `quotegate:plugin` that it is built for.
@@ -51,8 +51,9 @@ pub struct Started {
     pub memory_bytes: usize,
 }
 
-/// Inspects any file. If it is an accepted component, compiles it and starts it with this setup.
-pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: &Setup) -> Inspection {
+/// Inspects any file. If it is an accepted component, compiles it and starts it with this setup, as a host would. Without a
+/// setup it gets an empty configuration, which it may reject: then it needs one.
+pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: Option<&Setup>) -> Inspection {
     let mut found = Inspection {
         schema: 1,
         bytes: bytes.len(),
@@ -68,7 +69,13 @@ pub fn inspect(engine: &PluginEngine, name: &str, bytes: &[u8], setup: &Setup) -
     match PreparedPlugin::new(engine, name, bytes, None) {
         Err(error) => found.refused = Some(error.to_string()),
         Ok(plugin) => {
-            let started = PluginInstance::start(&plugin, &setup.tenant, &setup.config, &setup.limits);
+            let Setup { tenant, config, limits, .. } = &setup.cloned().unwrap_or_default();
+            let started = PluginInstance::start(&plugin, tenant, config, limits);
+            found.refused = match &started {
+                Ok(_) => None,
+                Err(PluginFailure::Configuration(_)) if setup.is_none() => None,
+                Err(failure) => Some(format!("It does not start: {}.", failure.to_string().trim_end_matches('.'))),
+            };
             let started = started.map_err(|failure| failure.to_string()).map(|instance| Started {
                 columns: instance.columns(),
                 reasons: instance.reasons().to_vec(),

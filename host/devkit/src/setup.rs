@@ -139,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_own_collections_are_refused() {
+        for setup in [serde_json::json!({ "collection": "ops" }), serde_json::json!({ "collections": ["ops"] })] {
+            let problems = read(&setup).unwrap_err();
+            assert!(problems[0].contains("`ops` is reserved for the host's own documents"), "{problems:#?}");
+        }
+    }
+
+    #[test]
     fn all_errors_are_reported() {
         let problems = read(&serde_json::json!({
             "tenant": "a/b", "collection": 1, "limits": { "memory_mib": 0 }, "confg": {},

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use crate::{IdError, RootMirror, check_id};
 
-/// The collections below a tenant that only the host itself writes.
-const HOST_COLLECTIONS: [&str; 1] = ["ops"];
+/// The collection below a tenant that only the host itself writes.
+const HOST_COLLECTION: &str = "ops";
+
+/// The collections below a tenant that settings and plugins may not name. A plugin that writes to `users` could make someone
+/// a member of the tenant, because the security rules look members up there.
+const RESERVED: [&str; 2] = [HOST_COLLECTION, "users"];
 
 /// The most collections in a path. Firestore allows 100.
 const MAX_DEPTH: usize = 20;
@@ -24,7 +28,7 @@ impl CollectionPath {
 
     /// The host's own collection, for [`crate::DocumentKey::of_host`].
     pub(crate) fn of_host() -> Self {
-        Self(HOST_COLLECTIONS[0].into())
+        Self(HOST_COLLECTION.into())
     }
 
     pub(crate) fn root_mirror() -> Self {
@@ -38,7 +42,7 @@ impl CollectionPath {
 }
 
 /// Checks the path of a collection below a tenant: an odd number of valid ids between slashes, at most 1,500 bytes, and
-/// nothing in or below a collection of the host's own.
+/// nothing in or below a reserved collection.
 pub fn check_collection_path(path: &str) -> Result<(), IdError> {
     if path.len() > 1500 {
         return Err(IdError::TooLong);
@@ -52,7 +56,7 @@ pub fn check_collection_path(path: &str) -> Result<(), IdError> {
     match ids {
         _ if ids.is_multiple_of(2) => Err(IdError::EvenPath),
         _ if ids.div_ceil(2) > MAX_DEPTH => Err(IdError::TooDeep),
-        _ if HOST_COLLECTIONS.contains(&first) => Err(IdError::HostCollection),
+        _ if RESERVED.contains(&first) => Err(IdError::HostCollection),
         _ => Ok(()),
     }
 }
@@ -112,6 +116,7 @@ mod tests {
             ("a/__b__/c", IdError::Reserved),
             ("a/b\n/c", IdError::Control),
             ("ops", IdError::HostCollection),
+            ("users", IdError::HostCollection),
             ("ops/market_ingest/plugins", IdError::HostCollection),
         ];
         for (path, error) in cases {

@@ -165,8 +165,8 @@ pub enum IdError {
         "it has an even number of parts, as the path of a document; that of a collection has one, or three, or five"
     )]
     EvenPath,
-    /// The host writes its own documents there.
-    #[error("`ops` is reserved for the host's own documents")]
+    /// The host writes its own documents there, or the rules look up members.
+    #[error("`ops` is reserved for the host's own documents, and `users` for the tenant's members")]
     HostCollection,
 }
 

@@ -11,8 +11,6 @@ const MIB: usize = 1 << 20;
 pub const TEXT_LIMIT: usize = 16 * MIB;
 /// The longest file with one secret.
 pub const SECRET_LIMIT: usize = 64 * KIB;
-/// The longest WebAssembly component. Those made from Python have about 40 MiB.
-pub const COMPONENT_LIMIT: usize = 256 * MIB;
 
 /// Reads a file of at most `limit` bytes.
 ///

@@ -8,4 +8,4 @@ mod connection;
 mod file;
 
 pub use connection::{connect_problem, listen_problem};
-pub use file::{COMPONENT_LIMIT, SECRET_LIMIT, TEXT_LIMIT, read, read_text};
+pub use file::{SECRET_LIMIT, TEXT_LIMIT, read, read_text};

@@ -13,10 +13,9 @@ use std::sync::{Arc, LazyLock};
 use parking_lot::Mutex;
 use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, TenantSettings};
 use quotegate_document::{Destination, IdError, TenantId};
-use quotegate_io::COMPONENT_LIMIT;
 use quotegate_plugin::{
-    Collections, EngineError, EngineSettings, PluginChain, PluginEngine, PluginError, PluginLimits, PluginSpec,
-    PreparedPlugin, Sha256Hash, StartError,
+    Collections, ComponentFileError, ComponentLimits, EngineError, EngineSettings, PluginChain, PluginEngine,
+    PluginError, PluginLimits, PluginSpec, PreparedPlugin, Sha256Hash, StartError, read_component,
 };
 
 /// Why a tenant's plugins cannot be used: the tenant, the plugin, the file, and what to do about it.
@@ -99,9 +98,10 @@ impl PluginLoader {
             // Twice, because a reload starts new chains before it stops the old ones, and some for new tenants.
             instances: count.saturating_mul(2).saturating_add(64),
             memory_bytes: memory_bytes(settings),
+            component_limits: component_limits(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
-            allocator: None,
-            metering: false,
+            cache_bytes: settings.plugins.cache_bytes as u64,
+            ..EngineSettings::default()
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
     }
@@ -110,7 +110,7 @@ impl PluginLoader {
     pub async fn chain_spec(&self, tenant: &TenantSettings) -> Result<(ChainSpec, Vec<Arc<[u8]>>), PluginLoadError> {
         let (mut components, mut codes) = (Vec::new(), Vec::new());
         for plugin in &tenant.plugins {
-            let (hash, code) = code(&tenant.id, plugin).await?;
+            let (hash, code) = code(&tenant.id, plugin, &self.engine_settings.component_limits).await?;
             components.push(hash);
             codes.push(code);
         }
@@ -171,15 +171,9 @@ impl PluginLoader {
         code: &[u8],
         hash: Sha256Hash,
     ) -> Result<PreparedPlugin, PluginLoadError> {
-        let rejected = |error| PluginLoadError::Component {
-            tenant: tenant.clone(),
-            plugin: plugin.name.clone(),
-            place: place(&plugin.code),
-            error: Box::new(error),
-        };
         let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);
         if let Some(pinned) = pin.filter(|pinned| *pinned != hash) {
-            return Err(rejected(PluginError::Pin { pinned, found: hash }));
+            return Err(rejected(tenant, plugin, PluginError::Pin { pinned, found: hash }));
         }
         let key = (plugin.name.clone(), hash);
         // Locked during compilation, so that another tenant with the same component waits instead of compiling it again.
@@ -188,7 +182,8 @@ impl PluginLoader {
             return Ok(known.clone());
         }
         let engine = self.engine()?;
-        let new = PreparedPlugin::new(&engine, &plugin.name, code, pin).map_err(rejected)?;
+        let new =
+            PreparedPlugin::new(&engine, &plugin.name, code, pin).map_err(|error| rejected(tenant, plugin, error))?;
         prepared.insert(key, new.clone());
         Ok(new)
     }
@@ -244,6 +239,21 @@ pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits 
     }
 }
 
+/// Converts what a component may contain from the settings to the plugin crate's.
+pub(crate) fn component_limits(settings: &Settings) -> ComponentLimits {
+    let limits = &settings.component_limits;
+    ComponentLimits {
+        bytes: limits.bytes,
+        functions: limits.functions,
+        code_bytes: limits.code_bytes,
+        function_bytes: limits.function_bytes,
+        types: limits.types,
+        declaration_bytes: limits.declaration_bytes,
+        tables: limits.tables,
+        memories: limits.memories,
+    }
+}
+
 /// The largest memory limit of any plugin.
 pub(crate) fn memory_bytes(settings: &Settings) -> usize {
     let plugins = settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
@@ -262,7 +272,11 @@ pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
 type Code = (Sha256Hash, Arc<[u8]>);
 
 /// Reads a plugin's component.
-pub(crate) async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<Code, PluginLoadError> {
+pub(crate) async fn code(
+    tenant: &TenantId,
+    plugin: &PluginSettings,
+    limits: &ComponentLimits,
+) -> Result<Code, PluginLoadError> {
     // Hashed once: a thousand tenants may use the same component, and hashing it for each would dominate the start.
     static QUOTE_FILTER: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::QuoteFilter).into()));
     static FIELD_MAP: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::FieldMap).into()));
@@ -270,16 +284,20 @@ pub(crate) async fn code(tenant: &TenantId, plugin: &PluginSettings) -> Result<C
         PluginCode::Standard(StandardPlugin::QuoteFilter) => Ok(QUOTE_FILTER.clone()),
         PluginCode::Standard(StandardPlugin::FieldMap) => Ok(FIELD_MAP.clone()),
         PluginCode::File(path) => {
-            let file = path.clone();
-            let read = tokio::task::spawn_blocking(move || quotegate_io::read(&file, COMPONENT_LIMIT)).await;
-            let read = read.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-            read.map(|bytes| hashed(bytes.into())).map_err(|reason| PluginLoadError::File {
-                tenant: tenant.clone(),
-                plugin: plugin.name.clone(),
-                path: path.clone(),
-                reason,
-            })
+            let (file, limits) = (path.clone(), limits.clone());
+            let read = tokio::task::spawn_blocking(move || read_component(&file, &limits)).await;
+            let bytes = read.map_err(|_| PluginLoadError::Panic(tenant.clone()))?;
+            bytes.map(|bytes| hashed(bytes.into())).map_err(|error| unreadable(tenant, plugin, path, error))
         }
+    }
+}
+
+fn unreadable(tenant: &TenantId, plugin: &PluginSettings, path: &Path, error: ComponentFileError) -> PluginLoadError {
+    match error {
+        ComponentFileError::Read(reason) => {
+            PluginLoadError::File { tenant: tenant.clone(), plugin: plugin.name.clone(), path: path.to_owned(), reason }
+        }
+        ComponentFileError::Rejected(error) => rejected(tenant, plugin, error),
     }
 }
 
@@ -291,6 +309,15 @@ pub(crate) fn place(code: &PluginCode) -> String {
     match code {
         PluginCode::Standard(_) => "built in".to_owned(),
         PluginCode::File(path) => path.display().to_string(),
+    }
+}
+
+fn rejected(tenant: &TenantId, plugin: &PluginSettings, error: PluginError) -> PluginLoadError {
+    PluginLoadError::Component {
+        tenant: tenant.clone(),
+        plugin: plugin.name.clone(),
+        place: place(&plugin.code),
+        error: Box::new(error),
     }
 }
 
@@ -320,18 +347,39 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_settings_are_those_of_the_plugin_room() {
-        let sources = quotegate_config::Sources {
-            environment: [
-                ("TENANT_ID", "acme"),
-                ("DRY_RUN", "1"),
-                ("QUOTEGATE_TENANT_DEFAULTS__PLUGINS", "[{ standard = 'field-map' }]"),
-            ]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-            ..quotegate_config::Sources::default()
-        };
-        let loaded = Settings::load(&sources).unwrap();
-        assert_eq!(plugin_limits(&loaded.settings.tenants[0].plugins[0].limits), PluginLimits::default());
+        let settings = settings("[{ standard = 'field-map' }]");
+        assert_eq!(plugin_limits(&settings.tenants[0].plugins[0].limits), PluginLimits::default());
+        assert_eq!(component_limits(&settings), ComponentLimits::default());
+        assert_eq!(settings.plugins.cache_bytes as u64, EngineSettings::default().cache_bytes);
+    }
+
+    /// The keys in the errors of `host/plugin/tests/it/acceptance.rs`.
+    const COMPONENT_LIMITS: [&str; 8] =
+        ["size_mib", "functions", "code_kib", "function_kib", "types", "declarations_kib", "tables", "memories"];
+
+    fn settings(plugins: &str) -> Settings {
+        let variables = [
+            ("TENANT_ID", "acme"),
+            ("DRY_RUN", "1"),
+            ("QUOTEGATE_PLUGINS__CACHE", "false"),
+            ("QUOTEGATE_TENANT_DEFAULTS__PLUGINS", plugins),
+        ];
+        let environment = variables.map(|(name, value)| (name.into(), value.into())).into();
+        let sources = quotegate_config::Sources { environment, ..quotegate_config::Sources::default() };
+        Settings::load(&sources).unwrap().settings
+    }
+
+    #[tokio::test]
+    async fn compiled_code_is_released_when_no_tenant_uses_it() {
+        let settings = settings("[{ standard = 'quote-filter' }, { standard = 'quote-filter', name = 'again' }]");
+        let loader = Arc::new(PluginLoader::new(&settings));
+        let (spec, codes) = loader.chain_spec(&settings.tenants[0]).await.unwrap();
+        let chain = loader.chain(&settings.tenants[0].id, &spec, codes).await.unwrap();
+        loader.retain([&spec].into_iter());
+        assert_eq!(loader.prepared.lock().len(), 2);
+        drop(chain);
+        loader.retain(std::iter::empty());
+        assert_eq!(loader.prepared.lock().len(), 0);
     }
 
     /// The plugin crate's messages contain names of settings, which only this test checks.
@@ -345,6 +393,11 @@ mod tests {
             DocumentError::TooMany(9).to_string(),
             DocumentError::TooLarge(9).to_string(),
         ];
+        for key in COMPONENT_LIMITS {
+            let error = PluginError::TooMuch { what: "", found: 2, limit: 1, key };
+            assert!(error.to_string().contains(&format!("`plugins.component_limits.{key}`")));
+            assert!(documented.contains(&format!("\n# {key} = ")), "there is no key {key:?}");
+        }
         for sentence in sentences {
             let keys: Vec<&str> = sentence.split('`').skip(1).step_by(2).collect();
             assert!(!keys.is_empty(), "{sentence:?} names no key");

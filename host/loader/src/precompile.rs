@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use quotegate_config::{Settings, StandardPlugin};
 use quotegate_document::TenantId;
-use quotegate_plugin::{EngineSettings, PluginEngine, Precompiler, PreparedPlugin, Sha256Hash};
+use quotegate_plugin::{ComponentLimits, EngineSettings, PluginError, PrecompileError, Precompiler, Sha256Hash};
 
-use crate::{PluginLoadError, code, memory_bytes, place, standard};
+use crate::{PluginLoadError, code, component_limits, memory_bytes, place, standard};
 
 /// A compiled component.
 #[derive(Debug)]
@@ -37,37 +37,43 @@ struct Source {
 /// Compiles the standard plugins and those of the tenants in `settings` into `folder`.
 pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::Result<Vec<Precompiled>> {
     let memory = settings.map_or(EngineSettings::default().memory_bytes, memory_bytes);
-    let precompiler = Precompiler::new(folder, memory)?;
-    // Components that the host would reject are errors now.
-    let validator = PluginEngine::new(&EngineSettings { instances: 1, ..EngineSettings::default() })?;
+    let limits = settings.map_or_else(ComponentLimits::default, component_limits);
+    let precompiler = Precompiler::new(folder, memory, &limits)?;
     let (mut done, mut known) = (Vec::new(), HashSet::new());
-    for Source { name, pin, bytes, tenant } in sources(settings).await? {
+    for Source { name, pin, bytes, tenant } in sources(settings, &limits).await? {
         let began = Instant::now();
         let sha256 = Sha256Hash::of(&bytes);
-        if known.contains(&sha256) && pin.is_none_or(|pin| pin == sha256) {
+        if let Some(pinned) = pin.filter(|pin| *pin != sha256) {
+            return Err(rejected(name, tenant, PluginError::Pin { pinned, found: sha256 }));
+        }
+        if known.contains(&sha256) {
             continue;
         }
-        match (PreparedPlugin::new(&validator, &name, &bytes, pin), tenant) {
-            (Ok(_), _) => {}
-            (Err(error), Some((tenant, place))) => {
-                let error = Box::new(error);
-                return Err(PluginLoadError::Component { tenant, plugin: name, place, error }.into());
-            }
-            (Err(error), None) => return Err(error.into()),
-        }
-        let bytes = precompiler.add(&bytes).with_context(|| format!("the plugin {name}"))?;
+        // What the host would reject is an error now.
+        let bytes = match precompiler.add(&bytes) {
+            Ok(bytes) => bytes,
+            Err(PrecompileError::Component(error)) => return Err(rejected(name, tenant, error)),
+            Err(error) => return Err(error).with_context(|| format!("the plugin {name}")),
+        };
         known.insert(sha256);
         done.push(Precompiled { name, sha256, bytes, took: began.elapsed() });
     }
     Ok(done)
 }
 
+fn rejected(plugin: String, tenant: Option<(TenantId, String)>, error: PluginError) -> anyhow::Error {
+    match tenant {
+        Some((tenant, place)) => PluginLoadError::Component { tenant, plugin, place, error: Box::new(error) }.into(),
+        None => error.into(),
+    }
+}
+
 /// Those of tenants first, because they are more likely to be rejected.
-async fn sources(settings: Option<&Settings>) -> Result<Vec<Source>, PluginLoadError> {
+async fn sources(settings: Option<&Settings>, limits: &ComponentLimits) -> Result<Vec<Source>, PluginLoadError> {
     let mut sources = Vec::new();
     for tenant in settings.iter().flat_map(|settings| &settings.tenants) {
         for plugin in &tenant.plugins {
-            let (_, bytes) = code(&tenant.id, plugin).await?;
+            let (_, bytes) = code(&tenant.id, plugin, limits).await?;
             sources.push(Source {
                 name: plugin.name.clone(),
                 pin: plugin.sha256.as_deref().and_then(Sha256Hash::from_hex),

@@ -131,7 +131,7 @@ fn in_turn(calls: u32, mut sides: [&mut dyn FnMut(); 2]) -> [Duration; 2] {
 fn portable(native: &PluginEngine, symbols: &[Symbol]) {
     let folder = tempfile::tempdir().unwrap();
     let settings = EngineSettings { instances: 16, cache: Some(folder.path().into()), ..EngineSettings::default() };
-    let precompiler = Precompiler::new(folder.path(), settings.memory_bytes).unwrap();
+    let precompiler = Precompiler::new(folder.path(), settings.memory_bytes, &settings.component_limits).unwrap();
     for component in [QUOTE_FILTER, FIELD_MAP] {
         precompiler.add(component).unwrap();
     }

@@ -3,6 +3,7 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, PoolingAllocationConfig};
 
+use crate::component_limits::ComponentLimits;
 use crate::limits::PluginLimits;
 
 /// How linear memories get their address space. Chosen once, by what the operating system allows.
@@ -32,17 +33,15 @@ impl fmt::Display for AllocatorChoice {
 const FULL_SLOT: u64 = (4 << 30) + (32 << 20);
 /// The guard after a small memory. Accesses with a small offset still need only one check.
 const SMALL_GUARD: u64 = 64 << 10;
-/// Memories, tables and core instances in the pool per plugin instance. Also the most that one instance may take, so that
-/// no tenant's component can exhaust the pool. A component with a language runtime has dozens of core instances, which
-/// cost the pool nothing, but they share one memory and one table.
-const MEMORIES: u32 = 2;
-const TABLES: u32 = 4;
+/// Core instances in the pool per plugin instance. Also the most that one instance may take, so that no tenant's component
+/// can exhaust the pool; memories and tables have such limits, too ([`ComponentLimits`]). A component with a language
+/// runtime has dozens of core instances, which cost the pool nothing, but they share one memory and one table.
 const CORE_INSTANCES: u32 = 64;
 
 /// The fastest choice that the operating system allows.
-pub(crate) fn choose(instances: u32, memory_bytes: usize) -> AllocatorChoice {
+pub(crate) fn choose(instances: u32, memory_bytes: usize, limits: &ComponentLimits) -> AllocatorChoice {
     let count = u64::from(instances.max(1));
-    let memories = count * u64::from(MEMORIES);
+    let memories = count * u64::from(limits.memories);
     if is_available(memories.saturating_mul(FULL_SLOT)) {
         return AllocatorChoice::Pooling;
     }
@@ -81,10 +80,10 @@ impl AllocatorChoice {
         }
     }
 
-    pub(crate) fn apply(self, config: &mut Config, instances: u32, memory_bytes: usize) {
+    pub(crate) fn apply(self, config: &mut Config, instances: u32, memory_bytes: usize, limits: &ComponentLimits) {
         match self {
             Self::Pooling => {
-                config.allocation_strategy(pool(instances, memory_bytes));
+                config.allocation_strategy(pool(instances, memory_bytes, limits));
             }
             Self::SmallReservations => {
                 config.memory_reservation(memory_bytes as u64).memory_guard_size(SMALL_GUARD);
@@ -98,17 +97,17 @@ impl AllocatorChoice {
     }
 }
 
-fn pool(instances: u32, memory_bytes: usize) -> PoolingAllocationConfig {
+fn pool(instances: u32, memory_bytes: usize, limits: &ComponentLimits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .total_memories(instances.saturating_mul(MEMORIES))
-        .total_tables(instances.saturating_mul(TABLES))
+        .total_memories(instances.saturating_mul(limits.memories))
+        .total_tables(instances.saturating_mul(limits.tables))
         .total_gc_heaps(1)
-        .max_memories_per_module(MEMORIES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_module(TABLES)
-        .max_tables_per_component(TABLES)
+        .max_memories_per_module(limits.memories)
+        .max_memories_per_component(limits.memories)
+        .max_tables_per_module(limits.tables)
+        .max_tables_per_component(limits.tables)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memory_size(memory_bytes)
         // What the default limits allow, which is five times wasmtime's default.
@@ -129,6 +128,6 @@ mod tests {
     #[test]
     fn more_address_space_than_processors_have_is_never_available() {
         assert!(!is_available(1 << 50));
-        assert_eq!(choose(u32::MAX, 64 << 20), AllocatorChoice::OnDemand);
+        assert_eq!(choose(u32::MAX, 64 << 20, &ComponentLimits::default()), AllocatorChoice::OnDemand);
     }
 }

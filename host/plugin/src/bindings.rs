@@ -16,14 +16,16 @@ use crate::state::GuestState;
 pub(crate) struct Version {
     /// The text after the `@` in the names of imports and exports.
     pub(crate) number: &'static str,
+    /// Its world with all interfaces, as `bindgen!` describes it.
+    pub(crate) component_type: &'static [u8],
     pub(crate) prepare: fn(&Engine, &Component) -> wasmtime::Result<Box<dyn Interface>>,
 }
 
 /// All supported versions.
 pub(crate) const VERSIONS: &[Version] = &[
-    Version { number: "0.1.0", prepare: v0_1_0::prepare },
+    Version { number: "0.1.0", component_type: v0_1_0::COMPONENT_TYPE, prepare: v0_1_0::prepare },
     #[cfg(test)]
-    Version { number: v0_2_0_test::NUMBER, prepare: v0_2_0_test::prepare },
+    Version { number: v0_2_0_test::NUMBER, component_type: v0_2_0_test::COMPONENT_TYPE, prepare: v0_2_0_test::prepare },
 ];
 
 /// The names of a version's interfaces, without the version.

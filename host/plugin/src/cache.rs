@@ -2,6 +2,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -19,9 +20,12 @@ use crate::prepare::Sha256Hash;
 /// and file belong to this user or to root, and no one else may write to them; the checksum finds damage; and the
 /// checksum covers the plugin and the kind, which finds renamed files. A file that fails a check is compiled again, and
 /// overwritten if the folder is writable.
+///
+/// When the files together become larger than `max_bytes`, those that were not used for the longest time are deleted.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     folder: PathBuf,
+    max_bytes: u64,
     /// This engine's kind, then the portable one.
     kinds: [String; 2],
     /// The log already says that the folder is read-only.
@@ -35,7 +39,12 @@ const MAX_FILE: u64 = 1 << 30;
 impl CodeCache {
     /// `None` if the folder does not exist and cannot be created: every start then compiles, as without a cache.
     /// `portable` is the kind of code that was compiled ahead of time for engines like this one.
-    pub(crate) fn open(folder: &Path, engine: &Engine, portable: String) -> Result<Option<Self>, EngineError> {
+    pub(crate) fn open(
+        folder: &Path,
+        max_bytes: u64,
+        engine: &Engine,
+        portable: String,
+    ) -> Result<Option<Self>, EngineError> {
         let unusable = |reason: String| EngineError::Cache { folder: folder.into(), reason };
         match create_folder(folder) {
             Ok(()) => {}
@@ -50,7 +59,7 @@ impl CodeCache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let kinds = [format!("{:016x}", hasher.finish()), portable];
-        Ok(Some(Self { folder: folder.into(), kinds, logged_read_only: AtomicBool::new(false) }))
+        Ok(Some(Self { folder: folder.into(), max_bytes, kinds, logged_read_only: AtomicBool::new(false) }))
     }
 
     /// The component that was compiled from the bytes with this hash, if one of its files is intact.
@@ -78,8 +87,9 @@ impl CodeCache {
     /// Stores code that this engine compiled. A failure is harmless: the next start compiles again.
     pub(crate) fn store(&self, plugin: &Sha256Hash, component: &Component) {
         let [own, _] = &self.kinds;
-        match component.serialize().map(|code| write_file(&self.path(plugin, own), plugin, own, &code)) {
-            Ok(Ok(())) => {}
+        let path = self.path(plugin, own);
+        match component.serialize().map(|code| write_file(&path, plugin, own, &code)) {
+            Ok(Ok(())) => delete_oldest(&self.folder, self.max_bytes),
             Ok(Err(error)) if cannot_write(&error) => {
                 if !self.logged_read_only.swap(true, Relaxed) {
                     tracing::info!(event_type = "plugin_cache_read_only", folder = %self.folder.display(), "the folder for compiled plugins is read-only; plugins that are not in it are compiled at every start");
@@ -117,6 +127,30 @@ pub(crate) fn write_file(path: &Path, plugin: &Sha256Hash, kind: &str, code: &[u
         let _ignored = std::fs::remove_file(&draft);
     }
     written
+}
+
+/// Deletes files until the rest is no larger than `max_bytes`.
+fn delete_oldest(folder: &Path, max_bytes: u64) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let (path, metadata) = (entry.as_ref().ok()?.path(), entry.as_ref().ok()?.metadata().ok()?);
+            // Drafts are left behind by processes that were killed.
+            let is_ours = path.extension().is_some_and(|extension| extension == "code" || extension == "draft");
+            is_ours.then_some((metadata.modified().ok()?, metadata.len(), path))
+        })
+        .collect();
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, bytes, path) in files {
+        if total <= max_bytes {
+            return;
+        }
+        // Another host that shares the folder may have deleted it.
+        let _ignored = std::fs::remove_file(&path);
+        total -= bytes;
+        tracing::info!(event_type = "plugin_cache_deleted", file = %path.display(), bytes, "deleted a compiled plugin, because the folder for them is full");
+    }
 }
 
 fn checksum(plugin: &Sha256Hash, kind: &str, code: &[u8]) -> [u8; CHECKSUM_LEN] {
@@ -191,6 +225,8 @@ fn read_private(path: &Path) -> Option<Vec<u8>> {
     let file = std::fs::File::open(path).ok()?;
     let metadata = file.metadata().ok()?;
     check_private(&metadata).ok()?;
+    // Used now, so it is not among the oldest. Fails in a read-only folder, where nothing is deleted either.
+    let _ignored = file.set_modified(SystemTime::now());
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
     file.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
     Some(bytes)

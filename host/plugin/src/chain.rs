@@ -136,6 +136,15 @@ impl PluginChain {
         Ok(Self { tenant, stages })
     }
 
+    /// Takes over from the chain that this one replaces the plugins that are the same in both, with all that they remember.
+    pub fn keep_unchanged(&mut self, old: &mut Self) {
+        for stage in &mut self.stages {
+            if let Some(same) = old.stages.iter_mut().find(|old| old.spec == stage.spec) {
+                std::mem::swap(stage, same);
+            }
+        }
+    }
+
     /// Whether any plugin filters.
     pub fn filters(&self) -> bool {
         self.stages.iter().any(|stage| stage.spec.plugin.filters())

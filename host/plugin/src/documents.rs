@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_collections_of_the_host_cannot_be_allowed() {
-        for others in ["ops", "ops/market_ingest/x", "a/b"] {
+        for others in ["ops", "ops/market_ingest/x", "users", "a/b"] {
             assert!(Collections::new("live_quotes", &[others.into()]).is_err(), "{others}");
             assert!(Collections::new(others, &[]).is_err(), "{others}");
         }

@@ -5,6 +5,7 @@ use wasmtime::{Config, Engine, OptLevel};
 
 use crate::allocator::{AllocatorChoice, GUEST_STACK, choose, disable_gc};
 use crate::cache::CodeCache;
+use crate::component_limits::ComponentLimits;
 use crate::prepare::Sha256Hash;
 use crate::ticker::Ticker;
 
@@ -16,9 +17,14 @@ pub struct EngineSettings {
     pub instances: u32,
     /// The largest `memory_bytes` of any plugin's limits.
     pub memory_bytes: usize,
+    /// What a component may contain.
+    pub component_limits: ComponentLimits,
     /// A folder for compiled code that only this user and root may write to. If it is read-only, plugins that are not in it
     /// are compiled at every start; with `None`, all are.
     pub cache: Option<PathBuf>,
+    /// How much compiled code the folder may hold, in bytes. Above it, the files that were not used for the longest time
+    /// are deleted.
+    pub cache_bytes: u64,
     /// The allocator; `None` for the fastest that the operating system allows.
     pub allocator: Option<AllocatorChoice>,
     /// Meter the guests' fuel ([`crate::PluginInstance::fuel_used`]). Metered code is compiled separately and without
@@ -28,7 +34,15 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None, metering: false }
+        Self {
+            instances: 1000,
+            memory_bytes: 64 << 20,
+            component_limits: ComponentLimits::default(),
+            cache: None,
+            cache_bytes: 1 << 30,
+            allocator: None,
+            metering: false,
+        }
     }
 }
 
@@ -71,6 +85,7 @@ pub(crate) struct EngineInner {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<CodeCache>,
     pub(crate) metering: bool,
+    pub(crate) component_limits: ComponentLimits,
     allocator: AllocatorChoice,
     _ticker: Ticker,
 }
@@ -78,23 +93,26 @@ pub(crate) struct EngineInner {
 impl PluginEngine {
     /// Chooses an allocator, creates the engine and starts its ticker.
     pub fn new(settings: &EngineSettings) -> Result<Self, EngineError> {
-        let allocator = settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes));
+        let limits = settings.component_limits.clone();
+        let allocator =
+            settings.allocator.unwrap_or_else(|| choose(settings.instances, settings.memory_bytes, &limits));
         let mut config = base_config();
         config.consume_fuel(settings.metering);
         if settings.metering {
             // Authors wait for the compiler after every save, and fuel does not depend on optimization.
             config.cranelift_opt_level(OptLevel::None);
         }
-        allocator.apply(&mut config, settings.instances, settings.memory_bytes);
+        allocator.apply(&mut config, settings.instances, settings.memory_bytes, &limits);
         let engine =
             Engine::new(&config).map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
         let portable = allocator.portable_kind(settings.memory_bytes);
-        let open = |folder| CodeCache::open(folder, &engine, portable);
+        let open = |folder| CodeCache::open(folder, settings.cache_bytes, &engine, portable);
         let cache = settings.cache.as_deref().map(open).transpose()?.flatten();
         let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
-        let metering = settings.metering;
-        Ok(Self { inner: Arc::new(EngineInner { engine, cache, metering, allocator, _ticker: ticker }) })
+        let (metering, component_limits) = (settings.metering, limits);
+        let inner = EngineInner { engine, cache, metering, component_limits, allocator, _ticker: ticker };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the cache has code for the component with this hash.

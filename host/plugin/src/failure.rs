@@ -25,9 +25,12 @@ pub enum PluginFailure {
     /// Usually endless recursion.
     #[error("it ran out of stack, usually because of endless recursion")]
     Stack,
-    /// Any other trap: unreachable, out of bounds, division by zero, invalid values.
+    /// Any other trap: unreachable, out of bounds, division by zero.
     #[error("it trapped: {0}")]
     Trap(String),
+    /// A call that failed without a trap: invalid values, or no room for another instance.
+    #[error("the call failed: {0}")]
+    Call(String),
     /// A result of the wrong length.
     #[error("it returned {found} entries for {expected} quotes")]
     Length {
@@ -87,7 +90,7 @@ impl PluginFailure {
             Self::Memory => FailureKind::Memory,
             Self::HostBytes => FailureKind::HostBytes,
             Self::Stack => FailureKind::Stack,
-            Self::Trap(_) => FailureKind::Trap,
+            Self::Trap(_) | Self::Call(_) => FailureKind::Trap,
             Self::Length { .. } => FailureKind::Answer,
             Self::Configuration(_) | Self::Manifest(_) => FailureKind::Configuration,
         }
@@ -95,7 +98,8 @@ impl PluginFailure {
 
     /// From wasmtime's error and the resource limiter's state.
     pub(crate) fn new(error: &wasmtime::Error, state: &GuestState, limit: Duration) -> Self {
-        match error.downcast_ref::<Trap>() {
+        let trap = error.downcast_ref::<Trap>();
+        match trap {
             Some(Trap::Interrupt) => return Self::Time { limit },
             Some(Trap::StackOverflow) => return Self::Stack,
             _ => {}
@@ -108,6 +112,10 @@ impl PluginFailure {
         if text.contains("too much data is being copied") {
             return Self::HostBytes;
         }
-        Self::Trap(escape(&text))
+        match (trap, &state.last_error) {
+            (None, _) => Self::Call(escape(&text)),
+            (Some(_), None) => Self::Trap(escape(&text)),
+            (Some(_), Some(logged)) => Self::Trap(format!("{}; its last error line: {logged}", escape(&text))),
+        }
     }
 }

@@ -184,13 +184,14 @@ impl PluginInstance {
 
     fn begin(&mut self) -> Result<Duration, PluginFailure> {
         if self.broken {
-            return Err(PluginFailure::Trap("the instance has failed before and cannot be used again".into()));
+            return Err(PluginFailure::Call("the instance has failed before and cannot be used again".into()));
         }
         self.calls += 1;
         // Broken until the call succeeds, so that no one uses the instance after a call that panicked.
         self.broken = true;
-        // A refused growth that the guest handled does not explain a trap in a later call.
+        // What the guest handled does not explain a trap in a later call.
         self.store.data_mut().refused_growth = false;
+        self.store.data_mut().last_error = None;
         let ticks = self.store.data_mut().clock.begin(self.limits.time_per_call);
         self.store.set_epoch_deadline(ticks);
         Ok(self.limits.time_per_call)

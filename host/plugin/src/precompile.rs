@@ -4,9 +4,10 @@ use wasmtime::{Config, Engine};
 
 use crate::allocator::AllocatorChoice;
 use crate::cache::{create_folder, file_path, target_any_server, write_file};
+use crate::component_limits::ComponentLimits;
 use crate::engine::{EngineError, base_config};
 use crate::prepare::Sha256Hash;
-use crate::validate::{PluginError, check_bytes};
+use crate::validate::{PluginError, validate};
 
 /// Compiles components when an image is built, so that the host in it does not have to.
 ///
@@ -15,6 +16,7 @@ use crate::validate::{PluginError, check_bytes};
 #[derive(Debug)]
 pub struct Precompiler {
     folder: PathBuf,
+    limits: ComponentLimits,
     /// Each with the kind in its file names.
     engines: Vec<(String, Engine)>,
 }
@@ -36,25 +38,25 @@ pub enum PrecompileError {
 }
 
 impl Precompiler {
-    /// Creates the folder if necessary. `memory_bytes` must be that of the host's [`crate::EngineSettings`].
-    pub fn new(folder: &Path, memory_bytes: usize) -> Result<Self, EngineError> {
+    /// Creates the folder if necessary. `memory_bytes` and `limits` must be those of the host's [`crate::EngineSettings`].
+    pub fn new(folder: &Path, memory_bytes: usize, limits: &ComponentLimits) -> Result<Self, EngineError> {
         create_folder(folder)
             .map_err(|error| EngineError::Cache { folder: folder.into(), reason: error.to_string() })?;
         let engine = |allocator: AllocatorChoice| {
-            let engine = portable_config(allocator, memory_bytes).and_then(|config| Engine::new(&config));
+            let engine = portable_config(allocator, memory_bytes, limits).and_then(|config| Engine::new(&config));
             let engine = engine.map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
             Ok((allocator.portable_kind(memory_bytes), engine))
         };
         let engines = AllocatorChoice::ALL.into_iter().map(engine).collect::<Result<_, _>>()?;
-        Ok(Self { folder: folder.into(), engines })
+        Ok(Self { folder: folder.into(), limits: limits.clone(), engines })
     }
 
     /// Compiles one component and stores the code. Returns the size of the code that a host will load.
     pub fn add(&self, component: &[u8]) -> Result<usize, PrecompileError> {
-        check_bytes(component)?;
         let sha256 = Sha256Hash::of(component);
         let mut largest = 0;
         for (kind, engine) in &self.engines {
+            validate(component, &self.limits, engine.get_wasm_features())?;
             let code = engine
                 .precompile_component(component)
                 .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
@@ -66,10 +68,14 @@ impl Precompiler {
     }
 }
 
-fn portable_config(allocator: AllocatorChoice, memory_bytes: usize) -> wasmtime::Result<Config> {
+fn portable_config(
+    allocator: AllocatorChoice,
+    memory_bytes: usize,
+    limits: &ComponentLimits,
+) -> wasmtime::Result<Config> {
     let mut config = base_config();
     // Nothing runs here, so a pool of one slot is enough.
-    allocator.apply(&mut config, 1, memory_bytes);
+    allocator.apply(&mut config, 1, memory_bytes, limits);
     target_any_server(&mut config)?;
     Ok(config)
 }

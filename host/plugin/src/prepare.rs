@@ -7,7 +7,8 @@ use wasmtime::component::Component;
 
 use crate::bindings::Interface;
 use crate::engine::PluginEngine;
-use crate::validate::{Exports, PluginError, check_bytes, check_interfaces};
+use crate::heap::release_freed_memory;
+use crate::validate::{Exports, PluginError, validate};
 
 /// The SHA-256 of a component, which identifies it. Tenants can pin it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,10 +68,8 @@ pub(crate) struct Prepared {
 }
 
 impl PreparedPlugin {
-    /// The largest component allowed, in bytes. One that contains a Python runtime has about 20 MiB.
-    pub const MAX_BYTES: usize = 64 << 20;
-
-    /// Validates the component and compiles it, unless the cache has its code. `name` is the plugin's name in logs and
+    /// Validates the component and compiles it, unless the cache has its code. Only a component within the engine's
+    /// [`crate::ComponentLimits`] and with the interface's types is compiled. `name` is the plugin's name in logs and
     /// metrics.
     ///
     /// Compiling a component that contains a language runtime takes seconds: call this on a thread that may block, or use
@@ -80,10 +79,9 @@ impl PreparedPlugin {
         if let Some(pinned) = pin.filter(|pinned| *pinned != sha256) {
             return Err(PluginError::Pin { pinned, found: sha256 });
         }
-        check_bytes(bytes)?;
         let started = Instant::now();
+        let exports = validate(bytes, &engine.inner.component_limits, engine.inner.engine.get_wasm_features())?;
         let (component, from_cache) = component(engine, name, &sha256, bytes)?;
-        let exports = check_interfaces(&engine.inner.engine, &component)?;
         let interface = (exports.version.prepare)(&engine.inner.engine, &component)
             .map_err(|error| PluginError::Shape { reason: format!("{error:#}") })?;
         let took = started.elapsed();
@@ -142,6 +140,13 @@ impl PreparedPlugin {
     }
 }
 
+/// Two are the same if they do the same under the same name.
+impl PartialEq for PreparedPlugin {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name(), self.sha256()) == (other.name(), other.sha256())
+    }
+}
+
 impl fmt::Debug for PreparedPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PreparedPlugin").field("name", &self.name()).field("sha256", &self.sha256()).finish()
@@ -160,10 +165,10 @@ fn component(
     }
     tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
     let component = Component::from_binary(&engine.inner.engine, bytes)
-        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
-    // Nothing that will be rejected goes into the cache.
-    if let Some(cache) = cache.filter(|_| check_interfaces(&engine.inner.engine, &component).is_ok()) {
-        cache.store(sha256, &component);
+        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") });
+    if let (Some(cache), Ok(component)) = (cache, &component) {
+        cache.store(sha256, component);
     }
-    Ok((component, false))
+    release_freed_memory();
+    Ok((component?, false))
 }

@@ -18,7 +18,7 @@ use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
 
 /// One plugin of a tenant's chain, from the settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PluginSpec {
     /// The compiled component.
     pub plugin: PreparedPlugin,

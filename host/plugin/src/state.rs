@@ -46,6 +46,9 @@ pub(crate) struct GuestState {
     last_table_growth: usize,
     /// More memory or table elements were refused during this call, which explains a trap that follows.
     pub(crate) refused_growth: bool,
+    /// The last line of level error that the guest logged during this call. The SDKs log what a panic or an exception says,
+    /// which the trap that follows does not.
+    pub(crate) last_error: Option<String>,
     /// Of the current call.
     pub(crate) clock: CallClock,
 }
@@ -69,6 +72,7 @@ impl GuestState {
             last_growth: 0,
             last_table_growth: 0,
             refused_growth: false,
+            last_error: None,
             clock: CallClock::default(),
         }
     }
@@ -79,6 +83,9 @@ impl GuestState {
     }
 
     pub(crate) fn log(&mut self, level: Level, text: &str) {
+        if level == Level::Error {
+            self.last_error = Some(escape(text));
+        }
         if !self.log_rate.as_mut().is_some_and(|bucket| bucket.take(Instant::now())) {
             self.reported.log_lines_dropped += 1;
             return;

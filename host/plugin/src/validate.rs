@@ -1,8 +1,16 @@
-use wasmtime::Engine;
-use wasmtime::component::Component;
+//! What is checked before a component is compiled: compiling takes far longer, and needs memory.
 
-use crate::bindings::{FILTER, HOST, LIFECYCLE, MAPPING, TYPES, VERSIONS, Version};
-use crate::prepare::{PreparedPlugin, Sha256Hash};
+mod contents;
+mod interfaces;
+
+use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+use self::contents::Contents;
+pub(crate) use self::interfaces::Exports;
+use self::interfaces::{Names, check_types};
+use crate::bindings::VERSIONS;
+use crate::component_limits::ComponentLimits;
+use crate::prepare::Sha256Hash;
 
 /// Why a component is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +25,19 @@ pub enum PluginError {
         /// Of the actual bytes.
         found: Sha256Hash,
     },
-    /// Over [`PreparedPlugin::MAX_BYTES`].
+    /// Over one of the [`ComponentLimits`].
     #[error(
-        "It has {bytes} bytes, but at most {} are allowed. Optimize it for size and strip it.",
-        PreparedPlugin::MAX_BYTES
+        "It has {found} {what}, but at most {limit} are allowed. Optimize it for size, or raise `plugins.component_limits.{key}`."
     )]
-    TooLarge {
-        /// Size of the component.
-        bytes: usize,
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much it has, at least: counting stops beyond the limit.
+        found: u64,
+        /// How much it may have.
+        limit: u64,
+        /// The setting.
+        key: &'static str,
     },
     /// No magic number.
     #[error(
@@ -88,18 +101,55 @@ fn supported() -> String {
     VERSIONS.iter().map(|version| version.number).collect::<Vec<_>>().join(", ")
 }
 
-/// What a component exports.
-pub(crate) struct Exports {
-    pub(crate) version: &'static Version,
-    pub(crate) filters: bool,
-    pub(crate) maps: bool,
+/// Checks everything but the code: the size of what is to be compiled, and imports and exports with their types.
+pub(crate) fn validate(bytes: &[u8], limits: &ComponentLimits, features: WasmFeatures) -> Result<Exports, PluginError> {
+    check_size(bytes.len() as u64, limits)?;
+    check_header(bytes)?;
+    let invalid = |error: wasmparser::Error| PluginError::Invalid { reason: error.to_string() };
+    let (mut contents, mut names) = (Contents::new(limits), Names::default());
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let (mut depth, mut types) = (0_usize, None);
+    for payload in parser.parse_all(bytes) {
+        let payload = payload.map_err(invalid)?;
+        contents.add(&payload)?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section.clone() {
+                    names.imports.push(import.map_err(invalid)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section.clone() {
+                    names.exports.push(export.map_err(invalid)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        // The code of functions is checked while it is compiled.
+        if let ValidPayload::End(found) = validator.payload(&payload).map_err(invalid)? {
+            types = Some(found);
+        }
+    }
+    let exports = names.check()?;
+    let types = types.ok_or_else(|| PluginError::Invalid { reason: "it has no end".into() })?;
+    check_types(&mut validator, &types, &names, exports.version)?;
+    Ok(exports)
 }
 
-/// The checks that need no compiling.
-pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginError> {
-    if bytes.len() > PreparedPlugin::MAX_BYTES {
-        return Err(PluginError::TooLarge { bytes: bytes.len() });
+/// The check that needs no bytes.
+pub(crate) fn check_size(bytes: u64, limits: &ComponentLimits) -> Result<(), PluginError> {
+    let limit = limits.bytes as u64;
+    if bytes > limit {
+        return Err(PluginError::TooMuch { what: "bytes", found: bytes, limit, key: "size_mib" });
     }
+    Ok(())
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), PluginError> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(PluginError::CoreModule),
@@ -108,74 +158,16 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<(), PluginError> {
     }
 }
 
-/// Checks the names of imports and exports.
-pub(crate) fn check_interfaces(engine: &Engine, component: &Component) -> Result<Exports, PluginError> {
-    let kind = component.component_type();
-    let imports: Vec<&str> = kind.imports(engine).map(|(name, _)| name).collect();
-    let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
-
-    let foreign: Vec<String> =
-        imports.iter().filter(|name| !matches!(base(name), HOST | TYPES)).map(|&name| name.to_owned()).collect();
-    if !foreign.is_empty() {
-        let remedy = remedy(&foreign);
-        return Err(PluginError::Imports { imports: foreign, remedy });
-    }
-    let version = version(imports.iter().chain(&exports))?;
-    let exported = |interface: &str| exports.iter().any(|name| base(name) == interface);
-    let (filters, maps) = (exported(FILTER), exported(MAPPING));
-    if !filters && !maps {
-        return Err(PluginError::NothingToDo);
-    }
-    if !exported(LIFECYCLE) {
-        return Err(PluginError::NoLifecycle);
-    }
-    Ok(Exports { version, filters, maps })
-}
-
-fn base(name: &str) -> &str {
-    name.split('@').next().unwrap_or(name)
-}
-
-/// The version in the names, which must all have the same one.
-fn version<'a>(names: impl Iterator<Item = &'a &'a str>) -> Result<&'static Version, PluginError> {
-    let mut found: Vec<&str> =
-        names.filter(|name| name.starts_with("quotegate:plugin/")).filter_map(|name| name.split('@').nth(1)).collect();
-    found.sort_unstable();
-    found.dedup();
-    let known = |number: &&str| VERSIONS.iter().find(|version| version.number == *number);
-    match found.as_slice() {
-        [] => Err(PluginError::NothingToDo),
-        [one] => known(one).ok_or_else(|| PluginError::Version { found: (*one).to_owned() }),
-        several => Err(PluginError::Version { found: several.join(" and ") }),
-    }
-}
-
-fn remedy(imports: &[String]) -> &'static str {
-    if imports.iter().any(|name| name.starts_with("wasi:")) {
-        "build it without WASI: Rust for wasm32-unknown-unknown, JavaScript with all features disabled, Python with --stub-wasi"
-    } else {
-        "a plugin may import only quotegate:plugin/host, so build it for the world filter-plugin, map-plugin or plugin"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_not_a_component_are_rejected_before_compiling() {
-        assert_eq!(check_bytes(b""), Err(PluginError::NotWasm));
-        assert_eq!(check_bytes(b"(component)"), Err(PluginError::NotWasm));
-        assert_eq!(check_bytes(b"\0asm\x01\0\0\0"), Err(PluginError::CoreModule));
-        assert_eq!(check_bytes(b"\0asm\x63\0\0\0"), Err(PluginError::UnknownBinary));
-        assert_eq!(check_bytes(b"\0asm\x0d\0\x01\0"), Ok(()));
-    }
-
-    #[test]
-    fn a_component_that_mixes_versions_is_rejected() {
-        let names = ["quotegate:plugin/host@0.1.0", "quotegate:plugin/filter@9.0.0"];
-        let Err(error) = version(names.iter()) else { panic!("accepted") };
-        assert_eq!(error, PluginError::Version { found: "0.1.0 and 9.0.0".into() });
-        assert!(version(["quotegate:plugin/host@0.1.0"].iter()).is_ok());
+    fn bytes_that_are_not_a_component_are_rejected() {
+        assert_eq!(check_header(b""), Err(PluginError::NotWasm));
+        assert_eq!(check_header(b"(component)"), Err(PluginError::NotWasm));
+        assert_eq!(check_header(b"\0asm\x01\0\0\0"), Err(PluginError::CoreModule));
+        assert_eq!(check_header(b"\0asm\x63\0\0\0"), Err(PluginError::UnknownBinary));
+        assert_eq!(check_header(b"\0asm\x0d\0\x01\0"), Ok(()));
     }
 }

@@ -20,8 +20,8 @@
  *
  * `judge` gets the same object for every quote, with new values, so copy what you want to keep. A map has a method
  * `map(quote)`, which returns the documents to write. If filter and map are the same class, they share one object. There
- * is no clock, network or file access. `console` output goes to the host's log. The same modules run under Node, where
- * the host functions do nothing.
+ * is no network or file access, and in the plugin `Date.now()`, `new Date()` and `Math.random()` throw: use the quote's
+ * times. `console` output goes to the host's log. The same modules run under Node, where the host functions do nothing.
  *
  * @typedef {object} Quote
  * @property {string} symbol
@@ -321,7 +321,7 @@ function told(call) {
     return call();
   } catch (problem) {
     const places = String(problem?.stack ?? "").trim().split("\n");
-    const place = places.find((line) => !line.includes("quotegate/quotegate.js")) ?? places[0];
+    const place = places.find((line) => !/quotegate\.(repeatable\.)?js/.test(line)) ?? places[0];
     log("error", `${problem} (${place})`);
     throw problem;
   }

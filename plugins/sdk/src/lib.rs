@@ -21,6 +21,8 @@
 //! A plugin crate is a `cdylib` (and an `rlib` for its tests). `quotegate plugin new` creates one;
 //! `quotegate plugin build` makes a component of it. Under `cargo test`, [`testing`] takes the place of the host.
 //!
+//! A panic goes to the host's log with its message and place, and ends the call.
+//!
 //! The feature `heap`, on by default, sets a global allocator that is fast for short-lived lists.
 //!
 //! Knows nothing of the host's code: only the WIT is shared.
@@ -36,6 +38,8 @@ mod filter;
 mod heap;
 pub mod host;
 mod map;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod panics;
 mod quotes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::thread::LocalKey;
 
 use crate::bindings::quotegate::plugin::{host, types};
+use crate::panics::log_panics;
 use crate::{ColumnFilter, Conditions, Document, Map, QuoteColumns, QuoteView, Value};
 
 pub(crate) mod host_calls {
@@ -128,6 +129,7 @@ pub fn configure<P: Plugin + 'static>(
     tenant: &str,
     config: &str,
 ) -> Result<types::Manifest, String> {
+    log_panics();
     let plugin = P::start(tenant, config)?;
     let manifest = plugin.manifest();
     slot.set(Some(plugin));

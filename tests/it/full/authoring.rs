@@ -225,6 +225,28 @@ fn a_build_fails_with_the_hosts_error_if_the_host_would_reject_the_component() {
     assert!(other.code == 1 && other.stderr.contains("kind = \"map\""), "{}", other.stderr);
 }
 
+#[test]
+fn a_panic_is_reported_with_its_message_and_place_and_with_the_fixture() {
+    let workspace = Workspace::take("filter");
+    workspace.edit(
+        "src/lib.rs",
+        "match quote.spread_bps() {",
+        "assert_eq!(quote.symbol, \"QQQ\", \"an odd symbol\");\n        match quote.spread_bps() {",
+    );
+    let built = workspace.build();
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let tested = workspace.run(["test", "--junit", "out.xml"]);
+    assert_eq!(tested.code, 1, "{tested:?}");
+    let source = fs::read_to_string(workspace.project.join("src/lib.rs")).unwrap();
+    let line = source.lines().position(|line| line.contains("an odd symbol")).unwrap() + 1;
+    let place = format!("panicked at src/lib.rs:{line}:9: assertion `left == right` failed: an odd symbol");
+    let junit = fs::read_to_string(workspace.project.join("out.xml")).unwrap();
+    for told in [&tested.stdout, &tested.stderr, &junit] {
+        assert!(told.contains(&place), "{place} is not in {told}");
+    }
+    assert!(tested.stdout.contains("FAILED   spread"), "{}", tested.stdout);
+}
+
 /// Such flags are meant for other programs, and `watch` does not look in such a folder.
 #[test]
 fn flags_and_folders_from_the_environment_do_not_affect_a_component() {

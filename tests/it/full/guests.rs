@@ -185,6 +185,50 @@ fn python_returns_every_kind_of_value_and_its_errors_are_reported() {
     values_and_errors("python", "plugin.py", include_str!("../../guests/values.py"));
 }
 
+/// Otherwise they would answer with the same value for ever.
+#[test]
+fn javascript_is_told_that_there_is_no_clock_and_no_randomness() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "js", "filter");
+    install(&tools, "js", &project);
+    let source = |top: &str, judge: &str| {
+        let text = format!(
+            "import {{ keep }} from \"./quotegate/quotegate.js\";\n{top}\n\
+             export default {{ filter: class {{ judge(quote) {{ {judge}; return keep; }} }} }};\n"
+        );
+        fs::write(project.join("plugin.js"), text).unwrap();
+    };
+    source("const started = Math.random();", "");
+    let built = run(&project, &["build"]);
+    assert_eq!(built.code, 1, "{}", built.stderr);
+    let told = "Math.random() is not available in a plugin, because the same quotes must always give the same results.";
+    assert!(built.stderr.contains(told), "{}", built.stderr);
+
+    fs::remove_dir_all(project.join("fixtures")).unwrap();
+    fs::create_dir(project.join("fixtures")).unwrap();
+    let calls = ["Date.now()", "new Date()", "Date()", "performance.now()", "Math.random()", "crypto.randomUUID()"];
+    let fixture = |symbol: &str| format!("[[quotes]]\nsymbol = \"{symbol}\"\nexpect = \"kept\"\n");
+    for (at, _) in calls.iter().enumerate() {
+        fs::write(project.join(format!("fixtures/{at}.toml")), fixture(&format!("S{at}"))).unwrap();
+    }
+    fs::write(project.join("fixtures/dates.toml"), fixture("DATES")).unwrap();
+    let judge: Vec<String> =
+        calls.iter().enumerate().map(|(at, call)| format!("if (quote.symbol === \"S{at}\") {call};")).collect();
+    let dates = "if (quote.symbol === \"DATES\" && !(new Date(0) instanceof Date && Date.UTC(1970) === 0 \
+                 && new Date(\"2026-01-14\").getUTCDate() === 14)) throw new Error(\"dates\")";
+    source("", &format!("{} {dates}", judge.concat()));
+    let built = run(&project, &["build"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let tested = run(&project, &["test"]);
+    assert!(tested.stdout.contains("7 fixtures: 1 passed, 6 failed."), "{}{}", tested.stdout, tested.stderr);
+    for call in calls {
+        let told =
+            tested.stdout.lines().find(|line| line.contains(&format!("Error: {call} is not available in a plugin")));
+        assert!(told.is_some_and(|line| line.contains("plugin.js:")), "{call}: {}", tested.stdout);
+    }
+}
+
 #[test]
 fn source_errors_are_reported_with_their_location() {
     let Some(tools) = tools() else { return };

@@ -3,12 +3,14 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use quotegate_config::LogFormat;
 use quotegate_devkit::Target;
-use quotegate_io::COMPONENT_LIMIT;
 use quotegate_loader::user_cache_folder;
-use quotegate_plugin::{EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash};
+use quotegate_plugin::{
+    ComponentFileError, ComponentLimits, EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash,
+    read_component,
+};
 use quotegate_runtime::log;
 
 use tracing_appender::non_blocking::WorkerGuard;
@@ -34,12 +36,6 @@ pub(super) fn find(path: &Path) -> Result<Target, Failure> {
     }))
 }
 
-/// Reads a component.
-pub(super) fn read(target: &Target) -> anyhow::Result<Vec<u8>> {
-    quotegate_io::read(&target.component, COMPONENT_LIMIT)
-        .with_context(|| format!("{} cannot be read", target.component.display()))
-}
-
 /// An engine that meters fuel, for plugins with up to this much memory.
 pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
     let settings = EngineSettings {
@@ -58,6 +54,15 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
         other => other,
     }
     .map_err(|error| Failure::Running(error.into()))
+}
+
+/// Reads a component's file, unless it is larger than a host allows.
+pub(super) fn read(target: &Target) -> anyhow::Result<Vec<u8>> {
+    let file = target.component.display();
+    read_component(&target.component, &ComponentLimits::default()).map_err(|error| match error {
+        ComponentFileError::Read(error) => anyhow!("{file} cannot be read: {error}"),
+        ComponentFileError::Rejected(error) => anyhow!("{file} is not accepted. {error}"),
+    })
 }
 
 /// Validates and compiles a component.

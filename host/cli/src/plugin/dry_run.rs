@@ -35,12 +35,13 @@ Examples:
   quotegate plugin run my-filter.wasm --quotes monday.jsonl.zst --config acme.toml --symbols SPY,QQQ
   quotegate plugin run . --quotes monday.jsonl.zst --json | jq -c 'select(.verdict)'
   quotegate plugin run . --quotes monday.jsonl.zst --against my-filter-1.2.wasm
+  quotegate plugin run . --quotes monday.jsonl.zst --against-config plugin-1.2.toml
 
 Replays quotes from `quotegate record` through the plugin and through the tenant core of the host, in the recording's time:
 a symbol is written at most once per interval, with the newest quote that the filter kept. Without a map, the host makes the
 document. The same files always give the same output, byte for byte.
 
-Exit codes: 0 done (even if --against shows differences), 1 the plugin failed or a document was refused, 2 bad usage or
+Exit codes: 0 done (even if a comparison shows differences), 1 the plugin failed or a document was refused, 2 bad usage or
 setup.")]
 pub(super) struct RunArgs {
     /// A component, or a project's folder
@@ -51,9 +52,13 @@ pub(super) struct RunArgs {
     /// TOML with tenant, collection, collections, config, limits; else those of the project's plugin.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// An older version of the plugin: show only the differences
+    /// Compare with this component, such as an older version: show only the differences
     #[arg(long, value_name = "WASM")]
     against: Option<PathBuf>,
+    /// Compare with this setup: TOML as for --config. Alone, or for the component of --against, which else gets the same
+    /// setup
+    #[arg(long, value_name = "FILE")]
+    against_config: Option<PathBuf>,
     /// Only these symbols
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     symbols: Vec<String>,
@@ -69,6 +74,7 @@ pub(super) struct RunArgs {
 }
 
 /// What to replay through the plugin, and how.
+#[derive(Clone)]
 pub(super) struct Play {
     pub(super) setup: Setup,
     pub(super) quotes: PathBuf,
@@ -119,27 +125,38 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let _log = common::start_log()?;
     let mut play = Play::of(&target, &args.quotes);
     if let Some(file) = &args.config {
-        play.setup = Setup::open(file).map_err(|error| Failure::Usage(error.into()))?;
+        play.setup = open(file)?;
     }
     play.interval = Duration::from_millis(args.interval_ms);
     if !args.symbols.is_empty() {
         play.wanted = Wanted::Symbols(args.symbols.iter().map(|name| symbol(name)).collect::<Result<_, _>>()?);
     }
-    let engine = common::engine(play.setup.limits.memory_bytes)?;
+    let old_setup = args.against_config.as_deref().map(open).transpose()?;
+    let memory = [Some(&play.setup), old_setup.as_ref()].into_iter().flatten().map(|setup| setup.limits.memory_bytes);
+    let engine = common::engine(memory.max().unwrap_or_default())?;
     let plugin = common::prepare(&engine, &target).await?;
-    let outcome = match &args.against {
-        Some(path) => {
-            let old = common::prepare(&engine, &common::find(path)?).await?;
-            differences(&play, &old, &plugin, args.json).await
-        }
-        None if args.json => json_lines(&play, &plugin).await,
-        None => table(&play, &target, &plugin, args.show).await,
+    let outcome = if args.against.is_some() || old_setup.is_some() {
+        let old = match &args.against {
+            Some(path) => common::prepare(&engine, &common::find(path)?).await?,
+            None => plugin.clone(),
+        };
+        let setup = old_setup.unwrap_or_else(|| play.setup.clone());
+        let old_play = Play { setup, ..play.clone() };
+        differences((&old_play, &old), (&play, &plugin), args.json).await
+    } else if args.json {
+        json_lines(&play, &plugin).await
+    } else {
+        table(&play, &target, &plugin, args.show).await
     };
     match outcome {
         // The reader of the output has closed it, as `head` does.
         Err(Failure::Running(error)) if output::is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => other,
     }
+}
+
+fn open(setup: &Path) -> Result<Setup, Failure> {
+    Setup::open(setup).map_err(|error| Failure::Usage(error.into()))
 }
 
 fn symbol(name: &str) -> Result<Symbol, Failure> {
@@ -168,10 +185,14 @@ async fn json_lines(play: &Play, plugin: &PreparedPlugin) -> Result<ExitCode, Fa
     Ok(exit_code(&report))
 }
 
-async fn differences(play: &Play, old: &PreparedPlugin, new: &PreparedPlugin, json: bool) -> Result<ExitCode, Failure> {
+async fn differences(
+    (old_play, old): (&Play, &PreparedPlugin),
+    (play, new): (&Play, &PreparedPlugin),
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let stop = signals::stop_on_signal()?;
     let mut baseline = Baseline::default();
-    let was = play.play(old, &mut baseline, stop.clone()).await?;
+    let was = old_play.play(old, &mut baseline, stop.clone()).await?;
     let paint = Paint::new();
     let mut comparison = Comparison::new(baseline, BufWriter::new(stdout()), json, paint);
     let is = play.play(new, &mut comparison, stop).await?;

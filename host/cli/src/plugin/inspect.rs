@@ -17,7 +17,9 @@ Examples:
   quotegate plugin inspect my-filter.wasm
   quotegate plugin inspect my-filter.wasm --config acme.toml --json
 
-Exit codes: 0 this host accepts it, 1 it does not, 2 bad usage or setup.")]
+Starts the plugin once, as a host would: with --config, or the project's plugin.toml, or an empty configuration.
+
+Exit codes: 0 this host accepts and starts it, 1 it does not, 2 bad usage or setup.")]
 pub(super) struct InspectArgs {
     /// A component, or a project's folder
     #[arg(default_value = ".")]
@@ -33,13 +35,13 @@ pub(super) struct InspectArgs {
 pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
     let target = common::find(&args.path)?;
     let setup = match &args.config {
-        Some(file) => Setup::open(file).map_err(|error| Failure::Usage(error.into()))?,
-        None => target.setup(),
+        Some(file) => Some(Setup::open(file).map_err(|error| Failure::Usage(error.into()))?),
+        None => target.project.as_ref().map(|project| project.setup.clone()),
     };
     let file = target.component.display().to_string();
     let bytes = common::read(&target)?;
-    let engine = common::engine(setup.limits.memory_bytes)?;
-    let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, &setup)).await;
+    let engine = common::engine(setup.as_ref().map_or(0, |setup| setup.limits.memory_bytes))?;
+    let inspected = tokio::task::spawn_blocking(move || inspect(&engine, &target.name, &bytes, setup.as_ref())).await;
     let found = inspected.map_err(|_| Failure::Running(anyhow!("the inspecting thread panicked")))?;
     if args.json {
         outln!("{}", serde_json::to_string_pretty(&found).map_err(anyhow::Error::from)?);
@@ -72,14 +74,19 @@ fn text(file: &str, found: &Inspection, paint: Paint) -> String {
                 }
                 row("memory", &format!("{} bytes after the start", grouped(started.memory_bytes as u64)));
             }
-            Err(failure) => row("start", &paint.bad(&format!("with this setup {failure}"))),
+            Err(failure) if found.refused.is_none() => {
+                row("start", &format!("needs a configuration (--config): {failure}"));
+            }
+            Err(_) => {}
         }
         let does = match (plugin.filters, plugin.maps) {
             (true, true) => "filters and maps",
             (true, false) => "filters",
             _ => "maps",
         };
-        row("accepted", &paint.good(&format!("yes: it {does}")));
+        if found.refused.is_none() {
+            row("accepted", &paint.good(&format!("yes: it {does}")));
+        }
     }
     if let Some(problem) = &found.refused {
         row("accepted", &paint.bad(&format!("no. {problem}")));

@@ -189,11 +189,11 @@ pub(crate) mod rule {
         never: Some(r"^(\.|\.\.|__.*__)$"),
     };
 
-    /// The path of a collection below a tenant that is not one of the host's own.
+    /// The path of a collection below a tenant that is not reserved.
     pub(crate) const COLLECTION_PATH: Rule = Rule {
         check: |text| check_collection_path(text).map_err(|error| format!("This is not a collection: {error}.")),
         pattern: r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+/[^/\x00-\x1f\x7f]+)*$",
-        never: Some(r"^ops(/|$)|(^|/)(\.|\.\.|__[^/]*__)(/|$)"),
+        never: Some(r"^(ops|users)(/|$)|(^|/)(\.|\.\.|__[^/]*__)(/|$)"),
     };
 
     /// A Firestore field whose names need no quoting, or nothing.

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::declare::settings;
-use crate::kind::{Bool, Choice, FilePath, Integer, Text, TimeSpan, ZeroIsOff, rule};
+use crate::kind::{Bool, Choice, FilePath, Integer, Size, Text, TimeSpan, ZeroIsOff, rule};
 use crate::reader::Reader;
 
 /// What the time in a heartbeat's `ts` follows.
@@ -44,10 +44,35 @@ settings! {
         /// The folder for compiled plugins. Nobody else may be able to write to it. Unless this is set, it is the folder
         /// quotegate in the user's cache folder.
         cache_folder: Option<PathBuf> = "cache_folder", FilePath, example "\"/var/cache/quotegate\"";
+        /// The size of all compiled plugins on disk. Above it, those that were not used for the longest time are deleted.
+        cache_bytes: usize = "cache_mib", Size::mib(1, 1_048_576), default 1024 << 20;
         /// The number of threads for tenants and their plugins. A plugin in an endless loop blocks one of them until its
         /// time limit.
         threads: Option<u32> = "threads",
             ZeroIsOff { kind: Integer { min: 1, max: 1024 }, meaning: "for four per CPU (at least eight)" }, default None;
+    }
+}
+
+settings! {
+    /// What a component may contain, `[plugins.component_limits]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ComponentLimits from Reader {
+        /// The size of the file.
+        bytes: usize = "size_mib", Size::mib(1, 1024), default 64 << 20;
+        /// The number of functions, in all modules of the component together.
+        functions: usize = "functions", Integer { min: 1, max: 1_000_000 }, default 50_000;
+        /// The size of the code of all functions. Each local variable counts as one more byte.
+        code_bytes: usize = "code_kib", Size::kib(1, 1_048_576), default 16_384 << 10;
+        /// The size of the code of one function.
+        function_bytes: usize = "function_kib", Size::kib(1, 7168), default 768 << 10;
+        /// The number of types.
+        types: usize = "types", Integer { min: 1, max: 1_000_000 }, default 5000;
+        /// The size of everything but code and data: types, imports, exports, elements of tables, and so on.
+        declaration_bytes: usize = "declarations_kib", Size::kib(1, 65_536), default 2048 << 10;
+        /// The number of tables.
+        tables: u32 = "tables", Integer { min: 0, max: 100 }, default 4;
+        /// The number of memories.
+        memories: u32 = "memories", Integer { min: 0, max: 100 }, default 2;
     }
 }
 

@@ -69,7 +69,7 @@ bad_inputs! {
     tenant_ids_that_are_not_valid: Case::empty().env("DRY_RUN", "1").env("TENANT_ID", "a/b").file("[tenants.\"__x__\"]\n[tenants.\"..\"]\n");
     plugins_with_many_errors: Case::new().file(
         "[[tenants.acme.plugins]]\nstandard = \"quotefilter\"\non_eror = \"drop\"\n\n\
-         [[tenants.acme.plugins]]\npath = \"map.wasm\"\nsha256 = \"abc\"\ncollections = [\"a/b\"]\nconfig = { since = 1979-05-27 }\n\
+         [[tenants.acme.plugins]]\npath = \"map.wasm\"\nsha256 = \"abc\"\ncollections = [\"a/b\", \"ops\"]\nconfig = { since = 1979-05-27 }\n\
          [tenants.acme.plugins.limits]\nmemory_mib = 0\n\n\
          [[tenants.acme.plugins]]\n",
     );

@@ -18,6 +18,7 @@ pub(super) const SETUP_COMMAND: Option<&str> = Some("npm ci");
 
 const PACKAGE: &str = "@bytecodealliance/componentize-js";
 const DRIVER: &str = include_str!("javascript.mjs");
+const REPEATABLE: &str = include_str!("javascript.repeatable.js");
 
 pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
     let Some(package) = package(&project.folder) else {
@@ -29,6 +30,7 @@ pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Resu
     copy_sources(&project.folder, work.path())?;
     let place = |name: &str| work.path().join(name);
     write(&place("quotegate.build.mjs"), DRIVER)?;
+    write(&place("quotegate.repeatable.js"), REPEATABLE)?;
     write(&place("quotegate.entry.js"), &entry(project))?;
     on_progress(Progress::Step("building with componentize-js, which takes a few seconds"));
     let mut command = Command::new("node");
@@ -42,11 +44,13 @@ pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Resu
     read(&place("quotegate.component.wasm"))
 }
 
-/// The entry module, which connects the author's plugin to the interfaces of its world.
+/// The entry module, which connects the author's plugin to the interfaces of its world. Modules run in the order of their
+/// imports.
 fn entry(project: &Project) -> String {
     let kind = project.kind.name();
     format!(
-        "import * as host from \"quotegate:plugin/host@{}\";\n\
+        "import \"./quotegate.repeatable.js\";\n\
+         import * as host from \"quotegate:plugin/host@{}\";\n\
          import {{ exportsOf }} from \"./quotegate/quotegate.js\";\n\
          import plugin from \"./plugin.js\";\n\
          export const {{ lifecycle, filter, mapping }} = exportsOf(plugin, \"{kind}\", host);\n",

@@ -56,7 +56,10 @@ impl PluginStage {
     }
 
     /// Replaces the chain. A stopped tenant starts again.
-    pub(super) fn replace(&mut self, chain: Option<PluginChain>) {
+    pub(super) fn replace(&mut self, mut chain: Option<PluginChain>) {
+        if let (Some(new), Some(old)) = (&mut chain, &mut self.chain) {
+            new.keep_unchanged(old);
+        }
         *self = Self { changed: true, ..Self::new(chain) };
     }
 

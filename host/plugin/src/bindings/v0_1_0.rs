@@ -16,9 +16,11 @@ mod wit {
         path: "../../wit/0.1.0",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: true },
+        include_component_type: true,
     });
 }
 
+pub(super) use wit::COMPONENT_TYPE;
 use wit::exports::quotegate::plugin::{filter, lifecycle, mapping};
 use wit::quotegate::plugin::{host, types};
 

@@ -24,9 +24,11 @@ mod wit {
         "#,
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: true },
+        include_component_type: true,
     });
 }
 
+pub(super) use wit::COMPONENT_TYPE;
 use wit::exports::quotegate::plugin::{filter, lifecycle};
 use wit::quotegate::plugin::host;
 

@@ -46,12 +46,16 @@ pub const FOREVER: &str = "(loop $for (br $for))";
 
 /// A component of the frame and these parts.
 pub fn guest(parts: Parts<'_>) -> Vec<u8> {
-    let text = include_str!("../guests/guest.wat")
+    wat::parse_str(guest_text(parts)).unwrap()
+}
+
+/// The same as text.
+pub fn guest_text(parts: Parts<'_>) -> String {
+    include_str!("../guests/guest.wat")
         .replace("{{configure}}", parts.configure)
         .replace("{{filter}}", parts.filter.unwrap_or(REFUSE_CHEAP))
         .replace("{{map}}", parts.map.unwrap_or(NO_DOCUMENTS))
-        .replace("{{start}}", parts.start);
-    wat::parse_str(&text).unwrap()
+        .replace("{{start}}", parts.start)
 }
 
 pub fn engine() -> PluginEngine {
@@ -89,4 +93,15 @@ pub fn bids(prices: &[f64]) -> QuoteColumns {
         columns.push(0, &Quote { bid_price, ask_price: bid_price + 0.01, ..Quote::default() });
     }
     columns
+}
+
+/// A number as WebAssembly's binary format has it.
+pub fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
-    AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginError,
-    PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
+    AllocatorChoice, ComponentLimits, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine,
+    PluginError, PluginLimits, PluginState, Precompiler, PreparedPlugin, Sha256Hash,
 };
 
 /// Runs the filter once and says how it failed.
@@ -49,6 +49,22 @@ fn endless_loops_are_stopped_wherever_they_are() {
     let looping = "(func $run (loop $for (br $for))) (start $run)";
     let problem = start(&engine(), Parts { start: looping, ..Parts::default() }).unwrap_err();
     assert_eq!(problem.failure.kind(), FailureKind::Time);
+}
+
+#[test]
+fn a_trap_is_reported_with_what_the_guest_logged_before() {
+    // "cheap" is in the guest's memory at 8; level 3 is an error, 1 is none.
+    let trapping = |level: u32| format!("(call $log (i32.const {level}) (i32.const 8) (i32.const 5)) (unreachable)");
+    let problem = |filter: &str| {
+        let mut chain = start(&engine(), Parts { filter: Some(filter), ..Parts::default() }).unwrap();
+        chain.filter(Instant::now(), &mut bids(&[10.0]), &names());
+        chain.snapshot()[0].last_problem.clone().unwrap()
+    };
+    let told = problem(&trapping(3));
+    assert!(told.starts_with("it trapped: ") && told.ends_with("; its last error line: cheap"), "{told}");
+    assert!(!problem(&trapping(1)).contains("cheap"));
+    let failed = start(&engine(), Parts { configure: &trapping(3), ..Parts::default() }).unwrap_err().to_string();
+    assert!(failed.contains("its last error line: cheap"), "{failed}");
 }
 
 #[test]
@@ -179,7 +195,10 @@ fn code_compiled_ahead_of_time_is_taken_whatever_the_allocator() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("code");
     let bytes = guest(Parts::default());
-    Precompiler::new(&cache, PluginLimits::default().memory_bytes).unwrap().add(&bytes).unwrap();
+    Precompiler::new(&cache, PluginLimits::default().memory_bytes, &ComponentLimits::default())
+        .unwrap()
+        .add(&bytes)
+        .unwrap();
     for allocator in [AllocatorChoice::Pooling, AllocatorChoice::SmallReservations, AllocatorChoice::OnDemand] {
         let (cache, allocator) = (Some(cache.clone()), Some(allocator));
         let settings = EngineSettings { instances: 4, cache, allocator, ..EngineSettings::default() };
@@ -195,7 +214,8 @@ fn code_compiled_ahead_of_time_that_is_broken_or_of_another_host_is_compiled_aga
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("code");
     let (bytes, other) = (guest(Parts::default()), guest(Parts { filter: Some("unreachable"), ..Parts::default() }));
-    let precompiler = Precompiler::new(&cache, PluginLimits::default().memory_bytes).unwrap();
+    let precompiler =
+        Precompiler::new(&cache, PluginLimits::default().memory_bytes, &ComponentLimits::default()).unwrap();
     precompiler.add(&bytes).unwrap();
     precompiler.add(&other).unwrap();
     let from_cache = |bytes: &[u8]| {

@@ -4,7 +4,7 @@ use crate::common;
 
 use std::time::{Duration, Instant};
 
-use common::{Parts, bids, engine, guest, names, spec, start, tenant};
+use common::{Parts, bids, engine, guest, guest_text, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, Mapped, OnError, PluginChain, PluginEngine, PluginLimits,
@@ -103,9 +103,11 @@ fn more_core_instances_than_allowed_do_not_start() {
 fn one_component_cannot_use_up_the_pool() {
     let settings = EngineSettings { instances: 2, allocator: Some(AllocatorChoice::Pooling), ..Default::default() };
     let engine = PluginEngine::new(&settings).unwrap();
+    // Declared once, which is within the limit for declarations.
     let memory = "(core instance (instantiate $m))";
-    let greedy = format!("(component (core module $m (memory 0)) {memory} {memory} {memory})");
-    let greedy = wat::parse_str(greedy).unwrap();
+    let more = format!("(core module $m (memory 0)) {memory} {memory})");
+    let greedy = guest_text(Parts::default());
+    let greedy = wat::parse_str(greedy.trim_end().strip_suffix(')').unwrap().to_owned() + &more).unwrap();
     let problem = PreparedPlugin::new(&engine, "greedy", &greedy, None).unwrap_err();
     assert!(problem.to_string().contains("contains 3 Wasm linear memories"), "{problem}");
     let modest = Parts { start: "(memory 0)", ..Parts::default() };
@@ -243,4 +245,23 @@ fn more_bytes_than_a_call_may_hand_over_cost_the_instance() {
     let limits = PluginLimits { host_bytes_per_call: 100_000, ..PluginLimits::default() };
     let (mapped, snapshot) = map_once(&documents(1, bytes), limits);
     assert_eq!((mapped, snapshot.failures[&FailureKind::HostBytes]), (Mapped::Dropped, 1));
+}
+
+#[test]
+fn a_new_chain_keeps_the_plugins_that_are_the_same() {
+    let engine = engine();
+    let named = |name: &str, config: &str| {
+        let mut spec = spec(&engine, &guest(Parts::default()));
+        spec.plugin = PreparedPlugin::new(&engine, name, &guest(Parts::default()), None).unwrap();
+        spec.config = config.into();
+        spec
+    };
+    let mut old = PluginChain::start(tenant(), vec![named("a", "{}"), named("b", "{}")]).unwrap();
+    old.filter(Instant::now(), &mut bids(&[10.0]), &names());
+    let specs = vec![named("b", r#"{"new": 1}"#), named("a", "{}"), named("c", "{}")];
+    let mut new = PluginChain::start(tenant(), specs).unwrap();
+    new.keep_unchanged(&mut old);
+    new.filter(Instant::now(), &mut bids(&[10.0]), &names());
+    let seen: Vec<_> = new.snapshot().into_iter().map(|plugin| (plugin.name, plugin.quotes_seen)).collect();
+    assert_eq!(seen, [("b".into(), 1), ("a".into(), 2), ("c".into(), 1)]);
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
+use common::{FOREVER, Parts, bids, engine, guest, leb128, names, spec, start, tenant};
 use quotegate_market::Quote;
 use quotegate_plugin::{
     AllocatorChoice, EngineSettings, FailureKind, PluginChain, PluginEngine, PluginSpec, PluginThreads, PreparedPlugin,
@@ -157,16 +157,6 @@ fn guest_module(component: &[u8]) -> Range<usize> {
         }
         at += size;
     }
-}
-
-fn leb128(mut number: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number > 0x7f {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
 }
 
 /// Runs itself again below with little address space.

@@ -120,6 +120,8 @@ impl Reloader {
         let prepared = match self.prepare(loaded).await {
             Ok(prepared) => prepared,
             Err(error) => {
+                // What was compiled for them is of no use.
+                self.release_plugins(&*self.tenants.lock().await);
                 let what = "the new settings cannot be applied, so all tenants and limits stay as they are";
                 return self.refuse(why, &error, what);
             }
@@ -191,6 +193,11 @@ impl Reloader {
         Ok(PreparedReload { loaded, limit, removed, changed, added })
     }
 
+    /// Drops the compiled code that no tenant uses.
+    fn release_plugins(&self, tenants: &TenantSupervisor) {
+        self.plugins.retain(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
+    }
+
     /// Switches to the new settings in one step, then waits until they apply to every tenant.
     async fn apply(&mut self, prepared: PreparedReload) {
         let PreparedReload { loaded, limit, removed, changed, added } = prepared;
@@ -224,7 +231,7 @@ impl Reloader {
             });
             services.budget.set_global(limit);
             services.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
-            self.plugins.retain(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
+            self.release_plugins(&tenants);
             (services.status.clone(), services.heartbeats.clone())
         };
         // Already in effect, even if a shutdown cancels the rest.
