@@ -56,7 +56,7 @@ pub async fn run(status: Arc<HostStatus>, heartbeats: Heartbeats, stop: Cancella
 }
 
 /// The time in `ts`, if quotes are missing and it says so.
-fn missed_quotes(snapshot: &Snapshot) -> Option<UnixNanos> {
+pub(crate) fn missed_quotes(snapshot: &Snapshot) -> Option<UnixNanos> {
     let time = fed_until(snapshot, None);
     (snapshot.time - time >= STALE_AFTER.as_nanos() as UnixNanos).then_some(time)
 }

@@ -132,7 +132,10 @@ async fn follow(lease: LeaseHandle, budget: Arc<Budget>, followers: Followers, m
         may_connect.send_replace(true);
         let lost = async { held.wait_for(|held| !*held).await.is_ok() };
         let tell = async {
-            heartbeat::write_all(&status, &heartbeats, Occasion::Running).await;
+            // If quotes are expected, the first one brings the first heartbeat: without it, `ts` would go back.
+            if heartbeat::missed_quotes(&status.snapshot()).is_none() {
+                heartbeat::write_all(&status, &heartbeats, Occasion::Running).await;
+            }
             std::future::pending::<()>().await;
         };
         let is_lost = tokio::select! {
