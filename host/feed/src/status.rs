@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, UnixNanos};
@@ -95,10 +95,15 @@ pub enum ConnectionState {
 #[derive(Debug, Default)]
 struct LogHistogram([AtomicU64; 32]);
 
+/// Only the reader's task counts, so this needs no locked instruction, which small frames would notice.
+fn add(counter: &AtomicU64, count: u64, ordering: Ordering) {
+    counter.store(counter.load(Relaxed) + count, ordering);
+}
+
 impl LogHistogram {
     fn record(&self, value: u64) {
         let bucket = (u64::BITS - value.leading_zeros()) as usize;
-        self.0[bucket.min(31)].fetch_add(1, Relaxed);
+        add(&self.0[bucket.min(31)], 1, Relaxed);
     }
 
     /// The counts, without trailing zeros.
@@ -260,8 +265,8 @@ impl FeedStatus {
 
     /// Counts one frame and its quotes, which are the rows of `quotes` from `first` on.
     pub(crate) fn count_frame(&self, bytes: usize, quotes: &QuoteColumns, first: usize, skipped: Skipped) {
-        self.frames.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        add(&self.frames, 1, Relaxed);
+        add(&self.bytes, bytes as u64, Relaxed);
         if skipped.total() > 0 {
             self.details().skipped.add(skipped);
         }
@@ -274,7 +279,7 @@ impl FeedStatus {
             self.lag_micros.record(lag.max(0).unsigned_abs() / 1000);
             self.quotes_per_frame.record(brought);
             // Last, because the times above count only once there is a quote.
-            self.quotes.fetch_add(brought, Release);
+            add(&self.quotes, brought, Release);
         }
     }
 

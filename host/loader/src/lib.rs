@@ -7,6 +7,7 @@ mod precompile;
 pub use precompile::{Precompiled, precompile};
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -72,6 +73,7 @@ pub struct ChainSpec {
     plugins: Vec<PluginSettings>,
     destinations: Vec<Destination>,
     components: Vec<Sha256Hash>,
+    share_of_time: f64,
 }
 
 impl ChainSpec {
@@ -101,6 +103,7 @@ impl PluginLoader {
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             allocator: None,
             metering: false,
+            processors: settings.plugins.share_of_time * processors() as f64,
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
     }
@@ -113,7 +116,12 @@ impl PluginLoader {
             components.push(hash);
             codes.push(code);
         }
-        let spec = ChainSpec { plugins: tenant.plugins.clone(), destinations: tenant.collections.clone(), components };
+        let spec = ChainSpec {
+            plugins: tenant.plugins.clone(),
+            destinations: tenant.collections.clone(),
+            components,
+            share_of_time: tenant.share_of_time,
+        };
         Ok((spec, codes))
     }
 
@@ -160,7 +168,7 @@ impl PluginLoader {
                 collections: collections(spec, plugin).map_err(|error| settings_error(tenant, plugin, &error))?,
             });
         }
-        Ok(PluginChain::start(tenant.clone(), specs)?)
+        Ok(PluginChain::start_within(tenant.clone(), specs, spec.share_of_time)?)
     }
 
     fn prepare(
@@ -202,6 +210,13 @@ impl PluginLoader {
         Ok(new)
     }
 
+    /// Stops all calls of plugins, see [`PluginEngine::stop_calls`].
+    pub fn stop_calls(&self) {
+        if let Some(engine) = self.engine.lock().as_ref() {
+            engine.stop_calls();
+        }
+    }
+
     /// Drops components that no tenant uses any longer.
     pub fn retain<'a>(&self, specs: impl Iterator<Item = &'a ChainSpec>) {
         let mut used = Vec::new();
@@ -241,6 +256,10 @@ pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits 
         calls_per_instance: settings.calls_per_instance,
         ..PluginLimits::default()
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// The largest memory limit of any plugin.

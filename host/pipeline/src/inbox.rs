@@ -2,15 +2,21 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use quotegate_market::{QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
+use crate::budget::now;
+
 /// Quotes on their way from the router to one tenant.
 ///
 /// The router never waits here. If the tenant lags, its waiting quotes conflate: beyond `capacity`, only the newest quote
 /// of each symbol stays. So memory is bounded by the tenant's symbols, and other tenants are not affected.
+///
+/// A wake-up costs as much as fifty quotes, so a tenant is not woken for quotes that it could not write anyway: see
+/// [`Rest`].
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
@@ -24,6 +30,22 @@ struct Waiting {
     /// For conflation: the newest row of each slot. Kept to save the allocation.
     newest: Vec<u32>,
     closed: bool,
+    /// `None` while the tenant runs or is about to: it looks again before it rests.
+    rest: Option<Rest>,
+    /// By slot: from when on a quote of it can be written at once; `None` if no quote can change when it is written next.
+    writable_from: Vec<Option<Instant>>,
+    /// Before the tenant's first turn. For slots that have never been written.
+    created: Instant,
+}
+
+/// When a tenant that rests wants to be woken by a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The tenant looks by itself at this time at the latest, so quotes that cannot be written before wait for it. `None`
+    /// if it does not: then every quote wakes it.
+    pub looks_at: Option<Instant>,
+    /// False if no quote can be written before the tenant's next turn, because of a pause, a full sink, or missing tokens.
+    pub may_write: bool,
 }
 
 /// Quotes that a tenant takes together.
@@ -40,17 +62,30 @@ pub struct Batch {
 impl Inbox {
     /// 64 frames of 64 quotes. A tenant that keeps up never gets near it.
     pub const CAPACITY: usize = 4096;
+    /// So many waiting quotes wake the tenant even if it cannot write them: enough that the wake-up costs little per quote,
+    /// few enough to stay in the CPU caches.
+    const WAKE_ROWS: usize = 256;
 
     /// An empty inbox that notifies `wake` whenever something arrives.
     pub fn new(capacity: usize, wake: Arc<Notify>) -> Self {
-        let waiting = Waiting { batch: Batch::default(), capacity, newest: Vec::new(), closed: false };
+        let waiting = Waiting {
+            batch: Batch::default(),
+            capacity,
+            newest: Vec::new(),
+            closed: false,
+            rest: Some(Rest { looks_at: None, may_write: true }),
+            writable_from: Vec::new(),
+            created: now(),
+        };
         Self { waiting: Mutex::new(waiting), wake }
     }
 
     /// Moves everything out of `quotes` and `new_symbols`, which are empty afterwards.
     pub fn deliver(&self, quotes: &mut QuoteColumns, new_symbols: &mut Vec<Symbol>) {
-        {
+        let wakes = {
             let mut waiting = self.waiting.lock();
+            // Before the columns change hands.
+            let wakes = waiting.rest.is_some_and(|rest| waiting.is_urgent(rest, &quotes.symbol, quotes.len()));
             if waiting.batch.quotes.is_empty() {
                 mem::swap(&mut waiting.batch.quotes, quotes);
             } else {
@@ -60,9 +95,41 @@ impl Inbox {
             if waiting.batch.quotes.len() > waiting.capacity {
                 waiting.conflate();
             }
-        }
+            if wakes {
+                waiting.rest = None;
+            }
+            wakes
+        };
         quotes.clear();
-        self.wake.notify_one();
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets quotes wait until one of them must wake the tenant. False if one that waits already must: then the tenant has
+    /// to take them first.
+    pub fn rest(&self, rest: Rest) -> bool {
+        let mut waiting = self.waiting.lock();
+        let urgent = !waiting.batch.quotes.is_empty() && waiting.is_urgent(rest, &waiting.batch.quotes.symbol, 0);
+        waiting.rest = (!urgent).then_some(rest);
+        !urgent
+    }
+
+    /// Sets from when on a quote of each of these slots can be written at once.
+    pub fn set_writable_from(&self, slots: impl Iterator<Item = (u32, Option<Instant>)>) {
+        let mut waiting = self.waiting.lock();
+        for (slot, from) in slots {
+            let (slot, created) = (slot as usize, waiting.created);
+            if slot >= waiting.writable_from.len() {
+                waiting.writable_from.resize(slot + 1, Some(created));
+            }
+            waiting.writable_from[slot] = from;
+        }
+    }
+
+    /// Forgets what [`Self::set_writable_from`] has set: until it is set again, every quote wakes the tenant.
+    pub fn forget_writable_from(&self) {
+        self.waiting.lock().writable_from.clear();
     }
 
     /// Replaces the content of `batch` with everything that waits. False if no quotes waited.
@@ -71,6 +138,7 @@ impl Inbox {
         batch.new_symbols.clear();
         batch.conflated = 0;
         let mut waiting = self.waiting.lock();
+        waiting.rest = None;
         let any = !waiting.batch.quotes.is_empty();
         mem::swap(&mut waiting.batch, batch);
         any
@@ -90,6 +158,17 @@ impl Inbox {
 }
 
 impl Waiting {
+    /// Whether quotes of these slots must wake a tenant that rests. `arriving`: how many of them are not in the batch yet.
+    fn is_urgent(&self, rest: Rest, slots: &[u32], arriving: usize) -> bool {
+        let Some(looks_at) = rest.looks_at else { return true };
+        if self.batch.quotes.len() + arriving >= Inbox::WAKE_ROWS {
+            return true;
+        }
+        let never_written = Some(self.created);
+        let from = |slot: &u32| self.writable_from.get(*slot as usize).copied().unwrap_or(never_written);
+        rest.may_write && slots.iter().any(|slot| from(slot).is_some_and(|from| from < looks_at))
+    }
+
     /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
     /// towards twice the number of the tenant's symbols, so the cost per quote is constant.
     fn conflate(&mut self) {
@@ -126,6 +205,10 @@ mod tests {
     use proptest::prelude::*;
     use quotegate_market::Quote;
     use std::collections::HashMap;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn columns(rows: &[(u32, i64)]) -> QuoteColumns {
         let mut columns = QuoteColumns::default();
@@ -148,6 +231,45 @@ mod tests {
         assert!(inbox.take(&mut batch));
         assert_eq!((batch.quotes, batch.conflated), (columns(&[(0, 1), (1, 2), (0, 3)]), 0));
         assert!(!inbox.take(&mut Batch::default()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quotes_that_cannot_be_written_before_the_tenant_looks_do_not_wake_it() {
+        let (wake, begin) = (Arc::new(Notify::new()), now());
+        let inbox = Inbox::new(10_000, wake.clone());
+        let woken = async || timeout(Duration::ZERO, wake.notified()).await.is_ok();
+        let rest = |seconds| Rest { looks_at: Some(begin + seconds * SECOND), may_write: true };
+        let deliver = |slot, count| {
+            let rows: Vec<_> = (0..count).map(|_| (slot, 1)).collect();
+            inbox.deliver(&mut columns(&rows), &mut Vec::new());
+        };
+        deliver(0, 1);
+        assert!(woken().await, "nobody looks by itself yet");
+        deliver(0, 1);
+        assert!(!woken().await, "it is about to look already");
+        inbox.take(&mut Batch::default());
+        deliver(0, 1);
+        assert!(!woken().await && !inbox.rest(rest(2)), "it must look once more before it rests");
+        inbox.take(&mut Batch::default());
+
+        inbox.set_writable_from([(0, Some(begin + 3 * SECOND)), (1, None)].into_iter());
+        assert!(inbox.rest(rest(2)));
+        deliver(0, 3);
+        deliver(1, 3);
+        assert!(!woken().await, "slot 0 too early, slot 1 dirty");
+        assert!(inbox.rest(rest(3)), "still too early");
+        assert!(!inbox.rest(rest(4)));
+        inbox.take(&mut Batch::default());
+        assert!(inbox.rest(rest(2)));
+        deliver(2, 1);
+        assert!(woken().await, "slot 2 was never written");
+
+        inbox.take(&mut Batch::default());
+        assert!(inbox.rest(Rest { may_write: false, ..rest(2) }));
+        deliver(2, Inbox::WAKE_ROWS - 1);
+        assert!(!woken().await, "nothing may be written");
+        deliver(2, 1);
+        assert!(woken().await, "too many wait");
     }
 
     proptest! {

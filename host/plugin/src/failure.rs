@@ -16,6 +16,9 @@ pub enum PluginFailure {
         /// The limit that it exceeded.
         limit: Duration,
     },
+    /// It ran when the host's time to shut down was over.
+    #[error("it was still running when the host shut down, and was stopped")]
+    Shutdown,
     /// It trapped after it was refused more memory or table elements.
     #[error("it needed more memory than its limit allows; make it use less, or raise `limits.memory_mib`")]
     Memory,
@@ -83,7 +86,7 @@ impl PluginFailure {
     /// Its kind.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Time { .. } => FailureKind::Time,
+            Self::Time { .. } | Self::Shutdown => FailureKind::Time,
             Self::Memory => FailureKind::Memory,
             Self::HostBytes => FailureKind::HostBytes,
             Self::Stack => FailureKind::Stack,
@@ -96,6 +99,7 @@ impl PluginFailure {
     /// From wasmtime's error and the resource limiter's state.
     pub(crate) fn new(error: &wasmtime::Error, state: &GuestState, limit: Duration) -> Self {
         match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) if state.stopped => return Self::Shutdown,
             Some(Trap::Interrupt) => return Self::Time { limit },
             Some(Trap::StackOverflow) => return Self::Stack,
             _ => {}

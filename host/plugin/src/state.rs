@@ -48,6 +48,8 @@ pub(crate) struct GuestState {
     pub(crate) refused_growth: bool,
     /// Of the current call.
     pub(crate) clock: CallClock,
+    /// The current call was stopped because the host shuts down.
+    pub(crate) stopped: bool,
 }
 
 /// The most names of counters, and the most of gauges. Each costs the host memory.
@@ -70,6 +72,7 @@ impl GuestState {
             last_table_growth: 0,
             refused_growth: false,
             clock: CallClock::default(),
+            stopped: false,
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct TenantCore {
     /// The gauges among them are filled in by [`Self::counters`].
     counters: TenantCounters,
     last_quote: Option<(u32, UnixNanos)>,
+    /// Slots that the last batch made dirty.
+    dirtied: Vec<u32>,
     rng: Rng,
 }
 
@@ -59,6 +61,7 @@ impl TenantCore {
             order: stage.maps().then(WriteOrder::default),
             counters: TenantCounters::default(),
             last_quote: None,
+            dirtied: Vec::new(),
             spec,
             stage,
             rng,
@@ -80,9 +83,10 @@ impl TenantCore {
         let rejected = self.stage.filter(now, quotes, &self.symbols, observer);
         counters.filtered += rejected.filtered as u64;
         counters.lost += rejected.lost as u64;
+        self.dirtied.clear();
         for (row, slot) in quotes.symbol.iter().enumerate() {
             match self.latest.accept(*slot, &quotes.quote(row), now) {
-                Accepted::Dirty => {}
+                Accepted::Dirty => self.dirtied.push(*slot),
                 Accepted::Conflated => counters.conflated += 1,
                 Accepted::Older => counters.older += 1,
             }
@@ -136,6 +140,16 @@ impl TenantCore {
         }
         let end = self.in_flight.answer(slot, document, outcome);
         self.end_attempt(slot, end, now);
+    }
+
+    /// The slots that the last batch made dirty.
+    pub(crate) fn dirtied(&self) -> &[u32] {
+        &self.dirtied
+    }
+
+    /// From when on a new quote of `slot` could be written at once, see [`LatestTable::writable_from`].
+    pub(crate) fn writable_from(&self, slot: u32, now: Instant) -> Option<Instant> {
+        self.latest.writable_from(slot, now)
     }
 
     /// When more quotes become due, if nothing happens before.
