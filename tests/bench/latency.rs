@@ -156,14 +156,8 @@ fn send_probes(sim: &SimHandle, probes: &[Symbol], time: Duration) {
         }
         std::thread::sleep(after.saturating_sub(began.elapsed()));
         let event_time = began_unix + after.as_nanos() as i64;
-        let quote = Quote {
-            bid_price: 10.0,
-            bid_size: 1.0,
-            ask_price: 10.5,
-            ask_size: 1.0,
-            event_time,
-            ..Quote::default()
-        };
+        let quote =
+            Quote { bid_price: 10.0, bid_size: 1.0, ask_price: 10.5, ask_size: 1.0, event_time, ..Quote::default() };
         sim.send_quote(&probes[number as usize % probes.len()], &quote);
     }
     std::thread::sleep(Duration::from_millis(200));

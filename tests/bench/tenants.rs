@@ -45,8 +45,7 @@ const CASES: [Case; 7] = [
 ];
 
 /// A thousand tenants, each with a symbol of its own.
-const BASE: Case =
-    Case { tenants: 1000, each: 1, symbols: 1000, rate: 20_000, quotes_per_frame: None, filter: true };
+const BASE: Case = Case { tenants: 1000, each: 1, symbols: 1000, rate: 20_000, quotes_per_frame: None, filter: true };
 
 struct Row {
     ready: Duration,

@@ -13,7 +13,9 @@ use std::time::Duration;
 pub struct FairQueue<T> {
     members: HashMap<MemberId, Member<T>>,
     ready: BTreeSet<Turn>,
-    /// The virtual time of the member that started last.
+    /// Those that run, with their virtual times at the start. As few as there are processors.
+    running: Vec<(u64, MemberId)>,
+    /// The highest virtual time at which a member has started.
     floor: u64,
     /// Counts members and turns.
     count: u64,
@@ -45,7 +47,7 @@ struct Member<T> {
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Self { members: HashMap::new(), ready: BTreeSet::new(), floor: 0, count: 0 }
+        Self { members: HashMap::new(), ready: BTreeSet::new(), running: Vec::new(), floor: 0, count: 0 }
     }
 }
 
@@ -72,8 +74,10 @@ impl<T> FairQueue<T> {
 
     /// The member wants to run. If it runs already, it wants to run once more. One that is removed never runs again.
     pub fn wake(&mut self, id: MemberId, work: T) {
-        // A turn that was short on another processor may have left a ready member behind the floor.
-        let floor = self.ready.first().map_or(self.floor, |first| first.virtual_time.min(self.floor));
+        // The least that any member has which wants to run.
+        let ready = self.ready.first().map(|turn| turn.virtual_time);
+        let running = self.running.iter().map(|(virtual_time, _)| *virtual_time);
+        let floor = running.chain(ready).min().unwrap_or(self.floor);
         let Some(member) = self.members.get_mut(&id) else { return };
         member.work = Some(work);
         if !member.running && member.turn.is_none() {
@@ -89,14 +93,21 @@ impl<T> FairQueue<T> {
             self.floor = self.floor.max(virtual_time);
             let Some(member) = self.members.get_mut(&id) else { continue };
             (member.turn, member.running) = (None, true);
+            self.running.push((virtual_time, id));
             if let Some(work) = member.work.take() {
                 return Some((id, work));
             }
         }
     }
 
+    /// The turn of this member takes so long that the others no longer wait for it: they go on without it.
+    pub fn leave_behind(&mut self, id: MemberId) {
+        self.running.retain(|(_, running)| *running != id);
+    }
+
     /// The member has run, and used so much processor time. Its `weight` is relative to [`DEFAULT_WEIGHT`].
     pub fn finish(&mut self, id: MemberId, used: Duration, weight: u32) {
+        self.leave_behind(id);
         let Some(member) = self.members.get_mut(&id) else { return };
         let used = used.as_nanos() * u128::from(DEFAULT_WEIGHT) / u128::from(weight.max(1));
         member.virtual_time = member.virtual_time.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
@@ -214,6 +225,12 @@ mod tests {
             for _ in 0..hogs {
                 let hog = queue.add();
                 queue.wake(hog, ());
+            }
+            // Each has run once, so they have used more than the modest one.
+            for _ in 0..hogs {
+                let (hog, ()) = queue.start().unwrap();
+                queue.wake(hog, ());
+                queue.finish(hog, MS, 100);
             }
             let mut running: Vec<MemberId> = (0..processors).filter_map(|_| Some(queue.start()?.0)).collect();
             for (took, wakes) in turns {

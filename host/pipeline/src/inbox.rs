@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quotegate_market::{QuoteColumns, Symbol};
@@ -15,8 +15,8 @@ use crate::budget::now;
 /// The router never waits here. If the tenant lags, its waiting quotes conflate: beyond `capacity`, only the newest quote
 /// of each symbol stays. So memory is bounded by the tenant's symbols, and other tenants are not affected.
 ///
-/// A wake-up costs as much as fifty quotes, so a tenant is not woken for quotes that it could not write anyway: see
-/// [`Rest`].
+/// A wake-up costs as much as fifty quotes. So a tenant is woken only for a quote that can be written at once, or when many
+/// wait. It looks by itself for the others.
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
@@ -30,22 +30,11 @@ struct Waiting {
     /// For conflation: the newest row of each slot. Kept to save the allocation.
     newest: Vec<u32>,
     closed: bool,
-    /// `None` while the tenant runs or is about to: it looks again before it rests.
-    rest: Option<Rest>,
+    attention: Attention,
     /// By slot: from when on a quote of it can be written at once; `None` if no quote can change when it is written next.
     writable_from: Vec<Option<Instant>>,
     /// Before the tenant's first turn. For slots that have never been written.
     created: Instant,
-}
-
-/// When a tenant that rests wants to be woken by a quote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rest {
-    /// The tenant looks by itself at this time at the latest, so quotes that cannot be written before wait for it. `None`
-    /// if it does not: then every quote wakes it.
-    pub looks_at: Option<Instant>,
-    /// False if no quote can be written before the tenant's next turn, because of a pause, a full sink, or missing tokens.
-    pub may_write: bool,
 }
 
 /// Quotes that a tenant takes together.
@@ -57,6 +46,17 @@ pub struct Batch {
     pub new_symbols: Vec<Symbol>,
     /// Quotes that newer ones of their symbol replaced while they waited.
     pub conflated: u64,
+}
+
+/// Whether the tenant must be woken for quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attention {
+    /// It runs or is about to, and looks again before it rests.
+    Awake,
+    /// It looks by itself at this time at the latest, so quotes that cannot be written before wait for it.
+    LooksAt(Instant),
+    /// Every quote must wake it.
+    Asleep,
 }
 
 impl Inbox {
@@ -73,7 +73,7 @@ impl Inbox {
             capacity,
             newest: Vec::new(),
             closed: false,
-            rest: Some(Rest { looks_at: None, may_write: true }),
+            attention: Attention::Asleep,
             writable_from: Vec::new(),
             created: now(),
         };
@@ -85,7 +85,7 @@ impl Inbox {
         let wakes = {
             let mut waiting = self.waiting.lock();
             // Before the columns change hands.
-            let wakes = waiting.rest.is_some_and(|rest| waiting.is_urgent(rest, &quotes.symbol, quotes.len()));
+            let wakes = waiting.must_wake(waiting.attention, &quotes.symbol, quotes.len());
             if waiting.batch.quotes.is_empty() {
                 mem::swap(&mut waiting.batch.quotes, quotes);
             } else {
@@ -96,7 +96,7 @@ impl Inbox {
                 waiting.conflate();
             }
             if wakes {
-                waiting.rest = None;
+                waiting.attention = Attention::Awake;
             }
             wakes
         };
@@ -106,28 +106,26 @@ impl Inbox {
         }
     }
 
-    /// Lets quotes wait until one of them must wake the tenant. False if one that waits already must: then the tenant has
-    /// to take them first.
-    pub fn rest(&self, rest: Rest) -> bool {
+    /// The tenant rests until a quote must wake it, and looks by itself at `looks_at`. `writable_from`: from when on a quote
+    /// of each of these slots can be written at once, or `None` if none can change when the slot is written next. Returns
+    /// false if a quote that waits must wake the tenant already: then it has to take the quotes first.
+    pub fn rest(&self, looks_at: Option<Instant>, writable_from: impl Iterator<Item = (u32, Option<Instant>)>) -> bool {
         let mut waiting = self.waiting.lock();
-        let urgent = !waiting.batch.quotes.is_empty() && waiting.is_urgent(rest, &waiting.batch.quotes.symbol, 0);
-        waiting.rest = (!urgent).then_some(rest);
-        !urgent
-    }
-
-    /// Sets from when on a quote of each of these slots can be written at once.
-    pub fn set_writable_from(&self, slots: impl Iterator<Item = (u32, Option<Instant>)>) {
-        let mut waiting = self.waiting.lock();
-        for (slot, from) in slots {
+        for (slot, from) in writable_from {
             let (slot, created) = (slot as usize, waiting.created);
             if slot >= waiting.writable_from.len() {
                 waiting.writable_from.resize(slot + 1, Some(created));
             }
             waiting.writable_from[slot] = from;
         }
+        let attention = looks_at.map_or(Attention::Asleep, Attention::LooksAt);
+        let any = !waiting.batch.quotes.is_empty();
+        let rests = !(any && waiting.must_wake(attention, &waiting.batch.quotes.symbol, 0));
+        waiting.attention = if rests { attention } else { Attention::Awake };
+        rests
     }
 
-    /// Forgets what [`Self::set_writable_from`] has set: until it is set again, every quote wakes the tenant.
+    /// Forgets from when on quotes can be written: until it is set again, every quote wakes the tenant.
     pub fn forget_writable_from(&self) {
         self.waiting.lock().writable_from.clear();
     }
@@ -138,7 +136,7 @@ impl Inbox {
         batch.new_symbols.clear();
         batch.conflated = 0;
         let mut waiting = self.waiting.lock();
-        waiting.rest = None;
+        waiting.attention = Attention::Awake;
         let any = !waiting.batch.quotes.is_empty();
         mem::swap(&mut waiting.batch, batch);
         any
@@ -158,15 +156,23 @@ impl Inbox {
 }
 
 impl Waiting {
-    /// Whether quotes of these slots must wake a tenant that rests. `arriving`: how many of them are not in the batch yet.
-    fn is_urgent(&self, rest: Rest, slots: &[u32], arriving: usize) -> bool {
-        let Some(looks_at) = rest.looks_at else { return true };
+    /// A timer may be this late. Quotes must be taken before their symbols become due, because the order in which those
+    /// become due is the order of the writes.
+    const LATE: Duration = Duration::from_millis(10);
+
+    /// Whether quotes of these slots must wake the tenant. `arriving`: how many of them are not in the batch yet.
+    fn must_wake(&self, attention: Attention, slots: &[u32], arriving: usize) -> bool {
+        let looks_at = match attention {
+            Attention::Awake => return false,
+            Attention::Asleep => return true,
+            Attention::LooksAt(at) => at + Self::LATE,
+        };
         if self.batch.quotes.len() + arriving >= Inbox::WAKE_ROWS {
             return true;
         }
         let never_written = Some(self.created);
         let from = |slot: &u32| self.writable_from.get(*slot as usize).copied().unwrap_or(never_written);
-        rest.may_write && slots.iter().any(|slot| from(slot).is_some_and(|from| from < looks_at))
+        slots.iter().any(|slot| from(slot).is_some_and(|from| from <= looks_at))
     }
 
     /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
@@ -205,7 +211,6 @@ mod tests {
     use proptest::prelude::*;
     use quotegate_market::Quote;
     use std::collections::HashMap;
-    use std::time::Duration;
     use tokio::time::timeout;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -238,7 +243,7 @@ mod tests {
         let (wake, begin) = (Arc::new(Notify::new()), now());
         let inbox = Inbox::new(10_000, wake.clone());
         let woken = async || timeout(Duration::ZERO, wake.notified()).await.is_ok();
-        let rest = |seconds| Rest { looks_at: Some(begin + seconds * SECOND), may_write: true };
+        let rest = |seconds| inbox.rest(Some(begin + seconds * SECOND), std::iter::empty());
         let deliver = |slot, count| {
             let rows: Vec<_> = (0..count).map(|_| (slot, 1)).collect();
             inbox.deliver(&mut columns(&rows), &mut Vec::new());
@@ -249,26 +254,25 @@ mod tests {
         assert!(!woken().await, "it is about to look already");
         inbox.take(&mut Batch::default());
         deliver(0, 1);
-        assert!(!woken().await && !inbox.rest(rest(2)), "it must look once more before it rests");
+        assert!(!woken().await && !rest(2), "it must look once more before it rests");
         inbox.take(&mut Batch::default());
 
-        inbox.set_writable_from([(0, Some(begin + 3 * SECOND)), (1, None)].into_iter());
-        assert!(inbox.rest(rest(2)));
+        let writable_from = [(0, Some(begin + 3 * SECOND)), (1, None)];
+        assert!(inbox.rest(Some(begin + 2 * SECOND), writable_from.into_iter()));
         deliver(0, 3);
         deliver(1, 3);
         assert!(!woken().await, "slot 0 too early, slot 1 dirty");
-        assert!(inbox.rest(rest(3)), "still too early");
-        assert!(!inbox.rest(rest(4)));
+        assert!(!rest(3), "a timer may be late");
         inbox.take(&mut Batch::default());
-        assert!(inbox.rest(rest(2)));
+        assert!(rest(2));
         deliver(2, 1);
         assert!(woken().await, "slot 2 was never written");
 
         inbox.take(&mut Batch::default());
-        assert!(inbox.rest(Rest { may_write: false, ..rest(2) }));
-        deliver(2, Inbox::WAKE_ROWS - 1);
-        assert!(!woken().await, "nothing may be written");
-        deliver(2, 1);
+        assert!(rest(2));
+        deliver(1, Inbox::WAKE_ROWS - 1);
+        assert!(!woken().await);
+        deliver(1, 1);
         assert!(woken().await, "too many wait");
     }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Upper bounds of the buckets, in seconds. One more bucket counts what is above them.
 pub const BOUNDS: [f64; 18] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0,
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
 ];
 
 /// Times from a quote's arrival to one later point. Written by all tenants.

@@ -136,7 +136,11 @@ impl PluginChain {
         let (now, time) = (Instant::now(), TimeBucket::shared(share_of_time));
         let start = |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
-            Stage::start(&tenant, spec, time.clone(), now).map_err(|failure| StartError { tenant: tenant.clone(), plugin, failure })
+            Stage::start(&tenant, spec, time.clone(), now).map_err(|failure| StartError {
+                tenant: tenant.clone(),
+                plugin,
+                failure,
+            })
         };
         let stages = specs.into_iter().map(start).collect::<Result<_, _>>()?;
         Ok(Self { tenant, stages })

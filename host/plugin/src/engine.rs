@@ -32,7 +32,14 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { instances: 1000, memory_bytes: 64 << 20, cache: None, allocator: None, metering: false, processors: f64::INFINITY }
+        Self {
+            instances: 1000,
+            memory_bytes: 64 << 20,
+            cache: None,
+            allocator: None,
+            metering: false,
+            processors: f64::INFINITY,
+        }
     }
 }
 
@@ -103,7 +110,8 @@ impl PluginEngine {
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
         let metering = settings.metering;
         let time = TimeBucket::shared(settings.processors);
-        let inner = EngineInner { engine, cache, metering, time, stops_calls: Arc::default(), allocator, _ticker: ticker };
+        let inner =
+            EngineInner { engine, cache, metering, time, stops_calls: Arc::default(), allocator, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -61,8 +61,9 @@ pub(crate) struct TimeBucket {
     share: f64,
     /// Seconds that it holds, as of `filled`.
     level: f64,
-    /// In the future while a call that took more than the bucket held is paid off.
     filled: Instant,
+    /// When a call that took more than the bucket held is paid off.
+    opens_at: Option<Instant>,
 }
 
 impl TimeBucket {
@@ -74,7 +75,7 @@ impl TimeBucket {
     /// A full bucket.
     pub(crate) fn new(share: f64, now: Instant) -> Self {
         let share = share.max(0.0);
-        Self { share, level: share * Self::BURST, filled: now }
+        Self { share, level: share * Self::BURST, filled: now, opens_at: None }
     }
 
     pub(crate) fn shared(share: f64) -> SharedBucket {
@@ -82,7 +83,7 @@ impl TimeBucket {
     }
 
     fn is_open(&self, now: Instant) -> bool {
-        self.filled <= now
+        self.opens_at.is_none_or(|at| at <= now)
     }
 
     /// True for those that have used little of late.
@@ -95,10 +96,11 @@ impl TimeBucket {
         self.fill(now);
         self.level -= used.as_secs_f64();
         if self.level < 0.0 {
-            let wait = (-self.level / self.share).min(Self::LONGEST_WAIT);
-            self.level = 0.0;
+            let wait = Duration::from_secs_f64((-self.level / self.share).min(Self::LONGEST_WAIT));
             let latest = now + Duration::from_secs_f64(Self::LONGEST_WAIT);
-            self.filled = (self.filled.max(now) + Duration::from_secs_f64(wait)).min(latest);
+            let opens_at = (self.opens_at.map_or(now, |at| at.max(now)) + wait).min(latest);
+            // It gains again from then on.
+            (self.level, self.filled, self.opens_at) = (0.0, opens_at, Some(opens_at));
         }
     }
 

@@ -35,8 +35,8 @@ pub(crate) struct TenantCore {
     /// The gauges among them are filled in by [`Self::counters`].
     counters: TenantCounters,
     last_quote: Option<(u32, UnixNanos)>,
-    /// Slots that the last batch made dirty.
-    dirtied: Vec<u32>,
+    /// Slots that became dirty or clean since [`Self::clear_changes`].
+    changed: Vec<u32>,
     rng: Rng,
 }
 
@@ -61,7 +61,7 @@ impl TenantCore {
             order: stage.maps().then(WriteOrder::default),
             counters: TenantCounters::default(),
             last_quote: None,
-            dirtied: Vec::new(),
+            changed: Vec::new(),
             spec,
             stage,
             rng,
@@ -83,10 +83,9 @@ impl TenantCore {
         let rejected = self.stage.filter(now, quotes, &self.symbols, observer);
         counters.filtered += rejected.filtered as u64;
         counters.lost += rejected.lost as u64;
-        self.dirtied.clear();
         for (row, slot) in quotes.symbol.iter().enumerate() {
             match self.latest.accept(*slot, &quotes.quote(row), now) {
-                Accepted::Dirty => self.dirtied.push(*slot),
+                Accepted::Dirty => self.changed.push(*slot),
                 Accepted::Conflated => counters.conflated += 1,
                 Accepted::Older => counters.older += 1,
             }
@@ -142,14 +141,14 @@ impl TenantCore {
         self.end_attempt(slot, end, now);
     }
 
-    /// The slots that the last batch made dirty.
-    pub(crate) fn dirtied(&self) -> &[u32] {
-        &self.dirtied
+    /// For each slot that changed: from when on a new quote of it could be written at once, see
+    /// [`LatestTable::writable_from`].
+    pub(crate) fn changes(&self, now: Instant) -> impl Iterator<Item = (u32, Option<Instant>)> {
+        self.changed.iter().map(move |slot| (*slot, self.latest.writable_from(*slot, now)))
     }
 
-    /// From when on a new quote of `slot` could be written at once, see [`LatestTable::writable_from`].
-    pub(crate) fn writable_from(&self, slot: u32, now: Instant) -> Option<Instant> {
-        self.latest.writable_from(slot, now)
+    pub(crate) fn clear_changes(&mut self) {
+        self.changed.clear();
     }
 
     /// When more quotes become due, if nothing happens before.
@@ -285,6 +284,7 @@ impl TenantCore {
     fn end_attempt(&mut self, slot: u32, end: Option<AttemptEnd>, now: Instant) {
         let Some(AttemptEnd { resolution, uncounted }) = end else { return };
         let conflated = self.latest.resolve(slot, resolution, now, &mut self.rng);
+        self.changed.push(slot);
         if uncounted && conflated {
             self.counters.conflated += 1;
         } else if uncounted && resolution == Resolution::Settled {

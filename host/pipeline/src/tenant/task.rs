@@ -13,7 +13,7 @@ use super::write_order::Outgoing;
 use super::{TenantCore, TenantIo, TenantSpec, TenantUpdate, Unflushed};
 use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
-use crate::inbox::{Batch, Rest};
+use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
 
 /// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the `TenantCore`.
@@ -104,16 +104,12 @@ impl TenantTask {
             if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return self.core.unflushed();
             }
-            if self.rest() {
+            let rests = self.io.inbox.rest(self.looks_at, self.core.changes(now()));
+            self.core.clear_changes();
+            if rests {
                 self.wait(deadline, host_deadline.is_none()).await;
             }
         }
-    }
-
-    /// Tells the inbox which quotes wake the task. False if one of them waits already.
-    fn rest(&mut self) -> bool {
-        let may_write = self.paused.is_none() && !self.sink_full && self.core.wants(now()) == 0;
-        self.io.inbox.rest(Rest { looks_at: self.looks_at, may_write })
     }
 
     async fn wait(&mut self, deadline: Option<Instant>, host_runs: bool) {
@@ -173,7 +169,6 @@ impl TenantTask {
         }
         self.looks_at = Some(now + Self::LOOK_EVERY);
         self.core.take_batch(&mut self.batch, now, None);
-        self.io.inbox.set_writable_from(self.core.dirtied().iter().map(|slot| (*slot, None)));
         self.changes.record(&self.batch.quotes.symbol, now);
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
@@ -191,9 +186,7 @@ impl TenantTask {
         if outcome == Outcome::Written {
             self.record_latency(slot, |latencies| &latencies.to_commit);
         }
-        let now = now();
-        self.core.answer(slot, document, &outcome, now);
-        self.io.inbox.set_writable_from(std::iter::once((slot, self.core.writable_from(slot, now))));
+        self.core.answer(slot, document, &outcome, now());
     }
 
     fn write_allowed(&mut self) {

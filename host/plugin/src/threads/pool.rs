@@ -45,6 +45,7 @@ struct State {
 
 #[derive(Debug)]
 struct Turn {
+    id: MemberId,
     since: Instant,
     over_slice: bool,
 }
@@ -227,7 +228,7 @@ impl State {
         if place == self.turns.len() {
             self.turns.push(None);
         }
-        self.turns[place] = Some(Turn { since: Instant::now(), over_slice: false });
+        self.turns[place] = Some(Turn { id, since: Instant::now(), over_slice: false });
         Some((id, work, place))
     }
 
@@ -242,6 +243,7 @@ impl State {
         for turn in self.turns.iter_mut().flatten().filter(over) {
             turn.over_slice = true;
             self.busy -= 1;
+            self.queue.leave_behind(turn.id);
         }
     }
 }
