@@ -17,9 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quotegate_document::{TenantId, Value};
+use quotegate_document::{CollectionPath, Destination, TenantId, Value};
 use quotegate_feed::{AuthBy, Credentials, Feed, FeedSettings, FeedStatus, system_clock};
-use quotegate_market::{Quote, Symbol};
+use quotegate_market::{AssetClass, Quote, Symbol};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
@@ -207,7 +207,9 @@ fn start_tenant(
         id: id.clone(),
         per_symbol_min_interval: INTERVAL,
         rate: None,
-        collection: "live_quotes".into(),
+        destinations: vec![Destination { collection: CollectionPath::new("live_quotes").unwrap(), shape: None }],
+        mirror: None,
+        asset_class: AssetClass::UsEquity,
         retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
     };
     let (_, updates) = mpsc::unbounded_channel();
