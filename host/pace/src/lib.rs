@@ -18,6 +18,6 @@ mod pacer;
 
 pub use backoff::{Backoff, BackoffError};
 pub use bucket::{Rate, RateError, TokenBucket};
-pub use fair_queue::{DEFAULT_WEIGHT, FairQueue, MemberId};
+pub use fair_queue::{DEFAULT_WEIGHT, FairQueue, MemberId, TurnLength};
 pub use latest::{Accepted, LatestTable, Resolution};
 pub use pacer::{Lane, Pacer};

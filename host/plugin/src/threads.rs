@@ -24,8 +24,9 @@ use pool::Pool;
 /// - Running the tenant's whole task on this pool makes calls to plugins ordinary calls.
 ///
 /// As many tasks run at once as there are processors. Whenever a processor is free, the task that has used the least
-/// processor time for its weight is next, see [`quotegate_pace::FairQueue`]. A task that runs longer than a slice does not
-/// hold up the others: another thread takes over its processor, and one is started if there is none.
+/// processor time for its weight is next, see [`quotegate_pace::FairQueue`]. Tasks whose turns are long have that many
+/// threads of their own, so they never hold up those with short turns. Neither does a turn that takes longer than a slice:
+/// another thread takes over, and one is started if there is none.
 ///
 /// The pool is not a second tokio runtime, because a blocked tokio worker holds on to the task that it woke last, and
 /// possibly to the timer, and because it runs tasks in the order in which they were woken. Timers and sockets stay with the

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_task::{Builder, Runnable, Task};
 use parking_lot::{Condvar, Mutex};
-use quotegate_pace::{FairQueue, MemberId};
+use quotegate_pace::{FairQueue, MemberId, TurnLength};
 use tokio::runtime::Handle;
 
-use super::Weight;
+use super::{PluginThreads, Weight};
 use crate::call_clock::thread_time;
 
 /// The threads, and the tasks that want to run on them.
@@ -19,7 +19,8 @@ pub(super) struct Pool {
     work: Condvar,
     /// The monitor waits here.
     monitor: Condvar,
-    /// Tasks that run at once, apart from those that run for longer than a slice.
+    /// So many turns of each length run at once, apart from those over their slice. The operating system shares the
+    /// processors among them, so a short turn never waits for long ones.
     processors: usize,
     wake_delay: Duration,
     tokio: Handle,
@@ -31,7 +32,9 @@ struct State {
     /// The turns that run; free places are used again.
     turns: Vec<Option<Turn>>,
     /// Turns within their slice.
-    busy: usize,
+    short: usize,
+    /// Likewise, of tasks whose last turn was long.
+    long: usize,
     /// Threads without a turn.
     idle: usize,
     /// Idle threads that have been woken and have not looked yet.
@@ -46,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Turn {
     id: MemberId,
+    length: TurnLength,
     since: Instant,
     over_slice: bool,
 }
@@ -71,8 +75,14 @@ impl Drop for Membership {
     }
 }
 
-/// A task that runs longer than this does not count as using a processor any longer, so another one can run.
-const SLICE: Duration = Duration::from_millis(10);
+/// A turn that takes longer than this no longer counts, so another one can start.
+fn slice(length: TurnLength) -> Duration {
+    match length {
+        TurnLength::Short => Duration::from_millis(10),
+        // Several calls of a plugin at their default limit: starting more of these only makes all of them slower.
+        TurnLength::Long => Duration::from_millis(250),
+    }
+}
 
 /// The monitor keeps looking for this long after the last turn: waking it costs more.
 const LINGER: Duration = Duration::from_millis(100);
@@ -88,7 +98,7 @@ impl Pool {
         let monitor = std::thread::Builder::new().name("plugin-monitor".into()).spawn(move || pool.watch())?;
         let mut state = self.state.lock();
         state.threads.push(monitor);
-        (0..self.processors).try_for_each(|_| self.start_thread(&mut state))
+        (0..2 * self.processors).try_for_each(|_| self.start_thread(&mut state))
     }
 
     /// Ends all threads once their turns have ended, and drops the tasks that wait to run.
@@ -136,9 +146,9 @@ impl Pool {
     fn push(&self, id: MemberId, work: Work) {
         let mut state = self.state.lock();
         state.queue.wake(id, work);
-        let running = state.busy + state.woken;
         let most = if self.wake_delay.is_zero() { self.processors } else { 1 };
-        let wakes_thread = state.idle > state.woken && running < most;
+        let wakes_thread =
+            state.idle > state.woken && state.short + state.woken < most && state.can_start(self.processors);
         state.woken += usize::from(wakes_thread);
         let wakes_monitor = std::mem::take(&mut state.monitor_sleeps);
         drop(state);
@@ -157,7 +167,7 @@ impl Pool {
         let mut state = self.state.lock();
         while !state.stopping {
             let Some((id, Work { runnable, weight }, place)) = state.start(self.processors) else {
-                if state.idle >= self.processors {
+                if state.idle >= 2 * self.processors {
                     // It took over from a turn that has ended.
                     return;
                 }
@@ -179,12 +189,12 @@ impl Pool {
 
     /// The monitor's life: sees to it that no task waits while it could run.
     fn watch(self: &Arc<Self>) {
-        let interval = if self.wake_delay.is_zero() { SLICE / 4 } else { self.wake_delay.min(SLICE) };
+        let interval = if self.wake_delay.is_zero() { PluginThreads::WAKE_DELAY } else { self.wake_delay };
         let mut quiet_since = Instant::now();
         let mut state = self.state.lock();
         while !state.stopping {
             let now = Instant::now();
-            if !state.queue.is_empty() || state.turns.iter().any(Option::is_some) {
+            if state.can_start(usize::MAX) || state.turns.iter().any(Option::is_some) {
                 quiet_since = now;
             }
             if now.duration_since(quiet_since) >= LINGER {
@@ -194,7 +204,7 @@ impl Pool {
             }
             self.monitor.wait_for(&mut state, interval);
             state.mark_over_slice(Instant::now());
-            if state.queue.is_empty() || state.busy + state.woken >= self.processors || state.stopping {
+            if state.woken > 0 || !state.can_start(self.processors) || state.stopping {
                 continue;
             }
             if state.idle > state.woken {
@@ -217,33 +227,46 @@ impl Pool {
 }
 
 impl State {
-    /// Takes the task that runs next, if a processor is free.
+    /// Takes the task that runs next, if a processor is free for it.
     fn start(&mut self, processors: usize) -> Option<(MemberId, Work, usize)> {
-        if self.busy >= processors {
-            return None;
-        }
-        let (id, work) = self.queue.start()?;
-        self.busy += 1;
+        let (short, long) = (self.short < processors, self.long < processors);
+        let (id, length, work) = self.queue.start(|length| if length == TurnLength::Short { short } else { long })?;
+        *self.count(length) += 1;
         let place = self.turns.iter().position(Option::is_none).unwrap_or(self.turns.len());
         if place == self.turns.len() {
             self.turns.push(None);
         }
-        self.turns[place] = Some(Turn { id, since: Instant::now(), over_slice: false });
+        self.turns[place] = Some(Turn { id, length, since: Instant::now(), over_slice: false });
         Some((id, work, place))
     }
 
+    fn can_start(&self, processors: usize) -> bool {
+        (self.short < processors && self.queue.has_ready(TurnLength::Short))
+            || (self.long < processors && self.queue.has_ready(TurnLength::Long))
+    }
+
     fn end(&mut self, place: usize) {
-        if self.turns[place].take().is_some_and(|turn| !turn.over_slice) {
-            self.busy -= 1;
+        if let Some(turn) = self.turns[place].take().filter(|turn| !turn.over_slice) {
+            *self.count(turn.length) -= 1;
         }
     }
 
     fn mark_over_slice(&mut self, now: Instant) {
-        let over = |turn: &&mut Turn| !turn.over_slice && now.duration_since(turn.since) >= SLICE;
-        for turn in self.turns.iter_mut().flatten().filter(over) {
-            turn.over_slice = true;
-            self.busy -= 1;
-            self.queue.leave_behind(turn.id);
+        for place in 0..self.turns.len() {
+            let Some(turn) = &mut self.turns[place] else { continue };
+            if !turn.over_slice && now.duration_since(turn.since) >= slice(turn.length) {
+                turn.over_slice = true;
+                let (id, length) = (turn.id, turn.length);
+                *self.count(length) -= 1;
+                self.queue.leave_behind(id);
+            }
+        }
+    }
+
+    fn count(&mut self, length: TurnLength) -> &mut usize {
+        match length {
+            TurnLength::Short => &mut self.short,
+            TurnLength::Long => &mut self.long,
         }
     }
 }
@@ -264,8 +287,6 @@ mod tests {
     use super::*;
     use std::num::NonZeroUsize;
     use std::sync::mpsc;
-
-    use crate::PluginThreads;
 
     fn one_thread() -> PluginThreads {
         PluginThreads::start(NonZeroUsize::MIN, &Handle::current()).unwrap()
@@ -302,6 +323,6 @@ mod tests {
         assert_eq!(waits.await, Ok(7));
         drop(cancelled);
         assert!(dropped.await.is_err());
-        assert!(threads.pool.state.lock().queue.is_empty());
+        assert!(!threads.pool.state.lock().can_start(usize::MAX));
     }
 }
