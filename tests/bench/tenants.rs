@@ -1,113 +1,208 @@
 //! Many tenants, each with its own filter: how soon they are ready, their memory, and the cost of a quote.
 //!
 //! ```sh
-//! cargo bench --bench tenants
+//! cargo bench --bench tenants                    # all rows
+//! cargo bench --bench tenants -- --only 1000     # only rows with so many tenants
+//! cargo bench --bench tenants -- --program FILE  # another build of the program, to compare with
 //! ```
 //!
-//! Starts the real program with 10, 100 and 1,000 tenants, each with the standard filter, first without
-//! compiled code and then with it. The simulator is a separate process and quotes 1,000 symbols, each wanted by one
-//! tenant, then by ten. The cost of a quote is the CPU time of the host alone.
+//! Starts the real program with 10 to 10,000 tenants, each with the standard filter, first without compiled code and then
+//! with it. The simulator is in this process. The cost of a quote is the CPU time of the host alone, divided by the quotes
+//! that its own metrics count.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SYMBOLS: usize = 1000;
-const RATE: usize = 20_000;
+use quotegate_market::Symbol;
+use quotegate_sim::{Rate, SimSettings, Simulator, Universe};
+use tokio_util::sync::CancellationToken;
+
+/// One row of the table.
+struct Case {
+    tenants: usize,
+    /// Each tenant wants so many of `symbols`.
+    each: usize,
+    symbols: usize,
+    rate: usize,
+    quotes_per_frame: Option<usize>,
+    filter: bool,
+}
+
+const CASES: [Case; 7] = [
+    Case { tenants: 10, each: 100, ..BASE },
+    Case { tenants: 100, each: 10, ..BASE },
+    BASE,
+    Case { filter: false, ..BASE },
+    Case { each: 10, ..BASE },
+    Case { each: 10, rate: 500_000, quotes_per_frame: Some(64), ..BASE },
+    Case { tenants: 10_000, each: 20, symbols: 5000, rate: 100_000, quotes_per_frame: Some(64), filter: true },
+];
+
+/// A thousand tenants, each with a symbol of its own.
+const BASE: Case = Case { tenants: 1000, each: 1, symbols: 1000, rate: 20_000, quotes_per_frame: None, filter: true };
+
+struct Row {
+    ready: Duration,
+    resident_kib: u64,
+    cores: f64,
+    quotes_per_second: f64,
+    cpu_per_quote: f64,
+    cpu_per_delivery: f64,
+    lost: f64,
+}
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut sim = program()
-        .args(["sim", "--listen", &format!("127.0.0.1:{port}")])
-        .args(["--symbols", &symbols().join(","), "--rate", &RATE.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let url = format!("ws://127.0.0.1:{port}/v2/iex");
-    println!("each tenant has the standard filter; {SYMBOLS} symbols, {RATE} quotes/s\n");
+    let only: Option<usize> = argument("--only").map(|number| number.parse().unwrap());
+    let program = argument("--program").map_or_else(|| env!("CARGO_BIN_EXE_quotegate").into(), PathBuf::from);
+    println!("processor time of the host alone; with a filter: the standard one, with two rules\n");
     println!(
-        "| tenants | tenants that want a symbol | code at hand | ready after | resident | processor time a quote |"
+        "| tenants | symbols of each | of | filter | code at hand | ready after | resident | quotes/s | processors | \
+         time per quote | per quote and tenant | lost |"
     );
-    println!("|---|---|---|---|---|---|");
-    for (tenants, wanted_by) in [(10, 1), (100, 1), (1000, 1), (1000, 10)] {
-        for warm in [false, true] {
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for case in CASES.iter().filter(|case| only.is_none_or(|only| only == case.tenants)) {
+        let (url, stop) = simulator(case);
+        for warm in [false, true].into_iter().skip(usize::from(!case.filter)) {
             let cache = folder.path().join("cache");
             if !warm {
                 let _ = std::fs::remove_dir_all(&cache);
             }
             let file = folder.path().join("quotegate.toml");
-            std::fs::write(&file, settings(&url, &cache, tenants, wanted_by)).unwrap();
-            let row = run(&file);
+            std::fs::write(&file, settings(&url, &cache, case)).unwrap();
+            let row = run(&program, &file, case);
             println!(
-                "| {tenants} | {wanted_by} | {} | {:.2} s | {} MB | {:.2} µs |",
+                "| {} | {} | {} | {} | {} | {:.2} s | {} MB | {:.0} | {:.2} | {:.2} µs | {:.0} ns | {} |",
+                case.tenants,
+                case.each,
+                case.symbols,
+                if case.filter { "yes" } else { "no" },
                 if warm { "yes" } else { "no" },
                 row.ready.as_secs_f64(),
                 row.resident_kib / 1000,
-                row.cpu_a_quote * 1e6,
+                row.quotes_per_second,
+                row.cores,
+                row.cpu_per_quote * 1e6,
+                row.cpu_per_delivery * 1e9,
+                row.lost,
             );
         }
+        stop.cancel();
     }
-    sim.kill().unwrap();
-    let _ = sim.wait();
 }
 
-struct Row {
-    ready: Duration,
-    resident_kib: u64,
-    cpu_a_quote: f64,
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quotegate"));
-    command.env_clear().env("QUOTEGATE_OPS__PORT", "0").env("QUOTEGATE_LOG__FORMAT", "json").stdin(Stdio::null());
-    command
+/// Starts a simulator on its own thread.
+fn simulator(case: &Case) -> (String, CancellationToken) {
+    let settings = SimSettings {
+        universe: Universe::List(symbols(case.symbols).map(|name| Symbol::new(&name).unwrap()).collect()),
+        rate: Rate::PerSecond(case.rate as f64),
+        quotes_per_frame: case.quotes_per_frame,
+        ..SimSettings::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let simulator = runtime.block_on(Simulator::bind(SocketAddr::from(([127, 0, 0, 1], 0)), settings)).unwrap();
+    let (address, stop) = (simulator.local_addr(), CancellationToken::new());
+    let stopped = stop.clone();
+    std::thread::spawn(move || runtime.block_on(simulator.run(stopped)));
+    (format!("ws://{address}/v2/iex"), stop)
 }
 
-/// Every symbol is wanted by `wanted_by` tenants.
-fn settings(url: &str, cache: &Path, tenants: usize, wanted_by: usize) -> String {
+/// Consecutive tenants want consecutive symbols, so all symbols are wanted equally often.
+fn settings(url: &str, cache: &Path, case: &Case) -> String {
     let mut text = format!(
         "[feed]\nsource = \"alpaca\"\nurl = {url:?}\nkey_id = \"key\"\nsecret_key = \"secret\"\n\
-         [sink]\nkind = \"dry-run\"\n[log]\nlevel = \"warn,quotegate_runtime::host=info\"\n[plugins]\ncache_folder = {:?}\n\
-         [tenant_defaults]\nplugins = [{{ standard = \"quote-filter\", config = {{ max_spread_bps = 500, min_price = 1 }} }}]\n",
+         max_symbols = 20000\n[sink]\nkind = \"dry-run\"\n\
+         [log]\nlevel = \"warn,quotegate_runtime::host=info\"\n[plugins]\ncache_folder = {:?}\n",
         cache.display().to_string(),
     );
-    let names = symbols();
-    let each = SYMBOLS * wanted_by / tenants;
-    for tenant in 0..tenants {
-        let wanted = (0..each).map(|at| &names[(tenant * each + at) % SYMBOLS]);
+    if case.filter {
+        let rules = "{ max_spread_bps = 500, min_price = 1 }";
+        let _ = writeln!(text, "[tenant_defaults]\nplugins = [{{ standard = \"quote-filter\", config = {rules} }}]");
+    }
+    let names: Vec<String> = symbols(case.symbols).collect();
+    for tenant in 0..case.tenants {
+        let wanted = (0..case.each).map(|at| &names[(tenant * case.each + at) % case.symbols]);
         let list: Vec<String> = wanted.map(|name| format!("{name:?}")).collect();
         let _ = writeln!(text, "[tenants.t{tenant}]\nsymbols = [{}]", list.join(", "));
     }
     text
 }
 
-fn symbols() -> Vec<String> {
-    (0..SYMBOLS).map(|number| format!("Q{number:04}")).collect()
+fn symbols(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("Q{number:04}"))
 }
 
-fn run(file: &Path) -> Row {
+fn run(program: &Path, file: &Path, case: &Case) -> Row {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let began = Instant::now();
-    let mut host = program().args(["run", "--config"]).arg(file).stderr(Stdio::piped()).spawn().unwrap();
+    let mut host = Command::new(program)
+        .env_clear()
+        .env("QUOTEGATE_OPS__PORT", port.to_string())
+        .env("QUOTEGATE_LOG__FORMAT", "json")
+        .args(["run", "--config"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(host.stderr.take().unwrap()).lines();
     let started = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"startup\"")));
-    let ready = began.elapsed();
     assert!(started.is_some(), "the host did not start");
-    // After the handshake and the first quotes of every symbol.
+    // Until quotes arrive: the handshake and the subscription included.
+    while feed_quotes(port) == 0.0 {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(began.elapsed() < Duration::from_secs(120), "no quotes arrive");
+    }
+    let ready = began.elapsed();
+    // After the first quotes of every symbol.
     std::thread::sleep(Duration::from_secs(3));
-    let before = (Instant::now(), cpu(&host));
+    let before = (Instant::now(), cpu(&host), feed_quotes(port));
     std::thread::sleep(Duration::from_secs(5));
-    let quotes = before.0.elapsed().as_secs_f64() * RATE as f64;
-    let row = Row { ready, resident_kib: resident_kib(&host), cpu_a_quote: (cpu(&host) - before.1) / quotes };
+    let after = (Instant::now(), cpu(&host), feed_quotes(port));
+    let (seconds, used) = ((after.0 - before.0).as_secs_f64(), after.1 - before.1);
+    let quotes = after.2 - before.2;
+    let row = Row {
+        ready,
+        resident_kib: resident_kib(&host),
+        cores: used / seconds,
+        quotes_per_second: quotes / seconds,
+        cpu_per_quote: used / quotes,
+        cpu_per_delivery: used / quotes / (case.tenants * case.each) as f64 * case.symbols as f64,
+        lost: metric(&metrics(port), "quotegate_tenant_lost_total"),
+    };
     host.kill().unwrap();
     let _ = host.wait();
     row
+}
+
+fn feed_quotes(port: u16) -> f64 {
+    metric(&metrics(port), "quotegate_feed_quotes_total")
+}
+
+fn metrics(port: u16) -> String {
+    let mut text = String::new();
+    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        stream.read_to_string(&mut text).unwrap();
+    }
+    text
+}
+
+/// The sum over all tenants.
+fn metric(text: &str, name: &str) -> f64 {
+    let samples = text.lines().filter(|line| line.starts_with(name));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// CPU seconds so far.

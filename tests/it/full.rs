@@ -8,6 +8,8 @@ mod alpaca_py;
 mod authoring;
 /// Needs the image's files, from an optimized build.
 mod container;
+/// Uses all processors for half a minute.
+mod fairness;
 /// Chromium, and the Firebase SDK from npm.
 mod firebase;
 /// python3.

@@ -99,6 +99,8 @@ impl Connection {
 
     fn poll_frames(&mut self, context: &mut Context<'_>, reader: &mut FrameReader) -> Poll<(usize, usize)> {
         let (mut frames, mut data_frames) = (0, 0);
+        // Read once: for small frames, the clock would cost as much as decoding them.
+        let mut received_time = None;
         // Read at least one frame even if the reader is full: returning ready with nothing read would spin.
         while frames == 0 || (frames < FRAMES_PER_READ && !reader.is_full()) {
             let message = match self.stream.poll_next_unpin(context) {
@@ -123,7 +125,8 @@ impl Connection {
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => continue,
             };
             data_frames += 1;
-            reader.take(payload, (self.clock)());
+            let received_time = *received_time.get_or_insert_with(|| (self.clock)());
+            reader.take(payload, received_time);
         }
         Poll::Ready((frames, data_frames))
     }

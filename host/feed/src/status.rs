@@ -6,7 +6,7 @@ mod histogram;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use quotegate_market::{QuoteColumns, UnixNanos};
@@ -104,6 +104,11 @@ pub struct FeedSnapshot {
     pub lag_micros: Vec<u64>,
     /// Quotes per frame, for frames with quotes, in the same buckets. Growing frames are an early sign of lag.
     pub quotes_per_frame: Vec<u64>,
+}
+
+/// Only the reader's task counts, so this needs no locked instruction, which small frames would notice.
+fn add(counter: &AtomicU64, count: u64, ordering: Ordering) {
+    counter.store(counter.load(Relaxed) + count, ordering);
 }
 
 impl FeedStatus {
@@ -217,8 +222,8 @@ impl FeedStatus {
 
     /// Counts one frame and its quotes, which are the rows of `quotes` from `first` on.
     pub(crate) fn count_frame(&self, bytes: usize, quotes: &QuoteColumns, first: usize, skipped: Skipped) {
-        self.frames.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        add(&self.frames, 1, Relaxed);
+        add(&self.bytes, bytes as u64, Relaxed);
         if skipped.total() > 0 {
             self.details().skipped.add(skipped);
         }
@@ -231,7 +236,7 @@ impl FeedStatus {
             self.lag_micros.record(lag.max(0).unsigned_abs() / 1000);
             self.quotes_per_frame.record(brought);
             // Last, because the times above count only once there is a quote.
-            self.quotes.fetch_add(brought, Release);
+            add(&self.quotes, brought, Release);
         }
     }
 

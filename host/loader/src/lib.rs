@@ -7,6 +7,7 @@ mod precompile;
 pub use precompile::{Precompiled, precompile};
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -72,6 +73,7 @@ pub struct ChainSpec {
     plugins: Vec<PluginSettings>,
     destinations: Vec<Destination>,
     components: Vec<Sha256Hash>,
+    share_of_time: f64,
 }
 
 impl ChainSpec {
@@ -101,6 +103,7 @@ impl PluginLoader {
             component_limits: component_limits(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             cache_bytes: settings.plugins.cache_bytes as u64,
+            processors: settings.plugins.share_of_time * processors() as f64,
             ..EngineSettings::default()
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
@@ -114,7 +117,12 @@ impl PluginLoader {
             components.push(hash);
             codes.push(code);
         }
-        let spec = ChainSpec { plugins: tenant.plugins.clone(), destinations: tenant.collections.clone(), components };
+        let spec = ChainSpec {
+            plugins: tenant.plugins.clone(),
+            destinations: tenant.collections.clone(),
+            components,
+            share_of_time: tenant.share_of_time,
+        };
         Ok((spec, codes))
     }
 
@@ -161,7 +169,7 @@ impl PluginLoader {
                 collections: collections(spec, plugin).map_err(|error| settings_error(tenant, plugin, &error))?,
             });
         }
-        Ok(PluginChain::start(tenant.clone(), specs)?)
+        Ok(PluginChain::start_within(tenant.clone(), specs, spec.share_of_time)?)
     }
 
     fn prepare(
@@ -196,6 +204,13 @@ impl PluginLoader {
         let new = PluginEngine::new(&self.engine_settings)?;
         *engine = Some(new.clone());
         Ok(new)
+    }
+
+    /// Stops all calls of plugins, see [`PluginEngine::stop_calls`].
+    pub fn stop_calls(&self) {
+        if let Some(engine) = self.engine.lock().as_ref() {
+            engine.stop_calls();
+        }
     }
 
     /// Drops components that no tenant uses any longer.
@@ -252,6 +267,10 @@ pub(crate) fn component_limits(settings: &Settings) -> ComponentLimits {
         tables: limits.tables,
         memories: limits.memories,
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// The largest memory limit of any plugin.

@@ -187,6 +187,14 @@ impl LatestTable {
         conflated
     }
 
+    /// From when on a new quote of `slot` would be due at once. `None` while the slot is dirty or in flight: then a new
+    /// quote does not change when it is due.
+    pub fn writable_from(&self, slot: u32, now: Instant) -> Option<Instant> {
+        let held = self.slots.get(slot as usize).and_then(Option::as_ref);
+        let clean = held.is_none_or(|held| !held.dirty && !held.in_flight);
+        clean.then(|| self.allowed_at(slot).unwrap_or(now))
+    }
+
     /// The latest quote of `slot`.
     pub fn latest(&self, slot: u32) -> Option<&Quote> {
         self.slots.get(slot as usize)?.as_ref().map(|held| &held.quote)
@@ -249,6 +257,17 @@ mod tests {
         table.accept(0, &quote(2), now);
         assert_eq!((table.due(now), table.next_due_at()), (0, Some(now + SECOND)));
         assert_eq!(table.take_due(now + SECOND), Some((0, quote(2))));
+    }
+
+    #[test]
+    fn a_new_quote_matters_only_while_its_symbol_is_clean() {
+        let (mut table, mut rng, now) = table();
+        table.accept(0, &quote(1), now);
+        assert_eq!(table.writable_from(0, now), None, "dirty");
+        table.take_due(now);
+        assert_eq!(table.writable_from(0, now), None, "in flight");
+        table.resolve(0, Resolution::Settled, now, &mut rng);
+        assert_eq!(table.writable_from(0, now), Some(now + SECOND));
     }
 
     #[test]

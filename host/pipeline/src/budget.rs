@@ -23,6 +23,8 @@ pub struct Budget {
 struct Inner {
     pacer: Pacer,
     limit: Rate,
+    /// Until when [`Budget::run`] sleeps; `None`: until it is notified.
+    sleeps_until: Option<std::time::Instant>,
     /// By lane.
     granted: Vec<Arc<Granted>>,
     /// Kept when a tenant is removed: if it is added again, it continues with its old bucket, not with a full one.
@@ -49,7 +51,13 @@ impl Budget {
     pub fn new(global: Rate) -> Arc<Self> {
         let pacer = Pacer::new(global, now());
         Arc::new(Self {
-            inner: Mutex::new(Inner { pacer, limit: global, granted: Vec::new(), lanes: HashMap::new() }),
+            inner: Mutex::new(Inner {
+                pacer,
+                limit: global,
+                sleeps_until: None,
+                granted: Vec::new(),
+                lanes: HashMap::new(),
+            }),
             wants_changed: Notify::new(),
         })
     }
@@ -115,7 +123,8 @@ impl Budget {
             let next = {
                 let mut inner = self.inner.lock();
                 inner.grant_all();
-                inner.pacer.next_grant_at(now())
+                inner.sleeps_until = inner.pacer.next_grant_at(now());
+                inner.sleeps_until
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -127,6 +136,12 @@ impl Budget {
 }
 
 impl Inner {
+    /// True if the next grant is possible before [`Budget::run`] wakes.
+    fn is_sooner(&self) -> bool {
+        let next = self.pacer.next_grant_at(now());
+        next.is_some_and(|next| self.sleeps_until.is_none_or(|until| next < until))
+    }
+
     fn grant_all(&mut self) {
         while let Some(lane) = self.pacer.grant(now()) {
             let granted = &self.granted[lane.index()];
@@ -146,7 +161,10 @@ impl TenantBudget {
         inner.pacer.want(self.lane, wanted);
         if wanted > 0 {
             inner.grant_all();
-            self.budget.wants_changed.notify_one();
+            // Waking the timer for every tenant that wants a token would cost more than the writes.
+            if inner.is_sooner() {
+                self.budget.wants_changed.notify_one();
+            }
         }
     }
 

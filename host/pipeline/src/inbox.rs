@@ -2,15 +2,21 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quotegate_market::{QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
+use crate::budget::now;
+
 /// Quotes on their way from the router to one tenant.
 ///
 /// The router never waits here. If the tenant lags, its waiting quotes conflate: beyond `capacity`, only the newest quote
 /// of each symbol stays. So memory is bounded by the tenant's symbols, and other tenants are not affected.
+///
+/// A wake-up costs as much as fifty quotes. So a tenant is woken only for a quote that can be written at once, or when many
+/// wait. It looks by itself for the others.
 #[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
@@ -24,6 +30,11 @@ struct Waiting {
     /// For conflation: the newest row of each slot. Kept to save the allocation.
     newest: Vec<u32>,
     closed: bool,
+    attention: Attention,
+    /// By slot: from when on a quote of it can be written at once; `None` if no quote can change when it is written next.
+    writable_from: Vec<Option<Instant>>,
+    /// Before the tenant's first turn. For slots that have never been written.
+    created: Instant,
 }
 
 /// Quotes that a tenant takes together.
@@ -37,20 +48,44 @@ pub struct Batch {
     pub conflated: u64,
 }
 
+/// Whether the tenant must be woken for quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attention {
+    /// It runs or is about to, and looks again before it rests.
+    Awake,
+    /// It looks by itself at this time at the latest, so quotes that cannot be written before wait for it.
+    LooksAt(Instant),
+    /// Every quote must wake it.
+    Asleep,
+}
+
 impl Inbox {
     /// 64 frames of 64 quotes. A tenant that keeps up never gets near it.
     pub const CAPACITY: usize = 4096;
+    /// So many waiting quotes wake the tenant even if it cannot write them: enough that the wake-up costs little per quote,
+    /// few enough to stay in the CPU caches.
+    const WAKE_ROWS: usize = 256;
 
     /// An empty inbox that notifies `wake` whenever something arrives.
     pub fn new(capacity: usize, wake: Arc<Notify>) -> Self {
-        let waiting = Waiting { batch: Batch::default(), capacity, newest: Vec::new(), closed: false };
+        let waiting = Waiting {
+            batch: Batch::default(),
+            capacity,
+            newest: Vec::new(),
+            closed: false,
+            attention: Attention::Asleep,
+            writable_from: Vec::new(),
+            created: now(),
+        };
         Self { waiting: Mutex::new(waiting), wake }
     }
 
     /// Moves everything out of `quotes` and `new_symbols`, which are empty afterwards.
     pub fn deliver(&self, quotes: &mut QuoteColumns, new_symbols: &mut Vec<Symbol>) {
-        {
+        let wakes = {
             let mut waiting = self.waiting.lock();
+            // Before the columns change hands.
+            let wakes = waiting.must_wake(waiting.attention, &quotes.symbol, quotes.len());
             if waiting.batch.quotes.is_empty() {
                 mem::swap(&mut waiting.batch.quotes, quotes);
             } else {
@@ -60,9 +95,39 @@ impl Inbox {
             if waiting.batch.quotes.len() > waiting.capacity {
                 waiting.conflate();
             }
-        }
+            if wakes {
+                waiting.attention = Attention::Awake;
+            }
+            wakes
+        };
         quotes.clear();
-        self.wake.notify_one();
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The tenant rests until a quote must wake it, and looks by itself at `looks_at`. `writable_from`: from when on a quote
+    /// of each of these slots can be written at once, or `None` if none can change when the slot is written next. Returns
+    /// false if a quote that waits must wake the tenant already: then it has to take the quotes first.
+    pub fn rest(&self, looks_at: Option<Instant>, writable_from: impl Iterator<Item = (u32, Option<Instant>)>) -> bool {
+        let mut waiting = self.waiting.lock();
+        for (slot, from) in writable_from {
+            let (slot, created) = (slot as usize, waiting.created);
+            if slot >= waiting.writable_from.len() {
+                waiting.writable_from.resize(slot + 1, Some(created));
+            }
+            waiting.writable_from[slot] = from;
+        }
+        let attention = looks_at.map_or(Attention::Asleep, Attention::LooksAt);
+        let any = !waiting.batch.quotes.is_empty();
+        let rests = !(any && waiting.must_wake(attention, &waiting.batch.quotes.symbol, 0));
+        waiting.attention = if rests { attention } else { Attention::Awake };
+        rests
+    }
+
+    /// Forgets from when on quotes can be written: until it is set again, every quote wakes the tenant.
+    pub fn forget_writable_from(&self) {
+        self.waiting.lock().writable_from.clear();
     }
 
     /// Replaces the content of `batch` with everything that waits. False if no quotes waited.
@@ -71,6 +136,7 @@ impl Inbox {
         batch.new_symbols.clear();
         batch.conflated = 0;
         let mut waiting = self.waiting.lock();
+        waiting.attention = Attention::Awake;
         let any = !waiting.batch.quotes.is_empty();
         mem::swap(&mut waiting.batch, batch);
         any
@@ -90,6 +156,25 @@ impl Inbox {
 }
 
 impl Waiting {
+    /// A timer may be this late. Quotes must be taken before their symbols become due, because the order in which those
+    /// become due is the order of the writes.
+    const LATE: Duration = Duration::from_millis(10);
+
+    /// Whether quotes of these slots must wake the tenant. `arriving`: how many of them are not in the batch yet.
+    fn must_wake(&self, attention: Attention, slots: &[u32], arriving: usize) -> bool {
+        let looks_at = match attention {
+            Attention::Awake => return false,
+            Attention::Asleep => return true,
+            Attention::LooksAt(at) => at + Self::LATE,
+        };
+        if self.batch.quotes.len() + arriving >= Inbox::WAKE_ROWS {
+            return true;
+        }
+        let never_written = Some(self.created);
+        let from = |slot: &u32| self.writable_from.get(*slot as usize).copied().unwrap_or(never_written);
+        slots.iter().any(|slot| from(slot).is_some_and(|from| from <= looks_at))
+    }
+
     /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
     /// towards twice the number of the tenant's symbols, so the cost per quote is constant.
     fn conflate(&mut self) {
@@ -126,6 +211,9 @@ mod tests {
     use proptest::prelude::*;
     use quotegate_market::Quote;
     use std::collections::HashMap;
+    use tokio::time::timeout;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn columns(rows: &[(u32, i64)]) -> QuoteColumns {
         let mut columns = QuoteColumns::default();
@@ -148,6 +236,44 @@ mod tests {
         assert!(inbox.take(&mut batch));
         assert_eq!((batch.quotes, batch.conflated), (columns(&[(0, 1), (1, 2), (0, 3)]), 0));
         assert!(!inbox.take(&mut Batch::default()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quotes_that_cannot_be_written_before_the_tenant_looks_do_not_wake_it() {
+        let (wake, begin) = (Arc::new(Notify::new()), now());
+        let inbox = Inbox::new(10_000, wake.clone());
+        let woken = async || timeout(Duration::ZERO, wake.notified()).await.is_ok();
+        let rest = |seconds| inbox.rest(Some(begin + seconds * SECOND), std::iter::empty());
+        let deliver = |slot, count| {
+            let rows: Vec<_> = (0..count).map(|_| (slot, 1)).collect();
+            inbox.deliver(&mut columns(&rows), &mut Vec::new());
+        };
+        deliver(0, 1);
+        assert!(woken().await, "nobody looks by itself yet");
+        deliver(0, 1);
+        assert!(!woken().await, "it is about to look already");
+        inbox.take(&mut Batch::default());
+        deliver(0, 1);
+        assert!(!woken().await && !rest(2), "it must look once more before it rests");
+        inbox.take(&mut Batch::default());
+
+        let writable_from = [(0, Some(begin + 3 * SECOND)), (1, None)];
+        assert!(inbox.rest(Some(begin + 2 * SECOND), writable_from.into_iter()));
+        deliver(0, 3);
+        deliver(1, 3);
+        assert!(!woken().await, "slot 0 too early, slot 1 dirty");
+        assert!(!rest(3), "a timer may be late");
+        inbox.take(&mut Batch::default());
+        assert!(rest(2));
+        deliver(2, 1);
+        assert!(woken().await, "slot 2 was never written");
+
+        inbox.take(&mut Batch::default());
+        assert!(rest(2));
+        deliver(1, Inbox::WAKE_ROWS - 1);
+        assert!(!woken().await);
+        deliver(1, 1);
+        assert!(woken().await, "too many wait");
     }
 
     proptest! {

@@ -7,7 +7,10 @@ use quotegate_market::UnixNanos;
 use serde::{Deserialize, Serialize};
 
 /// Upper bounds of the buckets, in seconds. One more bucket counts what is above them.
-pub const BOUNDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub const BOUNDS: [f64; 18] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
 
 /// Times from a quote's arrival to one later point. Written by all tenants.
 #[derive(Debug, Default)]
@@ -62,7 +65,7 @@ mod tests {
         }
         latency.record(10, 5);
         let snapshot = latency.snapshot();
-        assert_eq!(snapshot.counts[..4], [3, 1, 1, 0]);
+        assert_eq!((snapshot.counts[0], &snapshot.counts[5..8]), (2, &[1, 1, 1][..]));
         assert_eq!((snapshot.counts[BOUNDS.len()], snapshot.seconds), (1, 60.006));
     }
 }

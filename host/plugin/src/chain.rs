@@ -9,6 +9,7 @@ use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
 use crate::instance::MapRow;
 use crate::stage::{PluginSpec, Stage};
+use crate::time_share::TimeBucket;
 
 /// A tenant's plugins in order. A quote must pass every filter; the first map that returns documents decides.
 ///
@@ -127,10 +128,19 @@ const MAP_BATCH: usize = 64;
 impl PluginChain {
     /// Starts every plugin. A new chain is started before it replaces a running one, in case this fails.
     pub fn start(tenant: TenantId, specs: Vec<PluginSpec>) -> Result<Self, StartError> {
-        let now = Instant::now();
+        Self::start_within(tenant, specs, f64::INFINITY)
+    }
+
+    /// Like [`Self::start`]. All plugins of the chain together may use this share of a processor, besides their own limits.
+    pub fn start_within(tenant: TenantId, specs: Vec<PluginSpec>, share_of_time: f64) -> Result<Self, StartError> {
+        let (now, time) = (Instant::now(), TimeBucket::shared(share_of_time));
         let start = |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
-            Stage::start(&tenant, spec, now).map_err(|failure| StartError { tenant: tenant.clone(), plugin, failure })
+            Stage::start(&tenant, spec, time.clone(), now).map_err(|failure| StartError {
+                tenant: tenant.clone(),
+                plugin,
+                failure,
+            })
         };
         let stages = specs.into_iter().map(start).collect::<Result<_, _>>()?;
         Ok(Self { tenant, stages })

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use wasmtime::{Config, Engine, OptLevel};
 
@@ -8,6 +9,7 @@ use crate::cache::CodeCache;
 use crate::component_limits::ComponentLimits;
 use crate::prepare::Sha256Hash;
 use crate::ticker::Ticker;
+use crate::time_share::{SharedBucket, TimeBucket};
 
 /// How to create the process's engine.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct EngineSettings {
     /// Meter the guests' fuel ([`crate::PluginInstance::fuel_used`]). Metered code is compiled separately and without
     /// optimization, so it is for the authoring tools only.
     pub metering: bool,
+    /// How many processors all plugins together may use, 1.5 for one and a half.
+    pub processors: f64,
 }
 
 impl Default for EngineSettings {
@@ -42,6 +46,7 @@ impl Default for EngineSettings {
             cache_bytes: 1 << 30,
             allocator: None,
             metering: false,
+            processors: f64::INFINITY,
         }
     }
 }
@@ -86,6 +91,10 @@ pub(crate) struct EngineInner {
     pub(crate) cache: Option<CodeCache>,
     pub(crate) metering: bool,
     pub(crate) component_limits: ComponentLimits,
+    /// The processor time of all plugins.
+    pub(crate) time: SharedBucket,
+    /// Set at shutdown: every call ends as soon as it notices.
+    pub(crate) stops_calls: Arc<AtomicBool>,
     allocator: AllocatorChoice,
     _ticker: Ticker,
 }
@@ -111,13 +120,22 @@ impl PluginEngine {
         let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
         tracing::info!(event_type = "plugin_engine", %allocator, instances = settings.instances, "the plugin engine is ready");
         let (metering, component_limits) = (settings.metering, limits);
-        let inner = EngineInner { engine, cache, metering, component_limits, allocator, _ticker: ticker };
+        let time = TimeBucket::shared(settings.processors);
+        let stops_calls = Arc::default();
+        let inner =
+            EngineInner { engine, cache, metering, component_limits, time, stops_calls, allocator, _ticker: ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the cache has code for the component with this hash.
     pub fn has_compiled(&self, plugin: &Sha256Hash) -> bool {
         self.inner.cache.as_ref().is_some_and(|cache| cache.has(plugin))
+    }
+
+    /// Stops every call that runs, within some milliseconds, and every later one that takes as long. For the end of the
+    /// process, which must not wait for them.
+    pub fn stop_calls(&self) {
+        self.inner.stops_calls.store(true, Relaxed);
     }
 
     /// How memories get their address space.

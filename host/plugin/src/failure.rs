@@ -16,6 +16,9 @@ pub enum PluginFailure {
         /// The limit that it exceeded.
         limit: Duration,
     },
+    /// It ran when the host's time to shut down was over.
+    #[error("it was still running when the host shut down, and was stopped")]
+    Shutdown,
     /// It trapped after it was refused more memory or table elements.
     #[error("it needed more memory than its limit allows; make it use less, or raise `limits.memory_mib`")]
     Memory,
@@ -86,7 +89,7 @@ impl PluginFailure {
     /// Its kind.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Time { .. } => FailureKind::Time,
+            Self::Time { .. } | Self::Shutdown => FailureKind::Time,
             Self::Memory => FailureKind::Memory,
             Self::HostBytes => FailureKind::HostBytes,
             Self::Stack => FailureKind::Stack,
@@ -100,6 +103,7 @@ impl PluginFailure {
     pub(crate) fn new(error: &wasmtime::Error, state: &GuestState, limit: Duration) -> Self {
         let trap = error.downcast_ref::<Trap>();
         match trap {
+            Some(Trap::Interrupt) if state.stopped => return Self::Shutdown,
             Some(Trap::Interrupt) => return Self::Time { limit },
             Some(Trap::StackOverflow) => return Self::Stack,
             _ => {}

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use quotegate_document::{Document, TenantId};
@@ -63,9 +64,14 @@ impl PluginInstance {
         let mut store = Store::new(&prepared.inner.engine.inner.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.host_bytes_per_call);
-        store.epoch_deadline_callback(|mut store| match store.data_mut().clock.more() {
-            Some(ticks) => Ok(UpdateDeadline::Continue(ticks)),
-            None => Err(Trap::Interrupt.into()),
+        let stops = prepared.inner.engine.inner.stops_calls.clone();
+        store.epoch_deadline_callback(move |mut store| {
+            let state = store.data_mut();
+            state.stopped = stops.load(Relaxed);
+            match state.clock.more().filter(|_| !state.stopped) {
+                Some(ticks) => Ok(UpdateDeadline::Continue(ticks)),
+                None => Err(Trap::Interrupt.into()),
+            }
         });
         let ticks = store.data_mut().clock.begin(limits.time_to_start);
         store.set_epoch_deadline(ticks);
@@ -172,6 +178,11 @@ impl PluginInstance {
     /// failed.
     pub fn memory_peak(&self) -> usize {
         self.store.data().memory_peak
+    }
+
+    /// The processor time of the last call, which took `wall`.
+    pub(crate) fn processor_time(&self, wall: Duration) -> Duration {
+        self.store.data().clock.used(wall)
     }
 
     pub(crate) fn reported(&self) -> &Reported {

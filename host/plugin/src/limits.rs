@@ -24,8 +24,8 @@ pub struct PluginLimits {
     pub document_bytes_per_quote: usize,
     /// Log lines per second, and the burst.
     pub log_lines_per_second: u32,
-    /// The share of wall time, 0 to 1, that calls may take over the last ten seconds. Above it, calls are skipped until
-    /// the share has fallen, and `on_error` decides what happens to their quotes.
+    /// The share of one processor, 0 to 1, that calls may use in the long run, and that of 0.4 seconds at once. Above it,
+    /// calls are skipped for a while, and `on_error` decides what happens to their quotes.
     pub share_of_time: f64,
     /// Calls after which a fresh instance replaces this one; `None` for never.
     pub calls_per_instance: Option<u64>,

@@ -7,7 +7,6 @@ use quotegate_market::{QuoteColumns, Symbol};
 use crate::OnError;
 use crate::bindings::RawDocument;
 use crate::counters::{Counters, PluginSnapshot, PluginState};
-use crate::cpu_quota::CpuQuota;
 use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
 use crate::escape::escape;
@@ -16,6 +15,7 @@ use crate::health::{HealthTracker, PluginHealth};
 use crate::instance::{MapRow, PluginInstance};
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
+use crate::time_share::{OverShare, SharedBucket, TimeShares};
 
 /// One plugin of a tenant's chain, from the settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ pub(crate) struct Stage {
     pub(crate) spec: PluginSpec,
     instance: Option<PluginInstance>,
     health: HealthTracker,
-    quota: CpuQuota,
+    time: TimeShares,
     counters: Counters,
     degraded: Degraded,
     rng: Rng,
@@ -53,15 +53,21 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts the first instance. The caller reports its failure.
-    pub(crate) fn start(tenant: &TenantId, spec: PluginSpec, now: Instant) -> Result<Self, PluginFailure> {
+    pub(crate) fn start(
+        tenant: &TenantId,
+        spec: PluginSpec,
+        tenant_time: SharedBucket,
+        now: Instant,
+    ) -> Result<Self, PluginFailure> {
         let health = HealthTracker::new(QUARANTINE.0, QUARANTINE.1)
             .map_err(|error| PluginFailure::Manifest(error.to_string()))?;
-        let quota = CpuQuota::new(spec.limits.share_of_time, now);
+        let total = spec.plugin.inner.engine.inner.time.clone();
+        let time = TimeShares::new(spec.limits.share_of_time, tenant_time, total, now);
         let mut stage = Self {
             spec,
             instance: None,
             health,
-            quota,
+            time,
             counters: Counters::default(),
             degraded: Degraded::new(now),
             rng: Rng::new(),
@@ -124,7 +130,7 @@ impl Stage {
     }
 
     pub(crate) fn make_repeatable(&mut self) {
-        self.quota = CpuQuota::unlimited();
+        self.time.make_unlimited();
         self.rng = Rng::with_seed(0);
     }
 
@@ -148,12 +154,11 @@ impl Stage {
         call: impl FnOnce(&mut PluginInstance) -> Result<T, PluginFailure>,
     ) -> Option<T> {
         self.degraded.advance(now);
-        let has_time = self.quota.may_call(now);
-        if !has_time {
-            let limit = self.spec.limits.share_of_time;
-            self.lost_quotes(tenant, now, format!("its calls took more than {:.0}% of the last ten seconds, so calls are skipped; make it faster, or raise `limits.share_of_time`", limit * 100.0));
+        let exceeded = self.time.exceeded(now);
+        if let Some(exceeded) = exceeded {
+            self.lost_quotes(tenant, now, skipped(exceeded));
         }
-        if !has_time || !self.ensure_instance(tenant, now) {
+        if exceeded.is_some() || !self.ensure_instance(tenant, now) {
             self.counters.calls_left_out += 1;
             return None;
         }
@@ -164,7 +169,7 @@ impl Stage {
         self.counters.count_call(took);
         self.counters.quotes_seen += quotes as u64;
         self.counters.memory_peak = self.counters.memory_peak.max(instance.memory_peak());
-        self.quota.add(now, took);
+        self.time.take(now, instance.processor_time(took));
         match result {
             Ok(value) => {
                 self.health.succeeded(now);
@@ -194,7 +199,7 @@ impl Stage {
             let instance = self.new_instance(tenant);
             let took = started.elapsed();
             self.counters.time += took;
-            self.quota.add(now, took);
+            self.time.take(now, took);
             match instance {
                 Ok(instance) => self.instance = Some(instance),
                 Err(failure) => self.failed(tenant, now, &failure),
@@ -272,4 +277,20 @@ impl Stage {
             gauges: reported.gauges.clone(),
         }
     }
+}
+
+/// Why a call is skipped, as a sentence.
+fn skipped(exceeded: OverShare) -> String {
+    let (what, key) = match exceeded {
+        OverShare::Plugin(share) => {
+            (format!("its calls take more than {:.0}% of a processor", share * 100.0), "limits.share_of_time")
+        }
+        OverShare::Tenant(share) => {
+            (format!("the tenant's plugins take more than {:.0}% of a processor", share * 100.0), "share_of_time")
+        }
+        OverShare::Total => {
+            ("all plugins together take more than their share of the processors".to_owned(), "plugins.share_of_time")
+        }
+    };
+    format!("{what}, so calls are skipped; make it faster, or raise `{key}`")
 }

@@ -51,6 +51,8 @@ pub(crate) struct GuestState {
     pub(crate) last_error: Option<String>,
     /// Of the current call.
     pub(crate) clock: CallClock,
+    /// The current call was stopped because the host shuts down.
+    pub(crate) stopped: bool,
 }
 
 /// The most names of counters, and the most of gauges. Each costs the host memory.
@@ -74,6 +76,7 @@ impl GuestState {
             refused_growth: false,
             last_error: None,
             clock: CallClock::default(),
+            stopped: false,
         }
     }
 

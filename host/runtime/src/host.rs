@@ -280,7 +280,7 @@ impl Host {
             if handed_over { flush_until.min(Instant::now() + FLUSH_AFTER_HANDOVER) } else { flush_until };
         self.deadline.send_replace(Some(flush_until.into_std()));
         let tasks = self.take_tenant_tasks().await;
-        let unflushed = collect(tasks, flush_until).await;
+        let unflushed = collect(tasks, flush_until, &self.plugins).await;
         if source_end.is_none() {
             source_end = timeout_at(flush_until, self.source.ended()).await.ok();
         }
@@ -303,7 +303,8 @@ impl Host {
             ownership.end().await;
         }
 
-        // Waits for plugin calls that are still running; their time limits bound this.
+        // None are left unless a tenant has just been stopped.
+        self.plugins.stop_calls();
         drop(self.tenants);
         let _ = tokio::task::spawn_blocking(move || drop(self.threads)).await;
 
@@ -370,23 +371,28 @@ impl Host {
     }
 }
 
-async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant) -> Unflushed {
-    // Tenants meet the deadline themselves. This allows a little more for their last step.
-    let limit = flush_until + Duration::from_millis(100);
+async fn collect(mut tenants: JoinSet<Unflushed>, flush_until: Instant, plugins: &PluginLoader) -> Unflushed {
     let mut total = Unflushed::default();
-    loop {
-        match timeout_at(limit, tenants.join_next()).await {
-            Ok(Some(Ok(unflushed))) => {
+    if timeout_at(flush_until, add_unflushed(&mut tenants, &mut total)).await.is_err() {
+        // Tenants meet the deadline themselves, unless a call of a plugin keeps them. Then this ends it.
+        plugins.stop_calls();
+        let limit = flush_until + Duration::from_millis(100);
+        if timeout_at(limit, add_unflushed(&mut tenants, &mut total)).await.is_err() {
+            error!("{} did not end in time", counted(tenants.len(), "tenant"));
+            tenants.abort_all();
+        }
+    }
+    total
+}
+
+async fn add_unflushed(tenants: &mut JoinSet<Unflushed>, total: &mut Unflushed) {
+    while let Some(ended) = tenants.join_next().await {
+        match ended {
+            Ok(unflushed) => {
                 total.dirty += unflushed.dirty;
                 total.in_flight += unflushed.in_flight;
             }
-            Ok(Some(Err(panic))) => error!("a tenant's task panicked: {panic}"),
-            Ok(None) => return total,
-            Err(_) => {
-                error!("{} did not end in time", counted(tenants.len(), "tenant"));
-                tenants.abort_all();
-                return total;
-            }
+            Err(panic) => error!("a tenant's task panicked: {panic}"),
         }
     }
 }

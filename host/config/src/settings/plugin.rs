@@ -125,7 +125,8 @@ settings! {
         document_bytes_per_quote: usize = "document_kib_per_quote", Size::kib(1, 10_240), default 1024 << 10;
         /// Log lines per second. More are dropped and counted.
         log_lines_per_second: u32 = "log_lines_per_second", Integer { min: 0, max: 1000 }, default 10;
-        /// The share of wall-clock time that the plugin's calls may take, over ten seconds. Beyond it, calls are skipped.
+        /// The share of one CPU that the plugin's calls may use in the long run. At once, they may use that of 0.4 seconds.
+        /// Beyond it, calls are skipped.
         share_of_time: f64 = "share_of_time", Number { min: 0.001, max: 1.0 }, default 0.25;
         /// Replace the plugin's instance, and with it its memory, after this many calls.
         calls_per_instance: Option<u64> = "calls_per_instance",

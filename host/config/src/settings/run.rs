@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::declare::settings;
-use crate::kind::{Bool, Choice, FilePath, Integer, Size, Text, TimeSpan, ZeroIsOff, rule};
+use crate::kind::{Bool, Choice, FilePath, Integer, Number, Size, Text, TimeSpan, ZeroIsOff, rule};
 use crate::reader::Reader;
 
 /// What the time in a heartbeat's `ts` follows.
@@ -37,7 +37,7 @@ settings! {
 
 settings! {
     /// What the plugins of all tenants share, `[plugins]`.
-    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[derive(Debug, Clone, PartialEq)]
     pub struct PluginRuntimeSettings from Reader {
         /// Keep compiled plugins on disk, so that the next start does not compile them again.
         cache: bool = "cache", Bool, default true;
@@ -46,10 +46,13 @@ settings! {
         cache_folder: Option<PathBuf> = "cache_folder", FilePath, example "\"/var/cache/quotegate\"";
         /// The size of all compiled plugins on disk. Above it, those that were not used for the longest time are deleted.
         cache_bytes: usize = "cache_mib", Size::mib(1, 1_048_576), default 1024 << 20;
-        /// The number of threads for tenants and their plugins. A plugin in an endless loop blocks one of them until its
-        /// time limit.
+        /// How many tenants run at once, with their plugins. A plugin whose call takes long does not count: another thread
+        /// takes over.
         threads: Option<u32> = "threads",
-            ZeroIsOff { kind: Integer { min: 1, max: 1024 }, meaning: "for four per CPU (at least eight)" }, default None;
+            ZeroIsOff { kind: Integer { min: 1, max: 1024 }, meaning: "for one per CPU" }, default None;
+        /// The share of all CPUs that all plugins together may use. Beyond it, calls are skipped for tenants whose plugins
+        /// have used the most.
+        share_of_time: f64 = "share_of_time", Number { min: 0.01, max: 1.0 }, default 0.8;
     }
 }
 
@@ -87,6 +90,9 @@ settings! {
             ZeroIsOff { kind: TimeSpan::seconds(0.1, 31_536_000.0), meaning: "to run until stopped" }, default None;
         /// How long a shutdown may take to write the latest quotes. Cloud Run kills the process 10 seconds after SIGTERM.
         shutdown_grace: Duration = "shutdown_grace_s", TimeSpan::seconds(0.0, 3600.0), default Duration::from_secs(8);
+        /// How long a tenant with something to do may wait for a thread that is busy with other tenants before another CPU
+        /// is woken for it. More saves processor time. On an idle host, no tenant waits.
+        wake_delay: Duration = "wake_delay_ms", TimeSpan::milliseconds(0.0, 100.0), default Duration::from_millis(2);
         /// How often to check the files of settings and plugins for changes. SIGHUP checks them at once.
         watch_interval: Option<Duration> = "watch_interval_s",
             ZeroIsOff { kind: TimeSpan::seconds(0.1, 86_400.0), meaning: "to check only on SIGHUP" },

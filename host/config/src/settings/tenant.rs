@@ -24,6 +24,10 @@ pub struct TenantSettings {
     pub collections: Vec<Destination>,
     /// Its plugins, in order.
     pub plugins: Vec<PluginSettings>,
+    /// The share of one processor that its plugins may use together.
+    pub share_of_time: f64,
+    /// Its share of processor time while others want it too.
+    pub weight: u32,
     /// Nothing is written for it but its heartbeat.
     pub paused: bool,
 }
@@ -70,6 +74,10 @@ settings! {
             ["FIRESTORE_LIVE_QUOTES_COLLECTION", "FIRESTORE_LATEST_COLLECTION"], Collection, example "\"live_quotes\"";
         /// WebAssembly components that filter the tenant's quotes and map them to documents, in this order.
         plugins: Vec<PluginSettings> = "plugins", Plugins, default Vec::new();
+        /// The share of one CPU that the tenant's plugins may use together. Beyond it, calls are skipped.
+        share_of_time: f64 = "share_of_time", Number { min: 0.001, max: 1024.0 }, default 0.5;
+        /// The tenant's share of processor time when there is not enough for all, relative to that of other tenants.
+        weight: u32 = "weight", Integer { min: 1, max: 10_000 }, default 100;
         /// Write nothing for the tenant but its heartbeat. A reload applies a change at once.
         paused: bool = "paused", Bool, default false;
     }
@@ -119,6 +127,8 @@ impl TenantValues {
             rate: self.writes_per_second.map(|per_second| WriteRate { per_second, burst }),
             collections: self.collections,
             plugins: self.plugins,
+            share_of_time: self.share_of_time,
+            weight: self.weight,
             paused: self.paused,
         }
     }

@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::add;
+
 /// A histogram in powers of two: bucket `i` counts values `v` with `2^(i-1) <= v < 2^i`, bucket 0 counts zeros, the
 /// last bucket everything above.
 #[derive(Debug, Default)]
@@ -8,7 +10,7 @@ pub(super) struct LogHistogram([AtomicU64; 32]);
 impl LogHistogram {
     pub(super) fn record(&self, value: u64) {
         let bucket = (u64::BITS - value.leading_zeros()) as usize;
-        self.0[bucket.min(31)].fetch_add(1, Relaxed);
+        add(&self.0[bucket.min(31)], 1, Relaxed);
     }
 
     /// The counts, without trailing zeros.

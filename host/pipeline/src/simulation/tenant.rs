@@ -82,6 +82,8 @@ impl SimTenant {
         for Outgoing { slot, document, .. } in self.unanswered.drain(..) {
             self.core.answer(slot, document, &Outcome::Written, now);
         }
+        // Nobody rests here.
+        self.core.clear_changes();
     }
 
     pub(super) fn time_advanced(&mut self) {

@@ -35,6 +35,8 @@ pub(crate) struct TenantCore {
     /// The gauges among them are filled in by [`Self::counters`].
     counters: TenantCounters,
     last_quote: Option<(u32, UnixNanos)>,
+    /// Slots that became dirty or clean since [`Self::clear_changes`].
+    changed: Vec<u32>,
     rng: Rng,
 }
 
@@ -59,6 +61,7 @@ impl TenantCore {
             order: stage.maps().then(WriteOrder::default),
             counters: TenantCounters::default(),
             last_quote: None,
+            changed: Vec::new(),
             spec,
             stage,
             rng,
@@ -82,7 +85,7 @@ impl TenantCore {
         counters.lost += rejected.lost as u64;
         for (row, slot) in quotes.symbol.iter().enumerate() {
             match self.latest.accept(*slot, &quotes.quote(row), now) {
-                Accepted::Dirty => {}
+                Accepted::Dirty => self.changed.push(*slot),
                 Accepted::Conflated => counters.conflated += 1,
                 Accepted::Older => counters.older += 1,
             }
@@ -143,6 +146,16 @@ impl TenantCore {
     pub(crate) fn count_conflicts(&mut self, conflicts: Conflicts) {
         self.counters.conflicts += u64::from(conflicts.all);
         self.counters.foreign_writes += u64::from(conflicts.foreign);
+    }
+
+    /// For each slot that changed: from when on a new quote of it could be written at once, see
+    /// [`LatestTable::writable_from`].
+    pub(crate) fn changes(&self, now: Instant) -> impl Iterator<Item = (u32, Option<Instant>)> {
+        self.changed.iter().map(move |slot| (*slot, self.latest.writable_from(*slot, now)))
+    }
+
+    pub(crate) fn clear_changes(&mut self) {
+        self.changed.clear();
     }
 
     /// When more quotes become due, if nothing happens before.
@@ -278,6 +291,7 @@ impl TenantCore {
     fn end_attempt(&mut self, slot: u32, end: Option<AttemptEnd>, now: Instant) {
         let Some(AttemptEnd { resolution, uncounted }) = end else { return };
         let conflated = self.latest.resolve(slot, resolution, now, &mut self.rng);
+        self.changed.push(slot);
         if uncounted && conflated {
             self.counters.conflated += 1;
         } else if uncounted && resolution == Resolution::Settled {

@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -5,11 +6,12 @@ use fastrand::Rng;
 use quotegate_plugin::PluginChain;
 use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use super::live_quotes::ChangeTracker;
 use super::write_order::Outgoing;
 use super::{TenantCore, TenantIo, TenantSpec, TenantUpdate, Unflushed};
-use crate::budget::{TenantBudget, now, sleep_until};
+use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
 use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
@@ -33,11 +35,17 @@ pub struct TenantTask {
     leave_by: Option<Instant>,
     /// When the plugins' numbers may be published next.
     publish_plugins_at: Instant,
+    /// While quotes keep coming: when to take those that did not wake the task.
+    looks_at: Option<Instant>,
+    /// Kept from wait to wait, because most set it to the same time or a later one, which costs next to nothing.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TenantTask {
     /// The plugins' numbers are collected at most this often.
     const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
+    /// Quotes that cannot be written yet wait at most this long until the task takes them, so that its numbers are fresh.
+    const LOOK_EVERY: Duration = Duration::from_millis(250);
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -56,6 +64,8 @@ impl TenantTask {
             pause_version: 0,
             leave_by: None,
             publish_plugins_at: now(),
+            looks_at: None,
+            timer: None,
         };
         // Before anyone reads the status.
         task.check_pause();
@@ -94,13 +104,18 @@ impl TenantTask {
             if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return self.core.unflushed();
             }
-            self.wait(deadline, host_deadline.is_none()).await;
+            let rests = self.io.inbox.rest(self.looks_at, self.core.changes(now()));
+            self.core.clear_changes();
+            if rests {
+                self.wait(deadline, host_deadline.is_none()).await;
+            }
         }
     }
 
     async fn wait(&mut self, deadline: Option<Instant>, host_runs: bool) {
         let next_due = self.core.next_due_at().filter(|_| !self.sink_full && self.paused.is_none());
-        let plugins_changed = self.core.plugins_changed();
+        let publish_at = self.core.plugins_changed().then_some(self.publish_plugins_at);
+        let next = [next_due, publish_at, deadline, self.looks_at].into_iter().flatten().min();
         let (mut answered, mut has_room, mut requested) = (None, false, false);
         tokio::select! {
             () = self.io.wake.notified() => {}
@@ -108,9 +123,7 @@ impl TenantTask {
             // The permit is released at once: a token may take a while, and other tenants can use the space.
             _ = self.io.writes.reserve(), if self.sink_full => has_room = true,
             () = self.io.status.live_quotes().requested() => requested = true,
-            () = sleep_until(next_due) => {}
-            () = sleep_until(Some(self.publish_plugins_at)), if plugins_changed => {}
-            () = sleep_until(deadline) => {}
+            () = timer_at(&mut self.timer, next) => {}
             _ = self.io.deadline.changed(), if host_runs => {}
         }
         self.sink_full &= !has_room;
@@ -141,6 +154,7 @@ impl TenantTask {
                 self.publish_plugins_at = now();
             }
             self.core.update(spec, chain, now());
+            self.io.inbox.forget_writable_from();
             self.leave_by = leave_by.or(self.leave_by);
             // The sender may have stopped waiting.
             let _ = applied.send(());
@@ -148,10 +162,12 @@ impl TenantTask {
     }
 
     fn take_quotes(&mut self) {
+        let now = now();
         if !self.io.inbox.take(&mut self.batch) {
+            self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
         }
-        let now = now();
+        self.looks_at = Some(now + Self::LOOK_EVERY);
         self.core.take_batch(&mut self.batch, now, None);
         self.changes.record(&self.batch.quotes.symbol, now);
         if let Some((symbol, received_time)) = self.core.last_quote() {
@@ -217,4 +233,15 @@ impl TenantTask {
             self.io.status.set_plugins(plugins, self.core.stopped());
         }
     }
+}
+
+/// Sleeps until `at`, or forever if it is `None`.
+async fn timer_at(timer: &mut Option<Pin<Box<Sleep>>>, at: Option<Instant>) {
+    let Some(at) = at.map(tokio::time::Instant::from_std) else { return std::future::pending().await };
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+    // A timer that has fired must be set again even to the same time.
+    if timer.deadline() != at || timer.is_elapsed() {
+        timer.as_mut().reset(at);
+    }
+    timer.await;
 }

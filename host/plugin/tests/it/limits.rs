@@ -43,11 +43,11 @@ fn a_plugin_over_its_share_of_time_is_left_out_until_the_share_has_fallen() {
             (quotes.len(), outcome.stop.map(|stop| stop.error))
         };
         assert_eq!(call(0), (1, None));
-        let problem = "its calls took more than 0% of the last ten seconds, so calls are skipped; make it faster, or raise `limits.share_of_time`";
+        let problem = "its calls take more than 0% of a processor, so calls are skipped; make it faster, or raise `limits.share_of_time`";
         let stops = (on_error == OnError::StopTenant).then(|| problem.to_owned());
         assert_eq!(call(0), (kept, stops.clone()));
         assert_eq!(call(9), (kept, stops));
-        assert_eq!(call(10), (1, None), "ten seconds later the first call is forgotten");
+        assert_eq!(call(10), (1, None), "after ten seconds, any call is paid off");
         let snapshot = chain.snapshot().remove(0);
         assert_eq!((snapshot.calls, snapshot.calls_left_out), (2, 2));
         assert_eq!((snapshot.failures.len(), snapshot.instances_started), (0, 1), "it is no failure");

@@ -17,6 +17,8 @@ pub(crate) struct TenantSetup {
     pub(crate) spec: TenantSpec,
     pub(crate) wanted: Wanted,
     pub(crate) chain_spec: ChainSpec,
+    /// Its share of processor time.
+    pub(crate) weight: u32,
 }
 
 /// A tenant that is ready to start.
@@ -36,7 +38,8 @@ pub(super) async fn tenant_setup(
 ) -> anyhow::Result<(TenantSetup, Vec<Arc<[u8]>>)> {
     let (chain_spec, code) = plugins.chain_spec(tenant).await?;
     let spec = wiring::tenant(tenant, sink, feed)?;
-    Ok((TenantSetup { spec, wanted: wiring::wanted(&tenant.symbols), chain_spec }, code))
+    let wanted = wiring::wanted(&tenant.symbols);
+    Ok((TenantSetup { spec, wanted, chain_spec, weight: tenant.weight }, code))
 }
 
 /// All tenants of the settings, in order, with their plugins started.

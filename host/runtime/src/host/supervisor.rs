@@ -14,7 +14,7 @@ use quotegate_pipeline::latency::Latencies;
 use quotegate_pipeline::pause::PauseFlag;
 use quotegate_pipeline::router::{RouteChange, RouteChanges, Wanted};
 use quotegate_pipeline::tenant::{TenantIo, TenantStatus, TenantTask, TenantUpdate, Unflushed};
-use quotegate_plugin::{PluginChain, PluginThreads};
+use quotegate_plugin::{PluginChain, PluginThreads, Weight};
 use quotegate_sink::{DocumentWrite, Heartbeats};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -63,6 +63,7 @@ pub(super) struct RunningTenant {
     updates: mpsc::UnboundedSender<TenantUpdate>,
     wake: Arc<Notify>,
     status: Arc<TenantStatus>,
+    weight: Weight,
     gone: CancellationToken,
 }
 
@@ -112,10 +113,11 @@ impl TenantSupervisor {
             heartbeats: services.heartbeats.clone(),
             gone: gone.clone(),
         };
-        let task = services.threads.spawn(task.run());
+        let weight = Weight::new(setup.weight);
+        let task = services.threads.spawn_with(weight.clone(), task.run());
         self.tasks.spawn(async move { cleanup.run(task.await).await });
         let route = (id.clone(), setup.wanted.clone(), inbox.clone());
-        self.running.insert(id, RunningTenant { setup, inbox, updates, wake, status, gone });
+        self.running.insert(id, RunningTenant { setup, inbox, updates, wake, status, weight, gone });
         route
     }
 
@@ -129,6 +131,7 @@ impl TenantSupervisor {
         let _ = tenant.updates.send(TenantUpdate { spec: setup.spec.clone(), chain, leave_by: None, applied });
         tenant.wake.notify_one();
         let route = (setup.wanted != tenant.setup.wanted).then(|| RouteChange::Want(id, setup.wanted.clone()));
+        tenant.weight.set(setup.weight);
         tenant.setup = setup;
         (route, Some(receiver))
     }

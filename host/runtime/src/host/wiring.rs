@@ -226,7 +226,7 @@ pub(crate) fn tenant(settings: &TenantSettings, sink: &SinkSettings, feed: FeedN
 pub(crate) fn threads(settings: &Settings) -> anyhow::Result<PluginThreads> {
     let wanted = settings.plugins.threads.and_then(|count| NonZeroUsize::new(count as usize));
     let count = wanted.unwrap_or_else(PluginThreads::default_count);
-    PluginThreads::start(count, &tokio::runtime::Handle::current()).with_context(|| {
+    PluginThreads::start_with(count, settings.run.wake_delay, &tokio::runtime::Handle::current()).with_context(|| {
         format!("could not start {} for tenants; lower plugins.threads", counted(count.get(), "thread"))
     })
 }

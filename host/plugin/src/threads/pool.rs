@@ -1,0 +1,328 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_task::{Builder, Runnable, Task};
+use parking_lot::{Condvar, Mutex};
+use quotegate_pace::{FairQueue, MemberId, TurnLength};
+use tokio::runtime::Handle;
+
+use super::{PluginThreads, Weight};
+use crate::call_clock::thread_time;
+
+/// The threads, and the tasks that want to run on them.
+#[derive(Debug)]
+pub(super) struct Pool {
+    state: Mutex<State>,
+    /// Idle threads wait here for a task.
+    work: Condvar,
+    /// The monitor waits here.
+    monitor: Condvar,
+    /// So many turns of each length run at once, apart from those over their slice. The operating system shares the
+    /// processors among them, so a short turn never waits for long ones.
+    processors: usize,
+    wake_delay: Duration,
+    tokio: Handle,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: FairQueue<Work>,
+    /// The turns that run; free places are used again.
+    turns: Vec<Option<Turn>>,
+    /// Turns within their slice.
+    short: usize,
+    /// Likewise, of tasks whose last turn was long.
+    long: usize,
+    /// Threads without a turn.
+    idle: usize,
+    /// Idle threads that have been woken and have not looked yet.
+    woken: usize,
+    monitor_sleeps: bool,
+    stopping: bool,
+    threads: Vec<JoinHandle<()>>,
+    /// For their names.
+    started: usize,
+}
+
+#[derive(Debug)]
+struct Turn {
+    id: MemberId,
+    length: TurnLength,
+    since: Instant,
+    over_slice: bool,
+}
+
+/// One turn of a task.
+#[derive(Debug)]
+struct Work {
+    runnable: Runnable,
+    weight: Weight,
+}
+
+/// Removes a task from the queue once its future is dropped, whether it has ended or was cancelled.
+struct Membership {
+    pool: Arc<Pool>,
+    id: MemberId,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let work = self.pool.state.lock().queue.remove(self.id);
+        // Without the lock, because this may drop more.
+        drop(work);
+    }
+}
+
+/// A turn that takes longer than this no longer counts, so another one can start.
+fn slice(length: TurnLength) -> Duration {
+    match length {
+        TurnLength::Short => Duration::from_millis(10),
+        // Several calls of a plugin at their default limit: starting more of these only makes all of them slower.
+        TurnLength::Long => Duration::from_millis(250),
+    }
+}
+
+/// The monitor keeps looking for this long after the last turn: waking it costs more.
+const LINGER: Duration = Duration::from_millis(100);
+
+impl Pool {
+    pub(super) fn new(processors: usize, wake_delay: Duration, tokio: Handle) -> Self {
+        let (work, monitor) = (Condvar::new(), Condvar::new());
+        Self { state: Mutex::default(), work, monitor, processors, wake_delay, tokio }
+    }
+
+    pub(super) fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        let pool = self.clone();
+        let monitor = std::thread::Builder::new().name("plugin-monitor".into()).spawn(move || pool.watch())?;
+        let mut state = self.state.lock();
+        state.threads.push(monitor);
+        (0..2 * self.processors).try_for_each(|_| self.start_thread(&mut state))
+    }
+
+    /// Ends all threads once their turns have ended, and drops the tasks that wait to run.
+    pub(super) fn stop(&self) {
+        let threads = {
+            let mut state = self.state.lock();
+            state.stopping = true;
+            std::mem::take(&mut state.threads)
+        };
+        self.work.notify_all();
+        self.monitor.notify_all();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!(event_type = "plugin_thread_panicked", "a task on a plugin thread panicked");
+            }
+        }
+        // Dropping a task may wake another.
+        loop {
+            let waiting = self.state.lock().queue.drain();
+            if waiting.is_empty() {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        weight: Weight,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        let id = self.state.lock().queue.add();
+        let (pool, membership) = (self.clone(), Membership { pool: self.clone(), id });
+        let future = async move {
+            let _membership = membership;
+            task.await
+        };
+        let schedule = move |runnable| pool.push(id, Work { runnable, weight: weight.clone() });
+        let (runnable, task) = Builder::new().propagate_panic(true).spawn(|()| future, schedule);
+        runnable.schedule();
+        task
+    }
+
+    /// A task wants to run. Wakes a thread only if none runs: one that does takes the task next, and until then more work
+    /// comes together. If it does not come to that, the monitor wakes another.
+    fn push(&self, id: MemberId, work: Work) {
+        let mut state = self.state.lock();
+        state.queue.wake(id, work);
+        let most = if self.wake_delay.is_zero() { self.processors } else { 1 };
+        let wakes_thread =
+            state.idle > state.woken && state.short + state.woken < most && state.can_start(self.processors);
+        state.woken += usize::from(wakes_thread);
+        let wakes_monitor = std::mem::take(&mut state.monitor_sleeps);
+        drop(state);
+        if wakes_thread {
+            self.work.notify_one();
+        }
+        if wakes_monitor {
+            self.monitor.notify_one();
+        }
+    }
+
+    /// A thread's life.
+    fn work(&self) {
+        let _timers = self.tokio.enter();
+        let mut cpu = thread_time();
+        let mut state = self.state.lock();
+        while !state.stopping {
+            let Some((id, Work { runnable, weight }, place)) = state.start(self.processors) else {
+                if state.idle >= 2 * self.processors {
+                    // It took over from a turn that has ended.
+                    return;
+                }
+                state.idle += 1;
+                self.work.wait(&mut state);
+                state.idle -= 1;
+                state.woken = state.woken.saturating_sub(1);
+                continue;
+            };
+            drop(state);
+            let began = Instant::now();
+            runnable.run();
+            let used = processor_time(began.elapsed(), &mut cpu);
+            state = self.state.lock();
+            state.end(place);
+            state.queue.finish(id, used, weight.get());
+        }
+    }
+
+    /// The monitor's life: sees to it that no task waits while it could run.
+    fn watch(self: &Arc<Self>) {
+        let interval = if self.wake_delay.is_zero() { PluginThreads::WAKE_DELAY } else { self.wake_delay };
+        let mut quiet_since = Instant::now();
+        let mut state = self.state.lock();
+        while !state.stopping {
+            let now = Instant::now();
+            if state.can_start(usize::MAX) || state.turns.iter().any(Option::is_some) {
+                quiet_since = now;
+            }
+            if now.duration_since(quiet_since) >= LINGER {
+                state.monitor_sleeps = true;
+                self.monitor.wait(&mut state);
+                quiet_since = Instant::now();
+            }
+            self.monitor.wait_for(&mut state, interval);
+            state.mark_over_slice(Instant::now());
+            if state.woken > 0 || !state.can_start(self.processors) || state.stopping {
+                continue;
+            }
+            if state.idle > state.woken {
+                state.woken += 1;
+                self.work.notify_one();
+            } else if let Err(error) = self.start_thread(&mut state) {
+                tracing::warn!(event_type = "plugin_threads", %error, "could not start a thread to take over from a slow plugin");
+            }
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+        state.threads.retain(|thread| !thread.is_finished());
+        let pool = self.clone();
+        let name = format!("plugin-{}", state.started);
+        state.threads.push(std::thread::Builder::new().name(name).spawn(move || pool.work())?);
+        state.started += 1;
+        Ok(())
+    }
+}
+
+impl State {
+    /// Takes the task that runs next, if a processor is free for it.
+    fn start(&mut self, processors: usize) -> Option<(MemberId, Work, usize)> {
+        let (short, long) = (self.short < processors, self.long < processors);
+        let (id, length, work) = self.queue.start(|length| if length == TurnLength::Short { short } else { long })?;
+        *self.count(length) += 1;
+        let place = self.turns.iter().position(Option::is_none).unwrap_or(self.turns.len());
+        if place == self.turns.len() {
+            self.turns.push(None);
+        }
+        self.turns[place] = Some(Turn { id, length, since: Instant::now(), over_slice: false });
+        Some((id, work, place))
+    }
+
+    fn can_start(&self, processors: usize) -> bool {
+        (self.short < processors && self.queue.has_ready(TurnLength::Short))
+            || (self.long < processors && self.queue.has_ready(TurnLength::Long))
+    }
+
+    fn end(&mut self, place: usize) {
+        if let Some(turn) = self.turns[place].take().filter(|turn| !turn.over_slice) {
+            *self.count(turn.length) -= 1;
+        }
+    }
+
+    fn mark_over_slice(&mut self, now: Instant) {
+        for place in 0..self.turns.len() {
+            let Some(turn) = &mut self.turns[place] else { continue };
+            if !turn.over_slice && now.duration_since(turn.since) >= slice(turn.length) {
+                turn.over_slice = true;
+                let (id, length) = (turn.id, turn.length);
+                *self.count(length) -= 1;
+                self.queue.leave_behind(id);
+            }
+        }
+    }
+
+    fn count(&mut self, length: TurnLength) -> &mut usize {
+        match length {
+            TurnLength::Short => &mut self.short,
+            TurnLength::Long => &mut self.long,
+        }
+    }
+}
+
+/// The processor time of a turn. Short turns count in wall time, which costs nothing to read. Longer ones may have waited
+/// for a processor, so what the thread used since `before` limits them.
+fn processor_time(wall: Duration, before: &mut Duration) -> Duration {
+    const SHORT: Duration = Duration::from_millis(1);
+    if wall < SHORT {
+        return wall;
+    }
+    let now = thread_time();
+    now.saturating_sub(std::mem::replace(before, now)).min(wall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroUsize;
+    use std::sync::mpsc;
+
+    fn one_thread() -> PluginThreads {
+        PluginThreads::start(NonZeroUsize::MIN, &Handle::current()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_thread_takes_over_from_a_task_that_blocks() {
+        let threads = one_thread();
+        let mut blocked = Vec::new();
+        let mut senders = Vec::new();
+        for _ in 0..5 {
+            let (sender, receiver) = mpsc::channel();
+            senders.push(sender);
+            blocked.push(threads.spawn(async move { receiver.recv().unwrap() }));
+        }
+        // Runs although five tasks block a thread each, and all of them came first.
+        threads.spawn(async move { senders.iter().for_each(|sender| sender.send(()).unwrap()) }).await;
+        for task in blocked {
+            task.await;
+        }
+    }
+
+    #[tokio::test]
+    async fn tasks_that_wait_are_woken_and_cancelled_ones_are_dropped() {
+        let threads = one_thread();
+        let (sender, receiver) = tokio::sync::oneshot::channel::<u32>();
+        let waits = threads.spawn(receiver);
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let cancelled = threads.spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        sender.send(7).unwrap();
+        assert_eq!(waits.await, Ok(7));
+        drop(cancelled);
+        assert!(dropped.await.is_err());
+        assert!(!threads.pool.state.lock().can_start(usize::MAX));
+    }
+}
