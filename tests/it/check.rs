@@ -117,11 +117,12 @@ fn check_can_print_only_what_differs_from_the_defaults() {
     let finished = changed(&["--set", "tenants.acme.burst=7"]);
     assert_eq!(finished.code, 0, "{finished:?}");
     let keys: Vec<&str> = finished.stdout.lines().map_while(|line| line.split_whitespace().next()).collect();
-    // ops.port is that of the harness, as are the timeouts. The batch size is set, but to the default.
+    // ops.port is that of the harness, as are the timeouts and feed.snapshot. The batch size is set, but to the default.
     let expected = [
         "feed.key_id",
         "feed.secret_key",
         "feed.url",
+        "feed.snapshot",
         "feed.pong_timeout_s",
         "feed.handshake_timeout_s",
         "sink.kind",
