@@ -6,7 +6,7 @@ use clap::Args;
 use quotegate_config::{ReplaySettings, Settings, Source};
 use quotegate_pipeline::simulation::{Observer, WouldWrite};
 use quotegate_recording::Recording;
-use quotegate_runtime::host::{ReloadSource, wiring};
+use quotegate_runtime::host::{ReloadSource, WatchedFiles, wiring};
 use quotegate_runtime::simulation::{simulate, simulated_tenants};
 use quotegate_runtime::text::counted;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,8 @@ pub(super) struct RunArgs {
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let stop_after = args.stop_after.map(|seconds| setting("run.stop_after_s", seconds, "--stop-after"));
     let sources = args.settings.sources(stop_after.into_iter().collect())?;
+    let watched = sources.clone();
+    let files = WatchedFiles::new(move || watched.files());
     let (loaded, _log) = load_and_log(&sources)?;
     let stop = signals::stop_on_signal()?;
     if let Some(replay) = unpaced_dry_run(&loaded.settings) {
@@ -50,10 +52,9 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let requested = signals::reload_on_signal()?;
     let mut host = ServedHost::start(&loaded.settings).await?;
-    let watched = sources.clone();
     host.host.reload_from(ReloadSource {
         load: Box::new(move || Ok(Settings::load(&sources)?)),
-        files: Box::new(move || watched.files()),
+        files,
         requested,
         current: loaded,
     });

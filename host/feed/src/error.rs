@@ -37,11 +37,14 @@ pub enum FeedError {
     CredentialCharacters,
 }
 
+/// Maximum symbols per subscribe message: larger messages misbehave (alpaca-trade-api-csharp issues 724 and 763).
+pub const MAX_CHUNK: usize = 500;
+
 /// Why the feed's settings are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeedSettingsError {
     /// Not 1 to 500 symbols per subscribe message.
-    #[error("the subscribe chunk must be 1 to {max} symbols, not {0}", max = crate::settings::MAX_CHUNK)]
+    #[error("the subscribe chunk must be 1 to {max} symbols, not {0}", max = MAX_CHUNK)]
     Chunk(usize),
     /// A zero duration, which would make the feed spin.
     #[error("{0} must be above zero")]

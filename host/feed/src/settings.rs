@@ -8,11 +8,8 @@ use quotegate_market::{AuthBy, Encoding};
 use quotegate_pace::Backoff;
 use secrecy::SecretString;
 
-use crate::error::FeedSettingsError;
+use crate::error::{FeedSettingsError, MAX_CHUNK};
 use crate::tls::RootCerts;
-
-/// Maximum symbols per subscribe message: larger messages misbehave (alpaca-trade-api-csharp issues 724 and 763).
-pub const MAX_CHUNK: usize = 500;
 
 /// Returns the wall-clock time. Passed in, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> UnixNanos + Send + Sync>;

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use crate::engine::EngineError;
-use crate::prepare::Sha256Hash;
+use crate::hash::Sha256Hash;
 
 /// Compiled code on disk: one file per plugin and kind of engine.
 ///

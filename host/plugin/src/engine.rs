@@ -7,7 +7,7 @@ use wasmtime::{Config, Engine, OptLevel};
 use crate::allocator::{AllocatorChoice, GUEST_STACK, choose, disable_gc};
 use crate::cache::CodeCache;
 use crate::component_limits::ComponentLimits;
-use crate::prepare::Sha256Hash;
+use crate::hash::Sha256Hash;
 use crate::ticker::Ticker;
 use crate::time_share::{SharedBucket, TimeBucket};
 

@@ -6,7 +6,7 @@ use crate::allocator::AllocatorChoice;
 use crate::cache::{create_folder, file_path, target_any_server, write_file};
 use crate::component_limits::ComponentLimits;
 use crate::engine::{EngineError, base_config};
-use crate::prepare::Sha256Hash;
+use crate::hash::Sha256Hash;
 use crate::validate::{PluginError, validate};
 
 /// Compiles components when an image is built, so that the host in it does not have to.

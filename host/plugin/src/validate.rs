@@ -10,7 +10,7 @@ pub(crate) use self::interfaces::Exports;
 use self::interfaces::{Names, check_types};
 use crate::bindings::VERSIONS;
 use crate::component_limits::ComponentLimits;
-use crate::prepare::Sha256Hash;
+use crate::hash::Sha256Hash;
 
 /// Why a component is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

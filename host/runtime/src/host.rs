@@ -5,11 +5,13 @@ mod reload;
 mod setup;
 pub mod source;
 mod supervisor;
+mod watched_files;
 pub mod wiring;
 
 pub use check::start_problems;
 pub use reload::{LoadSettings, ReloadSource};
 pub(crate) use setup::{PreparedTenant, prepare_tenants};
+pub use watched_files::WatchedFiles;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

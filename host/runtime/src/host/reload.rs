@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use quotegate_config::{Loaded, PluginCode, SinkSettings};
 use quotegate_document::TenantId;
@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use super::setup::{PreparedTenant, TenantSetup, tenant_setup};
 use super::supervisor::{TenantChange, TenantSupervisor};
+use super::watched_files::WatchedFiles;
 use super::wiring;
 use crate::heartbeat;
 use crate::status::HostStatus;
@@ -35,8 +36,8 @@ pub type LoadSettings = Box<dyn Fn() -> anyhow::Result<Loaded> + Send + Sync>;
 pub struct ReloadSource {
     /// Reads all settings again.
     pub load: LoadSettings,
-    /// The settings files, watched for changes.
-    pub files: Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+    /// The settings files. Made before they were read for [`Self::current`].
+    pub files: WatchedFiles,
     /// Notified by SIGHUP.
     pub requested: Arc<Notify>,
     /// The settings in effect.
@@ -63,21 +64,18 @@ struct PreparedReload {
     added: Vec<PreparedTenant>,
 }
 
-/// Modification time and size of each watched file, if it exists.
-type FileStates = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
-
 impl Reloader {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let interval = self.source.current.settings.run.watch_interval;
-        let mut states = self.file_states().await;
+        let mut states = self.source.files.before(&self.plugin_files()).await;
         loop {
             let requested = tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.source.requested.notified() => true,
                 () = tokio::time::sleep(interval.unwrap_or(Duration::MAX)), if interval.is_some() => false,
             };
-            let new = self.file_states().await;
+            let new = self.source.files.now(&self.plugin_files()).await;
             if requested || new != states {
                 states = new;
                 let why = if requested { "SIGHUP" } else { "a file has changed" };
@@ -90,23 +88,13 @@ impl Reloader {
         }
     }
 
-    /// The states of all files with settings and plugins.
-    async fn file_states(&self) -> FileStates {
-        let mut paths = (self.source.files)();
+    fn plugin_files(&self) -> Vec<PathBuf> {
         let plugins = self.source.current.settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
-        paths.extend(plugins.filter_map(|plugin| match &plugin.code {
+        let file = |code: &PluginCode| match code {
             PluginCode::File(path) => Some(path.clone()),
             PluginCode::Standard(_) => None,
-        }));
-        paths.sort();
-        paths.dedup();
-        let mut states = Vec::with_capacity(paths.len());
-        for path in paths {
-            let state = tokio::fs::metadata(&path).await.ok();
-            let state = state.and_then(|state| Some((state.modified().ok()?, state.len())));
-            states.push((path, state));
-        }
-        states
+        };
+        plugins.filter_map(|plugin| file(&plugin.code)).collect()
     }
 
     /// Applies all of the new settings, or none.
