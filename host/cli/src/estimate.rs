@@ -114,6 +114,10 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
     let limit = format!("all tenants: at most (limit {} per second)", estimate.global_writes_per_second);
     row(limit, numbers(estimate.highest_quotes));
     row("heartbeats, day and night".to_owned(), [grouped(estimate.heartbeats), grouped(estimate.heartbeats)]);
+    if estimate.lease_renewals > 0 {
+        let renewals = grouped(estimate.lease_renewals);
+        row("renewals of the lease, day and night".to_owned(), [renewals.clone(), renewals]);
+    }
     row("total: at most".to_owned(), numbers(estimate.highest));
     row("cost: at most".to_owned(), dollars(estimate.highest, price));
     if let Some(likely) = estimate.likely {
@@ -132,6 +136,10 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
             "ops/ingest_control is also read {} times per day. Reads have their own price.",
             grouped(estimate.control_reads)
         );
+    }
+    if estimate.reports_per_host > 0 {
+        let reports = grouped(estimate.reports_per_host);
+        let _ = writeln!(text, "Each host that shares the lease also writes a report {reports} times per day.");
     }
     let _ = text.write_str(&fence_reads(estimate));
     let _ = match estimate.recorded_seconds {

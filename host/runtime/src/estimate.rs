@@ -77,7 +77,11 @@ pub struct Estimate {
     pub likely_quotes: Option<Writes>,
     /// Heartbeats of all tenants.
     pub heartbeats: u64,
-    /// Quotes and heartbeats.
+    /// Renewals of the lease, if it is enabled.
+    pub lease_renewals: u64,
+    /// Reports of each host that shares the lease.
+    pub reports_per_host: u64,
+    /// Quotes, heartbeats and renewals.
     pub highest: Writes,
     /// The same at the recording's rate.
     pub likely: Option<Writes>,
@@ -125,7 +129,11 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     let limit = Writes::at(global);
     let highest_quotes = Writes::sum(tenants.iter().map(|tenant| tenant.highest)).at_most(limit);
     let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
-    let heartbeats = per_day(settings.heartbeat.interval.as_secs_f64()) * settings.tenants.len() as u64;
+    let beats = per_day(settings.heartbeat.interval.as_secs_f64());
+    let heartbeats = beats * settings.tenants.len() as u64;
+    // Three times in its time to live.
+    let lease_renewals = if settings.lease.enabled { per_day(settings.lease.ttl.as_secs_f64() / 3.0) } else { 0 };
+    let others = heartbeats + lease_renewals;
     Estimate {
         schema: 1,
         start_reads: tenants.iter().filter_map(|tenant| tenant.start_reads).sum(),
@@ -134,8 +142,10 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
         highest_quotes,
         likely_quotes,
         heartbeats,
-        highest: highest_quotes.plus(heartbeats),
-        likely: likely_quotes.map(|quotes| quotes.plus(heartbeats)),
+        lease_renewals,
+        reports_per_host: if settings.lease.enabled { beats } else { 0 },
+        highest: highest_quotes.plus(others),
+        likely: likely_quotes.map(|quotes| quotes.plus(others)),
         control_reads: settings.run.control_interval.map_or(0, |interval| per_day(interval.as_secs_f64())),
         recorded_seconds: report.map(|report| report.seconds),
     }

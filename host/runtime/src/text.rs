@@ -5,8 +5,12 @@ use std::time::Duration;
 
 /// A count and its noun, as in `1 tenant` and `2 tenants`.
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
-    let plural = if count == N::from(1) { "" } else { "s" };
-    format!("{count} {noun}{plural}")
+    format!("{count} {}", plural(count, noun))
+}
+
+/// A noun for a count that is written in another way, such as `1,000`.
+pub fn plural<N: Copy + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    format!("{noun}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 /// A duration in one unit: `45 s`, `12 min`, `7 h`, `3 days`.

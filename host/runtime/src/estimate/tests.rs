@@ -120,3 +120,13 @@ fn without_the_fence_nothing_is_read() {
     let estimate = estimate(&settings, None);
     assert_eq!((estimate.tenants[0].start_reads, estimate.start_reads), (Some(0), 0));
 }
+
+#[test]
+fn the_lease_is_renewed_three_times_in_its_time_to_live() {
+    let tenant = "[tenants.acme]\nsymbols = [\"A\"]";
+    let without = estimate(&settings(tenant), None);
+    assert_eq!((without.lease_renewals, without.reports_per_host), (0, 0));
+    let with = estimate(&settings(&format!("[lease]\nenabled = true\n{tenant}")), None);
+    assert_eq!((with.lease_renewals, with.reports_per_host), (86_400, 5760));
+    assert_eq!(with.highest, without.highest.plus(86_400));
+}

@@ -6,6 +6,7 @@ use quotegate_market::{Quote, Symbol};
 use quotegate_pipeline::simulation::{Observer, SimulationReport, WouldWrite};
 use quotegate_pipeline::tenant::FilteredQuote;
 use quotegate_plugin::Verdict;
+use quotegate_runtime::text::{counted, plural};
 use quotegate_sink::document_json;
 
 use super::{Paint, Play};
@@ -60,21 +61,23 @@ impl Tally {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{} quotes of {} symbols in {:.1} s\n",
+            "{} {} of {} in {:.1} s\n",
             grouped(self.quotes),
-            self.symbols.len(),
+            plural(self.quotes, "quote"),
+            counted(self.symbols.len(), "symbol"),
             report.seconds
         );
         let width = self.verdicts.keys().map(|verdict| verdict.chars().count()).max().unwrap_or_default();
-        for (verdict, counted) in &self.verdicts {
-            let share = 100.0 * counted.quotes as f64 / self.quotes.max(1) as f64;
-            let first = if verdict == "kept" { String::new() } else { format!("   first: {}", counted.first) };
-            let _ = writeln!(text, "  {verdict:<width$} {:>12} {share:>6.1} %{first}", grouped(counted.quotes));
+        for (verdict, tallied) in &self.verdicts {
+            let share = 100.0 * tallied.quotes as f64 / self.quotes.max(1) as f64;
+            let first = if verdict == "kept" { String::new() } else { format!("   first: {}", tallied.first) };
+            let _ = writeln!(text, "  {verdict:<width$} {:>12} {share:>6.1} %{first}", grouped(tallied.quotes));
         }
         let _ = writeln!(
             text,
-            "\n{} documents would be written, each symbol at most every {} ms",
+            "\n{} {} would be written, each symbol at most every {} ms",
             grouped(self.written),
+            plural(self.written, "document"),
             play.interval.as_millis()
         );
         for (collection, documents) in &self.collections {
@@ -112,11 +115,16 @@ impl Tally {
                 let _ = writeln!(text, "gauge {name}: {gauge}");
             }
             if plugin.documents_refused > 0 {
-                let line = format!("the host refused the documents of {} quotes", grouped(plugin.documents_refused));
+                let quotes = plugin.documents_refused;
+                let line = format!("the host refused the documents of {} {}", grouped(quotes), plural(quotes, "quote"));
                 let _ = writeln!(text, "{}", paint.bad(&line));
             }
             for (kind, times) in &plugin.failures {
-                let _ = writeln!(text, "{}", paint.bad(&format!("it failed {times} times: {}", kind.as_str())));
+                let _ = writeln!(
+                    text,
+                    "{}",
+                    paint.bad(&format!("it failed {}: {}", counted(*times, "time"), kind.as_str()))
+                );
             }
             if let Some(problem) = &plugin.last_problem {
                 let _ = writeln!(text, "{}", paint.bad(&format!("last error: {problem}")));
