@@ -2,12 +2,14 @@
 //!
 //! Knows settings and plugins. Knows nothing of quotes, the host, or the tools for plugin authors.
 
+mod limits;
 mod precompile;
 
+pub use limits::plugin_limits;
+pub(crate) use limits::{component_limits, memory_bytes};
 pub use precompile::{Precompiled, precompile};
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +18,7 @@ use quotegate_config::{PluginCode, PluginSettings, Settings, StandardPlugin, Ten
 use quotegate_document::{Destination, IdError, TenantId};
 use quotegate_plugin::{
     Collections, ComponentFileError, ComponentLimits, EngineError, EngineSettings, PluginChain, PluginEngine,
-    PluginError, PluginLimits, PluginSpec, PreparedPlugin, Sha256Hash, StartError, read_component,
+    PluginError, PluginSpec, PluginThreads, PreparedPlugin, Sha256Hash, StartError, read_component,
 };
 
 /// Why a tenant's plugins cannot be used: the tenant, the plugin, the file, and what to do about it.
@@ -103,7 +105,7 @@ impl PluginLoader {
             component_limits: component_limits(settings),
             cache: settings.plugins.cache.then(|| cache_folder(settings)).flatten(),
             cache_bytes: settings.plugins.cache_bytes as u64,
-            processors: settings.plugins.share_of_time * processors() as f64,
+            processors: settings.plugins.share_of_time * PluginThreads::default_count().get() as f64,
             ..EngineSettings::default()
         };
         Self { engine_settings, engine: Mutex::new(None), prepared: Mutex::new(HashMap::new()) }
@@ -238,47 +240,6 @@ fn collections(spec: &ChainSpec, plugin: &PluginSettings) -> Result<Collections,
     Collections::new(first, others)
 }
 
-/// Converts limits from the settings to those of the plugin crate.
-pub fn plugin_limits(settings: &quotegate_config::PluginLimits) -> PluginLimits {
-    PluginLimits {
-        time_per_call: settings.time_per_call,
-        time_to_start: settings.time_to_start,
-        memory_bytes: settings.memory_bytes,
-        host_bytes_per_call: settings.host_bytes_per_call,
-        documents_per_quote: settings.documents_per_quote,
-        document_bytes_per_quote: settings.document_bytes_per_quote,
-        log_lines_per_second: settings.log_lines_per_second,
-        share_of_time: settings.share_of_time,
-        calls_per_instance: settings.calls_per_instance,
-        ..PluginLimits::default()
-    }
-}
-
-/// Converts what a component may contain from the settings to the plugin crate's.
-pub(crate) fn component_limits(settings: &Settings) -> ComponentLimits {
-    let limits = &settings.component_limits;
-    ComponentLimits {
-        bytes: limits.bytes,
-        functions: limits.functions,
-        code_bytes: limits.code_bytes,
-        function_bytes: limits.function_bytes,
-        types: limits.types,
-        declaration_bytes: limits.declaration_bytes,
-        tables: limits.tables,
-        memories: limits.memories,
-    }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
-
-/// The largest memory limit of any plugin.
-pub(crate) fn memory_bytes(settings: &Settings) -> usize {
-    let plugins = settings.tenants.iter().flat_map(|tenant| &tenant.plugins);
-    plugins.map(|plugin| plugin.limits.memory_bytes).fold(EngineSettings::default().memory_bytes, usize::max)
-}
-
 /// The components that are built into the host; `plugins/build.sh` creates them.
 pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
     match plugin {
@@ -360,12 +321,12 @@ pub fn user_cache_folder() -> Option<PathBuf> {
 mod tests {
     use std::time::Duration;
 
-    use quotegate_plugin::{DocumentError, PluginFailure};
+    use quotegate_plugin::{DocumentError, PluginFailure, PluginLimits};
 
     use super::*;
 
     #[test]
-    fn the_defaults_of_the_settings_are_those_of_the_plugin_room() {
+    fn the_settings_and_the_plugin_crate_have_the_same_defaults() {
         let settings = settings("[{ standard = 'field-map' }]");
         assert_eq!(plugin_limits(&settings.tenants[0].plugins[0].limits), PluginLimits::default());
         assert_eq!(component_limits(&settings), ComponentLimits::default());

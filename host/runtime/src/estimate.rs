@@ -7,6 +7,7 @@ mod tests;
 
 use quotegate_config::{PluginCode, PluginSettings, Settings, SymbolChoice, TenantSettings};
 use quotegate_document::Destination;
+use quotegate_lease::Timing;
 use serde::Serialize;
 
 use quotegate_pipeline::simulation::SimulationReport;
@@ -131,8 +132,8 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
     let beats = per_day(settings.heartbeat.interval.as_secs_f64());
     let heartbeats = beats * settings.tenants.len() as u64;
-    // Three times in its time to live.
-    let lease_renewals = if settings.lease.enabled { per_day(settings.lease.ttl.as_secs_f64() / 3.0) } else { 0 };
+    let renew_every = Timing::new(settings.lease.ttl).renew_every();
+    let lease_renewals = if settings.lease.enabled { per_day(renew_every.as_secs_f64()) } else { 0 };
     let others = heartbeats + lease_renewals;
     Estimate {
         schema: 1,

@@ -1,5 +1,8 @@
 //! A snapshot of the whole host, for heartbeats, operations and people. It only reads: each part writes its own numbers.
 
+mod reloads;
+mod smoke;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -19,7 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
 use crate::pause::is_standby;
-use crate::text::counted;
+pub use reloads::ReloadSnapshot;
+pub(crate) use reloads::ReloadStatus;
 
 /// The numbers of every part of the host.
 #[derive(Debug)]
@@ -49,45 +53,6 @@ pub struct HostStatus {
     /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
     pub(crate) reloads: ReloadStatus,
-}
-
-/// Written only by the reloader.
-#[derive(Debug, Default)]
-pub(crate) struct ReloadStatus {
-    applied: AtomicU64,
-    refused: AtomicU64,
-    last_refused: AtomicBool,
-}
-
-impl ReloadStatus {
-    pub(crate) fn count_applied(&self) {
-        self.applied.fetch_add(1, Relaxed);
-        self.last_refused.store(false, Relaxed);
-    }
-
-    pub(crate) fn count_refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
-        self.last_refused.store(true, Relaxed);
-    }
-
-    fn snapshot(&self) -> ReloadSnapshot {
-        ReloadSnapshot {
-            applied: self.applied.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            last_refused: self.last_refused.load(Relaxed),
-        }
-    }
-}
-
-/// What became of the settings that changed while the host ran.
-#[derive(Debug, Clone, Copy)]
-pub struct ReloadSnapshot {
-    /// Reloads in effect.
-    pub applied: u64,
-    /// Reloads that changed nothing, because something was wrong.
-    pub refused: u64,
-    /// The last one was refused, so the host runs with other settings than its files have.
-    pub last_refused: bool,
 }
 
 /// The status of a tenant's ingest, as one word for UIs.
@@ -376,44 +341,6 @@ impl Snapshot {
             ConnectionState::Waiting(_) => "waiting",
             ConnectionState::HeldElsewhere => "held_elsewhere",
             ConnectionState::Stopped => "stopped",
-        }
-    }
-
-    /// True once a smoke test passes: Firestore has confirmed a document, or a dry run would have written a quote.
-    pub fn has_written(&self) -> bool {
-        self.sum(|counters| counters.written) > 0 || (!self.dry_run && self.heartbeats > 0)
-    }
-
-    /// The result of a smoke test that passed.
-    pub fn what_was_written(&self) -> String {
-        let written = self.sum(|counters| counters.written);
-        match (self.dry_run, written) {
-            (true, _) => format!("would have written {}", counted(written, "quote document")),
-            (false, 0) => format!("wrote {}", counted(self.heartbeats, "heartbeat")),
-            (false, _) => {
-                let documents = counted(written, "quote document");
-                format!("wrote {documents} and {}", counted(self.heartbeats, "heartbeat"))
-            }
-        }
-    }
-
-    /// The result of a smoke test that failed.
-    pub fn why_not_written(&self) -> String {
-        if let Some(owner) = self.standby() {
-            return format!("this host is a standby: {owner}");
-        }
-        if let Some(reason) = self.tenants.iter().find_map(|(_, tenant)| tenant.paused.as_ref()) {
-            return format!("writing is paused: {reason}");
-        }
-        let quotes = self.sum(|counters| counters.quotes);
-        let problem = self.tenants.iter().find_map(|(_, tenant)| tenant.problem.clone());
-        match (quotes, problem.or_else(|| self.sink.last_error.clone())) {
-            (_, Some(problem)) => format!("the sink reports: {problem}"),
-            (0, None) => match &self.feed.problem {
-                Some(problem) => format!("no quote arrived: {problem}"),
-                None => format!("no quote arrived; the connection is {}", self.connection()),
-            },
-            (_, None) => format!("{} arrived, but no write was confirmed", counted(quotes, "quote")),
         }
     }
 }
