@@ -100,12 +100,14 @@ impl Heartbeats {
             None => vec![Ok(Precondition::None); documents.len()],
         };
         let writes: Vec<_> = documents.iter().zip(&verdicts).filter_map(conditional_write).collect();
+        let unanswered = self.fencing.as_deref().map(|fencing| Unanswered { fencing, writes: &writes });
         let results = if writes.is_empty() {
             Vec::new()
         } else {
             let failed = || vec![WriteResult::Failed(late()); writes.len()];
             timeout(self.request_timeout, self.sink.write(&writes)).await.unwrap_or_else(|_| failed())
         };
+        std::mem::forget(unanswered);
         let mut results = results.into_iter();
         let outcome = |(document, verdict): (&TenantDocument, Result<Precondition, Outcome>)| {
             let outcome_of = |result: WriteResult| match &self.fencing {
@@ -165,6 +167,22 @@ impl Fencing {
         match self.fence.lock().0.answered(id, order(&document.document), result, 0) {
             Next::Answer(outcome) => outcome,
             Next::Read => Outcome::retry(RetryReason::Conflict),
+        }
+    }
+}
+
+/// A request on its way. If it is dropped before it is answered, as when the host stops, it may still be applied. It must
+/// then not look like the write of another host. Forgotten once there is an answer.
+struct Unanswered<'a> {
+    fencing: &'a Fencing,
+    writes: &'a [ConditionalWrite<'a>],
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        for write in self.writes {
+            let lost = WriteResult::Failed(Outcome::retry(RetryReason::DeadlineExceeded));
+            self.fencing.outcome(write.target, lost);
         }
     }
 }

@@ -327,6 +327,31 @@ async fn a_host_that_stops_does_not_hide_the_heartbeat_of_the_one_that_took_over
 }
 
 #[tokio::test]
+async fn the_last_heartbeat_replaces_one_that_was_on_its_way_when_the_host_stopped() {
+    let later = || Act::Delay(Duration::from_secs(1), Box::new(Act::Write));
+    let first = || Act::Hold(Box::new(Act::Write));
+    let server = FakeFirestore::start(move |arrival| if arrival.earlier == 0 { first() } else { later() }).await;
+    let sink = Arc::new(firestore(server.host(), "demo-stopping", WriteMode::Merge, LIMIT).await);
+    let host = Heartbeats::new(sink.clone(), 10, LIMIT).fenced(sink, None);
+    let arrived = async |documents| {
+        while server.arrivals().len() < documents {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        round = host.write(heartbeat(1)) => panic!("was answered: {round:?}"),
+        () = arrived(1) => {}
+    }
+    let applied_in_between = async {
+        arrived(2).await;
+        server.release();
+    };
+    let (round, ()) = tokio::join!(host.write(heartbeat(2)), applied_in_between);
+    assert_eq!((round.written, round.error), (1, None));
+    assert_eq!(server.time("tenants/acme/live_quotes/HEARTBEAT", "updated_at"), Some(2000));
+}
+
+#[tokio::test]
 async fn only_the_owner_of_the_lease_writes_over_the_heartbeat_of_another_host() {
     let server = FakeFirestore::start(|_| Act::Write).await;
     let host = async |owns: bool| {
