@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::output::{out, outln};
-use super::settings::{SettingsArgs, setting};
+use super::settings::{SettingsArgs, offline};
 
 /// The price of 100,000 document writes in dollars, in a single US region and Firestore's standard edition, and its date.
 /// Multi-region locations cost twice as much.
@@ -51,8 +51,7 @@ fn price(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
-    // An estimate needs no credentials.
-    let loaded = args.settings.load_with(vec![setting("sink.kind", "dry-run", "estimate")])?;
+    let loaded = args.settings.load_with(offline("estimate"))?;
     let settings = &loaded.settings;
     let report = match &args.recording {
         Some(path) => {

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::output::outln;
 use super::overwrite::Overwrite;
-use super::settings::{SettingsArgs, load_and_log, setting};
+use super::settings::{SettingsArgs, load_and_log, offline, setting};
 use super::{Failure, signals};
 
 /// How many frames may wait for the disk, which may pause for seconds. With 64 quotes per frame, this is about 25 MB.
@@ -47,7 +47,7 @@ pub(super) struct RecordArgs {
 }
 
 pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
-    let mut extra = vec![setting("sink.kind", "dry-run", "record")];
+    let mut extra = offline("record");
     extra.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
     args.overwrite.check(&args.out)?;
     let (loaded, _log) = load_and_log(&args.settings.sources(extra)?)?;

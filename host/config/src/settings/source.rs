@@ -129,6 +129,11 @@ settings! {
 }
 
 impl SourceValues {
+    /// As it was chosen.
+    pub(super) fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
     /// Decides. A dry run without credentials simulates, so that a first try needs no account. It does not if somebody asked
     /// for Alpaca, set a URL, or gave half of the credentials, which is a mistake to report.
     pub(super) fn resolve(
