@@ -21,7 +21,6 @@ use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
-use crate::pause::is_standby;
 pub use reloads::ReloadSnapshot;
 pub(crate) use reloads::ReloadStatus;
 
@@ -191,7 +190,7 @@ impl HostStatus {
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
             reloads: self.reloads.snapshot(),
-            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), tenant_snapshot(status))).collect(),
+            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
             ts_follows: self.heartbeat.ts_follows,
             calendar: self.calendar,
             lease: self.lease.as_ref().map(LeaseHandle::snapshot),
@@ -199,13 +198,6 @@ impl HostStatus {
             source_ended: self.source_ended.load(Relaxed),
         }
     }
-}
-
-/// A standby's tenants do not write, but nobody has paused them.
-fn tenant_snapshot(status: &TenantStatus) -> TenantSnapshot {
-    let mut tenant = status.snapshot();
-    tenant.paused.take_if(|reason| is_standby(reason));
-    tenant
 }
 
 impl Snapshot {

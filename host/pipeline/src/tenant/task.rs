@@ -1,5 +1,4 @@
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -15,6 +14,7 @@ use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
 use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
+use crate::pause::Pause;
 
 /// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the `TenantCore`.
 pub struct TenantTask {
@@ -29,7 +29,7 @@ pub struct TenantTask {
     /// The channel to the sink is full.
     sink_full: bool,
     /// Why nothing may be written, as of `pause_version`.
-    paused: Option<Arc<str>>,
+    paused: Option<Pause>,
     pause_version: u64,
     /// The tenant ends by this time, even if the host keeps running.
     leave_by: Option<Instant>,
@@ -140,7 +140,7 @@ impl TenantTask {
         let version = self.io.pause.version();
         if version != self.pause_version {
             self.pause_version = version;
-            self.paused = self.io.pause.reason();
+            self.paused = self.io.pause.get();
             self.io.status.set_paused(self.paused.clone());
         }
     }
