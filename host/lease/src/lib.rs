@@ -26,6 +26,7 @@ mod firestore;
 mod hosts;
 mod protocol;
 mod record;
+mod shards;
 mod status;
 mod store;
 
@@ -35,5 +36,9 @@ pub use firestore::FirestoreLeaseStore;
 pub use hosts::{HostReport, HostReports, HostRole, ReportedHost};
 pub use protocol::{Action, Answer, Protocol, Request, Timing};
 pub use record::{Document, Holder, Record, Version};
+pub use shards::{
+    FirestoreShardStore, InstanceRole, ShardSettings, ShardStore, Shards, ShardsHandle, ShardsSnapshot, WorkerSnapshot,
+    shard_of,
+};
 pub use status::{LeaseHandle, LeaseSnapshot, Owner};
 pub use store::{Expected, LeaseStore, StoreError};

@@ -40,6 +40,15 @@ impl Rate {
     pub fn burst(&self) -> u32 {
         self.burst
     }
+
+    /// The part of a host that has `held` of `shards` equal shares. The parts of all hosts together never exceed the whole,
+    /// because bursts are rounded down. `None` if that leaves no burst: then the host may not write.
+    pub fn share(&self, held: u16, shards: u16) -> Option<Self> {
+        let (part, whole) = (held.min(shards), shards.max(1));
+        let burst = u64::from(self.burst) * u64::from(part) / u64::from(whole);
+        let per_second = self.per_second * f64::from(part) / f64::from(whole);
+        Self::new(per_second, u32::try_from(burst).unwrap_or(self.burst)).ok()
+    }
 }
 
 /// A token bucket: in any window of t seconds it grants at most `burst + per_second · t` tokens.

@@ -92,6 +92,22 @@ impl Budget {
         self.wants_changed.notify_one();
     }
 
+    /// Changes the rate to this host's share of it. Without a share, the bucket is empty and stays so. Adds no tokens by
+    /// itself: what this host gains, another host may have used until now.
+    pub fn set_share(&self, share: Option<Rate>) {
+        match share {
+            Some(share) => self.set_global(share),
+            None => {
+                let mut inner = self.inner.lock();
+                // One token in thirty years.
+                if let Ok(never) = Rate::new(1e-9, 1) {
+                    inner.pacer.set_global(never, now());
+                }
+                inner.pacer.drain(now());
+            }
+        }
+    }
+
     /// Empties the bucket. Another host may have used its tokens until now.
     pub fn drain(&self) {
         self.inner.lock().pacer.drain(now());
