@@ -15,7 +15,7 @@ pub use lease::LeaseSettings;
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
-pub use relay::{RelayAuth, RelaySettings};
+pub use relay::{RelayAuth, RelayCompression, RelaySettings};
 pub use run::{
     ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, Role, RunSettings,
 };

@@ -261,18 +261,21 @@ pub(crate) mod rule {
         url(text, ["http://", "https://"])
     }
 
-    /// The same with `nats` or `tls`, or nothing.
-    pub(crate) const NATS_URL_OR_NONE: Rule =
-        Rule { check: nats_url_or_none, pattern: r"^((nats|tls)://[^\s/?#@:][^\s/?#@]*/?)?$", never: None };
+    /// The same with `nats` or `tls` and without a path, several separated by commas, or nothing.
+    pub(crate) const NATS_URLS_OR_NONE: Rule = Rule {
+        check: nats_urls_or_none,
+        pattern: r"^((nats|tls)://[^\s/?#@:,][^\s/?#@,]*/?(,(nats|tls)://[^\s/?#@:,][^\s/?#@,]*/?)*)?$",
+        never: None,
+    };
 
-    fn nats_url_or_none(text: &str) -> Result<(), String> {
-        match text.split_once("://") {
-            None if text.is_empty() => Ok(()),
+    fn nats_urls_or_none(text: &str) -> Result<(), String> {
+        let one = |text: &str| match text.split_once("://") {
             Some((_, rest)) if rest.trim_end_matches('/').contains(['/', '?', '#']) => {
                 Err("It contains more than a host and a port.".into())
             }
             _ => url(text, ["nats://", "tls://"]),
-        }
+        };
+        if text.is_empty() { Ok(()) } else { text.split(',').try_for_each(one) }
     }
 
     fn url(text: &str, schemes: [&str; 2]) -> Result<(), String> {
@@ -372,13 +375,20 @@ mod tests {
 
     #[test]
     fn a_broker_is_a_host_without_credentials_or_nothing() {
-        for good in ["nats://127.0.0.1:4222", "tls://nats.example", "nats://[::1]:4222/", ""] {
-            assert!(accepts(NATS_URL_OR_NONE, good), "{good}");
+        for good in ["nats://127.0.0.1:4222", "tls://nats.example", "nats://[::1]:4222/", "nats://a:1,nats://b:2", ""] {
+            assert!(accepts(NATS_URLS_OR_NONE, good), "{good}");
         }
-        for bad in
-            ["127.0.0.1:4222", "http://a", "nats://", "nats://token@host", "nats://h:0", "nats://h/x", "tls://h?a"]
-        {
-            assert!(!accepts(NATS_URL_OR_NONE, bad), "{bad}");
+        for bad in [
+            "127.0.0.1:4222",
+            "http://a",
+            "nats://",
+            "nats://token@host",
+            "nats://h:0",
+            "nats://h/x",
+            "tls://h?a",
+            "nats://a,",
+        ] {
+            assert!(!accepts(NATS_URLS_OR_NONE, bad), "{bad}");
         }
     }
 

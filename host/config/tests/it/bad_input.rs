@@ -81,7 +81,7 @@ bad_inputs! {
     a_relay_and_a_replay: Case::new()
         .file("[feed]\nsource = \"replay\"\nreplay.file = \"Cargo.toml\"\n[relay]\nurl = \"nats://127.0.0.1:4222\"\n");
     a_relay_with_mistakes: Case::new().env("DRY_RUN", "0").env("ALPACA_KEY_ID", "k").env("ALPACA_SECRET_KEY", "s").file(
-        "[relay]\nurl = \"tls://nats.example:4222\"\nnkey_file = \"missing.nk\"\ntoken = \"hush\"\nshards = 0\n[run]\nrole = \"reeder\"\n",
+        "[relay]\nurl = \"tls://nats.example:4222\"\nnkey_file = \"missing.nk\"\ncertificate_file = \"Cargo.toml\"\ncredentials_file = \"Cargo.toml\"\ntoken = \"hush\"\nshards = 0\n[run]\nrole = \"reeder\"\n",
     );
     a_broker_with_a_password: Case::new().env("QUOTEGATE_RELAY__URL", "nats://user:hush@host:4222");
     a_worker_without_a_relay: Case::new().file("[run]\nrole = \"worker\"\n");
