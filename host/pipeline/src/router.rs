@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use quotegate_document::TenantId;
-use quotegate_market::{QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
+use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 
 use crate::inbox::Inbox;
 
@@ -61,6 +61,8 @@ pub struct Router {
     routes: Vec<Vec<Route>>,
     /// Tenants with staged quotes; each at most once.
     touched: Vec<usize>,
+    /// The latest quote of each symbol, by the feed's symbol id, if it is kept.
+    latest: Option<Vec<Option<Quote>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +94,14 @@ impl Destination {
 }
 
 impl Router {
+    /// Keeps the latest quote of each symbol, and passes it to tenants that begin to want the symbol: for a host that takes
+    /// over tenants of another one, which may have ended before it wrote its last quotes.
+    pub fn with_latest() -> Self {
+        let mut router = Self::default();
+        router.latest = Some(Vec::new());
+        router
+    }
+
     /// The handle that changes it once it runs.
     pub fn changes(&self) -> Arc<RouteChanges> {
         self.changes.clone()
@@ -187,7 +197,17 @@ impl Router {
             let (number, routes) = (id as u32, &mut self.routes[id]);
             let symbol = symbols.symbol(SymbolId(number));
             match (routes.iter().position(|route| route.tenant == place), new.has(symbol)) {
-                (None, true) => routes.push(Route { tenant: place, slot: destination.slot(number, symbol) }),
+                (None, true) => {
+                    let slot = destination.slot(number, symbol);
+                    routes.push(Route { tenant: place, slot });
+                    let latest = self.latest.as_ref().and_then(|latest| latest.get(id)?.as_ref());
+                    if let Some(quote) = latest {
+                        if destination.staged.is_empty() {
+                            self.touched.push(place);
+                        }
+                        destination.staged.push(slot, quote);
+                    }
+                }
                 (Some(at), false) => {
                     let route = routes.swap_remove(at);
                     destination.retired.insert(number, route.slot);
@@ -227,6 +247,12 @@ impl QuoteReceiver for Router {
         while self.routes.len() < symbols.len() {
             let id = self.routes.len() as u32;
             self.add_routes(id, symbols.symbol(SymbolId(id)));
+        }
+        if let Some(latest) = &mut self.latest {
+            latest.resize(self.routes.len(), None);
+            for row in 0..quotes.len() {
+                latest[quotes.symbol[row] as usize] = Some(quotes.quote(row));
+            }
         }
         for row in 0..quotes.len() {
             for route in &self.routes[quotes.symbol[row] as usize] {

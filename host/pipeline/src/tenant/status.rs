@@ -19,7 +19,6 @@ pub struct TenantStatus {
     counters: AtomicCounters,
     last_quote_time: AtomicI64,
     ended: AtomicBool,
-    leaving: AtomicBool,
     last: Mutex<Last>,
     plugins: Mutex<Plugins>,
     paused: Mutex<Option<(Pause, UnixNanos)>>,
@@ -136,16 +135,6 @@ impl TenantStatus {
 
     pub(super) fn set_ended(&self) {
         self.ended.store(true, Relaxed);
-    }
-
-    /// Records that the tenant is no longer in the settings.
-    pub fn set_leaving(&self) {
-        self.leaving.store(true, Relaxed);
-    }
-
-    /// True if the tenant ends because it was removed.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Relaxed)
     }
 
     /// True when the tenant's task has ended.
