@@ -19,12 +19,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
+mod bucket;
+mod buckets;
+mod clock;
 mod error;
+mod follower;
+mod outbox;
 mod publisher;
 mod relay;
 mod settings;
 mod status;
 mod subscriber;
+mod wire;
 
 pub use error::RelayError;
 pub use publisher::{Publisher, PublisherTask};

@@ -61,13 +61,15 @@ pub struct PublisherSnapshot {
 pub struct SubscriberSnapshot {
     /// Buckets subscribed.
     pub buckets: u16,
-    /// Quotes delivered, those of snapshots included.
+    /// Quotes delivered from batches.
     pub quotes: u64,
+    /// Quotes delivered from snapshots.
+    pub snapshot_quotes: u64,
     /// Messages with quotes.
     pub batches: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Quotes of batches that came late, twice, or from an earlier reader.
+    /// Quotes of messages that came late, twice, or from an earlier reader, and of snapshots that batches had overtaken.
     pub old: u64,
     /// Quotes whose symbol was named in a batch that was lost; the snapshot that follows contains them.
     pub unnamed: u64,
