@@ -25,6 +25,7 @@ pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
 
 use crate::reader::Reader;
 use crate::switches::Switches;
+use source::SourceKind;
 
 /// Every setting. What exists has been checked.
 #[derive(Debug, Clone)]
@@ -96,7 +97,10 @@ impl Settings {
         feed.check_plan(&tenants, from);
         sink.check_mirror(&tenants, from);
         let relay = relay.resolve(source.kind(), &sink, &run, from);
-        let source = source.resolve(sim, replay, &feed, &sink, from)?;
+        let source = match &relay {
+            Some(_) if run.role == Role::Worker => Source::Relay { simulated: source.kind() == SourceKind::Sim },
+            _ => source.resolve(sim, replay, &feed, &sink, from)?,
+        };
         let switches = Switches::default();
         Some(Self {
             source,

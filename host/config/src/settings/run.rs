@@ -110,7 +110,8 @@ settings! {
             ZeroIsOff { kind: TimeSpan::seconds(0.1, 86_400.0), meaning: "to check only on SIGHUP" },
             default Some(Duration::from_secs(5));
         /// What this host does if there is a relay. "reader": it competes for the lease, whose owner reads the feed, and writes
-        /// no documents. "worker": it writes the documents of its part of the tenants, and never reads the feed. "all": both.
+        /// no documents. "worker": it writes the documents of its part of the tenants, never reads the feed, and needs no Alpaca key. "all":
+        /// both.
         role: Role = "role", Choice(ROLES), default Role::All;
         /// The name of this process in heartbeats and logs. Unless this is set, a name is generated.
         instance: Option<String> = "instance", INSTANCE, example "\"host-a\"";

@@ -20,6 +20,11 @@ pub enum Source {
     Sim(SimSettings),
     /// A recording.
     Replay(ReplaySettings),
+    /// The reader's, over the relay: for a worker, which needs no credentials.
+    Relay {
+        /// The reader simulates.
+        simulated: bool,
+    },
 }
 
 /// An Alpaca API key. Neither half can be printed.
