@@ -35,6 +35,7 @@ fn record(epoch: u64, renewals: u64) -> Record {
         address: None,
         version: "0.1.0".into(),
         since: 1_700_000_000_000_000_000,
+        worker: None,
     }
 }
 

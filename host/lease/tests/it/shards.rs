@@ -1,0 +1,4 @@
+//! Shards: their protocol against an adversary.
+
+mod protocol;
+mod world;
