@@ -35,9 +35,10 @@ pub use driver::{Lease, LeaseSettings};
 pub use firestore::FirestoreLeaseStore;
 pub use hosts::{HostReport, HostReports, HostRole, ReportedHost, WorkerReport};
 pub use protocol::{Action, Answer, Protocol, Request, Timing};
-pub use record::{Document, Holder, Record, Version};
+pub use record::{Document, Holder, Record, Version, WorkerState};
 pub use shards::{
-    FirestoreShardStore, InstanceRole, ShardSettings, ShardStore, Shards, ShardsHandle, ShardsSnapshot, WorkerSnapshot,
+    Assignment, Change, ChangeWrite, Changes, Coordinator, FirestoreShardStore, InstanceRole, Part, Requested,
+    ShardSettings, ShardStore, Shards, ShardsHandle, ShardsSnapshot, StoredAssignment, Worker, WorkerSnapshot, Workers,
     shard_of,
 };
 pub use status::{LeaseHandle, LeaseSnapshot, Owner};

@@ -1,17 +1,23 @@
 //! Which worker owns which shard of the tenants.
 
+mod assignment;
+mod coordinator;
+mod driver;
+mod firestore;
+mod follower;
 mod status;
+mod store;
+mod worker;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use quotegate_sink::FirestoreSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::firestore::Database;
-use crate::{Clock, Holder, LeaseHandle};
-
+pub use assignment::{Assignment, Part, StoredAssignment};
+pub use coordinator::{Change, ChangeWrite, Coordinator, Workers};
+pub use driver::{ShardSettings, Shards};
+pub use firestore::FirestoreShardStore;
 pub use status::{ShardsHandle, ShardsSnapshot, WorkerSnapshot};
+pub use store::{Changes, Requested, ShardStore};
+pub use worker::Worker;
 
 /// The shard of a tenant, below `shards`.
 ///
@@ -39,54 +45,17 @@ pub enum InstanceRole {
     Worker,
 }
 
-/// How an instance takes part.
-#[derive(Clone)]
-pub struct ShardSettings {
-    /// The process.
-    pub holder: Holder,
-    /// What it does.
-    pub role: InstanceRole,
-    /// How many shards there are.
-    pub shards: u16,
-    /// How long the coordinator waits for a silent worker.
-    pub ttl: Duration,
-    /// The clock.
-    pub clock: Clock,
-}
-
-/// Where the documents of workers and shards are.
-pub trait ShardStore: Send + Sync {}
-
-/// The documents of workers and shards in a Firestore database.
-pub struct FirestoreShardStore {
-    _database: Database,
-}
-
-impl FirestoreShardStore {
-    /// The document `ops/ingest_shards_{feed}`, and the workers' below `ops/ingest_workers_{feed}`. Nothing is sent yet.
-    pub fn new(settings: &FirestoreSettings, _feed: &str) -> Self {
-        Self { _database: Database::new(settings) }
-    }
-}
-
-impl ShardStore for FirestoreShardStore {}
-
-/// A task that takes part in sharing the tenants out: as a worker, as the coordinator, or both.
-pub struct Shards {
-    handle: ShardsHandle,
-}
-
-impl Shards {
-    /// Starts the task. With the feed's lease, this process is the coordinator while it holds the lease.
-    pub fn start(settings: ShardSettings, _store: Arc<dyn ShardStore>, _coordinator: Option<LeaseHandle>) -> Self {
-        Self { handle: ShardsHandle::new(settings.clock) }
+impl InstanceRole {
+    /// The word in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Reader => "reader",
+            Self::Worker => "worker",
+        }
     }
 
-    /// For those who ask.
-    pub fn handle(&self) -> ShardsHandle {
-        self.handle.clone()
+    pub(crate) fn from_str(text: &str) -> Option<Self> {
+        [Self::All, Self::Reader, Self::Worker].into_iter().find(|role| role.as_str() == text)
     }
-
-    /// Ends the task. A worker that has not left keeps its shards until its lease expires.
-    pub async fn end(self) {}
 }
