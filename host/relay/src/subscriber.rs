@@ -69,7 +69,7 @@ impl Subscriber {
     }
 
     /// Delivers quotes to `receiver` until `stop`. The symbols that it gets are those of this subscriber's own table; besides
-    /// the wanted ones, others of their buckets.
+    /// the wanted ones, others of their buckets. It is called without quotes after each change of what is wanted.
     pub async fn run(self, receiver: &mut dyn QuoteReceiver, stop: CancellationToken) {
         let Self { shared, client, mut wanted, reader } = self;
         let mut receiving = Receiving {
@@ -105,6 +105,7 @@ impl Subscriber {
                     if stop.run_until_cancelled(receiving.subscribe(&client, &now)).await.is_none() {
                         break;
                     }
+                    receiving.look();
                 }
                 () = read(&mut receiving.buckets, &mut messages) => receiving.batches(&mut messages),
                 Some(message) = statuses.next() => receiving.status(&message),
@@ -291,6 +292,12 @@ impl Receiving<'_> {
             self.receiver.receive(&self.columns, &self.table);
             self.columns.clear();
         }
+    }
+
+    /// Lets the receiver look at what it wants now, although no quote may come for long.
+    fn look(&mut self) {
+        self.deliver();
+        self.receiver.receive(&self.columns, &self.table);
     }
 
     fn invalid(&mut self, error: WireError) {

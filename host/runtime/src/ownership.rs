@@ -226,13 +226,11 @@ impl Ownership {
         }
     }
 
-    /// Releases the lease now, although there may still be something to write. Without a relay, what is dirty is written with
-    /// the tokens that are left, because the rate is the other host's from now on. Call it when the source has ended.
+    /// Hands the feed over to another host, while this host may still write what is dirty: with the tokens that are left,
+    /// because the rate is the other host's from now on. Call it when the source has ended.
     pub(crate) async fn hand_over(&self) {
-        if self.part.shards.is_none() {
-            self.budget.stop_refilling();
-            self.part.flushing.store(true, Relaxed);
-        }
+        self.budget.stop_refilling();
+        self.part.flushing.store(true, Relaxed);
         self.release().await;
     }
 

@@ -22,6 +22,9 @@ const FLUSH_AFTER_HANDOVER: Duration = Duration::from_secs(3);
 /// The other workers are waiting for the tenants, and get the latest quotes from the reader.
 const FLUSH_BEFORE_LEAVING: Duration = Duration::from_millis(500);
 
+/// How long closing the websocket may take before the lease is released anyway.
+const DISCONNECT_LIMIT: Duration = Duration::from_secs(1);
+
 impl Host {
     /// Runs until `stop`, until `run.stop_after_s` is over, or until the source ends or fails. Then it stops reading
     /// quotes, flushes what is dirty as far as token buckets and grace period allow, writes a last heartbeat that says
@@ -62,13 +65,11 @@ impl Host {
         self.deadline.send_replace(Some(flush_until.into_std()));
         let tasks = self.take_tenant_tasks().await;
         let unflushed = collect(tasks, flush_until, &self.plugins).await;
-        if source_end.is_none() {
+        if source_end.is_none() && self.status.shards.is_none() {
             source_end = timeout_at(flush_until, self.quotes.disconnected()).await.ok();
         }
         self.end_sink(flush_until).await;
-        if let Some(ownership) = self.ownership.as_ref().filter(|_| handed_over) {
-            ownership.leave().await;
-        }
+        self.leave_relay(handed_over, ends, &mut source_end).await;
         self.quotes.end_services().await;
         self.stop_ticking.cancel();
         let _ = self.heartbeat_task.await;
@@ -104,12 +105,15 @@ impl Host {
     }
 
     /// If another host is waiting, gives it the lease as soon as the websocket is closed, so that quotes continue while this
-    /// host flushes. Without another host the lease is kept until everything is written. True if others have the tenants
-    /// from now on.
+    /// host flushes. Without another host the lease is kept until everything is written. With a relay, the lease can wait:
+    /// quotes go on. True if others have the tenants from now on.
     async fn hand_over(&mut self, until: Instant, source_end: &mut Option<anyhow::Result<()>>) -> bool {
         let Some(ownership) = &mut self.ownership else { return false };
+        if ownership.shards().is_some() {
+            return ownership.has_successor().await;
+        }
         ownership.stop_following().await;
-        if self.status.shards.is_none() && !self.status.may_write() {
+        if !self.status.may_write() {
             return true;
         }
         let ended = async {
@@ -122,6 +126,22 @@ impl Host {
             ownership.hand_over().await;
         }
         has_successor
+    }
+
+    /// With a relay, gives the shards to the other workers while this host still reads the feed, and then the feed.
+    async fn leave_relay(&mut self, handed_over: bool, ends: Instant, source_end: &mut Option<anyhow::Result<()>>) {
+        let Some(ownership) = self.ownership.as_mut().filter(|ownership| ownership.shards().is_some()) else { return };
+        if handed_over {
+            // As the owner of the feed, this host still assigns its own shards to others.
+            ownership.leave().await;
+        }
+        ownership.stop_following().await;
+        self.quotes.stop_source();
+        if source_end.is_none() {
+            let until = ends.min(Instant::now() + DISCONNECT_LIMIT);
+            *source_end = timeout_at(until, self.quotes.disconnected()).await.ok();
+        }
+        ownership.release().await;
     }
 
     /// Waits until every tenant has written everything, or `stop`.

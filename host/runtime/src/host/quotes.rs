@@ -31,17 +31,21 @@ impl RunningQuotes {
         }
     }
 
-    /// Stops reading and receiving.
+    /// Ends the quotes of this host's tenants. With a relay, the source goes on for other hosts.
     pub(super) fn stop(&self) {
-        if let Some(source) = &self.source {
-            source.stop();
-        }
-        if let Some(relay) = &self.relay {
-            relay.stop_receiving();
+        match &self.relay {
+            Some(relay) => relay.stop_receiving(),
+            None => self.stop_source(),
         }
     }
 
-    /// Waits until the source has disconnected, after [`Self::stop`].
+    pub(super) fn stop_source(&self) {
+        if let Some(source) = &self.source {
+            source.stop();
+        }
+    }
+
+    /// Waits until the source has disconnected, after [`Self::stop_source`].
     pub(super) async fn disconnected(&mut self) -> anyhow::Result<()> {
         match &mut self.source {
             Some(source) => source.ended().await,
