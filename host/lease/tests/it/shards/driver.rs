@@ -74,3 +74,25 @@ async fn a_quiet_cluster_moves_nothing_and_says_who_has_what() {
     }
     assert_eq!(after.iter().filter(|snapshot| snapshot.coordinates).count(), 1);
 }
+
+/// The coordinator has heard nothing for a while either, so it must not take that for silence of the workers.
+#[tokio::test(start_paused = true)]
+async fn when_the_database_is_back_after_an_outage_every_worker_still_has_its_shards() {
+    let mut cluster = Cluster::new();
+    let instances: Vec<Instance> = (0..3).map(|_| cluster.start()).collect();
+    until_all_are_served(&instances).await;
+    for _ in 0..10 {
+        sleep(Duration::from_millis(fastrand::u64(1000..3000))).await;
+        let before: Vec<_> = instances.iter().map(Instance::served).collect();
+        cluster.shards.set_down(true);
+        sleep(Duration::from_secs(30)).await;
+        assert!(instances.iter().all(|instance| instance.served().is_empty()));
+        assert!(instances.iter().all(|instance| instance.handle().snapshot().problem.is_some()));
+        cluster.shards.set_down(false);
+        let took = until_all_are_served(&instances).await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(instances.iter().map(Instance::served).collect::<Vec<_>>(), before);
+        sleep(Duration::from_secs(10)).await;
+        assert!(instances.iter().all(|instance| instance.handle().snapshot().problem.is_none()));
+    }
+}
