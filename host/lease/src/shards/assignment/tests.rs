@@ -21,8 +21,6 @@ impl Workers {
     fn join(&mut self, shards: u16) -> String {
         self.joined += 1;
         let session = format!("{:02}", self.joined);
-        let worker =
-            WorkerState { role: InstanceRole::Worker, shards, revision: 0, held: BTreeSet::new(), is_leaving: false };
         let record = Record {
             owner: Some(format!("host-{session}")),
             session: session.clone(),
@@ -32,7 +30,7 @@ impl Workers {
             address: None,
             version: "1".into(),
             since: 0,
-            worker: Some(worker),
+            worker: Some(WorkerState::new(InstanceRole::Worker, shards)),
         };
         self.leases.insert(session.clone(), record);
         session

@@ -32,6 +32,17 @@ impl MemoryShardStore {
         Self { workers: Arc::default(), assignment: Arc::default(), is_down: Arc::default() }
     }
 
+    /// How many leases were written, and the assignment's revision.
+    pub(crate) fn writes(&self) -> (i64, u64) {
+        let revision = self.assignment.borrow().as_ref().map_or(0, |stored| stored.assignment.revision);
+        (self.workers.borrow().0, revision)
+    }
+
+    /// How many leases are not forgotten.
+    pub(crate) fn leases(&self) -> usize {
+        listed(&self.workers.borrow().1).len()
+    }
+
     pub(crate) fn set_down(&self, is_down: bool) {
         self.is_down.send_replace(is_down);
     }
@@ -59,18 +70,15 @@ impl MemoryShardStore {
         changes.boxed()
     }
 
-    /// Replaces the lease of a worker, or removes it.
-    fn replace(&self, session: &str, record: Option<Record>, expected: Expected) -> Result<Version, StoreError> {
+    /// Replaces the lease of a worker.
+    fn replace(&self, session: &str, record: Record, expected: Expected) -> Result<Version, StoreError> {
         let mut answer = Err(StoreError::Conflict);
         self.workers.send_if_modified(|(writes, workers)| {
             let found = workers.get(session).map_or(Expected::Absent, |found| Expected::Version(found.version));
             if found == expected {
                 *writes += 1;
                 let version = Version { seconds: *writes, nanos: 0 };
-                match record {
-                    Some(record) => workers.insert(session.to_owned(), Document { record, version }),
-                    None => workers.remove(session),
-                };
+                workers.insert(session.to_owned(), Document { record, version });
                 answer = Ok(version);
             }
             answer.is_ok()
@@ -99,7 +107,7 @@ impl LeaseStore for MemoryWorker {
         Box::pin(async move {
             travel().await;
             self.store.answers()?;
-            let answer = self.store.replace(&self.session, Some(record.clone()), expected);
+            let answer = self.store.replace(&self.session, record.clone(), expected);
             travel().await;
             answer
         })
@@ -120,22 +128,14 @@ impl ShardStore for MemoryShardStore {
         Box::pin(async move {
             travel().await;
             store.answers()?;
-            let workers = store.workers.borrow().1.clone();
+            let workers = listed(&store.workers.borrow().1);
             travel().await;
             Ok(workers)
         })
     }
 
     fn worker_changes(&self) -> Changes<Workers> {
-        self.changes(&self.workers).map(|found| Ok(found?.1)).boxed()
-    }
-
-    fn remove_worker(&self, session: &str, version: Version, _: Duration) -> Requested<()> {
-        let (store, session) = (self.clone(), session.to_owned());
-        Box::pin(async move {
-            travel().await;
-            store.replace(&session, None, Expected::Version(version)).map(|_| ())
-        })
+        self.changes(&self.workers).map(|found| Ok(listed(&found?.1))).boxed()
     }
 
     fn assignment(&self, _: Duration) -> Requested<Option<StoredAssignment>> {
@@ -173,4 +173,9 @@ impl ShardStore for MemoryShardStore {
             answer
         })
     }
+}
+
+fn listed(workers: &Workers) -> Workers {
+    let listed = workers.iter().filter(|(_, document)| document.record.worker.is_some());
+    listed.map(|(session, document)| (session.clone(), document.clone())).collect()
 }
