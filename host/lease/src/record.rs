@@ -80,3 +80,10 @@ pub struct Document {
     /// Its version.
     pub version: Version,
 }
+
+impl WorkerState {
+    /// A worker that knows no assignment yet.
+    pub(crate) fn new(role: InstanceRole, shards: u16) -> Self {
+        Self { role, shards, revision: 0, held: BTreeSet::new(), is_leaving: false }
+    }
+}

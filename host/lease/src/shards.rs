@@ -1,4 +1,30 @@
 //! Which worker owns which shard of the tenants.
+//!
+//! Each worker holds a lease in a document of its own. One document, the [`Assignment`], says who has which shard; only the
+//! owner of the feed's lease, as the coordinator, writes it.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`Worker`] | a worker's lease, the shards that it has, and those whose tenants may be running. Pure |
+//! | [`Coordinator`] | which worker is silent, and who gets which shard. Pure |
+//! | [`ShardStore`] | reads, writes and listens to the documents; [`FirestoreShardStore`] is the real one |
+//! | [`Shards`] | drives both with the clock and a store; [`ShardsHandle`] is what runs the tenants asks and tells |
+//!
+//! # Why a shard never has two writers
+//!
+//! A worker writes only while its lease is held, by its own clock, and only for shards that its newest assignment gives it,
+//! or whose tenants it has not ended yet. The coordinator gives a shard to another worker in one of two cases:
+//!
+//! - **The worker has given it up.** The assignment first says that the shard is withdrawn. The worker ends its tenants and
+//!   then writes, in its lease, the revision that it knows and the shards that it still holds. It cannot get the shard
+//!   back except by a newer assignment.
+//! - **The worker's lease has no owner any more**: the worker has released it, or the coordinator has taken it. That it can
+//!   only take after `ttl` without a change, when the worker has stopped by its own clock; and the worker cannot renew the
+//!   lease after that. It begins again under another session, with another document and without shards, but not before all
+//!   the old tenants have ended.
+//!
+//! Both stay true for ever, and the assignment is replaced by compare-and-set. So it does not matter how late a coordinator
+//! acts, or how many there are.
 
 mod assignment;
 mod coordinator;
@@ -57,5 +83,24 @@ impl InstanceRole {
 
     pub(crate) fn from_str(text: &str) -> Option<Self> {
         [Self::All, Self::Reader, Self::Worker].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shard_of_a_tenant_is_the_same_in_all_versions() {
+        let shards: Vec<u16> = ["acme", "globex", "tenant-0", "tenant-1", ""].map(|tenant| shard_of(tenant, 64)).into();
+        assert_eq!(shards, [6, 49, 39, 16, 38]);
+        assert_eq!((shard_of("acme", 1), shard_of("acme", 1000)), (0, 574));
+    }
+
+    #[test]
+    fn tenants_with_similar_names_spread_over_all_shards() {
+        let mut counts = [0_u32; 64];
+        (0..6400).for_each(|tenant| counts[usize::from(shard_of(&format!("tenant-{tenant}"), 64))] += 1);
+        assert!(counts.iter().all(|count| (60..=140).contains(count)), "{counts:?}");
     }
 }

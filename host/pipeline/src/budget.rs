@@ -275,6 +275,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_share_that_grows_brings_no_tokens_and_without_a_share_there_are_none() {
+        let rate = |per_second, burst| Rate::new(per_second, burst).unwrap();
+        let budget = Budget::new(rate(10.0, 4));
+        budget.set_share(Some(rate(20.0, 8)));
+        assert_eq!(budget.tokens(), 4);
+        budget.set_share(None);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let acme = budget.tenant(&tenant(0), None, Arc::new(Notify::new()));
+        acme.want(10);
+        assert_eq!((budget.tokens(), acme.held()), (0, 0));
+        budget.set_share(Some(rate(20.0, 8)));
+        assert_eq!(budget.tokens(), 0);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        acme.want(10);
+        assert_eq!(acme.held(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn later_tokens_wake_the_waiting_tenant() {
         let budget = Budget::new(Rate::new(10.0, 1).unwrap());
         let wakes = [(); 2].map(|()| Arc::new(Notify::new()));

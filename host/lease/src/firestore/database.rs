@@ -62,59 +62,15 @@ impl Database {
         expected: Expected,
         limit: Duration,
     ) -> Result<Version, StoreError> {
-        let name = format!("{}/{path}", self.connection().await?.documents_path());
+        let connection = self.connection().await?;
+        let name = format!("{}/{path}", connection.documents_path());
         let document = proto::Document { name, fields, ..Default::default() };
-        self.commit(proto::write::Operation::Update(document), expected, limit).await
-    }
-
-    /// Removes a document if it has this version.
-    pub(crate) async fn delete(&self, path: &str, version: Version, limit: Duration) -> Result<(), StoreError> {
-        let name = format!("{}/{path}", self.connection().await?.documents_path());
-        self.commit(proto::write::Operation::Delete(name), Expected::Version(version), limit).await?;
-        Ok(())
-    }
-
-    /// All documents of a collection.
-    pub(crate) async fn list(
-        &self,
-        parent: &str,
-        collection: &str,
-        limit: Duration,
-    ) -> Result<Vec<proto::Document>, StoreError> {
-        let connection = self.connection().await?;
-        let request = proto::RunQueryRequest {
-            parent: format!("{}/{parent}", connection.documents_path()),
-            query_type: Some(proto::run_query_request::QueryType::StructuredQuery(all_of(collection))),
-            ..Default::default()
-        };
-        let mut client = connection.client.get();
-        let read = async {
-            let mut answers = client.run_query(request).await?.into_inner();
-            let mut documents = Vec::new();
-            while let Some(answer) = answers.next().await {
-                documents.extend(answer?.document);
-            }
-            Ok(Response::new(documents))
-        };
-        match answer_within(limit, read).await {
-            Ok(documents) => Ok(documents),
-            Err(status) => Err(self.failed(&status).await),
-        }
-    }
-
-    async fn commit(
-        &self,
-        operation: proto::write::Operation,
-        expected: Expected,
-        limit: Duration,
-    ) -> Result<Version, StoreError> {
-        let connection = self.connection().await?;
         let condition = match expected {
             Expected::Absent => ConditionType::Exists(false),
             Expected::Version(version) => ConditionType::UpdateTime(timestamp(version)),
         };
         let write = proto::Write {
-            operation: Some(operation),
+            operation: Some(proto::write::Operation::Update(document)),
             current_document: Some(proto::Precondition { condition_type: Some(condition) }),
             ..Default::default()
         };
@@ -129,6 +85,34 @@ impl Database {
                 version.ok_or_else(|| StoreError::Unanswered("the answer has no update time".to_owned()))
             }
             Err(status) if is_conflict(&status) => Err(StoreError::Conflict),
+            Err(status) => Err(self.failed(&status).await),
+        }
+    }
+
+    /// All documents that a query finds.
+    pub(crate) async fn list(
+        &self,
+        parent: &str,
+        query: proto::StructuredQuery,
+        limit: Duration,
+    ) -> Result<Vec<proto::Document>, StoreError> {
+        let connection = self.connection().await?;
+        let request = proto::RunQueryRequest {
+            parent: format!("{}/{parent}", connection.documents_path()),
+            query_type: Some(proto::run_query_request::QueryType::StructuredQuery(query)),
+            ..Default::default()
+        };
+        let mut client = connection.client.get();
+        let read = async {
+            let mut answers = client.run_query(request).await?.into_inner();
+            let mut documents = Vec::new();
+            while let Some(answer) = answers.next().await {
+                documents.extend(answer?.document);
+            }
+            Ok(Response::new(documents))
+        };
+        match answer_within(limit, read).await {
+            Ok(documents) => Ok(documents),
             Err(status) => Err(self.failed(&status).await),
         }
     }

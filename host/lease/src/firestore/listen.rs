@@ -11,10 +11,10 @@ use proto::target::{DocumentsTarget, QueryTarget, TargetType};
 use proto::target_change::TargetChangeType;
 use tonic::Status;
 
-use super::database::{Database, all_of, unanswered};
+use super::database::{Database, unanswered};
 use crate::StoreError;
 
-/// The documents of a collection, by name.
+/// The documents that a query finds, by name.
 pub(crate) type Documents = BTreeMap<String, proto::Document>;
 
 type Changes<T> = BoxStream<'static, Result<T, StoreError>>;
@@ -28,16 +28,16 @@ impl Database {
         answers.filter_map(|answer| std::future::ready(answer.and_then(document_change).transpose())).boxed()
     }
 
-    /// A collection now and after each change.
-    pub(crate) fn collection_changes(&self, parent: &str, collection: &str) -> Changes<Documents> {
-        let (parent, collection) = (parent.to_owned(), collection.to_owned());
+    /// The answer to a query, now and after each change.
+    pub(crate) fn query_changes(&self, parent: &str, query: proto::StructuredQuery) -> Changes<Documents> {
+        let parent = parent.to_owned();
         let answers = self.listen(move |root| {
             TargetType::Query(QueryTarget {
                 parent: format!("{root}/{parent}"),
-                query_type: Some(proto::target::query_target::QueryType::StructuredQuery(all_of(&collection))),
+                query_type: Some(proto::target::query_target::QueryType::StructuredQuery(query)),
             })
         });
-        let mut documents = Collected::default();
+        let mut documents = Found::default();
         let changes = answers.filter_map(move |answer| {
             std::future::ready(answer.and_then(|answer| documents.apply(answer)).transpose())
         });
@@ -100,16 +100,16 @@ fn document_change(answer: ResponseType) -> Result<Option<Option<proto::Document
     })
 }
 
-/// A collection, as far as answers have told.
+/// What a query finds, as far as answers have told.
 #[derive(Default)]
-struct Collected {
+struct Found {
     documents: Documents,
     /// The first answers are the documents that there are, one by one.
     is_complete: bool,
 }
 
-impl Collected {
-    /// The collection after the answer, if it has changed.
+impl Found {
+    /// All documents after the answer, if they have changed.
     fn apply(&mut self, answer: ResponseType) -> Result<Option<Documents>, StoreError> {
         match answer {
             ResponseType::DocumentChange(change) => {

@@ -92,11 +92,9 @@ impl<'a> Observed<'a> {
 impl Assignment {
     /// The shards that no worker has.
     pub fn unassigned(&self) -> BTreeSet<u16> {
-        let mut free: BTreeSet<u16> = (0..self.shards).collect();
-        for part in self.parts.values() {
-            free.retain(|shard| !part.owned.contains(shard) && !part.gives_up.contains(shard));
-        }
-        free
+        let taken: BTreeSet<u16> =
+            self.parts.values().flat_map(|part| part.owned.union(&part.gives_up)).copied().collect();
+        (0..self.shards).filter(|shard| !taken.contains(shard)).collect()
     }
 
     /// The assignment that replaces this one, if any. Each worker that takes part gets as many shards as the others,
@@ -184,3 +182,6 @@ impl Assignment {
         sessions.into_iter().enumerate().map(|(at, session)| (session, target(at))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

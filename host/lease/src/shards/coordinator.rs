@@ -4,17 +4,18 @@
 //! need that: each write names the version that it replaces, and what it was decided on stays true until that version
 //! changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::assignment::{Assignment, Observed, StoredAssignment};
-use crate::{BootTime, Document, Expected, Holder, Record, StoreError, Timing, Version};
+use crate::{BootTime, Document, Expected, Holder, InstanceRole, Record, StoreError, Timing, Version, WorkerState};
 
-/// The leases of all workers, by session.
+/// The leases of all workers, by session: all documents with a [`WorkerState`].
 pub type Workers = BTreeMap<String, Document>;
 
-/// A lease that was released or taken is removed after this time. No request of its worker is on its way any longer.
-const REMOVE_AFTER: Duration = Duration::from_secs(3600);
+/// A lease that was released or taken is forgotten after this time. No request of its worker is on its way any longer. It
+/// is not deleted, because a host may lack the permission to delete documents.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
 /// A write to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +31,17 @@ pub struct Change {
 /// What to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeWrite {
-    /// Take the lease of a silent worker, whose shards then are free.
-    Take {
+    /// Replace the lease of a worker that does not renew it.
+    Lease {
         /// The worker.
         session: String,
-        /// The lease, without an owner.
+        /// A lease without an owner: the worker's shards are free. Or one that no longer is a worker's.
         record: Record,
         /// What it replaces.
         expected: Expected,
     },
     /// Replace the assignment.
     Assign(Assignment, Expected),
-    /// Remove the lease of a worker that is gone.
-    Remove(String, Version),
 }
 
 /// One process that can be the coordinator. Until it is, it only observes.
@@ -82,10 +81,10 @@ impl Seen {
         self.document.as_ref().map(|document| document.version)
     }
 
-    /// When the worker counts as silent, or when its lease can be removed.
+    /// When the worker counts as silent, or when its lease can be forgotten.
     fn acts_at(&self, timing: Timing) -> BootTime {
         let wait = match self.record() {
-            Some(record) if record.owner.is_none() => REMOVE_AFTER,
+            Some(record) if record.owner.is_none() => FORGET_AFTER,
             Some(record) => record.ttl.min(Timing::MAX_TTL),
             None => timing.ttl(),
         };
@@ -197,7 +196,7 @@ impl Coordinator {
         workers.map(|(_, seen)| seen.acts_at(self.timing).max(self.retry_at)).min()
     }
 
-    /// The answer to the write `id`: the new version, or that of what was removed.
+    /// The answer to the write `id`.
     pub fn answered(&mut self, id: u64, answer: Result<Version, StoreError>, now: BootTime) {
         let Some(Change { write, .. }) = self.in_flight.take_if(|change| change.id == id) else { return };
         match answer {
@@ -214,17 +213,17 @@ impl Coordinator {
 
     fn written(&mut self, write: ChangeWrite, version: Version, now: BootTime) {
         match write {
-            ChangeWrite::Take { session, record, .. } => {
+            ChangeWrite::Lease { session, record, .. } if record.worker.is_some() => {
                 let seen = Seen { document: Some(Document { record, version }), at: now };
                 self.workers.get_or_insert_default().insert(session, seen);
+            }
+            ChangeWrite::Lease { session, .. } => {
+                self.workers.get_or_insert_default().remove(&session);
             }
             ChangeWrite::Assign(assignment, _) => {
                 self.assignment = assignment;
                 self.stored = Some(Expected::Version(version));
                 self.add_missing(now);
-            }
-            ChangeWrite::Remove(session, _) => {
-                self.workers.get_or_insert_default().remove(&session);
             }
         }
     }
@@ -234,7 +233,9 @@ impl Coordinator {
         let due = |seen: &Seen| now >= seen.acts_at(self.timing);
         let is_gone = |seen: &Seen| seen.record().is_some_and(|record| record.owner.is_none());
         if let Some((session, seen)) = workers.iter().find(|(_, seen)| due(seen) && !is_gone(seen)) {
-            return Some(self.take(session, seen));
+            let worker = seen.record().and_then(|record| record.worker.clone());
+            let worker = worker.unwrap_or(WorkerState::new(InstanceRole::Worker, self.shards));
+            return Some(self.replace(session, seen, Some(WorkerState { held: BTreeSet::new(), ..worker })));
         }
         let observed = workers
             .iter()
@@ -244,11 +245,11 @@ impl Coordinator {
             return Some(ChangeWrite::Assign(next, expected));
         }
         let (session, seen) = workers.iter().find(|(_, seen)| due(seen) && is_gone(seen))?;
-        Some(ChangeWrite::Remove(session.clone(), seen.version()?))
+        Some(self.replace(session, seen, None))
     }
 
-    /// Writes a lease that its worker cannot renew. If the worker has renewed it in the meantime, the write fails.
-    fn take(&self, session: &str, seen: &Seen) -> ChangeWrite {
+    /// A lease that its worker cannot renew. If the worker has renewed it in the meantime, the write fails.
+    fn replace(&self, session: &str, seen: &Seen, worker: Option<WorkerState>) -> ChangeWrite {
         let before = seen.record();
         let record = Record {
             owner: None,
@@ -260,10 +261,10 @@ impl Coordinator {
             address: before.and_then(|record| record.address.clone()),
             version: before.map(|record| record.version.clone()).unwrap_or_default(),
             since: before.map_or(0, |record| record.since),
-            worker: None,
+            worker,
         };
         let expected = seen.version().map_or(Expected::Absent, Expected::Version);
-        ChangeWrite::Take { session: session.to_owned(), record, expected }
+        ChangeWrite::Lease { session: session.to_owned(), record, expected }
     }
 
     /// Workers that have a part and no document: they count as silent after a while, and forgotten ones are dropped.

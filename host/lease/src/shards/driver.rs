@@ -252,27 +252,24 @@ impl Driver {
 
 fn log(write: &ChangeWrite) {
     match write {
-        ChangeWrite::Take { session, .. } => {
+        ChangeWrite::Lease { session, record, .. } if record.worker.is_some() => {
             warn!(event_type = "worker_silent", session, "a worker is silent; its shards go to the others");
         }
         ChangeWrite::Assign(next, _) => {
             let (revision, workers) = (next.revision, next.parts.len());
             info!(event_type = "shards_shared_out", revision, workers, "this host assigns the shards anew");
         }
-        ChangeWrite::Remove(..) => {}
+        ChangeWrite::Lease { .. } => {}
     }
 }
 
 fn request(store: &dyn ShardStore, change: Change) -> BoxFuture<'static, Result<Version, StoreError>> {
     let Change { limit, write, .. } = change;
     match write {
-        ChangeWrite::Take { session, record, expected } => {
+        ChangeWrite::Lease { session, record, expected } => {
             let lease = store.worker(&session);
             Box::pin(async move { lease.write(&record, expected, limit).await })
         }
         ChangeWrite::Assign(assignment, expected) => store.write_assignment(&assignment, expected, limit),
-        ChangeWrite::Remove(session, version) => {
-            Box::pin(store.remove_worker(&session, version, limit).map(move |removed| removed.map(|()| version)))
-        }
     }
 }

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use futures_util::StreamExt;
+use proto::structured_query::FieldReference;
+use proto::structured_query::field_filter::Operator;
+use proto::structured_query::filter::FilterType;
 use quotegate_sink::FirestoreSettings;
 
 use super::store::{Changes, Requested};
 use super::{Assignment, Part, ShardStore, StoredAssignment, Workers};
 use crate::firestore::{
-    COUNT, Database, Fields, SHARDS, decode, integer, malformed, optional_text, text, values, version_of,
+    COUNT, Database, Fields, SHARDS, all_of, decode, integer, malformed, optional_text, text, values, version_of,
 };
 use crate::{Expected, FirestoreLeaseStore, LeaseStore, StoreError, Version};
 
-const COLLECTION: &str = "members";
+const COLLECTION: &str = "leases";
 
 /// The documents of shards in a Firestore database.
 #[derive(Clone)]
@@ -47,22 +50,17 @@ impl ShardStore for FirestoreShardStore {
     fn workers(&self, limit: Duration) -> Requested<Workers> {
         let store = self.clone();
         Box::pin(async move {
-            let documents = store.database.list(&store.workers, COLLECTION, limit).await?;
+            let documents = store.database.list(&store.workers, workers(), limit).await?;
             documents.iter().map(|document| store.decode_worker(document)).collect()
         })
     }
 
     fn worker_changes(&self) -> Changes<Workers> {
         let store = self.clone();
-        let changes = self.database.collection_changes(&self.workers, COLLECTION);
+        let changes = self.database.query_changes(&self.workers, workers());
         changes
             .map(move |documents| documents?.values().map(|document| store.decode_worker(document)).collect())
             .boxed()
-    }
-
-    fn remove_worker(&self, session: &str, version: Version, limit: Duration) -> Requested<()> {
-        let (database, path) = (self.database.clone(), self.worker_path(session));
-        Box::pin(async move { database.delete(&path, version, limit).await })
     }
 
     fn assignment(&self, limit: Duration) -> Requested<Option<StoredAssignment>> {
@@ -90,6 +88,17 @@ impl FirestoreShardStore {
         let session = document.name.rsplit('/').next().unwrap_or_default();
         Ok((session.to_owned(), decode(document, &self.worker_path(session))?))
     }
+}
+
+/// Those with a number of shards: leases that are forgotten have none.
+fn workers() -> proto::StructuredQuery {
+    let filter = proto::structured_query::FieldFilter {
+        field: Some(FieldReference { field_path: "shards".to_owned() }),
+        op: Operator::GreaterThan as i32,
+        value: Some(integer(0)),
+    };
+    let filter = proto::structured_query::Filter { filter_type: Some(FilterType::FieldFilter(filter)) };
+    proto::StructuredQuery { r#where: Some(filter), ..all_of(COLLECTION) }
 }
 
 fn encode(assignment: &Assignment) -> Fields {

@@ -18,14 +18,11 @@ pub trait ShardStore: Send + Sync {
     /// Where the lease of this session is.
     fn worker(&self, session: &str) -> Arc<dyn LeaseStore>;
 
-    /// Reads all workers' leases.
+    /// Reads all workers' leases: those with a [`WorkerState`](crate::WorkerState).
     fn workers(&self, limit: Duration) -> Requested<Workers>;
 
     /// Listens to all workers' leases.
     fn worker_changes(&self) -> Changes<Workers>;
-
-    /// Removes a worker's lease if it has this version.
-    fn remove_worker(&self, session: &str, version: Version, limit: Duration) -> Requested<()>;
 
     /// Reads the assignment; `None` if it does not exist.
     fn assignment(&self, limit: Duration) -> Requested<Option<StoredAssignment>>;

@@ -41,8 +41,10 @@ async fn workers_and_the_assignment_are_read_and_heard_as_they_were_written() {
     let heard = timeout(LIMIT, workers.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(heard["a1"].record, worker([]));
     assert_eq!(store.workers(LIMIT).await, Ok(heard));
-    assert_eq!(store.remove_worker("a1", first, LIMIT).await, Err(StoreError::Conflict));
-    assert_eq!(store.remove_worker("a1", second, LIMIT).await, Ok(()));
+    let late = lease.write(&worker([]), Expected::Version(first), LIMIT).await;
+    assert_eq!(late, Err(StoreError::Conflict));
+    lease.write(&record(2, 0), Expected::Version(second), LIMIT).await.unwrap();
+    assert_eq!(store.workers(LIMIT).await, Ok(BTreeMap::new()), "it is no worker's lease any more");
     assert_eq!(timeout(LIMIT, workers.next()).await.unwrap(), Some(Ok(BTreeMap::new())));
 
     let part = Part {

@@ -17,6 +17,8 @@ use crate::memory::travel;
 pub(crate) struct MemoryShardStore {
     workers: Arc<watch::Sender<(i64, Workers)>>,
     assignment: Arc<watch::Sender<Option<StoredAssignment>>>,
+    /// Requests have no answer, and streams end.
+    is_down: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Clone)]
@@ -27,21 +29,56 @@ struct MemoryWorker {
 
 impl MemoryShardStore {
     pub(crate) fn new() -> Self {
-        Self { workers: Arc::default(), assignment: Arc::default() }
+        Self { workers: Arc::default(), assignment: Arc::default(), is_down: Arc::default() }
     }
 
-    /// Replaces the lease of a worker, or removes it.
-    fn replace(&self, session: &str, record: Option<Record>, expected: Expected) -> Result<Version, StoreError> {
+    /// How many leases were written, and the assignment's revision.
+    pub(crate) fn writes(&self) -> (i64, u64) {
+        let revision = self.assignment.borrow().as_ref().map_or(0, |stored| stored.assignment.revision);
+        (self.workers.borrow().0, revision)
+    }
+
+    /// How many leases are not forgotten.
+    pub(crate) fn leases(&self) -> usize {
+        listed(&self.workers.borrow().1).len()
+    }
+
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.is_down.send_replace(is_down);
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        if *self.is_down.borrow() { Err(StoreError::Unanswered("the test".into())) } else { Ok(()) }
+    }
+
+    /// The state now and after each change, a moment later.
+    fn changes<T: Clone + Send + Sync + 'static>(&self, of: &watch::Sender<T>) -> Changes<T> {
+        let (mut receiver, down) = (of.subscribe(), self.is_down.subscribe());
+        receiver.mark_changed();
+        let changes = stream::unfold((receiver, down), async |(mut receiver, mut down)| {
+            let is_down = tokio::select! {
+                changed = receiver.changed() => changed.is_err(),
+                _ = down.wait_for(|is_down| *is_down) => true,
+            };
+            travel().await;
+            if is_down || *down.borrow() {
+                return Some((Err(StoreError::Unanswered("the test".into())), (receiver, down)));
+            }
+            let state = receiver.borrow_and_update().clone();
+            Some((Ok(state), (receiver, down)))
+        });
+        changes.boxed()
+    }
+
+    /// Replaces the lease of a worker.
+    fn replace(&self, session: &str, record: Record, expected: Expected) -> Result<Version, StoreError> {
         let mut answer = Err(StoreError::Conflict);
         self.workers.send_if_modified(|(writes, workers)| {
             let found = workers.get(session).map_or(Expected::Absent, |found| Expected::Version(found.version));
             if found == expected {
                 *writes += 1;
                 let version = Version { seconds: *writes, nanos: 0 };
-                match record {
-                    Some(record) => workers.insert(session.to_owned(), Document { record, version }),
-                    None => workers.remove(session),
-                };
+                workers.insert(session.to_owned(), Document { record, version });
                 answer = Ok(version);
             }
             answer.is_ok()
@@ -54,6 +91,7 @@ impl LeaseStore for MemoryWorker {
     fn read(&self, _: Duration) -> BoxFuture<'_, Result<Option<Document>, StoreError>> {
         Box::pin(async {
             travel().await;
+            self.store.answers()?;
             let document = self.store.workers.borrow().1.get(&self.session).cloned();
             travel().await;
             Ok(document)
@@ -68,7 +106,8 @@ impl LeaseStore for MemoryWorker {
     ) -> BoxFuture<'a, Result<Version, StoreError>> {
         Box::pin(async move {
             travel().await;
-            let answer = self.store.replace(&self.session, Some(record.clone()), expected);
+            self.store.answers()?;
+            let answer = self.store.replace(&self.session, record.clone(), expected);
             travel().await;
             answer
         })
@@ -88,28 +127,22 @@ impl ShardStore for MemoryShardStore {
         let store = self.clone();
         Box::pin(async move {
             travel().await;
-            let workers = store.workers.borrow().1.clone();
+            store.answers()?;
+            let workers = listed(&store.workers.borrow().1);
             travel().await;
             Ok(workers)
         })
     }
 
     fn worker_changes(&self) -> Changes<Workers> {
-        changes(&self.workers).map(|(_, workers)| Ok(workers)).boxed()
-    }
-
-    fn remove_worker(&self, session: &str, version: Version, _: Duration) -> Requested<()> {
-        let (store, session) = (self.clone(), session.to_owned());
-        Box::pin(async move {
-            travel().await;
-            store.replace(&session, None, Expected::Version(version)).map(|_| ())
-        })
+        self.changes(&self.workers).map(|found| Ok(listed(&found?.1))).boxed()
     }
 
     fn assignment(&self, _: Duration) -> Requested<Option<StoredAssignment>> {
         let store = self.clone();
         Box::pin(async move {
             travel().await;
+            store.answers()?;
             let found = store.assignment.borrow().clone();
             travel().await;
             Ok(found)
@@ -117,13 +150,14 @@ impl ShardStore for MemoryShardStore {
     }
 
     fn assignment_changes(&self) -> Changes<Option<StoredAssignment>> {
-        changes(&self.assignment).map(Ok).boxed()
+        self.changes(&self.assignment)
     }
 
     fn write_assignment(&self, assignment: &Assignment, expected: Expected, _: Duration) -> Requested<Version> {
         let (store, assignment) = (self.clone(), assignment.clone());
         Box::pin(async move {
             travel().await;
+            store.answers()?;
             let mut answer = Err(StoreError::Conflict);
             store.assignment.send_if_modified(|stored| {
                 let found = stored.as_ref().map_or(Expected::Absent, |found| Expected::Version(found.version));
@@ -141,15 +175,7 @@ impl ShardStore for MemoryShardStore {
     }
 }
 
-/// The state now and after each change, a moment later.
-fn changes<T: Clone + Send + Sync + 'static>(of: &watch::Sender<T>) -> BoxStream<'static, T> {
-    let mut receiver = of.subscribe();
-    receiver.mark_changed();
-    let changes = stream::unfold(receiver, async |mut receiver| {
-        receiver.changed().await.ok()?;
-        travel().await;
-        let state = receiver.borrow_and_update().clone();
-        Some((state, receiver))
-    });
-    changes.boxed()
+fn listed(workers: &Workers) -> Workers {
+    let listed = workers.iter().filter(|(_, document)| document.record.worker.is_some());
+    listed.map(|(session, document)| (session.clone(), document.clone())).collect()
 }

@@ -46,8 +46,18 @@ pub(crate) enum Step {
     Crash(usize),
     /// A worker wants to stop.
     Leave(usize),
-    /// Everything works for a while.
-    Calm(u64),
+    /// Everything works for a while, but some processes stand still, do not renew their leases, hear
+    /// nothing, or do not get their tenants to start and end.
+    Rounds { count: u64, without: Without },
+}
+
+/// Processes to which something does not happen, one bit each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Without {
+    pub(crate) steps: u8,
+    pub(crate) renewals: u8,
+    pub(crate) news: u8,
+    pub(crate) tenants: u8,
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -68,9 +78,18 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         8 => host.clone().prop_map(Step::Write),
         1 => host.clone().prop_map(Step::Crash),
         1 => host.prop_map(Step::Leave),
-        2 => (100_u64..6000).prop_map(Step::Calm),
+        3 => (1_u64..40, without()).prop_map(|(count, without)| Step::Rounds { count, without }),
     ]
 }
+
+fn without() -> impl Strategy<Value = Without> {
+    let some = || prop_oneof![2 => Just(0_u8), 1 => any::<u8>()];
+    let all = (some(), some(), some(), some());
+    all.prop_map(|(steps, renewals, news, tenants)| Without { steps, renewals, news, tenants })
+}
+
+/// How long a round takes.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// What runs tenants, and writes.
 #[derive(Default)]
@@ -166,6 +185,11 @@ impl World {
     }
 
     pub(crate) fn take(&mut self, step: &Step) {
+        self.step(step);
+        self.check();
+    }
+
+    fn step(&mut self, step: &Step) {
         match *step {
             Step::Pass(millis) => self.now += Duration::from_millis(millis),
             Step::Work(host) => self.work(host),
@@ -188,7 +212,9 @@ impl World {
             Step::GiveUp(host) => self.give_up(host),
             Step::HearAssignment { host, age } => self.hear_assignment(host, age),
             Step::HearWorkers { host, age } => {
-                let workers = self.workers[self.workers.len().saturating_sub(age + 1)].clone();
+                let workers = &self.workers[self.workers.len().saturating_sub(age + 1)];
+                let listed = workers.iter().filter(|(_, document)| document.record.worker.is_some());
+                let workers = listed.map(|(session, document)| (session.clone(), document.clone())).collect();
                 let now = self.clock(host);
                 self.hosts[host].coordinator.observe_workers(workers, now);
             }
@@ -198,10 +224,9 @@ impl World {
             Step::Write(host) => self.write(host),
             Step::Crash(host) => self.crash(host),
             Step::Leave(host) => self.hosts[host].worker.leave(),
-            Step::Calm(millis) => self.calm(Duration::from_millis(millis), HOSTS),
+            Step::Rounds { count, without } => (0..count).for_each(|_| self.round(without)),
             Step::Arrive { .. } | Step::Answer(_) => {}
         }
-        self.check();
     }
 
     pub(crate) fn crash(&mut self, host: usize) {
@@ -280,9 +305,8 @@ impl World {
             }
             Sent::Change(change) => {
                 let answer = match &change.write {
-                    ChangeWrite::Take { session, record, expected } => self.write_worker(session, record, *expected),
+                    ChangeWrite::Lease { session, record, expected } => self.write_worker(session, record, *expected),
                     ChangeWrite::Assign(assignment, expected) => self.write_assignment(assignment, *expected),
-                    ChangeWrite::Remove(session, version) => self.remove_worker(session, *version),
                 };
                 Received::Change(change.id, answer)
             }
@@ -310,15 +334,6 @@ impl World {
         // Nobody hears of what is older.
         let old = self.workers.len().saturating_sub(10);
         self.workers.drain(..old);
-        Ok(version)
-    }
-
-    fn remove_worker(&mut self, session: &str, version: Version) -> Result<Version, StoreError> {
-        let mut workers = self.stored_workers().clone();
-        if workers.remove(session).is_none_or(|document| document.version != version) {
-            return Err(StoreError::Conflict);
-        }
-        self.workers.push(workers);
         Ok(version)
     }
 
@@ -372,30 +387,49 @@ impl World {
         }
     }
 
-    /// Everything works, and takes a few milliseconds. Only the first `running` processes run.
-    pub(crate) fn calm(&mut self, time: Duration, running: usize) {
+    /// Everything works for a while.
+    pub(crate) fn calm(&mut self, time: Duration) {
+        self.run(time, Without::default());
+    }
+
+    pub(crate) fn run(&mut self, time: Duration, without: Without) {
         let ends = self.now + time;
         while self.now < ends {
-            (0..running).for_each(|host| self.work(host));
-            self.coordinate(0);
-            while !self.requests.is_empty() {
-                self.take(&Step::Arrive { request: 0, again: false });
+            self.round(without);
+        }
+    }
+
+    fn round(&mut self, without: Without) {
+        let is_in = |host: usize, mask: u8| mask >> host & 1 == 1;
+        let running: Vec<usize> = (0..HOSTS).filter(|host| !is_in(*host, without.steps)).collect();
+        for host in running.iter().filter(|host| !is_in(**host, without.renewals)) {
+            self.work(*host);
+        }
+        if let Some(coordinator) = running.first() {
+            self.coordinate(*coordinator);
+        }
+        while !self.requests.is_empty() {
+            self.step(&Step::Arrive { request: 0, again: false });
+        }
+        while !self.answers.is_empty() {
+            self.step(&Step::Answer(0));
+        }
+        for host in running {
+            // A request that was lost before is given up in time.
+            self.give_up(host);
+            if !is_in(host, without.news) {
+                self.hear_assignment(host, 0);
+                self.step(&Step::HearWorkers { host, age: 0 });
             }
-            while !self.answers.is_empty() {
-                self.take(&Step::Answer(0));
-            }
-            for host in 0..running {
-                // A request that was lost before is given up in time.
-                self.give_up(host);
-                self.take(&Step::HearAssignment { host, age: 0 });
-                self.take(&Step::HearWorkers { host, age: 0 });
+            self.write(host);
+            if !is_in(host, without.tenants) {
                 self.start_tenants(host);
-                self.write(host);
                 self.confirm(host);
             }
-            self.now += Duration::from_millis(50);
-            self.check();
         }
+        self.check();
+        self.now += ROUND;
+        self.check();
     }
 
     pub(crate) fn may_write(&self, host: usize) -> bool {
