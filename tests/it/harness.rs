@@ -7,12 +7,14 @@ mod browser;
 mod cluster;
 mod host_setup;
 mod http;
+mod shared_work;
 mod sim;
 
 pub use browser::{Browser, Screen};
 pub use cluster::{Cluster, LEASE, Member};
 pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
+pub use shared_work::SharedWork;
 pub use sim::Sim;
 
 use std::io::{BufRead, BufReader, Read};

@@ -177,7 +177,7 @@ impl HostState {
         short_duration(Duration::from_nanos(self.time.saturating_sub(then).max(0).unsigned_abs()))
     }
 
-    /// What this host is and who the owner is, for people; `None` if the host needs no lease.
+    /// What this host is and who the owner is, for people; `None` if the host does not compete for the feed.
     pub fn role(&self) -> Option<String> {
         let lease = self.lease.as_ref()?;
         let Some(owner) = &lease.owner else { return Some("standby; no host owns the feed yet".to_owned()) };
