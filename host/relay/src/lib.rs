@@ -40,4 +40,4 @@ pub use status::{ConnectionSnapshot, PublisherSnapshot, RelaySnapshot, Subscribe
 pub use subscriber::{ReaderStatus, Subscriber};
 
 /// Into how many buckets symbols are spread.
-pub const BUCKETS: u16 = 64;
+pub const BUCKETS: u16 = 32;

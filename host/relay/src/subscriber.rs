@@ -185,7 +185,7 @@ impl Receiving<'_> {
                 self.counts.snapshot.old += received.rows() as u64;
                 return Ok(());
             }
-            Arrival::AfterGap => self.counts.snapshot.gaps += 1,
+            Arrival::AfterGap(missed) => self.counts.count_gap(missed),
             Arrival::Next => {}
         }
         self.counts.snapshot.epoch = self.counts.snapshot.epoch.max(Some(header.epoch));
@@ -267,7 +267,7 @@ impl Receiving<'_> {
         if self.settle_at.is_some_and(|at| at <= Instant::now()) {
             self.settle_at = None;
             for bucket in &mut self.buckets {
-                self.counts.snapshot.gaps += u64::from(bucket.follower.settle());
+                self.counts.count_gap(bucket.follower.settle());
             }
         }
     }
