@@ -53,6 +53,8 @@ impl<'a> SharedWork<'a> {
             // Implied by the relay.
             .env_remove("QUOTEGATE_LEASE__ENABLED")
             .env("QUOTEGATE_RELAY__URL", self.nats.url())
+            // The emulator shares a busy machine with the tests. Those that wait for takeovers set their own.
+            .env("QUOTEGATE_LEASE__TTL_S", "15")
             .env("GLOBAL_WRITES_PER_SEC", "400")
             .env("GLOBAL_BURST", "80")
             .env("PER_SYMBOL_MIN_INTERVAL_MS", "50");
@@ -95,7 +97,8 @@ impl<'a> SharedWork<'a> {
         tenants: impl IntoIterator<Item = &'t String>,
         since: SystemTime,
     ) -> SystemTime {
-        let first = |tenant: &String| eventually("a document", || self.newest_write(tenant).filter(|written| *written > since));
+        let first =
+            |tenant: &String| eventually("a document", || self.newest_write(tenant).filter(|written| *written > since));
         tenants.into_iter().map(first).max().unwrap_or(since)
     }
 

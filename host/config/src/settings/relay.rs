@@ -26,6 +26,11 @@ pub struct RelaySettings {
     pub shards: u16,
 }
 
+impl RelaySettings {
+    /// The number of shards, unless it is set.
+    pub const DEFAULT_SHARDS: u16 = 64;
+}
+
 /// How to authenticate at the NATS server.
 #[derive(Debug, Clone)]
 pub enum RelayAuth {
@@ -74,7 +79,7 @@ settings! {
         compression: RelayCompression = "compression", Choice(COMPRESSIONS), default RelayCompression::None;
         /// The number of shards that the tenants are divided into by their IDs. Workers own shards, so there can be no more
         /// workers than this. All hosts must have the same number: stop them all before you change it.
-        shards: u16 = "shards", Integer { min: 1, max: 1024 }, default 64;
+        shards: u16 = "shards", Integer { min: 1, max: 1024 }, default RelaySettings::DEFAULT_SHARDS;
     }
 }
 

@@ -135,12 +135,13 @@ impl Host {
             // As the owner of the feed, this host still assigns its own shards to others.
             ownership.leave().await;
         }
-        ownership.stop_following().await;
         self.quotes.stop_source();
         if source_end.is_none() {
             let until = ends.min(Instant::now() + DISCONNECT_LIMIT);
             *source_end = timeout_at(until, self.quotes.disconnected()).await.ok();
         }
+        // Its end is also that of publishing.
+        ownership.stop_following().await;
         ownership.release().await;
     }
 
