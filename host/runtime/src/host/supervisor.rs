@@ -29,7 +29,7 @@ use crate::status::HostStatus;
 
 /// How long a tenant that moves may write what is dirty. Its new owner gets the latest quotes from the reader, so nothing is
 /// lost if this is too short.
-const FLUSH_BEFORE_MOVE: Duration = Duration::from_millis(500);
+const FLUSH_BEFORE_MOVE: Duration = Duration::from_millis(300);
 
 /// The tenants, and what new ones are connected to.
 pub(super) struct TenantSupervisor {
