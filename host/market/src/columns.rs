@@ -160,6 +160,33 @@ impl QuoteColumns {
     pub fn clear(&mut self) {
         self.truncate(0);
     }
+
+    /// Keeps the newest quote of each symbol by the exchange's time, in order, and returns how many were removed. `newest`
+    /// is memory that can be used again.
+    pub fn conflate(&mut self, newest: &mut Vec<u32>) -> usize {
+        const NONE: u32 = u32::MAX;
+        let before = self.len();
+        newest.fill(NONE);
+        for row in 0..before {
+            let symbol = self.symbol[row] as usize;
+            if symbol >= newest.len() {
+                newest.resize(symbol + 1, NONE);
+            }
+            let held = newest[symbol];
+            if held == NONE || self.event_time[row] >= self.event_time[held as usize] {
+                newest[symbol] = row as u32;
+            }
+        }
+        let mut kept = 0;
+        for row in 0..before {
+            if newest[self.symbol[row] as usize] == row as u32 {
+                self.copy_row(row, kept);
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+        before - kept
+    }
 }
 
 #[cfg(test)]

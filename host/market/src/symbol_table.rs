@@ -1,5 +1,6 @@
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::Symbol;
 
@@ -21,6 +22,7 @@ pub struct SymbolTable {
     names: Vec<Symbol>,
     hasher: foldhash::fast::RandomState,
     capacity: usize,
+    serial: u64,
 }
 
 impl SymbolTable {
@@ -30,7 +32,19 @@ impl SymbolTable {
 
     /// An empty table for up to `capacity` symbols.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { ids: HashTable::new(), names: Vec::new(), hasher: foldhash::fast::RandomState::default(), capacity }
+        static TABLES: AtomicU64 = AtomicU64::new(1);
+        Self {
+            ids: HashTable::new(),
+            names: Vec::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            capacity,
+            serial: TABLES.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Differs between any two tables of this process, and is not 0: tells when ids mean other symbols than before.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// The id of `name`, if it is in the table.

@@ -178,30 +178,9 @@ impl Waiting {
     /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
     /// towards twice the number of the tenant's symbols, so the cost per quote is constant.
     fn conflate(&mut self) {
-        const NONE: u32 = u32::MAX;
-        let quotes = &mut self.batch.quotes;
-        let before = quotes.len();
-        self.newest.fill(NONE);
-        for row in 0..before {
-            let slot = quotes.symbol[row] as usize;
-            if slot >= self.newest.len() {
-                self.newest.resize(slot + 1, NONE);
-            }
-            let held = self.newest[slot];
-            if held == NONE || quotes.event_time[row] >= quotes.event_time[held as usize] {
-                self.newest[slot] = row as u32;
-            }
-        }
-        let mut kept = 0;
-        for row in 0..before {
-            if self.newest[quotes.symbol[row] as usize] == row as u32 {
-                quotes.copy_row(row, kept);
-                kept += 1;
-            }
-        }
-        quotes.truncate(kept);
-        self.batch.conflated += (before - kept) as u64;
-        self.capacity = self.capacity.max(2 * kept);
+        let removed = self.batch.quotes.conflate(&mut self.newest);
+        self.batch.conflated += removed as u64;
+        self.capacity = self.capacity.max(2 * self.batch.quotes.len());
     }
 }
 

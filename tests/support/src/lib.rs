@@ -1,21 +1,29 @@
-//! Two Firestores for tests to write to.
+//! What tests write to and send through.
 //!
 //! | part | what it is |
 //! |---|---|
 //! | [`Emulator`] | Google's emulator: found, started on a free port, read, restarted, and stopped with the test however it ends |
 //! | [`SHARED_EMULATOR`] | one emulator for all tests of a run, each with its own project |
+//! | [`NatsServer`] | a NATS server with the shipped configuration, killed, frozen and started again on command |
 //! | [`FakeFirestore`] | fails on command, document by document, which the emulator cannot; long runs give it a [`Ledger`] |
 
 // For tests only: a panic is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+#[cfg(feature = "fake-firestore")]
 mod database;
+#[cfg(feature = "fake-firestore")]
 mod fake;
 mod http;
+#[cfg(feature = "fake-firestore")]
 mod ledger;
+mod nats;
 
+#[cfg(feature = "fake-firestore")]
 pub use fake::{Act, Arrival, FakeFirestore};
+#[cfg(feature = "fake-firestore")]
 pub use ledger::Ledger;
+pub use nats::NatsServer;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -107,11 +115,13 @@ pub fn skip(what: &str) {
     }
 }
 
+/// A program in one of the folders of PATH.
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
 fn find() -> Option<PathBuf> {
-    let in_path = |name: &str| {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-    };
     let beside_gcloud = in_path("gcloud").and_then(|gcloud| gcloud.canonicalize().ok());
     let roots = [
         std::env::var_os("CLOUDSDK_ROOT").map(PathBuf::from),
