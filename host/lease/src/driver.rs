@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Sleeps are cut into pieces of this length, because timers stand still while the machine sleeps.
-const MAX_SLEEP: Duration = Duration::from_millis(500);
+pub(crate) const MAX_SLEEP: Duration = Duration::from_millis(500);
 
 /// How a process takes part.
 #[derive(Clone)]
@@ -227,7 +227,7 @@ impl Driver {
     }
 }
 
-fn send(store: Arc<dyn LeaseStore>, action: Action) -> BoxFuture<'static, Answer> {
+pub(crate) fn send(store: Arc<dyn LeaseStore>, action: Action) -> BoxFuture<'static, Answer> {
     Box::pin(async move {
         let Action { limit, request, .. } = action;
         match request {
@@ -238,7 +238,7 @@ fn send(store: Arc<dyn LeaseStore>, action: Action) -> BoxFuture<'static, Answer
 }
 
 /// For people only.
-fn unix_now() -> UnixNanos {
+pub(crate) fn unix_now() -> UnixNanos {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixNanos::try_from(since.as_nanos()).unwrap_or(UnixNanos::MAX)
 }

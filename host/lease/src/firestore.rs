@@ -1,25 +1,25 @@
 //! The lease in Firestore: a transaction is not needed, because one write can name the version that it replaces.
 
 mod database;
+mod listen;
 pub(crate) mod values;
 
-pub(crate) use database::{Database, answer_within};
-pub(crate) use values::{Fields, integer, optional_text, text, timestamp};
+pub(crate) use database::{Database, all_of};
+pub(crate) use values::{Fields, integer, optional_text, text};
 
 use std::time::Duration;
 
-use firestore::gcloud_sdk::RequestTimeouts;
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt};
-use proto::listen_response::ResponseType;
-use proto::precondition::ConditionType;
-use proto::target_change::TargetChangeType;
+use futures_util::stream::BoxStream;
 use quotegate_sink::FirestoreSettings;
-use tonic::{Code, Status};
 
 use crate::store::Found;
-use crate::{Document, Expected, LeaseStore, Record, StoreError, Version};
+use crate::{Document, Expected, InstanceRole, LeaseStore, Record, StoreError, Version, WorkerState};
+
+pub(crate) const COUNT: &str = "an integer that is not negative";
+pub(crate) const SHARDS: &str = "a list of shards' numbers";
 
 /// The lease's document in a Firestore database.
 pub struct FirestoreLeaseStore {
@@ -34,49 +34,17 @@ impl FirestoreLeaseStore {
         Self { database: Database::new(settings), path: format!("ops/ingest_lease_{feed}") }
     }
 
-    async fn read(&self, limit: Duration) -> Found {
-        let connection = self.database.connection().await?;
-        let name = format!("{}/{}", connection.documents_path(), self.path);
-        let request = proto::GetDocumentRequest { name, ..Default::default() };
-        let mut client = connection.client.get();
-        match answer_within(limit, client.get_document(request)).await {
-            Ok(document) => decode(&document, &self.path).map(Some),
-            Err(status) if status.code() == Code::NotFound => Ok(None),
-            Err(status) => Err(self.database.failed(&status).await),
-        }
-    }
-
-    async fn write(&self, record: &Record, expected: Expected, limit: Duration) -> Result<Version, StoreError> {
-        let connection = self.database.connection().await?;
-        let name = format!("{}/{}", connection.documents_path(), self.path);
-        let document = proto::Document { name, fields: encode(record), ..Default::default() };
-        let condition = match expected {
-            Expected::Absent => ConditionType::Exists(false),
-            Expected::Version(version) => ConditionType::UpdateTime(timestamp(version)),
-        };
-        let write = proto::Write {
-            operation: Some(proto::write::Operation::Update(document)),
-            current_document: Some(proto::Precondition { condition_type: Some(condition) }),
-            ..Default::default()
-        };
-        let database = connection.database.clone();
-        let request = proto::CommitRequest { database, writes: vec![write], ..Default::default() };
-        let mut client = connection.client.get();
-        match answer_within(limit, client.commit(request)).await {
-            Ok(answer) => {
-                let result = answer.write_results.first().and_then(|result| result.update_time);
-                let time = result.or(answer.commit_time);
-                time.map(version).ok_or_else(|| StoreError::Unanswered("the answer has no update time".to_owned()))
-            }
-            Err(status) if is_conflict(&status) => Err(StoreError::Conflict),
-            Err(status) => Err(self.database.failed(&status).await),
-        }
+    pub(crate) fn at(database: Database, path: String) -> Self {
+        Self { database, path }
     }
 }
 
 impl LeaseStore for FirestoreLeaseStore {
     fn read(&self, limit: Duration) -> BoxFuture<'_, Found> {
-        Box::pin(self.read(limit))
+        Box::pin(async move {
+            let document = self.database.get(&self.path, limit).await?;
+            document.map(|document| decode(&document, &self.path)).transpose()
+        })
     }
 
     fn write<'a>(
@@ -85,84 +53,22 @@ impl LeaseStore for FirestoreLeaseStore {
         expected: Expected,
         limit: Duration,
     ) -> BoxFuture<'a, Result<Version, StoreError>> {
-        Box::pin(self.write(record, expected, limit))
+        Box::pin(self.database.put(&self.path, encode(record), expected, limit))
     }
 
     fn changes(&self) -> BoxStream<'static, Found> {
-        let opened = open(self.database.clone(), self.path.clone());
-        let changes = stream::once(opened).flat_map(|opened| match opened {
-            Ok(changes) => changes,
-            Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
-        });
-        changes.boxed()
+        let path = self.path.clone();
+        self.database
+            .document_changes(&self.path)
+            .map(move |found| found?.map(|document| decode(&document, &path)).transpose())
+            .boxed()
     }
-}
-
-/// Opens Firestore's own stream of changes. Not the listener of the firestore crate, which wants a place to store its
-/// position, and reconnects by its own rules: here the whole document is one small message, and the protocol notices a
-/// stream that has fallen silent.
-async fn open(database: Database, path: String) -> Result<BoxStream<'static, Found>, StoreError> {
-    const TARGET: i32 = 1;
-    let connection = database.connection().await?;
-    let name = format!("{}/{path}", connection.documents_path());
-    let target = proto::Target {
-        target_id: TARGET,
-        target_type: Some(proto::target::TargetType::Documents(proto::target::DocumentsTarget {
-            documents: vec![name],
-        })),
-        ..Default::default()
-    };
-    let request = proto::ListenRequest {
-        database: connection.database.clone(),
-        target_change: Some(proto::listen_request::TargetChange::AddTarget(target)),
-        ..Default::default()
-    };
-    // The stream ends when its requests do.
-    let requests = stream::once(std::future::ready(request)).chain(stream::pending());
-    let mut request = tonic::Request::new(requests);
-    request.extensions_mut().insert(RequestTimeouts::new());
-    let mut client = connection.client.get();
-    let answers = client.listen(request).await;
-    let answers = match answers {
-        Ok(answers) => answers.into_inner(),
-        Err(status) => return Err(database.failed(&status).await),
-    };
-    Ok(answers.filter_map(move |answer| std::future::ready(change(answer, &path))).boxed())
-}
-
-/// What an answer says about the document, if anything.
-fn change(answer: Result<proto::ListenResponse, Status>, path: &str) -> Option<Found> {
-    match answer {
-        Err(status) => Some(Err(unanswered(&status))),
-        Ok(answer) => match answer.response_type? {
-            ResponseType::DocumentChange(change) => Some(decode(&change.document?, path).map(Some)),
-            ResponseType::DocumentDelete(_) | ResponseType::DocumentRemove(_) => Some(Ok(None)),
-            ResponseType::TargetChange(change) if change.target_change_type() == TargetChangeType::Remove => {
-                let cause = change.cause.map_or_else(|| "no reason".to_owned(), |cause| cause.message);
-                Some(Err(StoreError::Unanswered(format!("listening was ended: {cause}"))))
-            }
-            ResponseType::TargetChange(_) | ResponseType::Filter(_) => None,
-        },
-    }
-}
-
-/// The document is another one. ABORTED is not a conflict: it can also mean that two requests were in each other's way.
-fn is_conflict(status: &Status) -> bool {
-    matches!(status.code(), Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound)
-}
-
-pub(crate) fn unanswered(status: &Status) -> StoreError {
-    StoreError::Unanswered(format!("{:?}: {}", status.code(), status.message()))
-}
-
-fn version(time: firestore::gcloud_sdk::prost_types::Timestamp) -> Version {
-    Version { seconds: time.seconds, nanos: time.nanos }
 }
 
 fn encode(record: &Record) -> Fields {
     let ttl = i64::try_from(record.ttl.as_millis()).unwrap_or(i64::MAX);
     let count = |count: u64| integer(i64::try_from(count).unwrap_or(i64::MAX));
-    Fields::from([
+    let mut fields = Fields::from([
         ("owner".to_owned(), optional_text(record.owner.as_deref())),
         ("session".to_owned(), text(&record.session)),
         ("epoch".to_owned(), count(record.epoch)),
@@ -171,33 +77,63 @@ fn encode(record: &Record) -> Fields {
         ("address".to_owned(), optional_text(record.address.as_deref())),
         ("version".to_owned(), text(&record.version)),
         ("since".to_owned(), values::time(record.since)),
-    ])
+    ]);
+    if let Some(worker) = &record.worker {
+        fields.extend([
+            ("role".to_owned(), text(worker.role.as_str())),
+            ("shards".to_owned(), integer(worker.shards.into())),
+            ("revision".to_owned(), count(worker.revision)),
+            ("held".to_owned(), values::integers(&worker.held)),
+            ("leaving".to_owned(), values::boolean(worker.is_leaving)),
+        ]);
+    }
+    fields
 }
 
-fn decode(document: &proto::Document, path: &str) -> Result<Document, StoreError> {
-    let malformed = |field, expects| StoreError::Malformed { document: path.to_owned(), field, expects };
+pub(crate) fn decode(document: &proto::Document, path: &str) -> Result<Document, StoreError> {
     let fields = &document.fields;
-    let count = |field| {
-        let count = values::as_integer(fields.get(field)).and_then(|count| u64::try_from(count).ok());
-        count.ok_or_else(|| malformed(field, "an integer that is not negative"))
-    };
+    let count = |field| values::as_count(fields.get(field)).ok_or_else(|| malformed(path, field, COUNT));
     let word = |field| values::as_text(fields.get(field)).map(str::to_owned);
     let record = Record {
         owner: word("owner"),
-        session: word("session").ok_or_else(|| malformed("session", "a string"))?,
+        session: word("session").ok_or_else(|| malformed(path, "session", "a string"))?,
         epoch: count("epoch")?,
         renewals: count("renewals")?,
         ttl: Duration::from_millis(count("ttl_ms")?),
         address: word("address"),
         version: word("version").unwrap_or_default(),
         since: values::as_time(fields.get("since")).unwrap_or_default(),
+        worker: decode_worker(fields, path)?,
     };
-    let time = document.update_time.ok_or_else(|| malformed("update_time", "set by Firestore"))?;
-    Ok(Document { record, version: version(time) })
+    Ok(Document { record, version: version_of(document, path)? })
+}
+
+/// `None` if it is not the lease of a worker.
+fn decode_worker(fields: &Fields, path: &str) -> Result<Option<WorkerState>, StoreError> {
+    let Some(role) = values::as_text(fields.get("role")) else { return Ok(None) };
+    let count = |field| values::as_count(fields.get(field)).ok_or_else(|| malformed(path, field, COUNT));
+    let role = InstanceRole::from_str(role).ok_or_else(|| malformed(path, "role", "all, reader or worker"))?;
+    Ok(Some(WorkerState {
+        role,
+        shards: u16::try_from(count("shards")?).map_err(|_| malformed(path, "shards", "less than 65536"))?,
+        revision: count("revision")?,
+        held: values::as_integers(fields.get("held")).ok_or_else(|| malformed(path, "held", SHARDS))?,
+        is_leaving: values::as_boolean(fields.get("leaving")).unwrap_or_default(),
+    }))
+}
+
+pub(crate) fn malformed(path: &str, field: &'static str, expects: &'static str) -> StoreError {
+    StoreError::Malformed { document: path.to_owned(), field, expects }
+}
+
+pub(crate) fn version_of(document: &proto::Document, path: &str) -> Result<Version, StoreError> {
+    let time = document.update_time.ok_or_else(|| malformed(path, "update_time", "set by Firestore"))?;
+    Ok(Version { seconds: time.seconds, nanos: time.nanos })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::values::timestamp;
     use super::*;
 
     #[test]
@@ -211,6 +147,7 @@ mod tests {
             address: None,
             version: "0.1.0".into(),
             since: 1_700_000_000_123_456_000,
+            worker: None,
         };
         let time = timestamp(Version { seconds: 5, nanos: 6 });
         let mut stored =

@@ -6,13 +6,13 @@ use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use futures_util::StreamExt;
 use proto::document_transform::FieldTransform;
 use proto::document_transform::field_transform::{ServerValue, TransformType};
-use proto::structured_query::{CollectionSelector, Direction, FieldReference, Order};
+use proto::structured_query::{Direction, FieldReference, Order};
 use quotegate_document::UnixNanos;
 use quotegate_sink::FirestoreSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::firestore::{Database, Fields, optional_text, text, values};
+use crate::firestore::{Database, Fields, all_of, optional_text, text, values};
 
 /// What a host does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,12 +124,7 @@ impl HostReports {
             field: Some(FieldReference { field_path: "ts".to_owned() }),
             direction: Direction::Descending as i32,
         };
-        let query = proto::StructuredQuery {
-            from: vec![CollectionSelector { collection_id: COLLECTION.to_owned(), all_descendants: false }],
-            order_by: vec![order],
-            limit: Some(MAX_REPORTS),
-            ..Default::default()
-        };
+        let query = proto::StructuredQuery { order_by: vec![order], limit: Some(MAX_REPORTS), ..all_of(COLLECTION) };
         let request = proto::RunQueryRequest {
             parent: format!("{}/{PARENT}", connection.documents_path()),
             query_type: Some(proto::run_query_request::QueryType::StructuredQuery(query)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quotegate_document::UnixNanos;
 
 use crate::store::Found;
-use crate::{BootTime, Document, Expected, Holder, Record, StoreError, Version};
+use crate::{BootTime, Document, Expected, Holder, Record, StoreError, Version, WorkerState};
 
 /// All times follow from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,10 @@ impl Timing {
     /// Others take over after `ttl` without a change.
     pub fn new(ttl: Duration) -> Self {
         Self { ttl: ttl.min(Self::MAX_TTL) }
+    }
+
+    pub(crate) fn ttl(self) -> Duration {
+        self.ttl
     }
 
     /// How often the owner renews.
@@ -42,7 +46,7 @@ impl Timing {
     }
 
     /// How long to wait after a failed request.
-    fn retry_after(self) -> Duration {
+    pub(crate) fn retry_after(self) -> Duration {
         self.ttl / 15
     }
 }
@@ -80,6 +84,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Protocol {
     me: Holder,
+    worker: Option<WorkerState>,
     timing: Timing,
     tenure: Option<Tenure>,
     /// `None` until the first answer.
@@ -125,6 +130,7 @@ impl Protocol {
     pub fn new(me: Holder, timing: Timing) -> Self {
         Self {
             me,
+            worker: None,
             timing,
             tenure: None,
             seen: None,
@@ -136,6 +142,27 @@ impl Protocol {
             retry_at: BootTime::default(),
             is_listening: false,
             is_leaving: false,
+        }
+    }
+
+    /// For a document with a new random name, which nobody else writes first. `after` is the protocol of another document,
+    /// whose late answers must not be taken for answers to this one.
+    pub(crate) fn of_new_document(me: Holder, timing: Timing, after: Option<&Self>) -> Self {
+        // As if it had been seen long ago that there is no document.
+        let seen = Some(Seen { document: None, at: BootTime::default() });
+        let last_id = after.map_or(0, |after| after.last_id);
+        Self { seen, must_read: false, last_id, ..Self::new(me, timing) }
+    }
+
+    /// What the document says besides, from the next write on.
+    pub(crate) fn set_worker(&mut self, worker: WorkerState) {
+        self.worker = Some(worker);
+    }
+
+    /// An owner renews the lease as soon as it can, so that others see what it says besides.
+    pub(crate) fn renew_now(&mut self) {
+        if let Some(tenure) = &mut self.tenure {
+            tenure.renew_at = BootTime::default();
         }
     }
 
@@ -224,7 +251,8 @@ impl Protocol {
             // Not the owner from here on, whatever becomes of the request.
             self.tenure = None;
             let Document { record, version } = seen.document.as_ref()?;
-            let record = Record { owner: None, renewals: record.renewals + 1, ..record.clone() };
+            let record =
+                Record { owner: None, renewals: record.renewals + 1, worker: self.worker.clone(), ..record.clone() };
             return Some(Request::Write(record, Expected::Version(*version)));
         }
         if let Some(tenure) = &self.tenure {
@@ -278,6 +306,7 @@ impl Protocol {
             address: self.me.address.clone(),
             version: self.me.version.clone(),
             since,
+            worker: self.worker.clone(),
         };
         let document = self.seen.as_ref().and_then(|seen| seen.document.as_ref());
         Request::Write(record, document.map_or(Expected::Absent, |document| Expected::Version(document.version)))

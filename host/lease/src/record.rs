@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quotegate_document::UnixNanos;
+
+use crate::InstanceRole;
 
 /// A process that wants the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,23 @@ pub struct Record {
     pub version: String,
     /// When the owner took over, on its own clock. For people: no host compares it with another time.
     pub since: UnixNanos,
+    /// Of a worker's lease only.
+    pub worker: Option<WorkerState>,
+}
+
+/// What the lease of a worker says besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerState {
+    /// What the worker's process does.
+    pub role: InstanceRole,
+    /// How many shards there are, by its settings.
+    pub shards: u16,
+    /// The newest assignment that it knows.
+    pub revision: u64,
+    /// The shards that it holds, or may come to hold by the assignments that it knows.
+    pub held: BTreeSet<u16>,
+    /// It wants no shards any more.
+    pub is_leaving: bool,
 }
 
 /// The document's update time: different after every write.
@@ -59,4 +79,11 @@ pub struct Document {
     pub record: Record,
     /// Its version.
     pub version: Version,
+}
+
+impl WorkerState {
+    /// A worker that knows no assignment yet.
+    pub(crate) fn new(role: InstanceRole, shards: u16) -> Self {
+        Self { role, shards, revision: 0, held: BTreeSet::new(), is_leaving: false }
+    }
 }

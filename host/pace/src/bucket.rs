@@ -40,6 +40,15 @@ impl Rate {
     pub fn burst(&self) -> u32 {
         self.burst
     }
+
+    /// The part of a host that has `held` of `shards` equal shares. The parts of all hosts together never exceed the whole,
+    /// because bursts are rounded down. `None` if that leaves no burst: then the host may not write.
+    pub fn share(&self, held: u16, shards: u16) -> Option<Self> {
+        let (part, whole) = (held.min(shards), shards.max(1));
+        let burst = u64::from(self.burst) * u64::from(part) / u64::from(whole);
+        let per_second = self.per_second * f64::from(part) / f64::from(whole);
+        Self::new(per_second, u32::try_from(burst).unwrap_or(self.burst)).ok()
+    }
 }
 
 /// A token bucket: in any window of t seconds it grants at most `burst + per_second · t` tokens.
@@ -131,6 +140,15 @@ mod tests {
     }
 
     #[test]
+    fn a_host_without_a_whole_token_has_no_share() {
+        let limit = rate(400.0, 40);
+        assert_eq!(limit.share(64, 64), Some(limit));
+        assert_eq!(limit.share(16, 64), Some(rate(100.0, 10)));
+        assert_eq!(limit.share(3, 64), Some(rate(18.75, 1)));
+        assert_eq!((limit.share(1, 64), limit.share(0, 64)), (None, None));
+    }
+
+    #[test]
     fn a_refunded_token_can_be_taken_again() {
         let now = Instant::now();
         let mut bucket = TokenBucket::new(rate(1.0, 1), now);
@@ -210,6 +228,18 @@ mod tests {
                     prop_assert!(f64::from(within) <= f64::from(most) + grown + 1e-6);
                 }
             }
+        }
+
+        #[test]
+        fn the_shares_of_all_hosts_are_within_the_limit(
+            per_second in 0.1_f64..5000.0,
+            burst in 1_u32..500,
+            parts in prop::collection::vec(0_u16..40, 1..12),
+        ) {
+            let shares: Vec<Rate> =
+                parts.iter().filter_map(|part| rate(per_second, burst).share(*part, parts.iter().sum())).collect();
+            prop_assert!(shares.iter().map(Rate::burst).sum::<u32>() <= burst);
+            prop_assert!(shares.iter().map(Rate::per_second).sum::<f64>() <= per_second * (1.0 + 1e-9));
         }
 
         #[test]

@@ -92,6 +92,22 @@ impl Budget {
         self.wants_changed.notify_one();
     }
 
+    /// Changes the rate to this host's share of it. Without a share, the bucket is empty and stays so. Adds no tokens by
+    /// itself: what this host gains, another host may have used until now.
+    pub fn set_share(&self, share: Option<Rate>) {
+        match share {
+            Some(share) => self.set_global(share),
+            None => {
+                let mut inner = self.inner.lock();
+                // One token in thirty years.
+                if let Ok(never) = Rate::new(1e-9, 1) {
+                    inner.pacer.set_global(never, now());
+                }
+                inner.pacer.drain(now());
+            }
+        }
+    }
+
     /// Empties the bucket. Another host may have used its tokens until now.
     pub fn drain(&self) {
         self.inner.lock().pacer.drain(now());
@@ -256,6 +272,24 @@ mod tests {
         acme.want(10);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!((acme.held(), old.tokens()), (5, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_that_grows_brings_no_tokens_and_without_a_share_there_are_none() {
+        let rate = |per_second, burst| Rate::new(per_second, burst).unwrap();
+        let budget = Budget::new(rate(10.0, 4));
+        budget.set_share(Some(rate(20.0, 8)));
+        assert_eq!(budget.tokens(), 4);
+        budget.set_share(None);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let acme = budget.tenant(&tenant(0), None, Arc::new(Notify::new()));
+        acme.want(10);
+        assert_eq!((budget.tokens(), acme.held()), (0, 0));
+        budget.set_share(Some(rate(20.0, 8)));
+        assert_eq!(budget.tokens(), 0);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        acme.want(10);
+        assert_eq!(acme.held(), 2);
     }
 
     #[tokio::test(start_paused = true)]

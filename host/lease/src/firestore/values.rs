@@ -1,9 +1,9 @@
 //! Firestore's values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use firestore::gcloud_sdk::google::firestore::v1::Value;
 use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+use firestore::gcloud_sdk::google::firestore::v1::{ArrayValue, MapValue, Value};
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use quotegate_document::UnixNanos;
 
@@ -25,6 +25,19 @@ pub(crate) fn optional_text(value: Option<&str>) -> Value {
 
 pub(crate) fn integer(value: i64) -> Value {
     typed(ValueType::IntegerValue(value))
+}
+
+pub(crate) fn boolean(value: bool) -> Value {
+    typed(ValueType::BooleanValue(value))
+}
+
+pub(crate) fn integers(values: &BTreeSet<u16>) -> Value {
+    let values = values.iter().map(|value| integer((*value).into())).collect();
+    typed(ValueType::ArrayValue(ArrayValue { values }))
+}
+
+pub(crate) fn map(fields: Fields) -> Value {
+    typed(ValueType::MapValue(MapValue { fields }))
 }
 
 /// In microseconds, as Firestore stores it.
@@ -52,6 +65,33 @@ pub(crate) fn as_text(value: Option<&Value>) -> Option<&str> {
 pub(crate) fn as_integer(value: Option<&Value>) -> Option<i64> {
     match value?.value_type {
         Some(ValueType::IntegerValue(value)) => Some(value),
+        _ => None,
+    }
+}
+
+pub(crate) fn as_count(value: Option<&Value>) -> Option<u64> {
+    as_integer(value).and_then(|count| u64::try_from(count).ok())
+}
+
+pub(crate) fn as_boolean(value: Option<&Value>) -> Option<bool> {
+    match value?.value_type {
+        Some(ValueType::BooleanValue(value)) => Some(value),
+        _ => None,
+    }
+}
+
+pub(crate) fn as_integers(value: Option<&Value>) -> Option<BTreeSet<u16>> {
+    match &value?.value_type {
+        Some(ValueType::ArrayValue(array)) => {
+            array.values.iter().map(|value| u16::try_from(as_integer(Some(value))?).ok()).collect()
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn as_map(value: Option<&Value>) -> Option<&Fields> {
+    match &value?.value_type {
+        Some(ValueType::MapValue(map)) => Some(&map.fields),
         _ => None,
     }
 }

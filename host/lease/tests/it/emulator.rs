@@ -11,9 +11,9 @@ use quotegate_test_support::SHARED_EMULATOR;
 use tokio::time::{sleep, timeout};
 
 /// No test may depend on how fast the machine is.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-fn settings(project: &str) -> Option<FirestoreSettings> {
+pub(crate) fn settings(project: &str) -> Option<FirestoreSettings> {
     let emulator = SHARED_EMULATOR.as_ref()?;
     Some(FirestoreSettings {
         project_id: Some(project.to_owned()),
@@ -25,7 +25,7 @@ fn settings(project: &str) -> Option<FirestoreSettings> {
     })
 }
 
-fn record(epoch: u64, renewals: u64) -> Record {
+pub(crate) fn record(epoch: u64, renewals: u64) -> Record {
     Record {
         owner: Some("host-a".into()),
         session: "1f".into(),
@@ -35,6 +35,7 @@ fn record(epoch: u64, renewals: u64) -> Record {
         address: None,
         version: "0.1.0".into(),
         since: 1_700_000_000_000_000_000,
+        worker: None,
     }
 }
 

@@ -6,3 +6,4 @@ mod elections;
 mod emulator;
 mod memory;
 mod protocol;
+mod shards;

@@ -30,7 +30,7 @@ impl MemoryStore {
     }
 }
 
-async fn travel() {
+pub(crate) async fn travel() {
     sleep(Duration::from_micros(fastrand::u64(0..30_000))).await;
 }
 

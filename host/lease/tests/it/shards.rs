@@ -1,0 +1,8 @@
+//! Shards: their protocol against an adversary, the driver in virtual time, and the documents in Google's emulator.
+
+mod driver;
+mod emulator;
+mod instance;
+mod memory;
+mod protocol;
+mod world;
