@@ -105,6 +105,11 @@ impl Member {
         serde_json::from_str(&get(self.port, "/api/state")?.body).ok()
     }
 
+    /// One of the tenant's counters.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        self.state()?["tenants"][0][name].as_u64()
+    }
+
     pub fn readyz(&self) -> Option<Answer> {
         get(self.port, "/readyz")
     }
