@@ -183,8 +183,10 @@ impl TenantTask {
 
     fn take_answer(&mut self, Answer { ticket: slot, document, outcome, conflicts }: Answer) {
         self.io.status.add_outcome(&document.key, &outcome);
-        if outcome == Outcome::Written {
-            self.record_latency(slot, |latencies| &latencies.to_commit);
+        match outcome {
+            Outcome::Written => self.record_latency(slot, |latencies| &latencies.to_commit),
+            Outcome::TooEarly { .. } => self.budget.refund(),
+            Outcome::Retry { .. } | Outcome::Refused { .. } | Outcome::Older => {}
         }
         self.core.count_conflicts(conflicts);
         self.core.answer(slot, document, &outcome, now());
@@ -210,8 +212,14 @@ impl TenantTask {
                 self.budget.refund();
                 continue;
             };
-            let target = TenantDocument { tenant: self.core.spec().id.clone(), document };
-            permit.send(DocumentWrite { target, event_time, ticket: slot, answer_to: self.answer_to.clone() });
+            let spec = self.core.spec();
+            permit.send(DocumentWrite {
+                target: TenantDocument { tenant: spec.id.clone(), document },
+                event_time,
+                min_interval: spec.per_symbol_min_interval,
+                ticket: slot,
+                answer_to: self.answer_to.clone(),
+            });
             self.record_latency(slot, |latencies| &latencies.to_sink);
         }
     }

@@ -110,7 +110,13 @@ impl Harness {
         let ticket = u32::try_from(self.sent.len()).unwrap();
         self.sent.push(target.clone());
         let event_time = event_time(&target.document);
-        let write = DocumentWrite { target, event_time, ticket, answer_to: self.answer_to.clone() };
+        let write = DocumentWrite {
+            target,
+            event_time,
+            min_interval: Duration::ZERO,
+            ticket,
+            answer_to: self.answer_to.clone(),
+        };
         self.writes.send(write).await.unwrap();
     }
 
