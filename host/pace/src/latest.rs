@@ -32,6 +32,8 @@ struct Slot {
     in_flight: bool,
     /// The time of the last attempt, when its interval began.
     attempted: Option<Instant>,
+    /// The same for the attempt before, in case that nothing came of the last one.
+    attempted_before: Option<Instant>,
     /// When the delay after a failed write ends.
     retry_at: Option<Instant>,
     /// Failed attempts since the last settled one.
@@ -114,6 +116,7 @@ impl LatestTable {
                 dirty: true,
                 in_flight: false,
                 attempted: None,
+                attempted_before: None,
                 retry_at: None,
                 failures: 0,
             });
@@ -161,7 +164,7 @@ impl LatestTable {
         let held = self.slots[slot as usize].as_mut()?;
         held.dirty = false;
         held.in_flight = true;
-        held.attempted = Some(now);
+        held.attempted_before = held.attempted.replace(now);
         held.retry_at = None;
         self.in_flight += 1;
         Some((slot, held.quote))
@@ -187,7 +190,9 @@ impl LatestTable {
                 held.retry_at = Some(now + delay);
             }
             Resolution::TooEarly { wait, attempted } => {
-                held.attempted = held.attempted.filter(|_| attempted);
+                if !attempted {
+                    held.attempted = held.attempted_before;
+                }
                 held.dirty = true;
                 held.retry_at = Some(now + wait);
             }

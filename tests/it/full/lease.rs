@@ -261,6 +261,39 @@ fn hosts_whose_clocks_are_hours_apart_agree_on_the_owner() {
     assert!(apart, "the clocks were not hours apart");
 }
 
+/// Invariant 1: also the first write of a new owner is an interval after the last one of the owner before.
+#[test]
+fn the_interval_of_a_symbol_holds_across_a_takeover() {
+    const INTERVAL: Duration = Duration::from_secs(6);
+    let sim = sim(1, None);
+    let Some(cluster) = Cluster::or_skip("demo-lease-interval", &sim) else { return };
+    let start = |number: usize| {
+        cluster.start_with(&name(number), |command| {
+            command.env("PER_SYMBOL_MIN_INTERVAL_MS", INTERVAL.as_millis().to_string())
+        })
+    };
+    let mut members = vec![start(0), start(1)];
+    let mut shortest = f64::MAX;
+    for round in 0..rounds() {
+        let owner = cluster.wait_for_owner(&members);
+        eventually("all symbols", || (cluster.write_times().len() == 4).then_some(()));
+        eventually("documents of this owner", || (written(&members[owner])? >= 4).then_some(()));
+        members.swap_remove(owner).running.signal("KILL");
+        // What was on its way at the moment of its death may still be applied.
+        thread::sleep(Duration::from_millis(200));
+        let before = cluster.write_times();
+        for (path, old) in before {
+            let new = eventually("a document of the new owner", || {
+                cluster.write_times().remove(&path).filter(|new| *new > old)
+            });
+            shortest = shortest.min(seconds(old, new));
+        }
+        members.push(start(2 + round));
+    }
+    eprintln!("at least {shortest:.3} s between the documents of two owners");
+    assert!(shortest >= INTERVAL.as_secs_f64(), "{shortest}");
+}
+
 /// Invariant 1 over all hosts.
 #[test]
 fn all_hosts_together_keep_to_the_write_limit() {

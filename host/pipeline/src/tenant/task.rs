@@ -183,10 +183,8 @@ impl TenantTask {
 
     fn take_answer(&mut self, Answer { ticket: slot, document, outcome, conflicts }: Answer) {
         self.io.status.add_outcome(&document.key, &outcome);
-        match outcome {
-            Outcome::Written => self.record_latency(slot, |latencies| &latencies.to_commit),
-            Outcome::TooEarly { .. } => self.budget.refund(),
-            Outcome::Retry { .. } | Outcome::Refused { .. } | Outcome::Older => {}
+        if outcome == Outcome::Written {
+            self.record_latency(slot, |latencies| &latencies.to_commit);
         }
         self.core.count_conflicts(conflicts);
         self.core.answer(slot, document, &outcome, now());
