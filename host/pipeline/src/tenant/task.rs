@@ -226,8 +226,14 @@ impl TenantTask {
                 self.budget.refund();
                 continue;
             };
-            let target = TenantDocument { tenant: self.core.spec().id.clone(), document };
-            permit.send(DocumentWrite { target, event_time, ticket: slot, answer_to: self.answer_to.clone() });
+            let spec = self.core.spec();
+            permit.send(DocumentWrite {
+                target: TenantDocument { tenant: spec.id.clone(), document },
+                event_time,
+                min_interval: spec.per_symbol_min_interval,
+                ticket: slot,
+                answer_to: self.answer_to.clone(),
+            });
             self.record_latency(slot, |latencies| &latencies.to_sink);
         }
     }
