@@ -33,7 +33,7 @@ pub(crate) struct Acknowledged {
 }
 
 /// Turns the subscribed set into the wanted set, one request at a time: the next is sent only after the last was answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Subscriber {
     chunk: usize,
     wanted: BTreeSet<Name>,
@@ -53,16 +53,7 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     pub(crate) fn new(chunk: usize) -> Self {
-        Self {
-            chunk,
-            wanted: BTreeSet::new(),
-            held: BTreeSet::new(),
-            malformed: BTreeSet::new(),
-            unavailable: BTreeSet::new(),
-            suspects: VecDeque::new(),
-            pending: None,
-            settled: false,
-        }
+        Self { chunk, ..Self::default() }
     }
 
     /// A new connection starts with no subscriptions.
