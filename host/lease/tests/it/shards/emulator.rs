@@ -82,9 +82,9 @@ async fn shards_of_dead_leaving_and_joining_instances_move_to_where_they_belong(
         let ends = instances.swap_remove(at);
         let began = tokio::time::Instant::now();
         if polite {
-            ends.leave().await
+            ends.leave().await;
         } else {
-            ends.kill().await
+            ends.kill().await;
         }
         until_all_are_served(&instances).await;
         println!("coordinator: {}, polite: {polite}: {:?}", round < 2, began.elapsed());

@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use quotegate_pace::Rate;
 
-use super::world::{HOSTS, SHARDS, TTL, Without, World, step};
+use super::adversary::{Without, step};
+use super::world::{HOSTS, SHARDS, TTL, World};
 
 fn speeds() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(0.9_f64..1.1, HOSTS)

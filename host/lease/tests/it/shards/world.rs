@@ -1,92 +1,21 @@
-//! Processes that share shards out, and an adversary that decides what happens when.
+//! Processes that share shards out, and the world between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use proptest::prelude::*;
 use quotegate_lease::{
-    Action, Answer, Assignment, BootTime, Change, ChangeWrite, Coordinator, Document, Expected, Holder, InstanceRole,
-    Record, Request, StoreError, StoredAssignment, Timing, Version, Worker, Workers,
+    Action, Answer, Assignment, BootTime, Change, ChangeWrite, Coordinator, Holder, InstanceRole, Request, StoreError,
+    Timing, Version, Worker,
 };
 use quotegate_pace::{Rate, TokenBucket};
+
+use super::adversary::{Step, Without};
+use super::database::Database;
 
 pub(crate) const TTL: Duration = Duration::from_secs(3);
 pub(crate) const HOSTS: usize = 4;
 pub(crate) const SHARDS: u16 = 13;
-
-/// A step of the adversary. Its numbers choose among what there is.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    /// Time passes, and all processes stand still.
-    Pass(u64),
-    /// A worker looks at the clock and sends what it wants to send.
-    Work(usize),
-    /// Some process believes that it is the coordinator: several may at once.
-    Coordinate(usize),
-    /// A request reaches the database. It may arrive again later.
-    Arrive { request: usize, again: bool },
-    /// An answer reaches its process.
-    Answer(usize),
-    /// A process gives up on its requests, which may still arrive.
-    GiveUp(usize),
-    /// A process hears of the assignment: the newest, or an older one that was delayed.
-    HearAssignment { host: usize, age: usize },
-    /// A process hears of all workers as they are, or as they were.
-    HearWorkers { host: usize, age: usize },
-    /// A process notices that it has missed something.
-    Miss(usize),
-    /// What runs the tenants reads the assigned shards, and starts tenants.
-    Start(usize),
-    /// It has ended the tenants of all others, and confirms.
-    Confirm(usize),
-    /// A process writes as many documents as it may.
-    Write(usize),
-    /// A new process takes the place of another. What the old one sent may still arrive.
-    Crash(usize),
-    /// A worker wants to stop.
-    Leave(usize),
-    /// Everything works for a while, but some processes stand still, do not renew their leases, hear
-    /// nothing, or do not get their tenants to start and end.
-    Rounds { count: u64, without: Without },
-}
-
-/// Processes to which something does not happen, one bit each.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Without {
-    pub(crate) steps: u8,
-    pub(crate) renewals: u8,
-    pub(crate) news: u8,
-    pub(crate) tenants: u8,
-}
-
-pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let host = 0..HOSTS;
-    let heard = || (0..HOSTS, prop_oneof![3 => Just(0_usize), 1 => 0_usize..6]);
-    prop_oneof![
-        6 => (0_u64..2500).prop_map(Step::Pass),
-        12 => host.clone().prop_map(Step::Work),
-        8 => host.clone().prop_map(Step::Coordinate),
-        14 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(request, again)| Step::Arrive { request, again }),
-        12 => any::<usize>().prop_map(Step::Answer),
-        3 => host.clone().prop_map(Step::GiveUp),
-        8 => heard().prop_map(|(host, age)| Step::HearAssignment { host, age }),
-        8 => heard().prop_map(|(host, age)| Step::HearWorkers { host, age }),
-        1 => host.clone().prop_map(Step::Miss),
-        8 => host.clone().prop_map(Step::Start),
-        8 => host.clone().prop_map(Step::Confirm),
-        8 => host.clone().prop_map(Step::Write),
-        1 => host.clone().prop_map(Step::Crash),
-        1 => host.prop_map(Step::Leave),
-        3 => (1_u64..40, without()).prop_map(|(count, without)| Step::Rounds { count, without }),
-    ]
-}
-
-fn without() -> impl Strategy<Value = Without> {
-    let some = || prop_oneof![2 => Just(0_u8), 1 => any::<u8>()];
-    let all = (some(), some(), some(), some());
-    all.prop_map(|(steps, renewals, news, tenants)| Without { steps, renewals, news, tenants })
-}
 
 /// How long a round takes.
 const ROUND: Duration = Duration::from_millis(100);
@@ -129,11 +58,7 @@ pub(crate) struct World {
     limit: Rate,
     hosts: Vec<Process>,
     processes: usize,
-    /// The last states of the workers' leases, oldest first.
-    workers: Vec<Workers>,
-    /// Every assignment that was ever stored, oldest first.
-    assignments: Vec<StoredAssignment>,
-    versions: i64,
+    database: Database,
     requests: Vec<(usize, Sent)>,
     answers: Vec<(usize, Received)>,
     /// How many documents were written when.
@@ -148,9 +73,7 @@ impl World {
             limit,
             hosts: Vec::new(),
             processes: 0,
-            workers: vec![Workers::new()],
-            assignments: Vec::new(),
-            versions: 0,
+            database: Database::new(),
             requests: Vec::new(),
             answers: Vec::new(),
             written: Vec::new(),
@@ -212,9 +135,7 @@ impl World {
             Step::GiveUp(host) => self.give_up(host),
             Step::HearAssignment { host, age } => self.hear_assignment(host, age),
             Step::HearWorkers { host, age } => {
-                let workers = &self.workers[self.workers.len().saturating_sub(age + 1)];
-                let listed = workers.iter().filter(|(_, document)| document.record.worker.is_some());
-                let workers = listed.map(|(session, document)| (session.clone(), document.clone())).collect();
+                let workers = self.database.workers(age);
                 let now = self.clock(host);
                 self.hosts[host].coordinator.observe_workers(workers, now);
             }
@@ -224,6 +145,10 @@ impl World {
             Step::Write(host) => self.write(host),
             Step::Crash(host) => self.crash(host),
             Step::Leave(host) => self.hosts[host].worker.leave(),
+            Step::Delete(host) => {
+                let session = self.hosts[host].worker.session();
+                self.database.delete_worker(session);
+            }
             Step::Rounds { count, without } => (0..count).for_each(|_| self.round(without)),
             Step::Arrive { .. } | Step::Answer(_) => {}
         }
@@ -255,7 +180,7 @@ impl World {
     }
 
     fn hear_assignment(&mut self, host: usize, age: usize) {
-        let found = self.assignments.len().checked_sub(age + 1).map(|at| self.assignments[at].clone());
+        let found = self.database.assignment(age).cloned();
         let now = self.clock(host);
         let process = &mut self.hosts[host];
         if let Some(found) = &found {
@@ -298,53 +223,23 @@ impl World {
         match sent {
             Sent::Lease(session, action) => {
                 let answer = match &action.request {
-                    Request::Read => Answer::Read(Ok(self.stored_workers().get(session).cloned())),
-                    Request::Write(record, expected) => Answer::Written(self.write_worker(session, record, *expected)),
+                    Request::Read => Answer::Read(Ok(self.database.worker(session))),
+                    Request::Write(record, expected) => {
+                        Answer::Written(self.database.write_worker(session, record, *expected))
+                    }
                 };
                 Received::Lease(action.id, answer)
             }
             Sent::Change(change) => {
                 let answer = match &change.write {
-                    ChangeWrite::Lease { session, record, expected } => self.write_worker(session, record, *expected),
-                    ChangeWrite::Assign(assignment, expected) => self.write_assignment(assignment, *expected),
+                    ChangeWrite::Lease { session, record, expected } => {
+                        self.database.write_worker(session, record, *expected)
+                    }
+                    ChangeWrite::Assign(assignment, expected) => self.database.write_assignment(assignment, *expected),
                 };
                 Received::Change(change.id, answer)
             }
         }
-    }
-
-    fn stored_workers(&self) -> &Workers {
-        self.workers.last().unwrap()
-    }
-
-    fn new_version(&mut self) -> Version {
-        self.versions += 1;
-        Version { seconds: self.versions, nanos: 0 }
-    }
-
-    fn write_worker(&mut self, session: &str, record: &Record, expected: Expected) -> Result<Version, StoreError> {
-        let found = self.stored_workers().get(session).map(|document| document.version);
-        if found.map_or(Expected::Absent, Expected::Version) != expected {
-            return Err(StoreError::Conflict);
-        }
-        let version = self.new_version();
-        let mut workers = self.stored_workers().clone();
-        workers.insert(session.to_owned(), Document { record: record.clone(), version });
-        self.workers.push(workers);
-        // Nobody hears of what is older.
-        let old = self.workers.len().saturating_sub(10);
-        self.workers.drain(..old);
-        Ok(version)
-    }
-
-    fn write_assignment(&mut self, assignment: &Assignment, expected: Expected) -> Result<Version, StoreError> {
-        let found = self.assignments.last().map(|found| found.version);
-        if found.map_or(Expected::Absent, Expected::Version) != expected {
-            return Err(StoreError::Conflict);
-        }
-        let version = self.new_version();
-        self.assignments.push(StoredAssignment { assignment: assignment.clone(), version });
-        Ok(version)
     }
 
     fn start_tenants(&mut self, host: usize) {
@@ -443,9 +338,8 @@ impl World {
         if self.may_write(host) { process.tenants.running.clone() } else { BTreeSet::new() }
     }
 
-    /// Shards whose worker gave them to another one.
     pub(crate) fn assignment(&self) -> Option<&Assignment> {
-        self.assignments.last().map(|stored| &stored.assignment)
+        self.database.assignment(0).map(|stored| &stored.assignment)
     }
 
     /// Shards have one writer at a time, and no more tokens exist than the burst.
