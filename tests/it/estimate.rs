@@ -102,6 +102,33 @@ fn the_estimate_prints_the_numbers_the_price_and_its_date() {
 }
 
 #[test]
+fn workers_renew_leases_and_the_relay_carries_the_recording_to_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("small.jsonl.zst");
+    record(&recording);
+    let with = |workers: &str, more: &[&str]| {
+        let arguments = [&["--recording", recording.to_str().unwrap(), "--workers", workers], more].concat();
+        let finished = finish(&mut estimate(folder.path(), &arguments));
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        finished.stdout
+    };
+    let of =
+        |workers| -> Value { serde_json::from_str::<Value>(&with(workers, &["--json"])).unwrap()["estimate"].take() };
+    let (one, three) = (of("1"), of("3"));
+    assert_eq!((&one["lease_renewals"], &one["worker_renewals"]), (&86_400.into(), &86_400.into()));
+    assert_eq!(three["worker_renewals"], 3 * 86_400);
+    // 206 quotes in 20 s, each in a message of its own, with 57 bytes and a header.
+    let rate = |estimate: &Value, of: &str| estimate["relay"][of]["raw"].as_f64().unwrap();
+    assert!((one["relay"]["quotes_per_second"].as_f64().unwrap() - 10.3).abs() < 0.1, "{one}");
+    assert!((1_000.0..2_000.0).contains(&rate(&one, "published")), "{one}");
+    assert_eq!(rate(&one, "delivered"), rate(&one, "published"), "one worker gets everything once");
+    assert!(rate(&three, "delivered") > rate(&three, "published"), "{three}");
+    assert!(rate(&three, "busiest_worker") <= rate(&three, "published"), "{three}");
+    let text = with("3", &[]);
+    assert!(text.contains("Relay: for 10 quotes per second") && text.contains("to 3 workers"), "{text}");
+}
+
+#[test]
 fn a_recording_that_is_too_short_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("short.jsonl");

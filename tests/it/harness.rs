@@ -8,6 +8,7 @@ mod cluster;
 mod host_setup;
 mod http;
 mod proxy;
+mod shared_work;
 mod sim;
 
 pub use browser::{Browser, Screen};
@@ -15,6 +16,7 @@ pub use cluster::{Cluster, LEASE, Member};
 pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
 pub use proxy::Proxy;
+pub use shared_work::SharedWork;
 pub use sim::Sim;
 
 use std::io::{BufRead, BufReader, Read};

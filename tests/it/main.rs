@@ -24,6 +24,7 @@ mod plugin_tools;
 mod plugins;
 mod precompile;
 mod recordings;
+mod relay;
 mod reload;
 mod shutdown;
 mod snapshot;

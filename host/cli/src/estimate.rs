@@ -6,7 +6,9 @@ use anyhow::anyhow;
 use clap::Args;
 use quotegate_pipeline::simulation::NullObserver;
 use quotegate_recording::Recording;
-use quotegate_runtime::estimate::{Estimate, LimitedBy, MIN_SECONDS, TenantEstimate, Writes, estimate};
+use quotegate_runtime::estimate::{
+    Estimate, LimitedBy, MIN_SECONDS, RelayEstimate, TenantEstimate, WireRate, Writes, estimate, relay_traffic,
+};
 use quotegate_runtime::simulation::{simulate, simulated_tenants};
 use quotegate_runtime::text::counted;
 use serde_json::json;
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::output::{out, outln};
-use super::settings::{SettingsArgs, setting};
+use super::settings::{SettingsArgs, offline};
 
 /// The price of 100,000 document writes in dollars, in a single US region and Firestore's standard edition, and its date.
 /// Multi-region locations cost twice as much.
@@ -26,6 +28,7 @@ const PRICE_DATE: &str = "2026-11-23";
 Examples:
   quotegate estimate --config config/quotegate.toml
   quotegate estimate --config config/quotegate.toml --recording monday.jsonl.zst --json
+  quotegate estimate --config config/quotegate.toml --recording monday.jsonl.zst --workers 3
   TENANT_ID=acme quotegate estimate --set pace.writes_per_second=5 --price-per-100k 0.18
 
 The highest number is what intervals and rates allow in the long run. The likely number needs a recording (see quotegate \
@@ -40,6 +43,9 @@ pub(super) struct EstimateArgs {
     /// The price of 100,000 document writes in the database's location, in dollars
     #[arg(long, value_name = "DOLLARS", default_value_t = PRICE, value_parser = price)]
     price_per_100k: f64,
+    /// Share the tenants among this many workers over a relay (relay.url): what that writes, and with a recording, what it sends
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -51,8 +57,7 @@ fn price(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
-    // An estimate needs no credentials.
-    let loaded = args.settings.load_with(vec![setting("sink.kind", "dry-run", "estimate")])?;
+    let loaded = args.settings.load_with(offline("estimate"))?;
     let settings = &loaded.settings;
     let report = match &args.recording {
         Some(path) => {
@@ -68,7 +73,11 @@ pub(super) async fn run(args: EstimateArgs) -> Result<ExitCode, Failure> {
         }
         None => None,
     };
-    let estimate = estimate(settings, report.as_ref());
+    let mut estimate = estimate(settings, report.as_ref(), args.workers);
+    if let (Some(workers), Some(path), Some(report)) = (args.workers, &args.recording, &report) {
+        let recording = Recording::open(path).map_err(anyhow::Error::from)?;
+        estimate.relay = Some(relay_traffic(settings, workers, recording, report.seconds).await?);
+    }
     if args.json {
         outln!("{}", as_json(&estimate, args.price_per_100k));
     } else {
@@ -118,6 +127,10 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
         let renewals = grouped(estimate.lease_renewals);
         row("renewals of the lease, day and night".to_owned(), [renewals.clone(), renewals]);
     }
+    if estimate.worker_renewals > 0 {
+        let renewals = grouped(estimate.worker_renewals);
+        row("renewals of the workers' leases, day and night".to_owned(), [renewals.clone(), renewals]);
+    }
     row("total: at most".to_owned(), numbers(estimate.highest));
     row("cost: at most".to_owned(), dollars(estimate.highest, price));
     if let Some(likely) = estimate.likely {
@@ -141,6 +154,16 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
         let reports = grouped(estimate.reports_per_host);
         let _ = writeln!(text, "Each host that shares the lease also writes a report {reports} times per day.");
     }
+    if estimate.worker_renewals > 0 {
+        let renewals = grouped(estimate.worker_renewals);
+        let _ = writeln!(
+            text,
+            "Each host that can own the feed also reads the workers' renewals, {renewals} times per day."
+        );
+    }
+    if let Some(relay) = &estimate.relay {
+        text.push_str(&relay_lines(relay));
+    }
     let _ = text.write_str(&fence_reads(estimate));
     let _ = match estimate.recorded_seconds {
         Some(seconds) => writeln!(text, "Likely: the rate of the {seconds:.1} s in the recording, for the whole day."),
@@ -150,6 +173,27 @@ fn as_text(estimate: &Estimate, price: f64) -> String {
         ),
     };
     text
+}
+
+/// What a relay carries.
+fn relay_lines(relay: &RelayEstimate) -> String {
+    let rate = |rate: WireRate| format!("{} ({} with zstd)", bytes(rate.raw), bytes(rate.zstd));
+    format!(
+        "Relay: for {:.0} quotes per second, the reader sends {} to the broker,\n\
+         and the broker {} to {}, at most {} to one. relay.compression chooses.\n",
+        relay.quotes_per_second,
+        rate(relay.published),
+        rate(relay.delivered),
+        counted(relay.workers, "worker"),
+        rate(relay.busiest_worker),
+    )
+}
+
+fn bytes(per_second: f64) -> String {
+    match per_second {
+        small if small < 1e5 => format!("{:.1} kB/s", small / 1e3),
+        large => format!("{:.1} MB/s", large / 1e6),
+    }
 }
 
 /// What the fence reads.

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod demo;
 mod estimate;
+mod hosts;
 mod man;
 mod output;
 mod overwrite;

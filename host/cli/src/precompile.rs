@@ -7,7 +7,7 @@ use quotegate_loader::precompile;
 
 use super::Failure;
 use super::output::outln;
-use super::settings::setting;
+use super::settings::offline;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,9 +31,8 @@ pub(super) async fn run(args: PrecompileArgs) -> Result<ExitCode, Failure> {
     let settings = match args.config {
         None => None,
         Some(file) => {
-            // Compiling needs no credentials.
-            let overrides = vec![setting("sink.kind", "dry-run", "precompile")];
-            let sources = Sources { file: Some(file), environment: std::env::vars_os().collect(), overrides };
+            let environment = std::env::vars_os().collect();
+            let sources = Sources { file: Some(file), environment, overrides: offline("precompile") };
             Some(Settings::load(&sources).map_err(|problems| Failure::Usage(problems.into()))?.settings)
         }
     };

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::output::outln;
 use super::overwrite::Overwrite;
-use super::settings::{SettingsArgs, load_and_log, setting};
+use super::settings::{SettingsArgs, load_and_log, offline, setting};
 use super::{Failure, signals};
 
 /// How many frames may wait for the disk, which may pause for seconds. With 64 quotes per frame, this is about 25 MB.
@@ -47,7 +47,7 @@ pub(super) struct RecordArgs {
 }
 
 pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
-    let mut extra = vec![setting("sink.kind", "dry-run", "record")];
+    let mut extra = offline("record");
     extra.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
     args.overwrite.check(&args.out)?;
     let (loaded, _log) = load_and_log(&args.settings.sources(extra)?)?;
@@ -58,7 +58,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let writer = RecordingWriter::create(&args.out, &header).map_err(anyhow::Error::from)?;
     let (frames, received) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
-    let mut source = source::prepare(settings).await?;
+    let mut source = source::prepare(settings).await?.context("a relay cannot be recorded")?;
     source.tap(Box::new(Tap { frames, lost: lost.clone() }))?;
     info!(event_type = "startup", "recording {} to {}", source.describe(), args.out.display());
 
@@ -67,9 +67,9 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
         let _ = ended.send(write_all(writer, received));
     });
     // It does not change while recording.
-    let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(settings)));
+    let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(&settings.tenants)));
     let mut running =
-        source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new(), None)?;
+        source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new(true, false), None)?;
     let mut end = end;
     let mut source_end = None;
     let mut written = None;

@@ -56,6 +56,13 @@ pub(super) fn setting(key: &str, value: impl std::fmt::Display, flag: &str) -> O
     Override { key: key.to_owned(), value: value.to_string(), flag: flag.to_owned() }
 }
 
+/// The settings of a verb that writes nothing: it needs no credentials and no relay.
+pub(super) fn offline(verb: &str) -> Vec<Override> {
+    [("sink.kind", "dry-run"), ("relay.url", ""), ("run.role", "all")]
+        .map(|(key, value)| setting(key, value, verb))
+        .into()
+}
+
 /// Reads every layer, and starts the log with the format and level that they have. Problems are reported in that format too.
 pub(super) fn load_and_log(sources: &Sources) -> Result<(Loaded, WorkerGuard), Failure> {
     let loaded = Settings::load(sources).map_err(|errors| {

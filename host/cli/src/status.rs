@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use quotegate_ops::{HostState, TenantState};
 use quotegate_runtime::liveness::{Liveness, LivenessReport};
+use quotegate_runtime::status::RelayState;
 use quotegate_runtime::text::{counted, short_duration};
 
-use super::Failure;
 use super::output::{out, outln};
 use super::remote::{RemoteArgs, printable};
+use super::{Failure, hosts};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,6 +18,7 @@ Examples:
   quotegate status                                check the host on this machine
   quotegate status 10.0.0.5:8700
   gcloud run services proxy quotegate --port 8700 & quotegate status
+  quotegate status --all                          also the other hosts that share its feed
   QUOTEGATE_OPS__TOKEN=… quotegate status --json | jq '.tenants[] | {id, status, reason}'
 
 Exit codes: 0 if the host is LIVE or QUIET and every tenant is running, or if it is a STANDBY that could take over; 1 if \
@@ -26,7 +28,10 @@ feed is not connected, after 30 s without a quote, or after two intervals (at le
 pub(super) struct StatusArgs {
     #[command(flatten)]
     remote: RemoteArgs,
-    /// Print the complete state as JSON
+    /// Also print the other hosts that share the feed: the reader or owner, the workers and the standbys
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+    /// Print the complete state as JSON, the other hosts included
     #[arg(long)]
     json: bool,
 }
@@ -36,15 +41,19 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     let (text, state) = remote.state().await?;
     match args.json {
         true => outln!("{text}"),
-        false => out!("{}", printable(&summary(&state))),
+        false => out!("{}", printable(&summary(&state, args.all))),
     }
     Ok(if state.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn summary(state: &HostState) -> String {
+fn summary(state: &HostState, all_hosts: bool) -> String {
     let mut text = format!("{}  {}\n", state.liveness.state.as_str(), identity(state));
     if let Some(role) = state.role() {
         let _ = writeln!(text, "lease    {role}");
+    }
+    text.push_str(&shared_work(state));
+    if all_hosts {
+        text.push_str(&hosts::lines(state));
     }
     let _ = writeln!(text, "feed     {}", feed(state));
     if let Some(gap) = feed_gap(state) {
@@ -88,6 +97,30 @@ fn summary(state: &HostState) -> String {
         }
     }
     text
+}
+
+/// The relay and this host's part of the tenants, if there is one.
+pub(super) fn shared_work(state: &HostState) -> String {
+    let Some(relay) = &state.relay else { return String::new() };
+    let url = &relay.counters.connection.url;
+    let mut text = match &relay.problem {
+        Some(problem) => format!("relay    {problem}\n"),
+        None => format!("relay    connected to {url}{}\n", heard(relay)),
+    };
+    if let Some(shards) = state.shards.as_ref().filter(|_| relay.works()) {
+        let (held, all, unassigned) = (shards.holds.len(), shards.shards, shards.unassigned);
+        let _ = writeln!(text, "shards   {held} of {all} here, {unassigned} without a worker");
+    }
+    text
+}
+
+/// Whose quotes a worker gets, and how soon.
+fn heard(relay: &RelayState) -> String {
+    let Some(reader) = &relay.reader else { return String::new() };
+    let of = &relay.counters.subscriber;
+    let lag = of.max_lag.map_or_else(String::new, |lag| format!(", lag {:.1} ms", lag as f64 / 1e6));
+    let (gaps, dropped) = (counted(of.gaps, "gap"), of.old + of.unnamed);
+    format!("; the reader is {} (epoch {}){lag}, {gaps}, {dropped} dropped", reader.instance, reader.epoch)
 }
 
 /// The host's name, version and uptime.

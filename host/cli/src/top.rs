@@ -148,6 +148,7 @@ fn view(past: &Past) -> Lines {
     };
     let mut lines: Lines = vec![(style, format!("{}  {}", now.liveness.state.as_str(), status::identity(now)))];
     lines.extend(now.role().map(|role| (Style::Plain, format!("lease {role}"))));
+    lines.extend(status::shared_work(now).lines().map(|line| (Style::Plain, line.to_owned())));
     lines.extend(overview(&rates).map(|line| (Style::Plain, line)));
     lines.push((Style::Plain, String::new()));
     lines.push((

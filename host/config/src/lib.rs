@@ -36,8 +36,8 @@ pub use report::{Row, render};
 pub use settings::{
     Calendar, ComponentLimits, Credentials, FeedSettings, HeartbeatSettings, HeartbeatTime, LeaseSettings, LogFormat,
     LogSettings, OpsSettings, PaceSettings, PluginCode, PluginLimits, PluginRuntimeSettings, PluginSettings,
-    PluginSetup, ReplaySettings, RunSettings, Settings, SimSettings, SimSymbols, SinkKind, SinkSettings, Source,
-    StandardPlugin, SymbolChoice, TenantSettings, WriteRate,
+    PluginSetup, RelayAuth, RelayCompression, RelaySettings, ReplaySettings, Role, RunSettings, Settings, SimSettings,
+    SimSymbols, SinkKind, SinkSettings, Source, StandardPlugin, SymbolChoice, TenantSettings, WriteRate,
 };
 pub use sources::{Override, Sources};
 pub use switches::{SwitchEffect, SwitchReading, SwitchState, Switches};

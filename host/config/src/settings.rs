@@ -4,6 +4,7 @@ mod feed;
 mod lease;
 mod ops;
 mod plugin;
+mod relay;
 mod run;
 mod sink;
 mod source;
@@ -14,8 +15,9 @@ pub use lease::LeaseSettings;
 pub use ops::OpsSettings;
 pub(crate) use plugin::STANDARD_PLUGINS;
 pub use plugin::{PluginCode, PluginLimits, PluginSettings, PluginSetup, StandardPlugin};
+pub use relay::{RelayAuth, RelayCompression, RelaySettings};
 pub use run::{
-    ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, RunSettings,
+    ComponentLimits, HeartbeatSettings, HeartbeatTime, LogFormat, LogSettings, PluginRuntimeSettings, Role, RunSettings,
 };
 pub use sink::{PaceSettings, SinkKind, SinkSettings};
 pub use source::{Credentials, ReplaySettings, SimSettings, SimSymbols, Source};
@@ -23,6 +25,7 @@ pub use tenant::{SymbolChoice, TenantSettings, WriteRate};
 
 use crate::reader::Reader;
 use crate::switches::Switches;
+use source::SourceKind;
 
 /// Every setting. What exists has been checked.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub struct Settings {
     pub sink: SinkSettings,
     /// Which of several hosts owns the feed.
     pub lease: LeaseSettings,
+    /// How several hosts share the work; `None`: one process does everything.
+    pub relay: Option<RelaySettings>,
     /// The heartbeat documents.
     pub heartbeat: HeartbeatSettings,
     /// The HTTP server for operators.
@@ -72,6 +77,7 @@ impl Settings {
         let mut sink = SinkSettings::read(from.section(["sink"], "Where documents are written."));
         sink.resolve(from);
         let lease = LeaseSettings::read(from.section(["lease"], "Several hosts of which one does the work."));
+        let relay = relay::RelayValues::read(from.section(["relay"], "Several hosts that share the work."));
         let heartbeat = HeartbeatSettings::read(
             from.section(["heartbeat"], "The heartbeat documents, one per tenant, at tenants/{id}/ops/market_ingest."),
         );
@@ -90,7 +96,11 @@ impl Settings {
 
         feed.check_plan(&tenants, from);
         sink.check_mirror(&tenants, from);
-        let source = source.resolve(sim, replay, &feed, &sink, from)?;
+        let relay = relay.resolve(source.kind(), &sink, &run, from);
+        let source = match &relay {
+            Some(_) if run.role == Role::Worker => Source::Relay { simulated: source.kind() == SourceKind::Sim },
+            _ => source.resolve(sim, replay, &feed, &sink, from)?,
+        };
         let switches = Switches::default();
         Some(Self {
             source,
@@ -98,6 +108,7 @@ impl Settings {
             pace,
             sink,
             lease,
+            relay,
             heartbeat,
             ops,
             plugins,

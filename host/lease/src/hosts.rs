@@ -12,7 +12,7 @@ use quotegate_sink::FirestoreSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::firestore::{Database, Fields, all_of, optional_text, text, values};
+use crate::firestore::{Database, Fields, all_of, integer, optional_text, text, values};
 
 /// What a host does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum HostRole {
     Owner,
     /// It waits.
     Standby,
+    /// It does not compete for the feed, and writes the documents of its shards.
+    Worker,
     /// It has ended.
     Stopped,
 }
@@ -45,6 +47,26 @@ pub struct HostReport {
     pub version: String,
     /// When it started, by its own clock.
     pub started: UnixNanos,
+    /// Its work, if a relay divides it. Also an owner or a standby may be a worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerReport>,
+}
+
+/// What a worker says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// How many shards it holds.
+    pub shards: u64,
+    /// How many tenants it runs.
+    pub tenants: u64,
+    /// The longest time of the last seconds from publishing to arrival, in nanoseconds, by the clocks of two machines.
+    pub lag: Option<i64>,
+    /// How often batches of quotes were missing. A snapshot brought what they contained.
+    pub gaps: u64,
+    /// Quotes that it did not use, because they came late or twice, or could not be read.
+    pub dropped: u64,
+    /// Why it cannot do its work, if it cannot.
+    pub problem: Option<String>,
 }
 
 /// A host's report, and its age.
@@ -66,7 +88,7 @@ pub struct HostReports {
 const PARENT: &str = "ops/ingest_hosts";
 const COLLECTION: &str = "instances";
 /// Each start of a container leaves a report; only the newest ones matter.
-const MAX_REPORTS: i32 = 20;
+const MAX_REPORTS: i32 = 100;
 /// Older reports are of hosts that are gone.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
@@ -76,12 +98,13 @@ impl HostRole {
         match self {
             Self::Owner => "owner",
             Self::Standby => "standby",
+            Self::Worker => "worker",
             Self::Stopped => "stopped",
         }
     }
 
     fn from_str(text: &str) -> Option<Self> {
-        [Self::Owner, Self::Standby, Self::Stopped].into_iter().find(|role| role.as_str() == text)
+        [Self::Owner, Self::Standby, Self::Worker, Self::Stopped].into_iter().find(|role| role.as_str() == text)
     }
 }
 
@@ -146,33 +169,85 @@ impl HostReports {
 }
 
 fn encode(report: &HostReport) -> Fields {
-    Fields::from([
+    let mut fields = Fields::from([
         ("instance".to_owned(), text(&report.instance)),
         ("role".to_owned(), text(report.role.as_str())),
         ("feed".to_owned(), text(&report.feed)),
-        ("epoch".to_owned(), values::integer(i64::try_from(report.epoch).unwrap_or(i64::MAX))),
+        ("epoch".to_owned(), count(report.epoch)),
         ("problem".to_owned(), optional_text(report.problem.as_deref())),
         ("address".to_owned(), optional_text(report.address.as_deref())),
         ("version".to_owned(), text(&report.version)),
         ("started_at".to_owned(), values::time(report.started)),
-    ])
+    ]);
+    if let Some(worker) = &report.worker {
+        fields.extend([
+            ("shards".to_owned(), count(worker.shards)),
+            ("tenants".to_owned(), count(worker.tenants)),
+            ("gaps".to_owned(), count(worker.gaps)),
+            ("dropped".to_owned(), count(worker.dropped)),
+            ("worker_problem".to_owned(), optional_text(worker.problem.as_deref())),
+        ]);
+        fields.extend(worker.lag.map(|lag| ("lag_ns".to_owned(), integer(lag))));
+    }
+    fields
+}
+
+fn count(count: u64) -> proto::Value {
+    integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// `None` if it is not a report of this program.
 fn decode(answer: &proto::RunQueryResponse) -> Option<ReportedHost> {
     let document = answer.document.as_ref()?;
-    let fields = &document.fields;
-    let word = |field| values::as_text(fields.get(field)).map(str::to_owned);
     let age = values::nanos(answer.read_time.as_ref()?) - values::nanos(document.update_time.as_ref()?);
-    let report = HostReport {
+    let report = report(&document.fields)?;
+    Some(ReportedHost { report, age_seconds: age.max(0) as f64 / 1e9 })
+}
+
+fn report(fields: &Fields) -> Option<HostReport> {
+    let word = |field| values::as_text(fields.get(field)).map(str::to_owned);
+    let number = |field| values::as_integer(fields.get(field)).and_then(|count| u64::try_from(count).ok());
+    let worker = number("shards").map(|shards| WorkerReport {
+        shards,
+        tenants: number("tenants").unwrap_or(0),
+        lag: values::as_integer(fields.get("lag_ns")),
+        gaps: number("gaps").unwrap_or(0),
+        dropped: number("dropped").unwrap_or(0),
+        problem: word("worker_problem"),
+    });
+    Some(HostReport {
         instance: word("instance")?,
         role: HostRole::from_str(&word("role")?)?,
         feed: word("feed")?,
-        epoch: values::as_integer(fields.get("epoch")).and_then(|epoch| u64::try_from(epoch).ok())?,
+        epoch: number("epoch")?,
         problem: word("problem"),
         address: word("address"),
         version: word("version")?,
         started: values::as_time(fields.get("started_at"))?,
-    };
-    Some(ReportedHost { report, age_seconds: age.max(0) as f64 / 1e9 })
+        worker,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_back_as_it_was_written() {
+        let worker = WorkerReport { shards: 21, tenants: 330, lag: Some(400_000), gaps: 1, dropped: 2, problem: None };
+        let of = |role, worker| HostReport {
+            instance: "host-a".into(),
+            role,
+            feed: "iex".into(),
+            epoch: 3,
+            problem: None,
+            address: Some("10.0.0.5:8700".into()),
+            version: "0.1.0".into(),
+            started: 1_700_000_000_123_456_000,
+            worker,
+        };
+        for written in [of(HostRole::Standby, None), of(HostRole::Worker, Some(worker))] {
+            assert_eq!(report(&encode(&written)), Some(written));
+        }
+    }
 }

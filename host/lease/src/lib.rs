@@ -34,7 +34,7 @@ mod store;
 pub use clock::{BootTime, Clock, boot_clock};
 pub use driver::{Lease, LeaseSettings};
 pub use firestore::FirestoreLeaseStore;
-pub use hosts::{HostReport, HostReports, HostRole, ReportedHost};
+pub use hosts::{HostReport, HostReports, HostRole, ReportedHost, WorkerReport};
 pub use protocol::{Action, Answer, Protocol, Request, Timing};
 pub use record::{Document, Holder, Record, Version, WorkerState};
 pub use shards::{

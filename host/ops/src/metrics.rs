@@ -1,6 +1,8 @@
 //! The host's numbers for Prometheus. The number of label values is bounded by the settings, never by quotes: symbols are
 //! not labels, and more than [`MAX_TENANTS`] tenants are reported as one sum.
 
+mod relay;
+
 use std::collections::BTreeMap;
 
 use quotegate_feed::ConnectionState;
@@ -20,7 +22,11 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
     let mut out = PrometheusWriter::default();
     host(snapshot, &mut out);
     lease(snapshot, &mut out);
-    feed(snapshot, &mut out);
+    relay::relay(snapshot, &mut out);
+    // Only from the host that reads: the sum over all hosts is to be right.
+    if snapshot.reads() {
+        feed(snapshot, &mut out);
+    }
     tenants(snapshot, &mut out);
     sink(snapshot, &mut out);
     plugins(snapshot, &mut out);
@@ -48,7 +54,8 @@ fn host(snapshot: &Snapshot, out: &mut PrometheusWriter) {
         "A heartbeat older than this is stale: two intervals, at least 30 s.",
     )
     .sample(&[], snapshot.heartbeat_limit.as_secs_f64());
-    if let Some(last) = snapshot.last_heartbeat {
+    // A worker that has no tenants any more writes none.
+    if let Some(last) = snapshot.last_heartbeat.filter(|_| !snapshot.tenants.is_empty()) {
         out.gauge("quotegate_heartbeat_age_seconds", "Time since a heartbeat was last confirmed.")
             .sample(&[], seconds(snapshot.time - last));
     }

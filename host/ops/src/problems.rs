@@ -18,8 +18,9 @@ pub(super) fn problems(snapshot: &Snapshot, liveness: &LivenessReport, tenants: 
     }
     problems.extend(snapshot.feed_outage().filter(|outage| !problems.contains(outage)));
     problems.extend(snapshot.sink_problem().map(|error| format!("the sink does not accept documents: {error}")));
+    problems.extend(snapshot.part_problems.iter().cloned());
     // What these two do to the tenants has been said.
-    let feed = snapshot.feed_problem().map(str::to_owned);
+    let feed = snapshot.feed_problem();
     let sink = snapshot.sink_problem().map(quotegate_runtime::status::failed_write);
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<usize>> = BTreeMap::new();
     for (index, tenant) in tenants.iter().enumerate() {

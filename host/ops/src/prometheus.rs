@@ -35,6 +35,13 @@ impl PrometheusWriter {
         self
     }
 
+    /// The same without labels, if there is a value.
+    pub(super) fn samples(&mut self, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.sample(&[], value);
+        }
+    }
+
     /// Writes a whole histogram: `counts` has one number per upper bound (ascending) and one for what is above them all.
     /// `sum` is the sum of all observed values.
     pub(super) fn histogram(&mut self, name: &'static str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {

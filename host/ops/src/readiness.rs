@@ -1,6 +1,5 @@
 //! Whether the host can do its work.
 
-use quotegate_feed::ConnectionState;
 use quotegate_runtime::status::{IngestStatus, Snapshot};
 
 /// Why the host is not ready. Empty if it is.
@@ -13,8 +12,9 @@ pub(super) fn not_ready(snapshot: &Snapshot) -> Vec<String> {
         reasons.extend(snapshot.standby_problem().map(|problem| format!("this standby cannot take over: {problem}")));
         return reasons;
     }
-    let connected = matches!(snapshot.feed.connection, ConnectionState::Streaming | ConnectionState::Replaying);
-    if !connected {
+    if let Some(problem) = snapshot.relay_problem() {
+        reasons.push(problem);
+    } else if !snapshot.is_connected() {
         reasons.push(format!("the feed is not connected: {}", snapshot.connection()));
     } else if snapshot.feed.silent {
         reasons.push("the feed is silent: no quotes arrive although the exchange is open".to_owned());

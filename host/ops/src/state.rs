@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use quotegate_feed::FeedSnapshot;
-use quotegate_lease::{LeaseSnapshot, ReportedHost};
+use quotegate_lease::{LeaseSnapshot, ReportedHost, ShardsSnapshot};
 use quotegate_market::UnixNanos;
 use quotegate_sink::SinkSnapshot;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use quotegate_pipeline::latency::{BOUNDS, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot};
 use quotegate_runtime::liveness::LivenessReport;
 use quotegate_runtime::log::{RecentError, recent_errors};
-use quotegate_runtime::status::{IngestStatus, Snapshot};
+use quotegate_runtime::status::{IngestStatus, RelayState, Snapshot};
 use quotegate_runtime::text::short_duration;
 
 use super::problems::problems;
@@ -38,7 +38,13 @@ pub struct HostState {
     /// Who owns the feed. Missing if the host needs no lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseSnapshot>,
-    /// All hosts that take part in the lease, as they last reported.
+    /// The relay between the reader and the workers. Missing without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayState>,
+    /// Which worker has which shards of the tenants. Missing without a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<ShardsSnapshot>,
+    /// All hosts that take part in the lease or the relay, as they last reported.
     #[serde(default)]
     pub hosts: Vec<ReportedHost>,
     /// LIVE, QUIET, STANDBY, STALE or OFFLINE.
@@ -122,6 +128,8 @@ impl From<Snapshot> for HostState {
             dry_run: snapshot.dry_run,
             stopping: snapshot.stopping,
             lease: snapshot.lease,
+            relay: snapshot.relay,
+            shards: snapshot.shards,
             hosts: snapshot.hosts,
             liveness,
             problems,
@@ -169,7 +177,7 @@ impl HostState {
         short_duration(Duration::from_nanos(self.time.saturating_sub(then).max(0).unsigned_abs()))
     }
 
-    /// What this host is and who the owner is, for people; `None` if the host needs no lease.
+    /// What this host is and who the owner is, for people; `None` if the host does not compete for the feed.
     pub fn role(&self) -> Option<String> {
         let lease = self.lease.as_ref()?;
         let Some(owner) = &lease.owner else { return Some("standby; no host owns the feed yet".to_owned()) };

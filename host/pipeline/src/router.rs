@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use quotegate_document::TenantId;
-use quotegate_market::{QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
+use quotegate_market::{Quote, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolId, SymbolTable};
 
 use crate::inbox::Inbox;
 
@@ -60,6 +60,8 @@ pub struct Router {
     /// By the feed's symbol id.
     routes: Vec<Vec<Route>>,
     deliveries: Deliveries,
+    /// The latest quote of each symbol, by the feed's symbol id, if it is kept.
+    latest: Option<Vec<Option<Quote>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +130,14 @@ impl Destination {
 }
 
 impl Router {
+    /// Keeps the latest quote of each symbol, and passes it to tenants that begin to want the symbol: for a host that takes
+    /// over tenants of another one, which may have ended before it wrote its last quotes.
+    pub fn with_latest() -> Self {
+        let mut router = Self::default();
+        router.latest = Some(Vec::new());
+        router
+    }
+
     /// The handle that changes it once it runs.
     pub fn changes(&self) -> Arc<RouteChanges> {
         self.changes.clone()
@@ -219,12 +229,16 @@ impl Router {
             _ => (0..known).collect(),
         };
         let Some(destination) = &mut self.tenants[place] else { return };
+        let mut passed = Vec::new();
         for id in ids {
             let (number, routes) = (id as u32, &mut self.routes[id]);
             let symbol = symbols.symbol(SymbolId(number));
             match (routes.iter().position(|route| route.tenant as usize == place), new.has(symbol)) {
                 (None, true) => {
-                    routes.push(Route { tenant: place as u32, slot: destination.slot(number, symbol) });
+                    let slot = destination.slot(number, symbol);
+                    routes.push(Route { tenant: place as u32, slot });
+                    let latest = self.latest.as_ref().and_then(|latest| *latest.get(id)?);
+                    passed.extend(latest.map(|quote| (slot, quote)));
                 }
                 (Some(at), false) => {
                     let route = routes.swap_remove(at);
@@ -232,6 +246,9 @@ impl Router {
                 }
                 _ => {}
             }
+        }
+        if !passed.is_empty() {
+            destination.inbox.deliver(passed.into_iter(), &mut destination.new_symbols);
         }
     }
 
@@ -265,6 +282,12 @@ impl QuoteReceiver for Router {
         while self.routes.len() < symbols.len() {
             let id = self.routes.len() as u32;
             self.add_routes(id, symbols.symbol(SymbolId(id)));
+        }
+        if let Some(latest) = &mut self.latest {
+            latest.resize(self.routes.len(), None);
+            for row in 0..quotes.len() {
+                latest[quotes.symbol[row] as usize] = Some(quotes.quote(row));
+            }
         }
         for (row, symbol) in quotes.symbol.iter().enumerate().rev() {
             for route in &self.routes[*symbol as usize] {

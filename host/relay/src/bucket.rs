@@ -11,8 +11,8 @@ pub(crate) struct Bucket {
     indexes: HashMap<Symbol, u16>,
     /// Of `names`, how many have been named in this epoch.
     announced: usize,
-    /// By index: what a snapshot contains.
-    latest: QuoteColumns,
+    /// By index: what a snapshot contains. In rows, because each quote overwrites one.
+    latest: Vec<Quote>,
     waiting: QuoteColumns,
     /// The first rows of `waiting` that have been published.
     sent: usize,
@@ -53,17 +53,17 @@ impl Bucket {
         self.names.push(symbol.clone());
         self.indexes.insert(symbol.clone(), index as u16);
         // Without a time, so any quote is newer.
-        self.latest.push(index as u32, &Quote { event_time: i64::MIN, ..Quote::default() });
+        self.latest.push(Quote { event_time: i64::MIN, ..Quote::default() });
         Some(index as u16)
     }
 
     /// A quote of the symbol with this index.
     #[inline]
     pub(crate) fn put(&mut self, index: u16, quote: &Quote) {
-        let (index, row) = (u32::from(index), usize::from(index));
-        self.waiting.push(index, quote);
-        if quote.event_time >= self.latest.event_time[row] {
-            self.latest.set(row, index, quote);
+        self.waiting.push(u32::from(index), quote);
+        let latest = &mut self.latest[usize::from(index)];
+        if quote.event_time >= latest.event_time {
+            *latest = *quote;
         }
     }
 
@@ -123,8 +123,12 @@ impl Bucket {
     }
 
     /// The symbols and their newest quotes.
-    pub(crate) fn latest(&self) -> (&[Symbol], &QuoteColumns) {
-        (&self.names, &self.latest)
+    pub(crate) fn snapshot(&self) -> (&[Symbol], QuoteColumns) {
+        let mut quotes = QuoteColumns::with_capacity(self.latest.len());
+        for (index, quote) in self.latest.iter().enumerate() {
+            quotes.push(index as u32, quote);
+        }
+        (&self.names, quotes)
     }
 }
 
@@ -171,7 +175,7 @@ mod tests {
         for event_time in [5, 9, 7] {
             bucket.put(0, &quote(event_time));
         }
-        assert_eq!(bucket.latest().1.event_time, [9]);
+        assert_eq!(bucket.snapshot().1.event_time, [9]);
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(crate) enum Arrival {
     Old,
     /// It is the next, or the first of a reader.
     Next,
-    /// It is new, and batches before it are missing.
-    AfterGap,
+    /// It is new, and so many batches before it are missing.
+    AfterGap(u64),
 }
 
 /// What became of the rows of a message.
@@ -73,7 +73,7 @@ impl Follower {
             Some(held) if epoch == held && sequence == self.next => Arrival::Next,
             Some(held) if epoch == held => {
                 self.miss(sequence);
-                Arrival::AfterGap
+                Arrival::AfterGap(sequence - self.next)
             }
             _ => {
                 self.follow(epoch);
@@ -120,13 +120,14 @@ impl Follower {
         }
     }
 
-    /// Batches that were announced have had time to arrive. True if they have not: they were the last ones before a silence.
-    pub(crate) fn settle(&mut self) -> bool {
-        let late = self.announced.take().filter(|announced| self.next < *announced);
-        if let Some(announced) = late {
+    /// Batches that were announced have had time to arrive. Returns how many have not: the last ones before a silence.
+    pub(crate) fn settle(&mut self) -> u64 {
+        let announced = self.announced.take().unwrap_or_default();
+        let late = announced.saturating_sub(self.next);
+        if late > 0 {
             self.miss(announced);
         }
-        late.is_some()
+        late
     }
 
     /// Appends the rows of a message to `out`, under the ids of `table`. `version`: see [`Follower`].

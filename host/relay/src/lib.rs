@@ -11,6 +11,7 @@
 //! | [`Publisher`], [`PublisherTask`] | the reader's side: never waits for the broker, conflates by symbol |
 //! | [`Subscriber`] | a worker's side: drops what is old, asks for what it missed |
 //! | [`RelaySnapshot`] | state and counters of both |
+//! | [`WireSize`] | how many bytes quotes would take |
 //!
 //! Symbols are spread over [`BUCKETS`] buckets by a stable hash. Each bucket has its own subject and its own sequence
 //! numbers, so a worker receives only the buckets with symbols that its tenants want.
@@ -31,6 +32,7 @@ mod settings;
 mod status;
 mod subscriber;
 mod wire;
+mod wire_size;
 
 pub use error::RelayError;
 pub use publisher::{Publisher, PublisherTask};
@@ -38,6 +40,7 @@ pub use relay::Relay;
 pub use settings::{Authentication, ClientCertificate, Compression, RelaySettings};
 pub use status::{ConnectionSnapshot, PublisherSnapshot, RelaySnapshot, SubscriberSnapshot};
 pub use subscriber::{ReaderStatus, Subscriber};
+pub use wire_size::{WireBytes, WireSize};
 
 /// Into how many buckets symbols are spread.
-pub const BUCKETS: u16 = 64;
+pub const BUCKETS: u16 = 32;

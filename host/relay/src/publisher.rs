@@ -25,7 +25,7 @@ use crate::status::PublisherSnapshot;
 use crate::wire::{Encoder, Header, MessageKind};
 
 /// Quotes wait at most so long to share a message with others. The first after a pause does not wait.
-const LINGER: Duration = Duration::from_millis(2);
+pub(crate) const LINGER: Duration = Duration::from_millis(1);
 /// How often workers hear from the reader if it has no quotes for them.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// At the end, for what the connection still has to send.
@@ -259,7 +259,7 @@ impl PublisherTask {
         let (Some(epoch), Some(reply)) = (self.epoch, &request.reply) else { return };
         let Some(number) = self.shared.subjects.asked(&request.subject) else { return };
         let Some(bucket) = self.buckets.get(usize::from(number)) else { return };
-        let (names, latest) = bucket.latest();
+        let (names, latest) = bucket.snapshot();
         let header = Header {
             kind: MessageKind::Snapshot,
             bucket: number,
@@ -267,7 +267,7 @@ impl PublisherTask {
             sequence: bucket.sequence(),
             published: wall_clock(),
         };
-        let snapshot = self.encoder.quotes(&header, 0, names, latest, 0..latest.len(), Compression::Zstd);
+        let snapshot = self.encoder.quotes(&header, 0, names, &latest, 0..latest.len(), Compression::Zstd);
         // If it is refused, the worker asks again.
         if send(&self.client, reply.clone(), snapshot) == Sent::Taken {
             self.counts.snapshots += 1;
@@ -290,7 +290,7 @@ impl PublisherTask {
 }
 
 /// A symbol's bucket and index, which it keeps for an epoch, also when the feed restarts.
-fn place_of(buckets: &mut [Bucket], symbol: &Symbol) -> Option<(u16, u16)> {
+pub(crate) fn place_of(buckets: &mut [Bucket], symbol: &Symbol) -> Option<(u16, u16)> {
     let number = bucket_of(symbol);
     Some((number, buckets.get_mut(usize::from(number))?.index(symbol)?))
 }

@@ -75,8 +75,10 @@ pub struct SubscriberSnapshot {
     pub unnamed: u64,
     /// Messages that could not be read.
     pub invalid: u64,
-    /// How often batches of a bucket were missing.
+    /// How often batches of a bucket were missing, until a snapshot made up for them.
     pub gaps: u64,
+    /// How many batches were missing.
+    pub missed_batches: u64,
     /// Snapshots received.
     pub snapshots: u64,
     /// Buckets that wait for a snapshot.

@@ -69,7 +69,7 @@ impl Subscriber {
     }
 
     /// Delivers quotes to `receiver` until `stop`. The symbols that it gets are those of this subscriber's own table; besides
-    /// the wanted ones, others of their buckets.
+    /// the wanted ones, others of their buckets. It is called without quotes after each change of what is wanted.
     pub async fn run(self, receiver: &mut dyn QuoteReceiver, stop: CancellationToken) {
         let Self { shared, client, mut wanted, reader } = self;
         let mut receiving = Receiving {
@@ -105,6 +105,7 @@ impl Subscriber {
                     if stop.run_until_cancelled(receiving.subscribe(&client, &now)).await.is_none() {
                         break;
                     }
+                    receiving.look();
                 }
                 () = read(&mut receiving.buckets, &mut messages) => receiving.batches(&mut messages),
                 Some(message) = statuses.next() => receiving.status(&message),
@@ -184,7 +185,7 @@ impl Receiving<'_> {
                 self.counts.snapshot.old += received.rows() as u64;
                 return Ok(());
             }
-            Arrival::AfterGap => self.counts.snapshot.gaps += 1,
+            Arrival::AfterGap(missed) => self.counts.count_gap(missed),
             Arrival::Next => {}
         }
         self.counts.snapshot.epoch = self.counts.snapshot.epoch.max(Some(header.epoch));
@@ -266,7 +267,7 @@ impl Receiving<'_> {
         if self.settle_at.is_some_and(|at| at <= Instant::now()) {
             self.settle_at = None;
             for bucket in &mut self.buckets {
-                self.counts.snapshot.gaps += u64::from(bucket.follower.settle());
+                self.counts.count_gap(bucket.follower.settle());
             }
         }
     }
@@ -291,6 +292,12 @@ impl Receiving<'_> {
             self.receiver.receive(&self.columns, &self.table);
             self.columns.clear();
         }
+    }
+
+    /// Lets the receiver look at what it wants now, although no quote may come for long.
+    fn look(&mut self) {
+        self.deliver();
+        self.receiver.receive(&self.columns, &self.table);
     }
 
     fn invalid(&mut self, error: WireError) {

@@ -1,9 +1,12 @@
 //! How many documents the settings allow per day, how many are likely according to a recording, and what they cost.
 //!
-//! Pure arithmetic. [`crate::simulation`] plays the recording.
+//! Pure arithmetic, but for [`relay_traffic`]. [`crate::simulation`] plays the recording.
 
+mod relay;
 #[cfg(test)]
 mod tests;
+
+pub use relay::{RelayEstimate, WireRate, relay_traffic};
 
 use quotegate_config::{PluginCode, PluginSettings, Settings, SymbolChoice, TenantSettings};
 use quotegate_document::Destination;
@@ -78,8 +81,10 @@ pub struct Estimate {
     pub likely_quotes: Option<Writes>,
     /// Heartbeats of all tenants.
     pub heartbeats: u64,
-    /// Renewals of the lease, if it is enabled.
+    /// Renewals of the lease, if it is enabled or workers need it.
     pub lease_renewals: u64,
+    /// Renewals of the workers' own leases.
+    pub worker_renewals: u64,
     /// Reports of each host that shares the lease.
     pub reports_per_host: u64,
     /// Quotes, heartbeats and renewals.
@@ -93,6 +98,8 @@ pub struct Estimate {
     pub start_reads: u64,
     /// The length of the recording.
     pub recorded_seconds: Option<f64>,
+    /// What a relay would carry, with workers and a recording.
+    pub relay: Option<RelayEstimate>,
 }
 
 impl Writes {
@@ -123,8 +130,9 @@ impl Writes {
     }
 }
 
-/// Estimates from the settings, and from the simulation of a recording if there is one.
-pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estimate {
+/// Estimates from the settings, and from the simulation of a recording if there is one. `workers`: how many hosts share the
+/// tenants, if they do.
+pub fn estimate(settings: &Settings, report: Option<&SimulationReport>, workers: Option<u16>) -> Estimate {
     let global = settings.pace.writes_per_second;
     let tenants: Vec<TenantEstimate> = (0..settings.tenants.len()).map(|at| of_tenant(settings, at, report)).collect();
     let limit = Writes::at(global);
@@ -132,9 +140,11 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
     let likely_quotes = report.map(|_| Writes::sum(tenants.iter().filter_map(|tenant| tenant.likely)).at_most(limit));
     let beats = per_day(settings.heartbeat.interval.as_secs_f64());
     let heartbeats = beats * settings.tenants.len() as u64;
-    let renew_every = Timing::new(settings.lease.ttl).renew_every();
-    let lease_renewals = if settings.lease.enabled { per_day(renew_every.as_secs_f64()) } else { 0 };
-    let others = heartbeats + lease_renewals;
+    let renewals = per_day(Timing::new(settings.lease.ttl).renew_every().as_secs_f64());
+    let is_shared = settings.lease.enabled || workers.is_some();
+    let lease_renewals = if is_shared { renewals } else { 0 };
+    let worker_renewals = u64::from(workers.unwrap_or(0)) * renewals;
+    let others = heartbeats + lease_renewals + worker_renewals;
     Estimate {
         schema: 1,
         start_reads: tenants.iter().filter_map(|tenant| tenant.start_reads).sum(),
@@ -144,11 +154,13 @@ pub fn estimate(settings: &Settings, report: Option<&SimulationReport>) -> Estim
         likely_quotes,
         heartbeats,
         lease_renewals,
-        reports_per_host: if settings.lease.enabled { beats } else { 0 },
+        worker_renewals,
+        reports_per_host: if is_shared { beats } else { 0 },
         highest: highest_quotes.plus(others),
         likely: likely_quotes.map(|quotes| quotes.plus(others)),
         control_reads: settings.run.control_interval.map_or(0, |interval| per_day(interval.as_secs_f64())),
         recorded_seconds: report.map(|report| report.seconds),
+        relay: None,
     }
 }
 

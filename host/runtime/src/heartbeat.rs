@@ -71,7 +71,7 @@ async fn quote_after(status: &HostStatus, missed: Option<UnixNanos>) {
 
 /// Writes one heartbeat per tenant now, unless another host does.
 pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, occasion: Occasion<'_>) {
-    if status.is_standby() {
+    if !status.may_write() {
         return;
     }
     let _round = status.heartbeat_lock.lock().await;
@@ -109,7 +109,7 @@ pub async fn write_all(status: &HostStatus, heartbeats: &Heartbeats, occasion: O
 
 /// Writes the first heartbeats of tenants that were added while the host runs.
 pub async fn write_first(status: &HostStatus, heartbeats: &Heartbeats, added: &BTreeSet<TenantId>) {
-    if status.is_standby() {
+    if !status.may_write() {
         return;
     }
     let _round = status.heartbeat_lock.lock().await;
@@ -129,7 +129,7 @@ pub async fn write_last(
 ) {
     // Waits for a round that may still include this tenant: this heartbeat must be the last.
     drop(status.heartbeat_lock.lock().await);
-    if status.is_standby() {
+    if !status.may_write() {
         return;
     }
     let stopped = (IngestStatus::Stopped, Some(reason.to_owned()));
@@ -170,7 +170,7 @@ fn fed_until(snapshot: &Snapshot, tenant: Option<&TenantSnapshot>) -> UnixNanos 
     let last_quote = match tenant {
         Some(tenant) if tenant.stopped.is_some() => tenant.last_quote_time,
         // Of any symbol: one that trades rarely is no reason to close a gate.
-        _ => snapshot.feed.last_received_time,
+        _ => snapshot.last_quote,
     };
     let paused_since = tenant.and_then(|tenant| tenant.paused_since);
     DataTime { now: snapshot.time, open_since: snapshot.open_since, last_quote, paused_since }.get()

@@ -3,7 +3,8 @@
 //! | module | owns |
 //! |---|---|
 //! | [`host`] | a running host: start, reload, shutdown |
-//! | `ownership` | what this host does when it gets and loses the lease |
+//! | `ownership` | this host's part among several: when it gets and loses the lease, and what it tells the others |
+//! | `relay`, `feed_view` | quotes through the relay, and what is known of the feed at its other end |
 //! | `pause` | which tenants may not write, and why |
 //! | [`status`], [`liveness`], [`watchdog`] | snapshots of the whole host, and whether it is alive |
 //! | [`heartbeat`] | `tenants/{id}/ops/market_ingest` |
@@ -15,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 pub mod estimate;
+mod feed_view;
 pub mod heartbeat;
 pub mod host;
 pub mod liveness;
@@ -22,6 +24,7 @@ pub mod log;
 mod ownership;
 mod pause;
 pub mod recorded;
+mod relay;
 pub mod simulation;
 pub mod status;
 pub mod text;

@@ -25,9 +25,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Off unless `log.level` names it: the library that talks to Firestore logs an error for each failed request, without
-/// saying what failed. The sink does.
-const QUIET: &str = "gcloud_sdk=off";
+/// Off unless `log.level` names them: the libraries that talk to Firestore and NATS log an error for each failed request or
+/// attempt, without saying what failed. The sink and the relay do.
+const QUIET: &str = "gcloud_sdk=off,async_nats=off";
+/// Off whatever `log.level` says: writes tokens and signatures into its trace.
+const SECRET: &str = "async_nats::connection=off";
 
 /// True once log lines are JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -78,7 +80,7 @@ pub fn exit_line(message: &str) -> Option<String> {
 }
 
 fn env_filter(filter: &str) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(format!("{QUIET},{filter}"))
+    EnvFilter::try_new(format!("{QUIET},{filter},{SECRET}"))
         .map_err(|error| anyhow::anyhow!("log.level {filter:?} is not a valid filter: {error}; try `info` or `debug`"))
 }
 
@@ -188,6 +190,19 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         tracing::subscriber::with_default(Registry::default().with(Capture(lines.clone())), log);
         std::mem::take(&mut lines.lock())
+    }
+
+    #[test]
+    fn what_the_nats_client_sends_is_never_logged() {
+        for filter in ["trace", "async_nats=trace", "async_nats::connection=trace"] {
+            let logs = Registry::default().with(env_filter(filter).unwrap());
+            tracing::subscriber::with_default(logs, || {
+                assert!(!tracing::enabled!(target: "async_nats::connection", Level::TRACE), "{filter}");
+                assert!(
+                    tracing::enabled!(target: "async_nats::connector", Level::TRACE) == (filter == "async_nats=trace")
+                );
+            });
+        }
     }
 
     #[test]

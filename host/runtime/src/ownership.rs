@@ -1,28 +1,34 @@
-//! Several hosts, one owner: what this host does when it gets and loses the lease, and what it tells the others.
+//! Several hosts: what this one does when it gets and loses the feed's lease, and with a relay, its shards of the tenants.
 //!
-//! The lease itself decides who the owner is. Three things ask it: the source, which connects only as the owner; the
-//! [`LeaseGate`] before the sink, which is exact to the millisecond; and the heartbeats, which only the owner writes.
+//! The lease and the shards are decided elsewhere. Without a relay, three things ask the lease: the source, which connects
+//! only as the owner; the [`LeaseGate`] before the sink, which is exact to the millisecond; and the heartbeats, which only
+//! the owner writes. With a relay, the source asks the lease, and the other two ask the worker's own lease.
+
+mod gate;
+mod reporter;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use quotegate_config::Settings;
+use quotegate_config::{Role, Settings};
 use quotegate_lease::{
-    FirestoreLeaseStore, Holder, HostReport, HostReports, HostRole, Lease, LeaseHandle, LeaseSettings, boot_clock,
+    FirestoreLeaseStore, FirestoreShardStore, Holder, HostReports, InstanceRole, Lease, LeaseHandle, LeaseSettings,
+    ShardSettings, Shards, ShardsHandle, boot_clock,
 };
 use quotegate_pipeline::budget::Budget;
-use quotegate_sink::{ConditionalWrite, Heartbeats, Outcome, RetryReason, Sink, WriteFuture, WriteResult};
+use quotegate_sink::{Heartbeats, Sink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::heartbeat::{self, Occasion};
 use crate::host::wiring;
 use crate::pause::Pauses;
 use crate::status::HostStatus;
+use gate::LeaseGate;
+use reporter::Reporter;
 
 /// How long a shutdown looks for another host before it flushes without handing over.
 const LOOK_FOR_STANDBY: Duration = Duration::from_millis(500);
@@ -30,12 +36,11 @@ const LOOK_FOR_STANDBY: Duration = Duration::from_millis(500);
 /// How long a release may take. Without it, the others wait until the lease expires.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// This host's part in the lease.
+/// This host's part among several.
 pub(crate) struct Ownership {
-    lease: Lease,
+    part: StartedOwnership,
     reporter: Reporter,
     budget: Arc<Budget>,
-    flushing: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -47,20 +52,26 @@ pub(crate) struct Followers {
     pub(crate) pauses: Arc<Pauses>,
 }
 
-/// A lease that is being taken, before there is a host to follow it.
-pub(crate) struct StartedLease {
-    lease: Lease,
+/// The lease that is being taken and the shards that are being asked for, before there is a host to follow them.
+pub(crate) struct StartedOwnership {
+    /// `None`: this host does not compete for the feed.
+    lease: Option<Lease>,
+    /// `None` without a relay.
+    shards: Option<Shards>,
     reports: HostReports,
+    /// The lease is handed over, and what is left is being written.
     flushing: Arc<AtomicBool>,
     feed: String,
     address: Option<String>,
     interval: Duration,
 }
 
-impl StartedLease {
-    /// Starts to take the lease, if the settings ask for one. Nothing may be written before [`Self::follow`].
+impl StartedOwnership {
+    /// Starts to take the lease and to ask for shards, if the settings say so. Nothing may be written before
+    /// [`Self::follow`].
     pub(crate) fn start(settings: &Settings, instance: &str) -> Option<Self> {
-        if !wiring::has_lease(settings) {
+        let has_lease = wiring::has_lease(settings);
+        if !has_lease && settings.relay.is_none() {
             if settings.lease.enabled {
                 info!(event_type = "lease_off", "no lease, because this is a replay or a dry run");
             }
@@ -69,11 +80,25 @@ impl StartedLease {
         let firestore = wiring::firestore(&settings.sink);
         let feed = settings.feed.name.as_str().to_owned();
         let address = wiring::page_address(settings);
-        let store = FirestoreLeaseStore::new(&firestore, &feed);
         let holder = Holder::new(instance.to_owned(), address.clone(), env!("CARGO_PKG_VERSION").to_owned());
-        let lease = LeaseSettings { holder, ttl: settings.lease.ttl, clock: boot_clock() };
+        let (ttl, clock) = (settings.lease.ttl, boot_clock());
+        let lease = has_lease.then(|| {
+            let store = FirestoreLeaseStore::new(&firestore, &feed);
+            Lease::start(LeaseSettings { holder: holder.clone(), ttl, clock: clock.clone() }, Arc::new(store))
+        });
+        let shards = settings.relay.as_ref().map(|relay| {
+            let role = match settings.run.role {
+                Role::All => InstanceRole::All,
+                Role::Reader => InstanceRole::Reader,
+                Role::Worker => InstanceRole::Worker,
+            };
+            let store = FirestoreShardStore::new(&firestore, &feed);
+            let shards = ShardSettings { holder, role, shards: relay.shards, ttl, clock };
+            Shards::start(shards, Arc::new(store), lease.as_ref().map(Lease::handle))
+        });
         Some(Self {
-            lease: Lease::start(lease, Arc::new(store)),
+            lease,
+            shards,
             reports: HostReports::new(&firestore),
             flushing: Arc::default(),
             feed,
@@ -82,15 +107,24 @@ impl StartedLease {
         })
     }
 
-    /// For those who ask who the owner is.
-    pub(crate) fn handle(&self) -> LeaseHandle {
-        self.lease.handle()
+    /// For those who ask who reads the feed.
+    pub(crate) fn lease(&self) -> Option<LeaseHandle> {
+        self.lease.as_ref().map(Lease::handle)
     }
 
-    /// True while this host owns the feed, and while it writes what is left after handing over.
+    /// For those who ask which tenants are this host's.
+    pub(crate) fn shards(&self) -> Option<ShardsHandle> {
+        self.shards.as_ref().map(Shards::handle)
+    }
+
+    /// True while this host may write: as a worker with a lease of its own, or as the owner of the feed, also while it writes
+    /// what is left after handing over.
     pub(crate) fn may_write(&self) -> quotegate_sink::Ownership {
-        let (lease, flushing) = (self.handle(), self.flushing.clone());
-        Arc::new(move || lease.is_held() || flushing.load(Relaxed))
+        if let Some(shards) = self.shards() {
+            return Arc::new(move || shards.may_write());
+        }
+        let (lease, flushing) = (self.lease(), self.flushing.clone());
+        Arc::new(move || lease.as_ref().is_some_and(LeaseHandle::is_held) || flushing.load(Relaxed))
     }
 
     /// Lets documents through to `sink` only while this host may write.
@@ -98,17 +132,25 @@ impl StartedLease {
         Arc::new(LeaseGate { sink, may_write: self.may_write() })
     }
 
-    /// Follows the lease from now on. The receiver says when the source may connect.
-    pub(crate) fn follow(self, budget: Arc<Budget>, followers: Followers) -> (Ownership, watch::Receiver<bool>) {
-        let Self { lease, reports, flushing, feed, address, interval } = self;
-        let (may_connect, receiver) = watch::channel(false);
+    /// Follows the lease from now on. The receiver has the epoch in which this host reads the feed, while it does.
+    pub(crate) fn follow(self, budget: Arc<Budget>, followers: Followers) -> (Ownership, watch::Receiver<Option<u64>>) {
+        let (tenure, receiver) = watch::channel(None);
         let stop = CancellationToken::new();
-        let reporter =
-            Reporter { reports, status: followers.status.clone(), lease: lease.handle(), feed, address, interval };
-        let follow = follow(lease.handle(), budget.clone(), followers, may_connect);
-        let report = reporter.clone().run();
-        let tasks = vec![spawn_until(stop.clone(), follow), spawn_until(stop.clone(), report)];
-        (Ownership { lease, reporter, budget, flushing, tasks, stop }, receiver)
+        let reporter = Reporter {
+            reports: self.reports.clone(),
+            status: followers.status.clone(),
+            lease: self.lease(),
+            shards: self.shards(),
+            feed: self.feed.clone(),
+            address: self.address.clone(),
+            interval: self.interval,
+        };
+        let mut tasks = vec![spawn_until(stop.clone(), reporter.clone().run())];
+        tasks.extend(self.lease().map(|lease| match self.shards {
+            Some(_) => spawn_until(stop.clone(), read_as_owner(lease, tenure)),
+            None => spawn_until(stop.clone(), follow(lease, budget.clone(), followers, tenure)),
+        }));
+        (Ownership { part: self, reporter, budget, tasks, stop }, receiver)
     }
 }
 
@@ -118,8 +160,20 @@ fn spawn_until(stop: CancellationToken, task: impl Future<Output = ()> + Send + 
     })
 }
 
+/// Reads the feed with the lease. Writing is the workers' part.
+async fn read_as_owner(lease: LeaseHandle, tenure: watch::Sender<Option<u64>>) {
+    let mut held = lease.held();
+    loop {
+        let is_held = *held.borrow_and_update();
+        tenure.send_replace(is_held.then(|| lease.snapshot().epoch));
+        if held.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Starts and stops this host's work with the lease.
-async fn follow(lease: LeaseHandle, budget: Arc<Budget>, followers: Followers, may_connect: watch::Sender<bool>) {
+async fn follow(lease: LeaseHandle, budget: Arc<Budget>, followers: Followers, tenure: watch::Sender<Option<u64>>) {
     let Followers { status, heartbeats, pauses } = followers;
     let mut held = lease.held();
     loop {
@@ -129,7 +183,7 @@ async fn follow(lease: LeaseHandle, budget: Arc<Budget>, followers: Followers, m
         // Before the tenants may write: the last owner may have used all tokens a moment ago.
         budget.drain();
         pauses.set_standby(false);
-        may_connect.send_replace(true);
+        tenure.send_replace(Some(lease.snapshot().epoch));
         let lost = async { held.wait_for(|held| !*held).await.is_ok() };
         let tell = async {
             // If quotes are expected, the first one brings the first heartbeat: without it, `ts` would go back.
@@ -146,7 +200,7 @@ async fn follow(lease: LeaseHandle, budget: Arc<Budget>, followers: Followers, m
             return;
         }
         pauses.set_standby(true);
-        may_connect.send_replace(false);
+        tenure.send_replace(None);
     }
 }
 
@@ -159,105 +213,50 @@ impl Ownership {
         }
     }
 
-    /// True if another host is ready to take over.
-    pub(crate) async fn has_standby(&self) -> bool {
-        let standby = |hosts: Vec<quotegate_lease::ReportedHost>| {
-            // A host that has missed a report is probably gone.
-            let fresh = 2.5 * self.reporter.interval.as_secs_f64();
-            hosts.iter().any(|host| {
-                host.report.role == HostRole::Standby
-                    && host.report.feed == self.reporter.feed
-                    && host.report.problem.is_none()
-                    && host.age_seconds < fresh
-            })
-        };
-        timeout(LOOK_FOR_STANDBY, self.reporter.reports.list()).await.is_ok_and(|hosts| hosts.is_ok_and(standby))
+    /// This host's shards, if there is a relay.
+    pub(crate) fn shards(&self) -> Option<ShardsHandle> {
+        self.part.shards()
+    }
+
+    /// True if another host is ready to do this one's work.
+    pub(crate) async fn has_successor(&self) -> bool {
+        match self.shards() {
+            Some(shards) => shards.snapshot().workers.iter().any(|worker| !worker.is_self),
+            None => self.reporter.has_standby(LOOK_FOR_STANDBY).await,
+        }
     }
 
     /// Hands the feed over to another host, while this host may still write what is dirty: with the tokens that are left,
     /// because the rate is the other host's from now on. Call it when the source has ended.
     pub(crate) async fn hand_over(&self) {
         self.budget.stop_refilling();
-        self.flushing.store(true, Relaxed);
+        self.part.flushing.store(true, Relaxed);
         self.release().await;
     }
 
     /// Releases the lease, if this host has it.
     pub(crate) async fn release(&self) {
-        self.lease.handle().release(RELEASE_LIMIT).await;
+        if let Some(lease) = self.part.lease() {
+            lease.release(RELEASE_LIMIT).await;
+        }
+    }
+
+    /// Gives the shards to the other workers. Call it when the tenants have ended.
+    pub(crate) async fn leave(&self) {
+        if let Some(shards) = self.shards() {
+            shards.confirm(std::collections::BTreeSet::new());
+            shards.leave(RELEASE_LIMIT).await;
+        }
     }
 
     /// Says that this host has stopped.
     pub(crate) async fn end(self) {
-        let mut report = self.reporter.report();
-        report.role = HostRole::Stopped;
-        let _ = timeout(RELEASE_LIMIT, self.reporter.reports.write(&report)).await;
-        self.lease.end().await;
-    }
-}
-
-/// Writes what this host is and reads what others are.
-#[derive(Clone)]
-struct Reporter {
-    reports: HostReports,
-    status: Arc<HostStatus>,
-    lease: LeaseHandle,
-    feed: String,
-    address: Option<String>,
-    interval: Duration,
-}
-
-impl Reporter {
-    /// Reports once per interval, and when the role changes.
-    async fn run(self) {
-        let mut held = self.lease.held();
-        let mut ticks = interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                changed = held.changed() => if changed.is_err() { return },
-            }
-            if let Err(error) = self.exchange().await {
-                // The lease has the same problem, and tells.
-                debug!(event_type = "host_report", "{error}");
-            }
+        self.reporter.say_stopped(RELEASE_LIMIT).await;
+        if let Some(lease) = self.part.lease {
+            lease.end().await;
         }
-    }
-
-    async fn exchange(&self) -> Result<(), quotegate_lease::StoreError> {
-        self.reports.write(&self.report()).await?;
-        self.status.set_hosts(self.reports.list().await?);
-        Ok(())
-    }
-
-    fn report(&self) -> HostReport {
-        let lease = self.lease.snapshot();
-        HostReport {
-            instance: self.status.instance.clone(),
-            role: if lease.held { HostRole::Owner } else { HostRole::Standby },
-            feed: self.feed.clone(),
-            epoch: lease.epoch,
-            problem: lease.problem,
-            address: self.address.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: self.status.started,
+        if let Some(shards) = self.part.shards {
+            shards.end().await;
         }
-    }
-}
-
-/// Stands before the sink of a host with a lease.
-struct LeaseGate {
-    sink: Arc<dyn Sink>,
-    may_write: quotegate_sink::Ownership,
-}
-
-impl Sink for LeaseGate {
-    fn write<'a>(&'a self, writes: &'a [ConditionalWrite<'a>]) -> WriteFuture<'a> {
-        if (self.may_write)() {
-            return self.sink.write(writes);
-        }
-        let results = vec![WriteResult::Failed(Outcome::retry(RetryReason::NotOwner)); writes.len()];
-        Box::pin(std::future::ready(results))
     }
 }

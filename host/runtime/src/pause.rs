@@ -11,15 +11,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quotegate_config::{Settings, SwitchState, Switches};
 use quotegate_document::TenantId;
-use quotegate_pipeline::pause::PauseFlag;
+use quotegate_pipeline::pause::{Pause, PauseFlag};
 use quotegate_sink::{FirestoreSink, PauseControl, PauseControlError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::text::counted;
-
-/// Why the tenants of a standby do not write. Not a pause for anyone else.
-const STANDBY: &str = "this host is a standby";
 
 /// A log line names at most this many tenants.
 const MAX_NAMES: usize = 20;
@@ -162,22 +159,28 @@ impl Inner {
         log_changes(self.set_flags(instance));
     }
 
-    /// Sets every tenant's flag. Returns the tenants whose flags changed, by reason.
+    /// Sets every tenant's flag. Returns the tenants that operators have paused or resumed, by reason. Whether this host may
+    /// write at all is in the log already.
     fn set_flags(&self, instance: &str) -> BTreeMap<Option<Arc<str>>, Vec<&str>> {
         let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
         for (tenant, flag) in &self.flags {
-            let (old, reason) = (flag.reason(), self.reason(tenant, instance).map(Arc::<str>::from));
-            // Whether this host is a standby is in the log already.
-            let tells =
-                old.as_deref().filter(|old| !is_standby(old)) != reason.as_deref().filter(|new| !is_standby(new));
-            if flag.set(reason.clone()) && tells {
-                let reason = reason.filter(|reason| !is_standby(reason));
-                changed.entry(reason).or_default().push(tenant.as_str());
+            let (old, pause) = (flag.get(), self.pause(tenant, instance));
+            let [before, now] = [&old, &pause].map(|pause| pause.as_ref().and_then(Pause::by_operator));
+            if before != now {
+                changed.entry(now.cloned()).or_default().push(tenant.as_str());
             }
+            flag.set(pause);
         }
         changed
     }
 
+    /// An operator's reason comes first.
+    fn pause(&self, tenant: &TenantId, instance: &str) -> Option<Pause> {
+        let by_operator = self.reason(tenant, instance).map(|reason| Pause::Operator(reason.into()));
+        by_operator.or_else(|| self.is_standby.then_some(Pause::NotOwner))
+    }
+
+    /// How an operator has paused the tenant, if one has.
     fn reason(&self, tenant: &TenantId, instance: &str) -> Option<String> {
         let id = tenant.as_str();
         let listed = |list: &BTreeMap<String, bool>, name: &str| list.get(name).is_some_and(|paused| *paused);
@@ -199,7 +202,7 @@ impl Inner {
         if listed(&self.control.tenants, id) {
             return Some(format!("the document ops/ingest_control pauses the tenant {id}"));
         }
-        self.is_standby.then(|| STANDBY.to_owned())
+        None
     }
 }
 
@@ -215,11 +218,6 @@ fn log_changes(changed: BTreeMap<Option<Arc<str>>, Vec<&str>>) {
             }
         }
     }
-}
-
-/// True for the reason for which no operator has paused a tenant.
-pub(crate) fn is_standby(reason: &str) -> bool {
-    reason == STANDBY
 }
 
 /// Reads the document, and remembers what was wrong with it the last time.
@@ -280,7 +278,11 @@ mod tests {
     }
 
     fn held(flags: &[Arc<PauseFlag>; 2]) -> [bool; 2] {
-        [flags[0].reason().is_some(), flags[1].reason().is_some()]
+        [flags[0].get().is_some(), flags[1].get().is_some()]
+    }
+
+    fn reason(flag: &PauseFlag) -> String {
+        flag.get().unwrap().by_operator().unwrap().to_string()
     }
 
     #[test]
@@ -315,7 +317,7 @@ mod tests {
             pauses.set_switches(switches.state());
             assert_eq!(held(&flags), [expected, expected], "{content}");
         }
-        assert!(flags[0].reason().unwrap().contains("EXECUTION_HALTED_FILE"), "{flags:?}");
+        assert!(reason(&flags[0]).contains("EXECUTION_HALTED_FILE"), "{flags:?}");
         std::fs::remove_file(&file).unwrap();
         pauses.set_switches(switches.state());
         assert_eq!(held(&flags), [false, false], "a file that cannot be read halts nothing");
@@ -326,10 +328,10 @@ mod tests {
         let (pauses, flags) = two_tenants();
         pauses.inner.lock().by_settings.insert(tenant("acme"));
         pauses.set_control(control(false, &[], &["acme"]));
-        assert!(flags[0].reason().unwrap().contains("tenants.acme.paused"));
+        assert!(reason(&flags[0]).contains("tenants.acme.paused"));
         pauses.inner.lock().by_settings.clear();
         pauses.set_control(control(false, &[], &["acme"]));
-        assert!(flags[0].reason().unwrap().contains("ops/ingest_control"));
+        assert!(reason(&flags[0]).contains("ops/ingest_control"));
         let version = flags[0].version();
         pauses.set_control(PauseControl::default());
         assert_eq!((held(&flags), flags[0].version()), ([false, false], version + 1));
@@ -359,9 +361,9 @@ mod tests {
     fn the_tenants_of_a_standby_do_not_write_and_an_operators_reason_comes_first() {
         let (pauses, flags) = two_tenants();
         pauses.set_standby(true);
-        assert!(flags.iter().all(|flag| is_standby(&flag.reason().unwrap())));
+        assert!(flags.iter().all(|flag| flag.get() == Some(Pause::NotOwner)));
         pauses.set_control(control(false, &[], &["acme"]));
-        assert!(flags[0].reason().unwrap().contains("ops/ingest_control") && is_standby(&flags[1].reason().unwrap()));
+        assert!(reason(&flags[0]).contains("ops/ingest_control") && flags[1].get() == Some(Pause::NotOwner));
         pauses.set_standby(false);
         assert_eq!(held(&flags), [true, false]);
     }
@@ -372,6 +374,6 @@ mod tests {
         pauses.set_control(control(true, &[], &[]));
         let flag = Arc::new(PauseFlag::new(Arc::new(Notify::new())));
         pauses.add(tenant("initech"), flag.clone());
-        assert!(flag.reason().is_some());
+        assert!(flag.get().is_some());
     }
 }

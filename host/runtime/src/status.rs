@@ -3,6 +3,7 @@
 mod reloads;
 mod smoke;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quotegate_config::{HeartbeatSettings, HeartbeatTime};
 use quotegate_document::{TenantId, UnixNanos};
-use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
-use quotegate_lease::{LeaseHandle, LeaseSnapshot, ReportedHost};
+use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot, RetryCause};
+use quotegate_lease::{LeaseHandle, LeaseSnapshot, ReportedHost, ShardsHandle, ShardsSnapshot};
 use quotegate_pace::Rate;
 use quotegate_pipeline::budget::Budget;
 use quotegate_pipeline::clock::unix_now;
@@ -19,16 +20,18 @@ use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
+use crate::feed_view::FeedView;
+pub use crate::feed_view::{ReaderState, RelayRole, RelayState};
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
-use crate::pause::is_standby;
 pub use reloads::ReloadSnapshot;
 pub(crate) use reloads::ReloadStatus;
 
 /// The numbers of every part of the host.
 #[derive(Debug)]
 pub struct HostStatus {
-    pub(crate) feed: Arc<FeedStatus>,
+    pub(crate) feed: FeedView,
     pub(crate) sink: Arc<SinkStatus>,
     pub(crate) budget: Arc<Budget>,
     /// By id. Replaced as a whole when a tenant is added or removed.
@@ -44,15 +47,28 @@ pub struct HostStatus {
     pub(crate) heartbeats: AtomicU64,
     pub(crate) last_heartbeat: AtomicI64,
     pub(crate) latencies: Arc<Latencies>,
-    /// `None`: this host needs no lease.
+    /// `None`: this host does not compete for the feed.
     pub(crate) lease: Option<LeaseHandle>,
-    /// All hosts that take part in the lease, as they last reported.
+    /// `None` without a relay.
+    pub(crate) shards: Option<ShardsHandle>,
+    /// What keeps this host from its part of the work. Written by the task that changes the tenants.
+    pub(crate) part: Mutex<PartProblems>,
+    /// All hosts that take part in the lease or the relay, as they last reported.
     pub(crate) hosts: Mutex<Vec<ReportedHost>>,
     /// Set once, when the host begins to shut down.
     pub(crate) stopping: AtomicBool,
     /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
     pub(crate) reloads: ReloadStatus,
+}
+
+/// What keeps a worker from its part of the work.
+#[derive(Debug, Default)]
+pub(crate) struct PartProblems {
+    /// Why this host's share of the write limit is nothing.
+    share: Option<String>,
+    /// The tenants that could not be started, and why.
+    unstarted: BTreeMap<TenantId, String>,
 }
 
 /// The status of a tenant's ingest, as one word for UIs.
@@ -120,9 +136,17 @@ pub struct Snapshot {
     pub open_since: Option<UnixNanos>,
     /// From a quote's arrival to the sink, and to the confirmed write. Empty in a replay, whose quotes arrived long ago.
     pub latency: [LatencySnapshot; 2],
-    /// The lease; `None` if this host needs none.
+    /// The lease; `None` if this host does not compete for it.
     pub lease: Option<LeaseSnapshot>,
-    /// All hosts that take part in the lease, as they last reported.
+    /// The relay, if there is one.
+    pub relay: Option<RelayState>,
+    /// The shards of the tenants, with a relay.
+    pub shards: Option<ShardsSnapshot>,
+    /// When the last quote arrived from which tenants could get it.
+    pub last_quote: Option<UnixNanos>,
+    /// What keeps this host from its part of the work.
+    pub part_problems: Vec<String>,
+    /// All hosts that take part in the lease or the relay, as they last reported.
     pub hosts: Vec<ReportedHost>,
     /// The host is shutting down.
     pub stopping: bool,
@@ -155,9 +179,44 @@ impl HostStatus {
         *tenants = Arc::new(tenants.iter().filter(|(held, _)| held != id).cloned().collect());
     }
 
-    /// True while another host owns the feed, so that this one must write nothing.
-    pub(crate) fn is_standby(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| !lease.is_held())
+    /// False while the documents of this host's tenants are another host's work.
+    pub(crate) fn may_write(&self) -> bool {
+        match (&self.shards, &self.lease) {
+            (Some(shards), _) => shards.may_write(),
+            (None, Some(lease)) => lease.is_held(),
+            (None, None) => true,
+        }
+    }
+
+    /// The relay, if there is one.
+    pub(crate) fn relay(&self) -> Option<RelayState> {
+        let reads = self.lease.as_ref().is_some_and(LeaseHandle::is_held);
+        self.feed.now(reads).1
+    }
+
+    /// Says whether this host's share of the limit is nothing.
+    pub(crate) fn set_share_problem(&self, is_nothing: bool, limit: Rate) {
+        let problem = is_nothing.then(|| {
+            let burst = limit.burst();
+            format!(
+                "pace.burst {burst} is too small for so many workers: this one may not write; raise it, or run fewer"
+            )
+        });
+        let mut part = self.part.lock();
+        if let Some(problem) = problem.as_ref().filter(|_| part.share.is_none()) {
+            warn!(event_type = "share_problem", "{problem}");
+        }
+        part.share = problem;
+    }
+
+    /// A tenant could not be started.
+    pub(crate) fn add_unstarted(&self, tenant: TenantId, why: String) {
+        self.part.lock().unstarted.insert(tenant, why);
+    }
+
+    /// All tenants are tried again.
+    pub(crate) fn clear_unstarted(&self) {
+        self.part.lock().unstarted.clear();
     }
 
     pub(crate) fn set_hosts(&self, hosts: Vec<ReportedHost>) {
@@ -175,12 +234,23 @@ impl HostStatus {
     pub fn snapshot(&self) -> Snapshot {
         let last_heartbeat = self.last_heartbeat.load(Relaxed);
         let time = unix_now();
+        let lease = self.lease.as_ref().map(LeaseHandle::snapshot);
+        let (feed, relay, last_quote) = self.feed.now(lease.as_ref().is_some_and(|lease| lease.held));
+        let part_problems = {
+            let part = self.part.lock();
+            let unstarted = part.unstarted.iter().map(|(id, why)| format!("tenant {id} could not start: {why}"));
+            part.share.clone().into_iter().chain(unstarted).collect()
+        };
         Snapshot {
             time,
             started: self.started,
             dry_run: self.dry_run,
             instance: self.instance.clone(),
-            feed: self.feed.snapshot(),
+            feed,
+            relay,
+            shards: self.shards.as_ref().map(ShardsHandle::snapshot),
+            last_quote,
+            part_problems,
             sink: self.sink.snapshot(),
             tokens: self.budget.tokens(),
             write_limit: self.budget.limit(),
@@ -191,27 +261,20 @@ impl HostStatus {
             latency: [self.latencies.to_sink.snapshot(), self.latencies.to_commit.snapshot()],
             stopping: self.stopping.load(Relaxed),
             reloads: self.reloads.snapshot(),
-            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), tenant_snapshot(status))).collect(),
+            tenants: self.tenants().iter().map(|(id, status)| (id.clone(), status.snapshot())).collect(),
             ts_follows: self.heartbeat.ts_follows,
             calendar: self.calendar,
-            lease: self.lease.as_ref().map(LeaseHandle::snapshot),
+            lease,
             hosts: self.hosts.lock().clone(),
             source_ended: self.source_ended.load(Relaxed),
         }
     }
 }
 
-/// A standby's tenants do not write, but nobody has paused them.
-fn tenant_snapshot(status: &TenantStatus) -> TenantSnapshot {
-    let mut tenant = status.snapshot();
-    tenant.paused.take_if(|reason| is_standby(reason));
-    tenant
-}
-
 impl Snapshot {
-    /// Who owns the feed instead of this host, for people; `None` if this host does its work itself.
+    /// Who owns the feed instead of this host, for people; `None` if this host does its work itself. A worker always has work.
     pub fn standby(&self) -> Option<String> {
-        let lease = self.lease.as_ref().filter(|lease| !lease.held && !self.stopping)?;
+        let lease = self.lease.as_ref().filter(|lease| !lease.held && !self.stopping && !self.is_worker())?;
         Some(match &lease.owner {
             Some(owner) => format!("{} owns the feed (epoch {})", owner.instance, lease.epoch),
             None => "no host owns the feed yet".to_owned(),
@@ -221,6 +284,33 @@ impl Snapshot {
     /// Why a standby could not take over now.
     pub fn standby_problem(&self) -> Option<&str> {
         self.lease.as_ref().filter(|lease| !lease.held)?.problem.as_deref()
+    }
+
+    /// True if a relay brings this host's quotes.
+    pub fn is_worker(&self) -> bool {
+        self.relay.as_ref().is_some_and(RelayState::works)
+    }
+
+    /// True if the feed's numbers are those of a connection that this host makes.
+    pub fn reads(&self) -> bool {
+        self.relay.as_ref().is_none_or(|relay| relay.reads || !relay.works())
+    }
+
+    /// Why quotes do not come through the relay, or why this host has no part of the tenants.
+    pub fn relay_problem(&self) -> Option<String> {
+        let relay = self.relay.as_ref().filter(|_| self.standby().is_none())?;
+        relay.problem.clone().or_else(|| self.shards_problem())
+    }
+
+    fn shards_problem(&self) -> Option<String> {
+        let shards = self.shards.as_ref()?;
+        if shards.problem.is_some() || !self.is_worker() {
+            return shards.problem.clone();
+        }
+        match shards.assigned.is_empty() && shards.unassigned > 0 {
+            true => Some("this worker has no shards yet: no reader has assigned them".to_owned()),
+            false => None,
+        }
     }
 
     /// The sum of one counter over all tenants.
@@ -249,7 +339,7 @@ impl Snapshot {
             return (IngestStatus::Running, None);
         }
         match self.feed_problem() {
-            Some(problem) => (IngestStatus::Degraded, Some(problem.to_owned())),
+            Some(problem) => (IngestStatus::Degraded, Some(problem)),
             None if self.is_connected() => (IngestStatus::Running, None),
             None => (IngestStatus::Starting, None),
         }
@@ -261,15 +351,20 @@ impl Snapshot {
     }
 
     /// Why no tenant gets quotes. `None` if they flow, or if the first connection is still being made.
-    pub fn feed_problem(&self) -> Option<&'static str> {
+    pub fn feed_problem(&self) -> Option<String> {
         if self.standby().is_some() {
             return None;
         }
+        self.relay_problem().or_else(|| self.connection_problem().map(str::to_owned))
+    }
+
+    /// What is wrong with the connection to Alpaca: this host's or the reader's.
+    fn connection_problem(&self) -> Option<&'static str> {
         match self.feed.connection {
             // The connection was replaced because no quotes arrived, and still none arrive.
             ConnectionState::Streaming if self.feed.silent => Some(retry_reason(RetryCause::Stale)),
             ConnectionState::Streaming | ConnectionState::Replaying => None,
-            ConnectionState::HeldElsewhere if self.lease.is_some() => Some(
+            ConnectionState::HeldElsewhere if self.lease.is_some() || self.relay.is_some() => Some(
                 "Alpaca still counts the connection of the last owner (error 406), for up to 90 s after a crash; retrying \
                  every second",
             ),
@@ -284,16 +379,19 @@ impl Snapshot {
 
     /// The same as a fault of the host.
     pub fn feed_outage(&self) -> Option<String> {
+        if let Some(problem) = self.relay_problem() {
+            return Some(problem);
+        }
         let problem = self.feed_problem();
         if self.standby().is_some() || self.is_connected() || self.feed.connection == ConnectionState::Stopped {
-            return problem.map(str::to_owned);
+            return problem;
         }
-        Some(format!("the feed is not connected: {}", problem.unwrap_or(self.connection())))
+        Some(format!("the feed is not connected: {}", problem.as_deref().unwrap_or(self.connection())))
     }
 
     /// Whether the host's quotes are live.
     pub fn liveness(&self) -> LivenessReport {
-        self.liveness_inputs(self.feed.last_received_time).report()
+        self.liveness_inputs(self.last_quote).report()
     }
 
     /// Whether one tenant's quotes are live.
@@ -301,7 +399,7 @@ impl Snapshot {
         match &tenant.stopped {
             Some(reason) => LivenessReport { state: Liveness::Offline, reason: Some(reason.clone()) },
             // A quote from REST is no sign that the feed is alive.
-            None => self.liveness_inputs(tenant.last_quote_time.min(self.feed.last_received_time)).report(),
+            None => self.liveness_inputs(tenant.last_quote_time.min(self.last_quote)).report(),
         }
     }
 
@@ -311,7 +409,8 @@ impl Snapshot {
             started: self.started,
             last_quote,
             last_heartbeat: self.last_heartbeat,
-            heartbeat_limit: self.heartbeat_limit,
+            // Without tenants there are no heartbeats.
+            heartbeat_limit: if self.tenants.is_empty() { Duration::MAX } else { self.heartbeat_limit },
             feed_outage: self.feed_outage(),
             quiet: self.open_since.is_none().then(|| self.calendar.why_quiet()),
             standby: self.standby(),
@@ -331,6 +430,11 @@ impl Snapshot {
     pub fn connection(&self) -> &'static str {
         if self.standby().is_some() {
             return "standby";
+        }
+        match &self.relay {
+            Some(relay) if !relay.counters.connection.connected => return "no_broker",
+            Some(relay) if relay.problem.is_some() => return "no_reader",
+            _ => {}
         }
         match self.feed.connection {
             ConnectionState::Idle => "idle",

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// When each group of the host's threads last reported that it is alive.
 #[derive(Debug)]
-pub struct Watchdog([Report; 3]);
+pub struct Watchdog([Report; 4]);
 
 #[derive(Debug)]
 struct Report {
@@ -29,6 +29,8 @@ pub enum ThreadGroup {
     Tenants = 1,
     /// Tokio's workers: sink, budget, heartbeat.
     Workers = 2,
+    /// The thread that receives quotes over the relay.
+    Relay = 3,
 }
 
 impl Watchdog {
@@ -36,11 +38,17 @@ impl Watchdog {
     /// Long enough that a loaded machine does not count as stuck.
     const STUCK_AFTER: Duration = Duration::from_secs(20);
 
-    /// All groups alive.
-    pub fn new() -> Arc<Self> {
+    /// All groups alive, as far as this host has them.
+    pub fn new(has_feed: bool, has_relay: bool) -> Arc<Self> {
         let now = unix_now();
-        let report = |name| Report { name, last: AtomicI64::new(now), ended: AtomicBool::new(false) };
-        Arc::new(Self([report("feed"), report("tenants"), report("workers")]))
+        let report =
+            |name, is_there: bool| Report { name, last: AtomicI64::new(now), ended: AtomicBool::new(!is_there) };
+        Arc::new(Self([
+            report("feed", has_feed),
+            report("tenants", true),
+            report("workers", true),
+            report("relay", has_relay),
+        ]))
     }
 
     /// Reports regularly until `stop`. Must run on the threads of `group`.
@@ -72,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn silent_groups_are_named_unless_they_ended_normally() {
-        let watchdog = Watchdog::new();
+        let watchdog = Watchdog::new(true, false);
         let later = unix_now() + 3_600_000_000_000;
         let stop = CancellationToken::new();
         stop.cancel();

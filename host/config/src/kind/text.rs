@@ -260,6 +260,23 @@ pub(crate) mod rule {
         url(text, ["http://", "https://"])
     }
 
+    /// The same with `nats` or `tls` and without a path, several separated by commas, or nothing.
+    pub(crate) const NATS_URLS_OR_NONE: Rule = Rule {
+        check: nats_urls_or_none,
+        pattern: r"^((nats|tls)://[^\s/?#@:,][^\s/?#@,]*/?(,(nats|tls)://[^\s/?#@:,][^\s/?#@,]*/?)*)?$",
+        never: None,
+    };
+
+    fn nats_urls_or_none(text: &str) -> Result<(), String> {
+        let one = |text: &str| match text.split_once("://") {
+            Some((_, rest)) if rest.trim_end_matches('/').contains(['/', '?', '#']) => {
+                Err("It contains more than a host and a port.".into())
+            }
+            _ => url(text, ["nats://", "tls://"]),
+        };
+        if text.is_empty() { Ok(()) } else { text.split(',').try_for_each(one) }
+    }
+
     fn url(text: &str, schemes: [&str; 2]) -> Result<(), String> {
         let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
             return Err(format!("It does not begin with {} or {}.", schemes[0], schemes[1]));
@@ -352,6 +369,25 @@ mod tests {
         }
         for bad in ["ws://a", "http://", "https://u:p@host", "http://h:0", "https://h/?a=b", "http://h /"] {
             assert!(!accepts(HTTP_URL, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_broker_is_a_host_without_credentials_or_nothing() {
+        for good in ["nats://127.0.0.1:4222", "tls://nats.example", "nats://[::1]:4222/", "nats://a:1,nats://b:2", ""] {
+            assert!(accepts(NATS_URLS_OR_NONE, good), "{good}");
+        }
+        for bad in [
+            "127.0.0.1:4222",
+            "http://a",
+            "nats://",
+            "nats://token@host",
+            "nats://h:0",
+            "nats://h/x",
+            "tls://h?a",
+            "nats://a,",
+        ] {
+            assert!(!accepts(NATS_URLS_OR_NONE, bad), "{bad}");
         }
     }
 

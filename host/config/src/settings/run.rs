@@ -79,6 +79,18 @@ settings! {
     }
 }
 
+/// A host's part of the work, if a relay divides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Both of the others.
+    All,
+    /// It competes for the lease. Its owner reads the feed.
+    Reader,
+    /// It writes the documents of its shards of the tenants.
+    Worker,
+}
+
+const ROLES: &[(&str, Role)] = &[("all", Role::All), ("reader", Role::Reader), ("worker", Role::Worker)];
 const INSTANCE: Text = Text { expects: "one word such as \"host-a\"", rule: rule::ONE_WORD };
 
 settings! {
@@ -97,6 +109,10 @@ settings! {
         watch_interval: Option<Duration> = "watch_interval_s",
             ZeroIsOff { kind: TimeSpan::seconds(0.1, 86_400.0), meaning: "to check only on SIGHUP" },
             default Some(Duration::from_secs(5));
+        /// What this host does if there is a relay. "reader": it competes for the lease, whose owner reads the feed, and writes
+        /// no documents. "worker": it writes the documents of its part of the tenants, never reads the feed, and needs no Alpaca key. "all":
+        /// both.
+        role: Role = "role", Choice(ROLES), default Role::All;
         /// The name of this process in heartbeats and logs. Unless this is set, a name is generated.
         instance: Option<String> = "instance", INSTANCE, example "\"host-a\"";
         /// Write nothing but heartbeats, which say that the host is paused. A reload applies a change at once. The

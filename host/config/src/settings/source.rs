@@ -20,6 +20,11 @@ pub enum Source {
     Sim(SimSettings),
     /// A recording.
     Replay(ReplaySettings),
+    /// The reader's, over the relay: for a worker, which needs no credentials.
+    Relay {
+        /// The reader simulates.
+        simulated: bool,
+    },
 }
 
 /// An Alpaca API key. Neither half can be printed.
@@ -129,6 +134,11 @@ settings! {
 }
 
 impl SourceValues {
+    /// As it was chosen.
+    pub(super) fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
     /// Decides. A dry run without credentials simulates, so that a first try needs no account. It does not if somebody asked
     /// for Alpaca, set a URL, or gave half of the credentials, which is a mistake to report.
     pub(super) fn resolve(

@@ -77,6 +77,14 @@ bad_inputs! {
         "[tenants.acme]\nplugins = [{ standard = \"field-map\" }, { standard = \"field-map\" }]\n",
     );
     plugins_that_are_not_a_list: Case::new().file("[tenants.acme.plugins]\nstandard = \"field-map\"\n");
+    a_relay_in_a_dry_run: Case::new().env("QUOTEGATE_RELAY__URL", "nats://127.0.0.1:4222");
+    a_relay_and_a_replay: Case::new()
+        .file("[feed]\nsource = \"replay\"\nreplay.file = \"Cargo.toml\"\n[relay]\nurl = \"nats://127.0.0.1:4222\"\n");
+    a_relay_with_mistakes: Case::new().env("DRY_RUN", "0").env("ALPACA_KEY_ID", "k").env("ALPACA_SECRET_KEY", "s").file(
+        "[relay]\nurl = \"tls://nats.example:4222\"\nnkey_file = \"missing.nk\"\ncertificate_file = \"Cargo.toml\"\ncredentials_file = \"Cargo.toml\"\ntoken = \"hush\"\nshards = 0\n[run]\nrole = \"reeder\"\n",
+    );
+    a_broker_with_a_password: Case::new().env("QUOTEGATE_RELAY__URL", "nats://user:hush@host:4222");
+    a_worker_without_a_relay: Case::new().file("[run]\nrole = \"worker\"\n");
     no_tenant: Case::empty().env("DRY_RUN", "1");
     a_tenant_in_two_places: Case::new()
         .file("[tenants.acme]\nburst = 1\n")
@@ -157,8 +165,10 @@ fn a_variable_that_is_not_utf8() {
 const RIGHT_SHAPE: &[(&str, &str)] = &[
     ("a_file_instead_of_the_tenants_folder", "the file is empty; the folder beside it is wrong"),
     ("a_mirror_of_nobody", "which tenants there are"),
+    ("a_relay_and_a_replay", "what one key forbids in another"),
     ("a_replay_that_cannot_be_read", "whether a file exists"),
     ("a_tenant_in_two_places", "what other files define"),
+    ("a_worker_without_a_relay", "what one key needs of another"),
     ("backoff_bounds_that_are_swapped", "how the values of two keys compare"),
     ("more_symbols_than_the_plan_allows", "how many different symbols the tenants have in total"),
     ("options_in_json", "that the feed restricts the encoding"),

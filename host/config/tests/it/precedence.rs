@@ -181,3 +181,16 @@ fn overridden_values_are_checked_too() {
     let case = Case::new().file("[sink]\nbatch_size = 0\n").env("QUOTEGATE_SINK__BATCH_SIZE", "5");
     assert!(case.error().contains("config/quotegate.toml:2:14: sink.batch_size = 0"));
 }
+
+#[test]
+fn a_worker_needs_no_credentials_and_a_reader_does() {
+    let case = |role| {
+        let case = Case::empty().env("TENANT_ID", "acme").env("FIRESTORE_EMULATOR_HOST", "127.0.0.1:8080");
+        case.env("QUOTEGATE_RELAY__URL", "nats://127.0.0.1:4222").env("QUOTEGATE_RUN__ROLE", role)
+    };
+    let worker = case("worker").load().settings;
+    assert!(matches!(worker.source, Source::Relay { simulated: false }) && worker.relay.is_some());
+    for role in ["reader", "all"] {
+        assert!(case(role).error().contains("feed.key_id"), "{role}");
+    }
+}

@@ -101,6 +101,7 @@ async fn hosts_see_each_others_reports() {
     let reports = HostReports::new(&settings);
     assert_eq!(reports.list().await, Ok(vec![]));
     let report = |instance: &str, role| HostReport {
+        worker: None,
         instance: instance.to_owned(),
         role,
         feed: "iex".into(),

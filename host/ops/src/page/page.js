@@ -187,14 +187,28 @@ function showPlugins(tenants) {
   });
 }
 
-/** All hosts that take part in the lease, as they last reported. */
-function showHosts({ hosts = [], lease }) {
-  $("host-section").hidden = !lease;
+/** All hosts that take part in the lease or the relay, as they last reported. */
+function showHosts({ hosts = [], lease, relay, shards }) {
+  $("host-section").hidden = !lease && !relay;
+  for (const cell of document.querySelectorAll("#host-section .relay")) cell.hidden = !relay;
+  // Known at once; reports are some seconds old.
+  const shardsOf = new Map(shards?.workers.map(({ instance, shards }) => [instance, shards.length]));
   syncChildren($("hosts"), hosts, (host) => host.instance, (row, host) => {
+    const { worker } = host;
+    const problem = host.problem ?? worker?.problem;
+    // Of a host that has crashed, only its last report is left.
+    const isSilent = host.age_seconds > 60 && host.role !== "stopped";
+    const role = relay && host.role === "owner" ? "reader" : relay && worker && host.role !== "stopped" ? "worker" : host.role;
     cells(row, host.instance, [
-      // Of a host that has crashed, only its last report is left.
-      ["Role", [host.age_seconds > 60 && host.role !== "stopped" ? badge("silent", "offline") : badge(host.role, host.problem ? "stale" : host.role)], host.problem],
-      ["Epoch", count(host.epoch)],
+      ["Role", [isSilent ? badge("silent", "offline") : badge(role, problem ? "stale" : host.role)], problem],
+      ["Epoch", host.role === "worker" ? "–" : count(host.epoch)],
+      ...(relay ? [
+        ["Shards", worker ? count(shardsOf.get(host.instance) ?? worker.shards) : "–"],
+        ["Tenants", worker ? count(worker.tenants) : "–"],
+        ["Lag", worker?.lag == null ? "–" : `${short(worker.lag / 1e6)} ms`],
+        ["Gaps", worker ? count(worker.gaps) : "–"],
+        ["Dropped", worker ? count(worker.dropped) : "–"],
+      ] : []),
       ["Reported", `${ago(host.age_seconds * 1000)} ago`],
       ["Page", host.address ?? "–"],
       ["Version", host.version],

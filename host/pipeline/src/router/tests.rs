@@ -64,6 +64,22 @@ fn the_subscription_is_the_union() {
 }
 
 #[test]
+fn a_tenant_that_is_added_late_gets_the_latest_quotes_if_they_are_kept() {
+    for (mut router, expected) in [(Router::with_latest(), vec!["SPY", "AAPL"]), (Router::default(), vec![])] {
+        let (mut table, mut known, late) = (SymbolTable::default(), Vec::new(), inbox());
+        send(&mut router, &mut table, &["SPY", "AAPL", "SPY", "TSLA"]);
+        router.changes().send(vec![RouteChange::Add(tenant(0), wanted(&["SPY", "AAPL"]), late.clone())]);
+        send(&mut router, &mut table, &[]);
+        let mut batch = Batch::default();
+        late.take(&mut batch);
+        known.append(&mut batch.new_symbols);
+        let names: Vec<_> = batch.quotes.symbol.iter().map(|slot| known[*slot as usize].as_str()).collect();
+        assert_eq!(names, expected);
+        assert_eq!(batch.quotes.event_time, if expected.is_empty() { vec![] } else { vec![2, 1] });
+    }
+}
+
+#[test]
 fn tenants_are_added_changed_and_removed_between_two_batches() {
     let (mut router, inboxes) = router_for(&[wanted(&["SPY"])]);
     let mut table = SymbolTable::default();

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::counters::{AtomicCounters, TenantCounters};
 use super::live_quotes::LiveQuotes;
 use crate::clock::unix_now;
+use crate::pause::Pause;
 
 /// A tenant's numbers and problems. Written only by its task, read by heartbeats and operations.
 #[derive(Debug, Default)]
@@ -19,10 +19,9 @@ pub struct TenantStatus {
     counters: AtomicCounters,
     last_quote_time: AtomicI64,
     ended: AtomicBool,
-    leaving: AtomicBool,
     last: Mutex<Last>,
     plugins: Mutex<Plugins>,
-    paused: Mutex<Option<(Arc<str>, UnixNanos)>>,
+    paused: Mutex<Option<(Pause, UnixNanos)>>,
     live_quotes: LiveQuotes,
 }
 
@@ -70,7 +69,7 @@ pub struct TenantSnapshot {
     pub plugins: Vec<PluginSnapshot>,
     /// Why a plugin stopped the tenant, if one did.
     pub stopped: Option<String>,
-    /// Why the tenant is paused, if it is.
+    /// How an operator has paused the tenant, if one has.
     pub paused: Option<String>,
     /// Since when it is paused, for whatever reasons.
     pub paused_since: Option<UnixNanos>,
@@ -128,24 +127,14 @@ impl TenantStatus {
         *self.plugins.lock() = Plugins { snapshots, stopped };
     }
 
-    pub(super) fn set_paused(&self, reason: Option<Arc<str>>) {
+    pub(super) fn set_paused(&self, pause: Option<Pause>) {
         let mut paused = self.paused.lock();
         let since = paused.as_ref().map_or_else(unix_now, |(_, since)| *since);
-        *paused = reason.map(|reason| (reason, since));
+        *paused = pause.map(|pause| (pause, since));
     }
 
     pub(super) fn set_ended(&self) {
         self.ended.store(true, Relaxed);
-    }
-
-    /// Records that the tenant is no longer in the settings.
-    pub fn set_leaving(&self) {
-        self.leaving.store(true, Relaxed);
-    }
-
-    /// True if the tenant ends because it was removed.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Relaxed)
     }
 
     /// True when the tenant's task has ended.
@@ -173,7 +162,7 @@ impl TenantStatus {
             collections,
             plugins,
             stopped,
-            paused: paused.as_ref().map(|(reason, _)| reason.to_string()),
+            paused: paused.as_ref().and_then(|(pause, _)| pause.by_operator()).map(ToString::to_string),
             paused_since: paused.map(|(_, since)| since),
         }
     }

@@ -1,6 +1,5 @@
 use std::cell::RefCell;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -16,6 +15,7 @@ use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
 use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
+use crate::pause::Pause;
 
 thread_local! {
     /// One for all tenants of a thread and not one for each: it stays in the processor's caches, and each tenant has only the
@@ -35,7 +35,7 @@ pub struct TenantTask {
     /// The channel to the sink is full.
     sink_full: bool,
     /// Why nothing may be written, as of `pause_version`.
-    paused: Option<Arc<str>>,
+    paused: Option<Pause>,
     pause_version: u64,
     /// The tenant ends by this time, even if the host keeps running.
     leave_by: Option<Instant>,
@@ -150,7 +150,7 @@ impl TenantTask {
         let version = self.io.pause.version();
         if version != self.pause_version {
             self.pause_version = version;
-            self.paused = self.io.pause.reason();
+            self.paused = self.io.pause.get();
             self.io.status.set_paused(self.paused.clone());
         }
     }

@@ -9,7 +9,7 @@ mod updates;
 use super::*;
 use crate::budget::{Budget, now};
 use crate::inbox::Inbox;
-use crate::pause::PauseFlag;
+use crate::pause::{Pause, PauseFlag};
 use proptest::prelude::*;
 use quotegate_document::{CollectionPath, Destination, Document, DocumentShape, TenantId, Value};
 use quotegate_market::{AssetClass, Quote, QuoteColumns, Symbol};
@@ -183,7 +183,7 @@ impl Harness {
     }
 
     fn pause(&self) {
-        self.pause.set(Some("a test".into()));
+        self.pause.set(Some(Pause::Operator("a test".into())));
     }
 
     fn open(interval: Duration, rate: Rate, script: Script) -> Self {

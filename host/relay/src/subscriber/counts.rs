@@ -34,6 +34,12 @@ impl Counts {
         self.snapshot.max_lag = Some(self.longest[0].max(self.longest[1]));
     }
 
+    /// So many batches are missing, which may be none.
+    pub(super) fn count_gap(&mut self, missed: u64) {
+        self.snapshot.gaps += u64::from(missed > 0);
+        self.snapshot.missed_batches += missed;
+    }
+
     pub(super) fn count_snapshot(&mut self, bytes: usize) {
         self.snapshot.snapshots += 1;
         self.snapshot.bytes += bytes as u64;

@@ -42,8 +42,10 @@ fn columns(rows: &[(u16, Quote)]) -> QuoteColumns {
     columns
 }
 
+type Contents = (Header, Vec<(u16, String)>, QuoteColumns);
+
 /// Everything that can be read of a message, or that it cannot be read.
-fn read(message: &[u8], decoder: &mut Decoder) -> Option<(Header, Vec<(u16, String)>, QuoteColumns)> {
+fn read(message: &[u8], decoder: &mut Decoder) -> Option<Contents> {
     let received = Received::read(message).ok()?;
     let quotes = decoder.quotes(&received).ok()?;
     let name = |(index, name): (u16, &[u8])| (index, String::from_utf8_lossy(name).into_owned());

@@ -63,7 +63,7 @@ async fn a_worker_receives_only_the_buckets_of_its_symbols_and_follows_when_they
     reader.quotes(names(2000).map(|name| (name, 1)));
     until("it receives the symbol", || worker.latest().contains_key("Q1")).await;
     assert_eq!(worker.relay.status().subscriber.buckets, 1);
-    assert!(worker.latest().len() < 200, "one bucket of 64");
+    assert!(worker.latest().len() < 200, "one bucket of 32");
     // The next symbol has quoted before it is wanted, and does not quote again.
     let next = names(2000).find(|name| !worker.latest().contains_key(name)).unwrap();
     worker.wanted.send_replace(Arc::new(only(&next)));

@@ -32,7 +32,7 @@ fn the_lowest_limit_of_a_tenant_decides() {
         per_symbol_min_interval_ms = 0
         "#,
     );
-    let estimate = estimate(&settings, None);
+    let estimate = estimate(&settings, None, None);
     let found: Vec<_> = estimate.tenants.iter().map(|tenant| (tenant.limited_by, tenant.highest)).collect();
     let everything = writes(20 * 23_400, 20 * 86_400);
     let expected = [
@@ -65,7 +65,7 @@ fn a_custom_map_may_make_as_many_documents_as_its_limit_allows() {
         limits = { documents_per_quote = 3 }
         "#,
     );
-    let acme = &estimate(&settings, None).tenants[0];
+    let acme = &estimate(&settings, None, None).tenants[0];
     assert_eq!((acme.documents_per_quote, acme.highest), (3, writes(70_200, 259_200)));
     assert_eq!(acme.start_reads, Some(4));
 }
@@ -84,7 +84,7 @@ fn every_collection_and_the_mirror_count() {
         collections = ["a", { path = "live", shape = "streamer" }]
         "#,
     );
-    let documents: Vec<_> = estimate(&settings, None).tenants.iter().map(|tenant| tenant.documents_per_quote).collect();
+    let documents: Vec<_> = estimate(&settings, None, None).tenants.iter().map(|tenant| tenant.documents_per_quote).collect();
     assert_eq!(documents, [3 + 3 + 1, 1 + 1 + 1]);
 }
 
@@ -106,7 +106,7 @@ fn a_recording_is_scaled_to_a_day_within_the_limits() {
         fuel: None,
         stopped: None,
     });
-    let estimate = estimate(&settings, Some(&SimulationReport { seconds: 20.0, tenants: tenants.collect() }));
+    let estimate = estimate(&settings, Some(&SimulationReport { seconds: 20.0, tenants: tenants.collect(, None) }));
     assert_eq!(estimate.tenants[0].likely, Some(writes(2340, 8640)));
     assert_eq!(estimate.tenants[1].likely, Some(writes(17_550, 64_800)));
     assert_eq!(estimate.likely_quotes, Some(writes(19_890, 73_440)));
@@ -117,7 +117,7 @@ fn a_recording_is_scaled_to_a_day_within_the_limits() {
 #[test]
 fn without_the_fence_nothing_is_read() {
     let settings = settings("fence = false\n[tenants.acme]\nsymbols = [\"*\"]");
-    let estimate = estimate(&settings, None);
+    let estimate = estimate(&settings, None, None);
     assert_eq!((estimate.tenants[0].start_reads, estimate.start_reads), (Some(0), 0));
 }
 

@@ -30,6 +30,7 @@ fn source(feed: &FeedSettings, source: &Source) -> anyhow::Result<()> {
     match source {
         Source::Alpaca(credentials) => wiring::feed(feed, credentials).map(drop),
         Source::Sim(_) => wiring::simulated_feed(feed, format!("ws://{}", wiring::LOOPBACK)).map(drop),
+        Source::Relay { .. } => Ok(()),
         Source::Replay(replay) => Ok(Recording::open(&replay.file).map(drop)?),
     }
 }

@@ -10,23 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_config::{Loaded, PluginCode, SinkSettings};
+use quotegate_config::{Loaded, PluginCode};
 use quotegate_document::TenantId;
-use quotegate_loader::PluginLoader;
-use quotegate_market::FeedName;
+use quotegate_lease::ShardsHandle;
 use quotegate_pace::Rate;
-use quotegate_pipeline::budget::now;
-use quotegate_pipeline::router::RouteChange;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::setup::{PreparedTenant, TenantSetup, tenant_setup};
-use super::supervisor::{TenantChange, TenantSupervisor};
+use super::tenant_plan::{PreparedTenants, TenantPlan};
 use super::watched_files::WatchedFiles;
 use super::wiring;
-use crate::heartbeat;
-use crate::status::HostStatus;
 use crate::text::counted;
 
 /// Reads the settings again, from where they were read at the start.
@@ -44,24 +38,26 @@ pub struct ReloadSource {
     pub current: Loaded,
 }
 
-/// The task that reloads.
+/// The task that changes the tenants: when the settings change, and with a relay, when this host's shards do.
 pub(super) struct Reloader {
     pub(super) source: ReloadSource,
-    pub(super) plugins: Arc<PluginLoader>,
-    pub(super) tenants: Arc<Mutex<TenantSupervisor>>,
-    pub(super) status: Arc<HostStatus>,
-    /// From the start: sink and feed do not change while the host runs.
-    pub(super) sink: SinkSettings,
-    pub(super) feed: FeedName,
+    pub(super) plan: TenantPlan,
+    /// `None` without a relay.
+    pub(super) shards: Option<ShardsHandle>,
 }
 
 /// New settings with everything prepared. Applying them cannot fail.
 struct PreparedReload {
     loaded: Loaded,
     limit: Rate,
-    removed: Vec<TenantId>,
-    changed: Vec<TenantChange>,
-    added: Vec<PreparedTenant>,
+    tenants: PreparedTenants,
+}
+
+/// Why tenants may have to change.
+enum Occasion {
+    Requested,
+    Interval,
+    Assigned(Arc<BTreeSet<u16>>),
 }
 
 impl Reloader {
@@ -69,22 +65,44 @@ impl Reloader {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let interval = self.source.current.settings.run.watch_interval;
         let mut states = self.source.files.before(&self.plugin_files()).await;
+        let mut assigned = self.shards.as_ref().map(ShardsHandle::assigned);
+        if let Some(assigned) = &mut assigned {
+            assigned.mark_changed();
+        }
         loop {
-            let requested = tokio::select! {
+            let occasion = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.source.requested.notified() => true,
-                () = tokio::time::sleep(interval.unwrap_or(Duration::MAX)), if interval.is_some() => false,
+                () = self.source.requested.notified() => Occasion::Requested,
+                shards = next(&mut assigned) => Occasion::Assigned(shards),
+                () = tokio::time::sleep(interval.unwrap_or(Duration::MAX)), if interval.is_some() => Occasion::Interval,
             };
+            if let Occasion::Assigned(shards) = occasion {
+                // Compiling takes seconds, and a shutdown must not wait for it.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.follow(shards) => {}
+                }
+                continue;
+            }
             let new = self.source.files.now(&self.plugin_files()).await;
+            let requested = matches!(occasion, Occasion::Requested);
             if requested || new != states {
                 states = new;
                 let why = if requested { "SIGHUP" } else { "a file has changed" };
-                // Compiling takes seconds, and a shutdown must not wait for it.
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.reload(why) => {}
                 }
             }
+        }
+    }
+
+    async fn follow(&mut self, held: Arc<BTreeSet<u16>>) {
+        let settings = &self.source.current.settings;
+        let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst);
+        // They were checked when they were loaded.
+        if let (Some(shards), Ok(limit)) = (&self.shards, limit) {
+            self.plan.follow(settings, limit, held, shards).await;
         }
     }
 
@@ -109,15 +127,22 @@ impl Reloader {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What was compiled for them is of no use.
-                self.release_plugins(&*self.tenants.lock().await);
+                self.plan.release_plugins(&*self.plan.tenants.lock().await);
                 let what = "the new settings cannot be applied, so all tenants and limits stay as they are";
                 return self.refuse(why, &error, what);
             }
         };
-        let (altered, added, removed) = (prepared.changed.len(), prepared.added.len(), prepared.removed.len());
         let waiting = needs_restart(&self.source.current, &prepared.loaded);
-        self.apply(prepared).await;
-        self.status.reloads.count_applied();
+        let PreparedReload { loaded, limit, tenants } = prepared;
+        let (altered, added, removed) = (tenants.changed.len(), tenants.added.len(), tenants.removed.len());
+        let new: Vec<TenantId> = tenants.added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
+        // Before they apply: a shutdown may cancel what follows.
+        self.source.current = loaded;
+        self.plan.apply(&self.source.current.settings, limit, tenants).await;
+        for tenant in new {
+            info!(event_type = "tenant_added", %tenant, "added the tenant {tenant}");
+        }
+        self.plan.status.reloads.count_applied();
         if !waiting.is_empty() {
             warn!(
                 event_type = "reload_needs_restart",
@@ -136,113 +161,29 @@ impl Reloader {
     }
 
     fn refuse(&self, why: &str, error: &anyhow::Error, what: &str) {
-        self.status.reloads.count_refused();
+        self.plan.status.reloads.count_refused();
         error!(event_type = "reload_refused", "{why}, but {what}: {error:#}");
     }
 
-    /// Reads, checks, compiles and starts whatever is new, beside what runs.
+    /// Checks, compiles and starts whatever is new, beside what runs.
     async fn prepare(&self, loaded: Loaded) -> anyhow::Result<PreparedReload> {
         let settings = &loaded.settings;
         let limit = wiring::rate(settings.pace.writes_per_second, settings.pace.burst)?;
-        let running: BTreeMap<TenantId, TenantSetup> = {
-            let tenants = self.tenants.lock().await;
-            tenants.running.iter().map(|(id, tenant)| (id.clone(), tenant.setup.clone())).collect()
-        };
-        let (mut changed, mut added) = (Vec::new(), Vec::new());
-        for tenant in &settings.tenants {
-            let (setup, code) = tenant_setup(&self.plugins, tenant, &self.sink, self.feed).await?;
-            match running.get(&tenant.id) {
-                Some(old) if *old == setup => {}
-                Some(old) => {
-                    let has_none = old.chain_spec.is_empty() && setup.chain_spec.is_empty();
-                    let chain = if has_none || old.chain_spec == setup.chain_spec {
-                        None
-                    } else {
-                        Some(self.plugins.chain(&tenant.id, &setup.chain_spec, code).await?)
-                    };
-                    changed.push(TenantChange { setup, chain });
-                }
-                None => {
-                    let chain = self.plugins.chain(&tenant.id, &setup.chain_spec, code).await?;
-                    added.push(PreparedTenant { setup, chain, hold_until: None });
-                }
-            }
-        }
-        for tenant in &mut added {
-            // Two tasks must never write the same documents.
-            let leaving = self.tenants.lock().await.leaving(&tenant.setup.spec.id);
-            if let Some(gone) = leaving {
-                gone.cancelled().await;
-                tenant.hold_until = Some(now() + tenant.setup.spec.per_symbol_min_interval);
-            }
-        }
-        let stays = |id: &TenantId| settings.tenants.iter().any(|tenant| tenant.id == *id);
-        let removed = running.into_keys().filter(|id| !stays(id)).collect();
-        Ok(PreparedReload { loaded, limit, removed, changed, added })
+        let mut tenants = self.plan.prepare(&self.plan.wanted(settings)).await?;
+        tenants.removed = self.plan.removed(settings).await;
+        self.plan.status.clear_unstarted();
+        Ok(PreparedReload { loaded, limit, tenants })
     }
+}
 
-    /// Drops the compiled code that no tenant uses.
-    fn release_plugins(&self, tenants: &TenantSupervisor) {
-        self.plugins.retain(tenants.running.values().map(|tenant| &tenant.setup.chain_spec));
+/// The shards of this host, when they change.
+async fn next(assigned: &mut Option<watch::Receiver<Arc<BTreeSet<u16>>>>) -> Arc<BTreeSet<u16>> {
+    if let Some(assigned) = assigned
+        && assigned.changed().await.is_ok()
+    {
+        return assigned.borrow_and_update().clone();
     }
-
-    /// Switches to the new settings in one step, then waits until they apply to every tenant.
-    async fn apply(&mut self, prepared: PreparedReload) {
-        let PreparedReload { loaded, limit, removed, changed, added } = prepared;
-        let settings = &loaded.settings;
-        let added_ids: BTreeSet<TenantId> = added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
-        let mut pending = Vec::new();
-        let (status, heartbeats) = {
-            let mut tenants = self.tenants.lock().await;
-            let mut routes: Vec<RouteChange> = removed.iter().filter_map(|id| tenants.remove(id)).collect();
-            tenants.services.pauses.set_settings(settings);
-            for change in changed {
-                let (id, has_new_chain) = (change.setup.spec.id.clone(), change.chain.is_some());
-                let (route, applied) = tenants.update(change);
-                routes.extend(route);
-                pending.push((id, has_new_chain, applied));
-            }
-            for tenant in added {
-                let (id, wanted, inbox) = tenants.spawn(tenant);
-                routes.push(RouteChange::Add(id, wanted, inbox));
-            }
-            let services = &tenants.services;
-            services.routes.send(routes);
-            // After the routes, so that the new quotes have somewhere to go.
-            let subscription = wiring::subscription(settings);
-            services.subscription.send_if_modified(|held| {
-                let differs = **held != subscription;
-                if differs {
-                    *held = Arc::new(subscription);
-                }
-                differs
-            });
-            services.budget.set_global(limit);
-            services.limits.send_if_modified(|held| std::mem::replace(held, limit) != limit);
-            self.release_plugins(&tenants);
-            (services.status.clone(), services.heartbeats.clone())
-        };
-        // Already in effect, even if a shutdown cancels the rest.
-        self.source.current = loaded;
-        for (tenant, has_new_chain, applied) in pending {
-            let is_applied = match applied {
-                Some(applied) => applied.await.is_ok(),
-                None => false,
-            };
-            if is_applied && has_new_chain {
-                info!(event_type = "plugins_changed", %tenant, "the tenant's new plugins are in use");
-            }
-            if is_applied {
-                info!(event_type = "tenant_altered", %tenant, "the tenant's new settings are in effect");
-            }
-        }
-        for tenant in &added_ids {
-            info!(event_type = "tenant_added", %tenant, "added the tenant {tenant}");
-        }
-        if !added_ids.is_empty() {
-            heartbeat::write_first(&status, &heartbeats, &added_ids).await;
-        }
-    }
+    std::future::pending().await
 }
 
 /// The changed keys that are only read at the start.

@@ -42,16 +42,27 @@ pub struct Live {
     tap: Option<Box<dyn FrameTap>>,
 }
 
-/// Prepares the source that the settings name. Binds the embedded simulator, so that its address is known.
-pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
+/// When quotes are expected. A replay is silent only at its end.
+pub fn calendar(settings: &Settings) -> Calendar {
     match &settings.source {
+        Source::Alpaca(_) | Source::Relay { simulated: false } => {
+            wiring::calendar(settings.feed.calendar, settings.feed.name)
+        }
+        Source::Sim(_) | Source::Relay { simulated: true } => Calendar::Always,
+        Source::Replay(_) => Calendar::Never,
+    }
+}
+
+/// Prepares the source that the settings name; `None` if it is another host's. Binds the embedded simulator, so that its address is known.
+pub async fn prepare(settings: &Settings) -> anyhow::Result<Option<PreparedSource>> {
+    Ok(Some(match &settings.source {
         Source::Alpaca(credentials) => {
             let mut feed = wiring::feed(&settings.feed, credentials)?;
             if wiring::has_lease(settings) {
                 // No other host competes for the connection, so each second counts once Alpaca has noticed that it is free.
                 feed.backoff.held_elsewhere = Backoff::new(HELD_RETRY, HELD_RETRY)?;
             }
-            live(&settings.feed, feed, None)
+            live(&settings.feed, feed, None)?
         }
         Source::Sim(sim) => {
             let simulator = Simulator::bind(wiring::LOOPBACK, wiring::simulator(sim))
@@ -59,14 +70,15 @@ pub async fn prepare(settings: &Settings) -> anyhow::Result<PreparedSource> {
                 .context("the embedded simulator cannot listen on a loopback port")?;
             let url = format!("ws://{}/v2/{}", simulator.local_addr(), "iex");
             info!(event_type = "sim_started", url, "the embedded simulator serves simulated quotes at {url}");
-            live(&settings.feed, wiring::simulated_feed(&settings.feed, url)?, Some(simulator))
+            live(&settings.feed, wiring::simulated_feed(&settings.feed, url)?, Some(simulator))?
         }
         Source::Replay(replay) => {
             let recording = Recording::open(&replay.file)?;
             let speed = replay.speed.map_or(ReplaySpeed::Unpaced, ReplaySpeed::Times);
-            Ok(PreparedSource::Replay(Box::new(recording), speed))
+            PreparedSource::Replay(Box::new(recording), speed)
         }
-    }
+        Source::Relay { .. } => return Ok(None),
+    }))
 }
 
 fn live(
@@ -85,14 +97,6 @@ impl PreparedSource {
             Self::Live(live) if live.simulator.is_some() => "simulated quotes".to_owned(),
             Self::Live(live) => format!("quotes from {}", live.settings.url),
             Self::Replay(recording, _) => format!("quotes from the recording {}", recording.path().display()),
-        }
-    }
-
-    /// When it is expected to deliver quotes. A replay is silent only at its end.
-    pub fn calendar(&self) -> Calendar {
-        match self {
-            Self::Live(live) => live.settings.calendar,
-            Self::Replay(..) => Calendar::Never,
         }
     }
 
@@ -115,14 +119,14 @@ impl PreparedSource {
     }
 
     /// Starts the thread. `receiver` gets the quotes of `subscription`, which may change. It is dropped after the last
-    /// quote. A websocket is open only while `may_connect` is true, if there is one.
+    /// quote. A websocket is open only in the tenures of `tenure`, if it is given.
     pub fn start(
         self,
         subscription: watch::Receiver<Arc<Subscription>>,
         mut receiver: impl QuoteReceiver + 'static,
         status: Arc<FeedStatus>,
         watchdog: Arc<Watchdog>,
-        may_connect: Option<watch::Receiver<bool>>,
+        tenure: Option<watch::Receiver<Option<u64>>>,
     ) -> anyhow::Result<RunningSource> {
         let stop = CancellationToken::new();
         let stop_services = CancellationToken::new();
@@ -139,7 +143,7 @@ impl PreparedSource {
                     let Live { settings, snapshots, simulator, tap } = *live;
                     tasks.extend(simulator.map(|simulator| tokio::spawn(simulator.run(stop_services.clone()))));
                     let services = Handle::current();
-                    Work::Live(Box::new(LiveWork { settings, snapshots, subscription, tap, may_connect, services }))
+                    Work::Live(Box::new(LiveWork { settings, snapshots, subscription, tap, tenure, services }))
                 }
                 Self::Replay(recording, speed) => Work::Replay(recording, speed),
             };
@@ -167,7 +171,7 @@ struct LiveWork {
     snapshots: Option<SnapshotSettings>,
     subscription: watch::Receiver<Arc<Subscription>>,
     tap: Option<Box<dyn FrameTap>>,
-    may_connect: Option<watch::Receiver<bool>>,
+    tenure: Option<watch::Receiver<Option<u64>>>,
     /// Requests over REST are made here, not on the reader's thread.
     services: Handle,
 }
@@ -180,7 +184,7 @@ impl LiveWork {
         status: &Arc<FeedStatus>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        while wait_for(&mut self.may_connect, true, stop).await {
+        while wait_for(&mut self.tenure, true, stop).await {
             let stop_feed = stop.child_token();
             let ends = match &self.snapshots {
                 Some(chosen) => snapshots(chosen, status.clone(), system_clock())?,
@@ -197,9 +201,9 @@ impl LiveWork {
                 snapshots,
                 stop: stop_feed.clone(),
             };
-            let mut may_connect = self.may_connect.clone();
+            let mut tenure = self.tenure.clone();
             let end_feed = async {
-                if wait_for(&mut may_connect, false, stop).await {
+                if wait_for(&mut tenure, false, stop).await {
                     stop_feed.cancel();
                 }
             };
@@ -219,10 +223,10 @@ impl LiveWork {
 }
 
 /// Waits until this host may or may not connect. False when it is told to stop.
-async fn wait_for(may_connect: &mut Option<watch::Receiver<bool>>, wanted: bool, stop: &CancellationToken) -> bool {
+async fn wait_for(tenure: &mut Option<watch::Receiver<Option<u64>>>, wanted: bool, stop: &CancellationToken) -> bool {
     let changed = async {
-        match may_connect {
-            Some(may_connect) => may_connect.wait_for(|may| *may == wanted).await.is_ok(),
+        match tenure {
+            Some(tenure) => tenure.wait_for(|tenure| tenure.is_some() == wanted).await.is_ok(),
             None if wanted => true,
             None => std::future::pending().await,
         }

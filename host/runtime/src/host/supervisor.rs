@@ -3,7 +3,7 @@
 //! Nothing here waits. Whatever can fail or take time was done before, so changing many tenants is one step.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use quotegate_document::TenantId;
@@ -20,12 +20,16 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::setup::{PreparedTenant, TenantSetup};
 use crate::heartbeat;
 use crate::pause::Pauses;
 use crate::status::HostStatus;
+
+/// How long a tenant that moves may write what is dirty. Its new owner gets the latest quotes from the reader, so nothing is
+/// lost if this is too short.
+const FLUSH_BEFORE_MOVE: Duration = Duration::from_millis(500);
 
 /// The tenants, and what new ones are connected to.
 pub(super) struct TenantSupervisor {
@@ -62,9 +66,18 @@ pub(super) struct RunningTenant {
     inbox: Arc<Inbox>,
     updates: mpsc::UnboundedSender<TenantUpdate>,
     wake: Arc<Notify>,
-    status: Arc<TenantStatus>,
     weight: Weight,
+    removal: Arc<OnceLock<Removal>>,
     gone: CancellationToken,
+}
+
+/// Why a tenant is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// It is no longer in the settings. Its last heartbeat says so.
+    FromSettings,
+    /// Another host is to run it, which waits until it is gone, and writes its heartbeats from then on.
+    Moved,
 }
 
 /// A prepared change of a running tenant.
@@ -106,8 +119,10 @@ impl TenantSupervisor {
         }
         services.status.add_tenant(id.clone(), status.clone());
         let gone = CancellationToken::new();
+        let removal = Arc::new(OnceLock::new());
         let cleanup = TenantCleanup {
             id: id.clone(),
+            removal: removal.clone(),
             status: status.clone(),
             host: services.status.clone(),
             heartbeats: services.heartbeats.clone(),
@@ -117,7 +132,7 @@ impl TenantSupervisor {
         let task = services.threads.spawn_with(weight.clone(), task.run());
         self.tasks.spawn(async move { cleanup.run(task.await).await });
         let route = (id.clone(), setup.wanted.clone(), inbox.clone());
-        self.running.insert(id, RunningTenant { setup, inbox, updates, wake, status, weight, gone });
+        self.running.insert(id, RunningTenant { setup, inbox, updates, wake, weight, removal, gone });
         route
     }
 
@@ -136,14 +151,20 @@ impl TenantSupervisor {
         (route, Some(receiver))
     }
 
-    /// Removes a tenant. It writes what is dirty within the grace period, then its last heartbeat.
-    pub(super) fn remove(&mut self, id: &TenantId) -> Option<RouteChange> {
+    /// Removes a tenant. It writes what is dirty within the grace period, then its last heartbeat. If it moves, it has only
+    /// a moment, and no time at all if this host may not write any more.
+    pub(super) fn remove(&mut self, id: &TenantId, why: Removal) -> Option<RouteChange> {
         let tenant = self.running.remove(id)?;
         // A paused tenant stays paused until it is gone.
         self.services.pauses.forget(id);
-        tenant.status.set_leaving();
+        let _ = tenant.removal.set(why);
+        let time = match why {
+            Removal::FromSettings => self.services.grace,
+            Removal::Moved if self.services.status.may_write() => FLUSH_BEFORE_MOVE,
+            Removal::Moved => Duration::ZERO,
+        };
         let (applied, _) = oneshot::channel();
-        let leave_by = Some(now() + self.services.grace);
+        let leave_by = Some(now() + time);
         let _ = tenant.updates.send(TenantUpdate { spec: tenant.setup.spec, chain: None, leave_by, applied });
         // Here, and not only in the router: the router applies changes with the next quote, which may come tomorrow.
         tenant.inbox.close();
@@ -164,6 +185,7 @@ impl TenantSupervisor {
 /// What remains to do when a tenant's task has ended.
 struct TenantCleanup {
     id: TenantId,
+    removal: Arc<OnceLock<Removal>>,
     status: Arc<TenantStatus>,
     host: Arc<HostStatus>,
     heartbeats: Heartbeats,
@@ -176,25 +198,32 @@ impl TenantCleanup {
 
     /// Returns what the host still has to count: nothing for a removed tenant, which is logged here.
     async fn run(self, unflushed: Unflushed) -> Unflushed {
-        let Self { id, status, host, heartbeats, gone } = self;
-        if !status.is_leaving() {
-            return unflushed;
-        }
+        let Self { id, removal, status, host, heartbeats, gone } = self;
+        let Some(why) = removal.get() else { return unflushed };
         let began = Instant::now();
         host.remove_tenant(&id);
-        let reason = "the tenant was removed from the settings";
-        let last = heartbeat::write_last(&host, &heartbeats, &id, &status, reason);
-        if timeout(Self::HEARTBEAT_TIMEOUT, last).await.is_err() {
-            warn!(event_type = "heartbeat", tenant = %id, "the last heartbeat was not confirmed in time");
-        }
         let left = unflushed.dirty + unflushed.in_flight;
-        info!(
-            event_type = "tenant_removed",
-            tenant = %id,
-            unflushed = left,
-            goodbye_seconds = began.elapsed().as_secs_f64(),
-            "removed the tenant {id}; {left} of its symbols were not flushed"
-        );
+        match why {
+            Removal::FromSettings => {
+                let reason = "the tenant was removed from the settings";
+                let last = heartbeat::write_last(&host, &heartbeats, &id, &status, reason);
+                if timeout(Self::HEARTBEAT_TIMEOUT, last).await.is_err() {
+                    warn!(event_type = "heartbeat", tenant = %id, "the last heartbeat was not confirmed in time");
+                }
+                info!(
+                    event_type = "tenant_removed",
+                    tenant = %id,
+                    unflushed = left,
+                    goodbye_seconds = began.elapsed().as_secs_f64(),
+                    "removed the tenant {id}; {left} of its symbols were not flushed"
+                );
+            }
+            Removal::Moved => {
+                // A round of heartbeats that still includes the tenant must not come after the new owner's.
+                drop(host.heartbeat_lock.lock().await);
+                debug!(event_type = "tenant_moved", tenant = %id, unflushed = left, "the tenant {id} has ended here");
+            }
+        }
         gone.cancel();
         Unflushed::default()
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quotegate_config::{
-    Calendar, Credentials, Settings, SimSymbols, SinkKind, SinkSettings, Source, SymbolChoice, TenantSettings,
+    Calendar, Credentials, RelayAuth, RelayCompression, Role, Settings, SimSymbols, SinkKind, SinkSettings, Source,
+    SymbolChoice, TenantSettings,
 };
 use quotegate_document::{FieldPath, RootMirror};
 use quotegate_feed::{
@@ -17,6 +18,7 @@ use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::router::Wanted;
 use quotegate_pipeline::tenant::TenantSpec;
 use quotegate_plugin::PluginThreads;
+use quotegate_relay::{Authentication, ClientCertificate, Compression};
 use quotegate_sim::{SimSettings, Universe};
 use quotegate_sink::{BatcherSettings, DryRunSink, FenceSettings, FirestoreSettings, FirestoreSink, Heartbeats, Sink};
 use secrecy::{ExposeSecret, SecretString};
@@ -28,9 +30,42 @@ pub fn is_dry_run(settings: &Settings) -> bool {
     settings.sink.kind == SinkKind::DryRun
 }
 
-/// True if a lease decides whether this host reads the feed and writes.
+/// True if a lease decides whether this host reads the feed, and without a relay, whether it writes.
 pub fn has_lease(settings: &Settings) -> bool {
-    settings.lease.enabled && !is_dry_run(settings) && !matches!(settings.source, Source::Replay(_))
+    let is_shared = settings.lease.enabled || settings.relay.is_some();
+    is_shared && !is_dry_run(settings) && !matches!(settings.source, Source::Replay(_) | Source::Relay { .. })
+}
+
+/// True if this host runs tenants.
+pub(crate) fn works(settings: &Settings) -> bool {
+    settings.relay.is_none() || settings.run.role != Role::Reader
+}
+
+/// How to reach the broker.
+pub(crate) fn relay(
+    settings: &quotegate_config::RelaySettings,
+    feed: FeedName,
+    instance: &str,
+) -> quotegate_relay::RelaySettings {
+    quotegate_relay::RelaySettings {
+        authentication: match &settings.auth {
+            None => Authentication::None,
+            Some(RelayAuth::CredentialsFile(file)) => Authentication::CredentialsFile(file.clone()),
+            Some(RelayAuth::Token(token)) => Authentication::Token(token.clone()),
+            Some(RelayAuth::Nkey(seed)) => Authentication::Nkey(seed.clone()),
+        },
+        ca_file: settings.ca_file.clone(),
+        client_certificate: settings
+            .certificate
+            .clone()
+            .map(|[certificate, key]| ClientCertificate { certificate, key }),
+        name: instance.to_owned(),
+        compression: match settings.compression {
+            RelayCompression::None => Compression::None,
+            RelayCompression::Zstd => Compression::Zstd,
+        },
+        ..quotegate_relay::RelaySettings::new(settings.url.clone(), feed)
+    }
 }
 
 /// Where the embedded simulator listens. Any free port will do, because only this process connects to it.
@@ -99,7 +134,7 @@ fn connection(
     Ok(feed)
 }
 
-fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
+pub(crate) fn calendar(choice: Calendar, name: FeedName) -> quotegate_feed::Calendar {
     match choice {
         Calendar::Auto => feed_calendar(name),
         Calendar::UsEquities => quotegate_feed::Calendar::UsEquities { extended_hours: false },
@@ -202,9 +237,9 @@ pub(crate) fn wanted(symbols: &SymbolChoice) -> Wanted {
     }
 }
 
-/// The symbols that at least one tenant wants.
-pub fn subscription(settings: &Settings) -> Subscription {
-    let wants: Vec<Wanted> = settings.tenants.iter().map(|tenant| wanted(&tenant.symbols)).collect();
+/// The symbols that at least one of these tenants wants.
+pub fn subscription<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> Subscription {
+    let wants: Vec<Wanted> = tenants.into_iter().map(|tenant| wanted(&tenant.symbols)).collect();
     Wanted::union(&wants)
 }
 
