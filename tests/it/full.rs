@@ -10,6 +10,8 @@ mod authoring;
 mod container;
 /// Uses all processors for half a minute.
 mod fairness;
+/// Frozen hosts and late requests, for many seconds of real time.
+mod fence;
 /// Chromium, and the Firebase SDK from npm.
 mod firebase;
 /// python3.

@@ -7,6 +7,7 @@ mod browser;
 mod cluster;
 mod host_setup;
 mod http;
+mod proxy;
 mod shared_work;
 mod sim;
 
@@ -14,6 +15,7 @@ pub use browser::{Browser, Screen};
 pub use cluster::{Cluster, LEASE, Member};
 pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
+pub use proxy::Proxy;
 pub use shared_work::SharedWork;
 pub use sim::Sim;
 
@@ -27,6 +29,11 @@ use serde_json::Value;
 
 /// Generous: no test may depend on how fast the machine is.
 pub const LIMIT: Duration = Duration::from_secs(240);
+
+/// How often tests that repeat something slow do so. `QUOTEGATE_TEST_ROUNDS=10` is their full size.
+pub fn rounds() -> usize {
+    std::env::var("QUOTEGATE_TEST_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"))
+}
 
 /// The program, with an environment that contains only what the test sets.
 pub fn quotegate<const N: usize>(args: [&str; N]) -> Command {

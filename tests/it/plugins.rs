@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::harness::{self, Running, Sim, eventually, finish, guest, quotegate};
 use quotegate_market::Quote;
@@ -169,6 +169,29 @@ fn a_plugin_that_loops_is_quarantined_and_affects_only_its_tenant() {
     host.signal("TERM");
     let ended = host.wait();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+#[test]
+fn a_host_that_stops_does_not_wait_for_a_call_that_may_run_for_longer_than_its_grace_period() {
+    let sim = Sim::quiet();
+    let plugin = r#"{ path = "forever.wasm", limits = { time_per_call_ms = 60000 } }"#;
+    let setup = harness::HostSetup::new(&format!(
+        "[run]\nshutdown_grace_s = 2\n[tenants.acme]\nsymbols = [\"SPY\"]\nplugins = [{plugin}]\n"
+    ));
+    std::fs::write(setup.folder.path().join("forever.wasm"), guest(FOREVER)).unwrap();
+    let host = setup.dry_run(&sim);
+    sim.wait_for_symbols(&["SPY"]);
+    sim.send("SPY", &quote(1.0, 2.0, 1));
+    eventually("the quote", || {
+        harness::get(setup.port, "/metrics")?.body.contains("\nquotegate_feed_quotes_total 1\n").then_some(())
+    });
+    // A call shows only when it has ended.
+    std::thread::sleep(Duration::from_secs(1));
+    let stopped = Instant::now();
+    host.signal("TERM");
+    let finished = host.wait();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(stopped.elapsed() < Duration::from_secs(30), "{:?}", stopped.elapsed());
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
         Err(errors) => return Err(Failure::Usage(errors.into())),
     };
-    let rows: Vec<&Row> = loaded.report().iter().filter(|row| row.changed || !args.changed).collect();
+    let rows: Vec<&Row> = loaded.rows.iter().filter(|row| row.changed || !args.changed).collect();
     let tenants = loaded.settings.tenants.len();
     let switches: Vec<String> = loaded.settings.switches.state().readings.iter().map(ToString::to_string).collect();
     let problems = start_problems(&loaded.settings).await;
@@ -94,11 +94,11 @@ fn report(tenants: Option<usize>, rows: &[&Row], switches: &[String], problems: 
 fn setting_problems(errors: &SettingsError) -> Vec<Value> {
     let problem = |error: &quotegate_config::SettingError| {
         json!({
-            "key": error.key(),
-            "value": error.value(),
-            "origin": error.origin().to_string(),
-            "problem": error.sentence(),
-            "remedy": error.remedy(),
+            "key": error.key,
+            "value": error.value,
+            "origin": error.origin.to_string(),
+            "problem": error.sentence,
+            "remedy": error.remedy,
         })
     };
     errors.iter().map(problem).collect()

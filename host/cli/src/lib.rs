@@ -112,7 +112,7 @@ fn is_caused_by_settings(error: &anyhow::Error) -> bool {
     error.is::<PluginLoadError>()
         || error.is::<FeedSettingsError>()
         || error.is::<ConnectError>()
-        || matches!(error.downcast_ref(), Some(Open { .. } | NotARecording { .. } | Version { .. }))
+        || matches!(error.downcast_ref(), Some(Open(..) | NotARecording(_) | Version(..)))
 }
 
 impl Failure {

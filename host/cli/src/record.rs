@@ -54,7 +54,7 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     let settings = &loaded.settings;
     let stop = signals::stop_on_signal()?;
 
-    let header = Header::new(settings.feed.name.as_str(), &format!("{:?}", settings.feed.encoding).to_lowercase());
+    let header = Header::new(settings.feed.name.as_str(), &settings.feed.encoding.to_string());
     let writer = RecordingWriter::create(&args.out, &header).map_err(anyhow::Error::from)?;
     let (frames, received) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));

@@ -8,11 +8,16 @@ use crate::{LogFormat, Origin};
 /// One thing that is wrong, where, and what to do about it. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    key: Option<String>,
-    value: Option<String>,
-    origin: Origin,
-    sentence: String,
-    remedy: String,
+    /// The key, dotted as in the file; `None` if a whole file or folder is wrong.
+    pub key: Option<String>,
+    /// The value as it was written, shortened; `None` for secrets and where there is none.
+    pub value: Option<String>,
+    /// Where it is.
+    pub origin: Origin,
+    /// What is wrong.
+    pub sentence: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// Everything that is wrong with the settings, in the order of the layers; never empty.
@@ -43,37 +48,12 @@ impl SettingError {
         Self { value: Some(shown.into()), ..self }
     }
 
-    /// The key, dotted as in the file; `None` if a whole file or folder is wrong.
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
-    }
-
-    /// The value as it was written, shortened; `None` for secrets and where there is none.
-    pub fn value(&self) -> Option<&str> {
-        self.value.as_deref()
-    }
-
     /// The file or folder that could not be used at all, if that is the error.
     pub(crate) fn unusable_path(&self) -> Option<&Path> {
         match &self.origin {
             Origin::File { path, .. } | Origin::Path(path) if self.key.is_none() => Some(path),
             _ => None,
         }
-    }
-
-    /// Where it is.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// What is wrong.
-    pub fn sentence(&self) -> &str {
-        &self.sentence
-    }
-
-    /// What to do about it.
-    pub fn remedy(&self) -> &str {
-        &self.remedy
     }
 
     /// Everything on one line, for a log.
@@ -101,15 +81,8 @@ impl fmt::Display for SettingError {
 }
 
 impl SettingsError {
-    /// `None` if there is no error.
-    pub(crate) fn from_list(errors: Vec<SettingError>, log_format: LogFormat) -> Option<Self> {
-        (!errors.is_empty()).then_some(Self { errors, log_format })
-    }
-
-    /// Settings that could not be read although no error was reported, which is a bug in this crate.
-    pub(crate) fn unexplained() -> Self {
-        let error = SettingError::new(Origin::Default, "The settings cannot be read.", "Please report this as a bug.");
-        Self { errors: vec![error], log_format: LogFormat::Auto }
+    pub(crate) fn new(errors: Vec<SettingError>, log_format: LogFormat) -> Self {
+        Self { errors, log_format }
     }
 
     /// Each error.

@@ -55,6 +55,27 @@ pub(crate) trait ValueKind: 'static {
     fn is_secret(&self) -> bool {
         false
     }
+
+    /// The error for a value that [`ValueKind::parse`] rejects.
+    fn invalid(&self, value: &Value, sentence: impl Into<String>) -> Vec<ValueError>
+    where
+        Self: Sized,
+    {
+        vec![ValueError::new(value, sentence, format!("Use {}.", self.expects()))]
+    }
+
+    /// The error for a value of the wrong type.
+    fn wrong_type(&self, value: &Value) -> Vec<ValueError>
+    where
+        Self: Sized,
+    {
+        let hint = match value {
+            Value::String(_, text) if !matches!(self.raw_from_text(text), Value::String(..)) => ", without quotes",
+            _ => "",
+        };
+        let remedy = format!("Use {}{hint}.", self.expects());
+        vec![ValueError::new(value, format!("This is {}.", type_name(value)), remedy)]
+    }
 }
 
 /// Why a value is not valid.
@@ -79,15 +100,6 @@ impl ValueError {
     /// An error that does not show the value.
     pub(crate) fn hidden(sentence: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { sentence: sentence.into(), remedy: remedy.into(), ..Self::default() }
-    }
-
-    /// A value of the wrong type.
-    pub(crate) fn wrong_type(kind: &impl ValueKind, value: &Value) -> Self {
-        let hint = match value {
-            Value::String(_, text) if !matches!(kind.raw_from_text(text), Value::String(..)) => ", without quotes",
-            _ => "",
-        };
-        Self::new(value, format!("This is {}.", type_name(value)), format!("Use {}{hint}.", kind.expects()))
     }
 
     /// The same error, seen from the table that has the wrong value under `key`.

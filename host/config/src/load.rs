@@ -13,24 +13,14 @@ use crate::{LogFormat, LogSettings, Origin, Row, SettingError, Settings, Setting
 pub struct Loaded {
     /// What goes inside.
     pub settings: Settings,
-    rows: Vec<Row>,
-}
-
-impl Loaded {
     /// Every setting in the order of the documentation, then every tenant's by id. A tenant has a row for each of its
     /// keys, also for the inherited ones.
-    pub fn report(&self) -> &[Row] {
-        &self.rows
-    }
+    pub rows: Vec<Row>,
 }
 
 impl Settings {
     /// Reads every source, checks everything, and gives all of the settings or all of the errors. Touches the named
     /// files and no others, and no network.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong: see [`SettingsError`].
     pub fn load(sources: &Sources) -> Result<Loaded, SettingsError> {
         let mut errors = Vec::new();
         let merged = match Merged::new(layers(sources, &mut errors)) {
@@ -42,7 +32,7 @@ impl Settings {
                 Merged::default()
             }
         };
-        let mut invalid: BTreeSet<String> = errors.iter().filter_map(SettingError::key).map(str::to_owned).collect();
+        let mut invalid: BTreeSet<String> = errors.iter().filter_map(|error| error.key.clone()).collect();
         let unusable: Vec<&Path> = errors.iter().filter_map(SettingError::unusable_path).collect();
         if !unusable.is_empty() {
             invalid.insert(TENANTS.to_owned());
@@ -56,13 +46,12 @@ impl Settings {
         if has_main_file {
             errors.extend(found);
         }
-        match (settings, SettingsError::from_list(errors, log_format(&merged))) {
-            (Some(settings), None) => {
+        match settings {
+            Some(settings) if errors.is_empty() => {
                 let switches = Switches::from_environment(&sources.environment);
                 Ok(Loaded { settings: Settings { switches, ..settings }, rows })
             }
-            (_, Some(errors)) => Err(errors),
-            (None, None) => Err(SettingsError::unexplained()),
+            _ => Err(SettingsError::new(errors, log_format(&merged))),
         }
     }
 }

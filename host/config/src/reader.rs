@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn has_error(&self, keys: &[&str]) -> bool {
         let within =
             |key: &str, of: &str| key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        let found = self.errors.iter().filter_map(SettingError::key);
+        let found = self.errors.iter().filter_map(|error| error.key.as_deref());
         found.chain(self.invalid.iter().map(String::as_str)).any(|key| keys.iter().any(|of| within(key, of)))
     }
 

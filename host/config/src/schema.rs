@@ -136,7 +136,7 @@ mod tests {
     use crate::key::DefaultText;
 
     fn remedy(path: &[&str]) -> String {
-        Schema::new().unknown(&KeyPath::new(path.iter().copied()), Origin::Default).remedy().to_owned()
+        Schema::new().unknown(&KeyPath::new(path.iter().copied()), Origin::Default).remedy
     }
 
     #[test]

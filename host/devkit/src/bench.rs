@@ -11,9 +11,9 @@ mod workload;
 
 use std::time::Duration;
 
+use anyhow::{Result, anyhow, ensure};
 use quotegate_plugin::{
-    EngineError, EngineSettings, PluginEngine, PluginError, PluginFailure, PluginInstance, PluginLimits,
-    PreparedPlugin, Sha256Hash,
+    EngineSettings, PluginEngine, PluginFailure, PluginInstance, PluginLimits, PreparedPlugin, Sha256Hash,
 };
 
 pub use budget::{Budget, BudgetError, Measure};
@@ -29,36 +29,8 @@ const MAP_BATCHES: [usize; 3] = [1, 16, 64];
 /// Fuel budgets apply to calls with this many quotes.
 const BUDGET_BATCH: usize = 64;
 
-/// Why measuring failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// The engine could not be created.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// No temporary folder.
-    #[error("Cannot store the compiled code: {0}. Make room in the folder for temporary files (TMPDIR).")]
-    Folder(std::io::Error),
-    /// The host rejects the component.
-    #[error("It is not accepted. {0}")]
-    Plugin(#[from] PluginError),
-    /// It trapped, was stopped, or rejected its configuration.
-    #[error("It {what}: {}.", failure.to_string().trim_end_matches('.'))]
-    Failed {
-        /// What it failed to do.
-        what: String,
-        /// Why.
-        failure: PluginFailure,
-    },
-    /// The workload is empty.
-    #[error("There are no quotes to measure with. Record some with `quotegate record`, or omit --quotes.")]
-    NoQuotes,
-}
-
 /// Measures a component with a workload. `metered` is an engine that meters fuel. Takes seconds, plus the time to compile the
 /// component for both engines. Calls `step` before each step.
-///
-/// # Errors
-/// [`BenchError`], if any call fails.
 pub fn bench(
     metered: &PluginEngine,
     name: &str,
@@ -66,11 +38,14 @@ pub fn bench(
     setup: &Setup,
     workload: &Workload,
     step: &mut dyn FnMut(&str),
-) -> Result<BenchReport, BenchError> {
-    if workload.quotes().is_empty() {
-        return Err(BenchError::NoQuotes);
-    }
-    let cache = tempfile::tempdir().map_err(BenchError::Folder)?;
+) -> Result<BenchReport> {
+    ensure!(
+        !workload.quotes().is_empty(),
+        "There are no quotes to measure with. Record some with `quotegate record`, or omit --quotes."
+    );
+    let cache = tempfile::tempdir().map_err(|error| {
+        anyhow!("Cannot store the compiled code: {error}. Make room in the folder for temporary files (TMPDIR).")
+    })?;
     let engine = PluginEngine::new(&EngineSettings {
         instances: 8,
         memory_bytes: setup.limits.memory_bytes.max(EngineSettings::default().memory_bytes),
@@ -78,9 +53,11 @@ pub fn bench(
         ..EngineSettings::default()
     })?;
     step("compiling");
-    let cold = PreparedPlugin::new(&engine, name, bytes, None)?.took();
-    let plugin = PreparedPlugin::new(&engine, name, bytes, None)?;
-    let compile = Compile { cold, cached: plugin.from_cache().then(|| plugin.took()) };
+    let prepare =
+        |engine| PreparedPlugin::new(engine, name, bytes, None).map_err(|error| anyhow!("It is not accepted. {error}"));
+    let cold_nanoseconds = prepare(&engine)?.took().as_nanos();
+    let plugin = prepare(&engine)?;
+    let cached_nanoseconds = plugin.from_cache().then(|| plugin.took().as_nanos());
     let subject = Subject { plugin: &plugin, setup, workload };
     step("timing the start");
     let start_time = time::start(&subject)?;
@@ -90,7 +67,7 @@ pub fn bench(
     let map_times = time::map(&subject)?;
 
     step("counting fuel");
-    let plugin = PreparedPlugin::new(metered, name, bytes, None)?;
+    let plugin = prepare(metered)?;
     let mut relaxed = setup.clone();
     relaxed.limits = relaxed_limits(&setup.limits);
     let fuel = fuel::count(&Subject { plugin: &plugin, setup: &relaxed, workload })?;
@@ -107,7 +84,7 @@ pub fn bench(
         kept: fuel.kept,
         documents: fuel.documents,
         start: Start { nanoseconds: start_time, fuel: fuel.start },
-        compile,
+        compile: Compile { cold_nanoseconds, cached_nanoseconds },
         memory_bytes: fuel.memory_bytes,
     })
 }
@@ -121,17 +98,20 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn start(&self) -> Result<PluginInstance, BenchError> {
+    fn start(&self) -> Result<PluginInstance> {
         let Setup { tenant, config, limits, .. } = self.setup;
-        PluginInstance::start(self.plugin, tenant, config, limits)
-            .map_err(|failure| BenchError::Failed { what: "did not start".to_owned(), failure })
+        PluginInstance::start(self.plugin, tenant, config, limits).map_err(|failure| failed("did not start", &failure))
     }
 }
 
 /// Makes the error for a failed call.
-fn failed(part: &str, quotes: usize) -> impl Fn(PluginFailure) -> BenchError {
+fn failed_call(part: &str, quotes: usize) -> impl Fn(PluginFailure) -> anyhow::Error {
     let plural = if quotes == 1 { "" } else { "s" };
-    move |failure| BenchError::Failed { what: format!("failed to {part} {quotes} quote{plural} in one call"), failure }
+    move |failure| failed(&format!("failed to {part} {quotes} quote{plural} in one call"), &failure)
+}
+
+fn failed(what: &str, failure: &PluginFailure) -> anyhow::Error {
+    anyhow!("It {what}: {}.", failure.to_string().trim_end_matches('.'))
 }
 
 /// Metered code is slower than in the host, so it gets more time. Measuring the times used the real limits.

@@ -10,9 +10,9 @@ mod tool;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 
-use quotegate_plugin::{PluginEngine, PluginError, PreparedPlugin, Sha256Hash};
+use anyhow::{Context, Result, anyhow, bail};
+use quotegate_plugin::{PluginEngine, PreparedPlugin, Sha256Hash};
 
 use crate::project::{Kind, Language, Project};
 
@@ -42,55 +42,14 @@ pub struct Built {
     pub sha256: Sha256Hash,
 }
 
-/// Why a build failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A tool is not installed.
-    #[error("{what} is missing. Install it: {command}")]
-    Missing {
-        /// The tool.
-        what: String,
-        /// The command that installs it.
-        command: String,
-    },
-    /// A tool failed; its output says why.
-    #[error("{tool} failed ({status}): see its output above.")]
-    Tool {
-        /// Its name.
-        tool: String,
-        /// Its exit status.
-        status: ExitStatus,
-    },
-    /// Something is wrong with the project.
-    #[error("{0}")]
-    Source(String),
-    /// A file could not be read, written or executed.
-    #[error("{}: {reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// From the operating system.
-        reason: io::Error,
-    },
-    /// The host would reject it.
-    #[error("The build worked, but the host would reject the component. {0}")]
-    Refused(Box<PluginError>),
-    /// Its exports do not match `plugin.toml`.
-    #[error("plugin.toml says kind = {:?}, but the component is a {found}. Change one of them.", kind.name())]
-    Kind {
-        /// From `plugin.toml`.
-        kind: Kind,
-        /// What it exports.
-        found: &'static str,
-    },
+/// The error for a tool that is not installed.
+fn missing(what: &str, command: &str) -> anyhow::Error {
+    anyhow!("{what} is missing. Install it: {command}")
 }
 
 /// Builds the project's component, validates it like the host, and writes it into the project. An existing component is
 /// only replaced by a valid one.
-///
-/// # Errors
-/// [`BuildError`].
-pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgress<'_>) -> Result<Built, BuildError> {
+pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgress<'_>) -> Result<Built> {
     let bytes = match project.language {
         Language::Rust => rust::build(project, on_progress),
         Language::JavaScript => javascript::build(project, on_progress),
@@ -103,17 +62,18 @@ pub fn build(project: &Project, engine: &PluginEngine, on_progress: &mut OnProgr
         )));
     }
     let plugin = PreparedPlugin::new(engine, &project.name, &bytes, None)
-        .map_err(|error| BuildError::Refused(Box::new(error)))?;
+        .map_err(|error| anyhow!("The build worked, but the host would reject the component. {error}"))?;
     let (found, name) = match (plugin.filters(), plugin.maps()) {
         (true, true) => (Kind::Both, "filter and a map"),
         (true, false) => (Kind::Filter, "filter"),
         _ => (Kind::Map, "map"),
     };
     if found != project.kind {
-        return Err(BuildError::Kind { kind: project.kind, found: name });
+        let kind = project.kind.name();
+        bail!("plugin.toml says kind = {kind:?}, but the component is a {name}. Change one of them.");
     }
     let component = project.component();
-    replace(&component, &bytes).map_err(|reason| BuildError::File { path: component.clone(), reason })?;
+    replace(&component, &bytes).with_context(|| component.display().to_string())?;
     Ok(Built { component, bytes: bytes.len(), sha256: plugin.sha256() })
 }
 

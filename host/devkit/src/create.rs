@@ -36,52 +36,36 @@ const RESERVED: [&str; 53] = [
 pub enum CreateError {
     /// An invalid name.
     #[error(
-        "{name:?} is not a valid plugin name. Use at most 64 lowercase letters, digits and -, starting with a letter: my-filter."
+        "{0:?} is not a valid plugin name. Use at most 64 lowercase letters, digits and -, starting with a letter: my-filter."
     )]
-    Name {
-        /// The name.
-        name: String,
-    },
+    Name(String),
     /// A name that does not work in this language.
-    #[error("{name:?} is a reserved name in Rust. Choose a longer name: {name}-filter.")]
-    Reserved {
-        /// The name.
-        name: String,
-    },
+    #[error("{0:?} is a reserved name in Rust. Choose a longer name: {0}-filter.")]
+    Reserved(String),
     /// The folder is in use.
-    #[error("{} already exists and is not empty. Nothing was written. Choose another name, or remove it first.", folder.display())]
-    Exists {
-        /// The project's folder.
-        folder: PathBuf,
-    },
+    #[error("{0} already exists and is not empty. Nothing was written. Choose another name, or remove it first.")]
+    Exists(PathBuf),
     /// Writing failed.
-    #[error("Cannot write {}: {reason}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// From the operating system.
-        reason: io::Error,
-    },
+    #[error("Cannot write {0}: {1}")]
+    File(PathBuf, io::Error),
 }
 
-/// Creates a project in this folder, which must be empty or missing. Returns the paths of the files inside the folder.
-///
-/// # Errors
-/// [`CreateError`]. Existing files are never overwritten.
+/// Creates a project in this folder, which must be empty or missing: existing files are never overwritten. Returns the paths
+/// of the files inside the folder.
 pub fn create(folder: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<String>, CreateError> {
     if !is_name(name) {
-        return Err(CreateError::Name { name: name.to_owned() });
+        return Err(CreateError::Name(name.to_owned()));
     }
     if language == Language::Rust && RESERVED.contains(&name) {
-        return Err(CreateError::Reserved { name: name.to_owned() });
+        return Err(CreateError::Reserved(name.to_owned()));
     }
     if occupied(folder) {
-        return Err(CreateError::Exists { folder: folder.to_owned() });
+        return Err(CreateError::Exists(folder.to_owned()));
     }
     let files = files(name, language, kind);
     for (path, text) in &files {
         let path = folder.join(path);
-        write_new(&path, text).map_err(|reason| CreateError::File { path, reason })?;
+        write_new(&path, text).map_err(|reason| CreateError::File(path, reason))?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }

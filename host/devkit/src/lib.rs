@@ -27,14 +27,15 @@ mod toml;
 mod watch;
 
 pub use bench::{
-    BenchError, BenchReport, Budget, BudgetError, Compile, Cost, Documents, Fuel, Kept, Measure, Start, Workload, bench,
+    BenchReport, Budget, BudgetError, Compile, Cost, Documents, Fuel, Kept, Measure, Start, Workload, bench,
 };
-pub use build::{BuildError, Built, OnProgress, Progress, build, setup_command};
+pub use build::{Built, OnProgress, Progress, build, setup_command};
 pub use create::{CreateError, create};
-pub use fixture::{Fixture, FixtureError, time_text};
+pub use fixture::{Fixture, time_text};
 pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use inspect::{Accepted, Inspection, Started, inspect};
-pub use project::{Kind, Language, Project, ProjectError, is_name};
-pub use setup::{Setup, SetupError};
+pub use project::{Kind, Language, Project, is_name};
+pub use setup::Setup;
 pub use target::Target;
+pub use toml::FileError;
 pub use watch::Sources;

@@ -4,7 +4,7 @@ use quotegate_io::{TEXT_LIMIT, read_text};
 use serde_json::{Map, Value};
 
 use crate::setup::Setup;
-use crate::toml::{Dates, to_json};
+use crate::toml::{Dates, FileError, parse, to_json};
 
 /// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,66 +89,32 @@ pub struct Project {
     pub setup: Setup,
 }
 
-/// Why a folder is not a project.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectError {
-    /// `plugin.toml` could not be read.
-    #[error(
-        "Cannot read {}: {reason}. Every plugin project has this file; `quotegate plugin new NAME` creates one.",
-        path.display()
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// From the operating system.
-        reason: std::io::Error,
-    },
-    /// It is not TOML.
-    #[error("{} is not TOML: {reason}", path.display())]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// From the parser, with the line.
-        reason: String,
-    },
-    /// Invalid keys or values.
-    #[error("{}:\n  {}", path.display(), problems.join("\n  "))]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// Each with the key and how to fix it.
-        problems: Vec<String>,
-    },
-}
-
 impl Project {
     /// The file that makes a folder a project.
     pub const FILE: &str = "plugin.toml";
 
     /// Reads the folder's `plugin.toml`.
-    ///
-    /// # Errors
-    /// [`ProjectError`] with everything that is wrong with the file.
-    pub fn open(folder: &Path) -> Result<Self, ProjectError> {
+    pub fn open(folder: &Path) -> Result<Self, FileError> {
         let path = folder.join(Self::FILE);
-        let text =
-            read_text(&path, TEXT_LIMIT).map_err(|reason| ProjectError::Unreadable { path: path.clone(), reason })?;
-        let document: toml_edit::DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-            ProjectError::Toml { path: path.clone(), reason: error.to_string() }
+        let invalid = |problems| FileError::new(&path, problems);
+        let text = read_text(&path, TEXT_LIMIT).map_err(|reason| {
+            invalid(vec![format!(
+                "Cannot read it: {reason}. Every plugin project has this file; `quotegate plugin new NAME` creates one."
+            )])
         })?;
-        let keys = |problems| ProjectError::Keys { path: path.clone(), problems };
-        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|error| keys(vec![error]))?;
+        let document = parse(&text).map_err(|error| invalid(vec![error]))?;
+        let mut table = to_json(document.as_table(), Dates::Refuse).map_err(|error| invalid(vec![error]))?;
         let mut problems = Vec::new();
         let name = name(&mut table).map_err(|error| problems.push(error));
         let language =
             choice(&mut table, "language", Language::ALL, Language::name).map_err(|error| problems.push(error));
         let kind = choice(&mut table, "kind", Kind::ALL, Kind::name).map_err(|error| problems.push(error));
-        let setup = Setup::read(table).map_err(|found| problems.extend(found));
+        let setup = Setup::read(table, None).map_err(|found| problems.extend(found));
         match (name, language, kind, setup) {
             (Ok(name), Ok(language), Ok(kind), Ok(setup)) => {
                 Ok(Self { folder: folder.to_owned(), name, language, kind, setup })
             }
-            _ => Err(keys(problems)),
+            _ => Err(invalid(problems)),
         }
     }
 
@@ -203,7 +169,7 @@ fn choice<T: Copy, const N: usize>(
 mod tests {
     use super::*;
 
-    fn open(text: &str) -> Result<Project, ProjectError> {
+    fn open(text: &str) -> Result<Project, FileError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(Project::FILE), text).unwrap();
         Project::open(folder.path())

@@ -1,13 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use quotegate_config::PluginSetup;
 use quotegate_document::{CollectionPath, TenantId};
-use quotegate_io::{TEXT_LIMIT, read_text};
 use quotegate_loader::plugin_limits;
 use quotegate_plugin::{Collections, PluginLimits};
 use serde_json::{Map, Value};
 
-use crate::toml::{Dates, to_json};
+use crate::toml::{self, Dates, FileError, to_json};
 
 const TENANT: &str = "test";
 const COLLECTION: &str = "live_quotes";
@@ -30,44 +29,21 @@ pub struct Setup {
     keys: Map<String, Value>,
 }
 
-/// Why a file does not contain a setup.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}:\n  {}", path.display(), problems.join("\n  "))]
-pub struct SetupError {
-    /// The file.
-    pub path: PathBuf,
-    /// Each with the key and how to fix it.
-    pub problems: Vec<String>,
-}
-
 impl Setup {
-    /// Reads a setup. Unknown keys are errors.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with the key and how to fix it.
-    pub fn read(table: Map<String, Value>) -> Result<Self, Vec<String>> {
-        Self::read_over(table, None)
-    }
-
     /// Reads the setup from a TOML file: a fixture, a `plugin.toml`, or a file with only a setup.
-    ///
-    /// # Errors
-    /// Those of [`Setup::read`], or if the file cannot be read or is not TOML.
-    pub fn open(path: &Path) -> Result<Self, SetupError> {
-        let invalid = |problems| SetupError { path: path.to_owned(), problems };
-        let text =
-            read_text(path, TEXT_LIMIT).map_err(|error| invalid(vec![format!("It cannot be read: {error}.")]))?;
-        let mut document: toml_edit::DocumentMut =
-            text.parse().map_err(|error| invalid(vec![format!("It is not TOML: {error}")]))?;
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let invalid = |problems| FileError::new(path, problems);
+        let mut document = toml::parse(&toml::read(path)?).map_err(|error| invalid(vec![error]))?;
         for other in ["name", "language", "kind", "quotes", "refuses"] {
             document.remove(other);
         }
         let table = to_json(document.as_table(), Dates::Refuse).map_err(|error| invalid(vec![error]))?;
-        Self::read(table).map_err(invalid)
+        Self::read(table, None).map_err(invalid)
     }
 
-    /// Like [`Self::read`], with `base` as the defaults.
-    pub(crate) fn read_over(mut table: Map<String, Value>, base: Option<&Self>) -> Result<Self, Vec<String>> {
+    /// Reads a setup, with `base` as the defaults. The errors are everything that is wrong, such as a key that does not
+    /// exist.
+    pub(crate) fn read(mut table: Map<String, Value>, base: Option<&Self>) -> Result<Self, Vec<String>> {
         if let Some(base) = base {
             for (key, value) in &base.keys {
                 table.entry(key).or_insert_with(|| value.clone());
@@ -105,19 +81,7 @@ impl Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let (tenant, collection) = (TenantId::new(TENANT), CollectionPath::new(COLLECTION));
-        let (Ok(tenant), Ok(collection), Ok(collections)) = (tenant, collection, Collections::new(COLLECTION, &[]))
-        else {
-            unreachable!("the constants are valid")
-        };
-        Self {
-            tenant,
-            collection,
-            collections,
-            config: "{}".to_owned(),
-            limits: PluginLimits::default(),
-            keys: Map::new(),
-        }
+        Self::read(Map::new(), None).unwrap_or_else(|_| unreachable!("every key has a default"))
     }
 }
 
@@ -126,7 +90,7 @@ mod tests {
     use super::*;
 
     fn read(table: &Value) -> Result<Setup, Vec<String>> {
-        Setup::read(table.as_object().unwrap().clone())
+        Setup::read(table.as_object().unwrap().clone(), None)
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use crate::project::{Project, ProjectError};
+use crate::project::Project;
 use crate::setup::Setup;
+use crate::toml::FileError;
 
 /// A component and the project that it belongs to.
 #[derive(Debug, Clone)]
@@ -17,10 +18,7 @@ pub struct Target {
 impl Target {
     /// `path` is a project's folder or a component. A component's project is the one in its folder, if that builds this
     /// file.
-    ///
-    /// # Errors
-    /// If the folder is not a project, or the `plugin.toml` next to the component is invalid.
-    pub fn find(path: &Path) -> Result<Self, ProjectError> {
+    pub fn find(path: &Path) -> Result<Self, FileError> {
         if path.is_dir() {
             let project = Project::open(path)?;
             return Ok(Self { component: project.component(), name: project.name.clone(), project: Some(project) });

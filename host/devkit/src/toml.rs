@@ -1,7 +1,35 @@
-//! Converts between TOML and JSON values.
+//! Reads TOML files, and converts between TOML and JSON values.
 
+use std::path::{Path, PathBuf};
+
+use quotegate_io::{TEXT_LIMIT, read_text};
 use serde_json::{Map, Value, json};
-use toml_edit::{Array, InlineTable, Item, TableLike};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike};
+
+/// Everything that is wrong with a `plugin.toml`, a fixture, or a file with a setup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}:\n  {}", path.display(), problems.join("\n  "))]
+pub struct FileError {
+    path: PathBuf,
+    /// Each with its place and how to fix it.
+    problems: Vec<String>,
+}
+
+impl FileError {
+    pub(crate) fn new(path: &Path, problems: Vec<String>) -> Self {
+        Self { path: path.to_owned(), problems }
+    }
+}
+
+/// Reads a text file.
+pub(crate) fn read(path: &Path) -> Result<String, FileError> {
+    read_text(path, TEXT_LIMIT).map_err(|error| FileError::new(path, vec![format!("It cannot be read: {error}.")]))
+}
+
+/// Parses a TOML file's text.
+pub(crate) fn parse(text: &str) -> Result<DocumentMut, String> {
+    text.parse().map_err(|error| format!("It is not TOML: {error}"))
+}
 
 /// How to convert TOML dates, which JSON does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

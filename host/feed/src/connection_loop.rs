@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use quotegate_market::{QuoteReceiver, Subscription};
-use tokio::sync::watch;
+use quotegate_market::QuoteReceiver;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, info, warn};
@@ -16,9 +15,9 @@ use crate::decode::LatestQuotes;
 use crate::gap::Gap;
 use crate::reader::FrameReader;
 use crate::request;
-use crate::settings::{Clock, FeedSettings};
+use crate::run::Feed;
 use crate::snapshot::Snapshots;
-use crate::status::{FeedStatus, RetryCause};
+use crate::status::RetryCause;
 use crate::subscription::{Acknowledged, Name, Subscriber, WILDCARD};
 use crate::unquoted::UnquotedWatch;
 use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
@@ -27,16 +26,12 @@ use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
 const MAX_NAMED: usize = 20;
 
 pub(crate) struct ConnectionLoop<'a> {
+    pub(crate) feed: &'a mut Feed,
     pub(crate) connection: &'a mut Connection,
     pub(crate) reader: &'a mut FrameReader,
     pub(crate) subscriber: &'a mut Subscriber,
-    pub(crate) snapshots: &'a mut Option<Snapshots>,
     pub(crate) unquoted: &'a mut UnquotedWatch,
-    pub(crate) wanted: &'a mut watch::Receiver<Arc<Subscription>>,
     pub(crate) receiver: &'a mut dyn QuoteReceiver,
-    pub(crate) settings: &'a FeedSettings,
-    pub(crate) status: &'a FeedStatus,
-    pub(crate) clock: &'a Clock,
 }
 
 /// The deadlines of one connection.
@@ -58,8 +53,8 @@ impl ConnectionLoop<'_> {
     pub(crate) async fn run(&mut self, mut on_first_quote: impl FnMut()) -> Result<Infallible, SessionEnd> {
         let now = Instant::now();
         let mut deadlines = Deadlines {
-            socket: SocketWatchdog::new(self.settings.ping_interval, self.settings.pong_timeout, now),
-            data: DataWatchdog::new(self.settings.stale_after, now),
+            socket: SocketWatchdog::new(self.feed.settings.ping_interval, self.feed.settings.pong_timeout, now),
+            data: DataWatchdog::new(self.feed.settings.stale_after, now),
             ack_deadline: None,
         };
         self.subscriber.reset();
@@ -72,7 +67,7 @@ impl ConnectionLoop<'_> {
             // The timer comes before the frames: a burst of frames must not hide a deadline.
             tokio::select! {
                 biased;
-                changed = self.wanted.changed(), if wanted_may_change => match changed {
+                changed = self.feed.subscription.changed(), if wanted_may_change => match changed {
                     Ok(()) => self.update_wanted(),
                     // The sender is gone: keep the last subscription.
                     Err(_) => wanted_may_change = false,
@@ -87,7 +82,7 @@ impl ConnectionLoop<'_> {
                     timer.as_mut().reset(deadlines.wake_at(self.unquoted));
                 }
                 // Before the frames as well, and rare.
-                latest = next_latest(self.snapshots) => self.reader.deliver_latest(latest, self.receiver),
+                latest = next_latest(&mut self.feed.snapshots) => self.reader.deliver_latest(latest, self.receiver),
                 read = self.connection.read(self.reader) => {
                     self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
                     // Without this, a socket that always has more frames would never let another task run.
@@ -120,10 +115,10 @@ impl ConnectionLoop<'_> {
     }
 
     fn update_wanted(&mut self) {
-        let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        let wanted = Arc::clone(&self.feed.subscription.borrow_and_update());
         self.subscriber.want(&wanted);
         self.unquoted.want(&wanted, Instant::now());
-        self.status.set_missing(self.subscriber.missing());
+        self.feed.status.set_missing(self.subscriber.missing());
     }
 
     async fn send_next_request(
@@ -133,8 +128,8 @@ impl ConnectionLoop<'_> {
     ) -> Result<(), SessionEnd> {
         let Some(request) = self.subscriber.next_request() else { return Ok(()) };
         debug!(event_type = "subscription_request", action = ?request.action, symbols = request.names.len(), "sending a subscription request");
-        self.connection.send(request::subscription(request, self.settings.encoding)).await?;
-        deadlines.ack_deadline = Some(Instant::now() + self.settings.step_timeout);
+        self.connection.send(request::subscription(request, self.feed.settings.encoding)).await?;
+        deadlines.ack_deadline = Some(Instant::now() + self.feed.settings.step_timeout);
         // The only deadline that can be earlier than the ones the timer was set for.
         timer.reset(deadlines.wake_at(self.unquoted));
         Ok(())
@@ -148,10 +143,9 @@ impl ConnectionLoop<'_> {
                 "the server did not acknowledge a subscription request in time",
             ));
         }
-        let expected = self.subscriber.holds_any() && self.settings.calendar.is_open((self.clock)());
+        let expected = self.subscriber.holds_any() && self.feed.settings.calendar.is_open((self.feed.clock)());
         if !expected {
-            // From now on silence is normal.
-            self.status.set_silent(false);
+            self.feed.status.excuse_silence();
         }
         self.check_unquoted(expected, now);
         if deadlines.data.is_stale(expected, now) {
@@ -184,7 +178,7 @@ impl ConnectionLoop<'_> {
                 self.end_gap();
             }
             ControlMessage::Error { code, message } => {
-                self.status.count_error(code);
+                self.feed.status.count_error(code);
                 self.handle_error(code, &message)?;
                 if !self.subscriber.is_waiting() {
                     deadlines.ack_deadline = None;
@@ -198,12 +192,8 @@ impl ConnectionLoop<'_> {
     }
 
     fn handle_error(&mut self, code: u16, message: &str) -> Result<(), SessionEnd> {
-        match ErrorAction::for_code(code) {
-            ErrorAction::Fatal(error) => return Err(SessionEnd::Fatal(error)),
-            ErrorAction::HeldElsewhere => return Err(SessionEnd::retry(RetryCause::HeldElsewhere, message)),
-            ErrorAction::Reconnect => {
-                return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {message}")));
-            }
+        match ErrorAction::of(code, message) {
+            ErrorAction::End(end) => return Err(end),
             ErrorAction::BadRequest => {
                 let rejected = self.subscriber.rejected();
                 self.report_missing(
@@ -225,7 +215,7 @@ impl ConnectionLoop<'_> {
     /// Asks REST for quotes of symbols whose ticks arrive from now on, so that none is missed in between. What the
     /// wildcard stands for is known only of symbols that have quoted before.
     fn ask_for_latest(&self, added: Vec<Name>) {
-        let Some(snapshots) = &self.snapshots else { return };
+        let Some(snapshots) = &self.feed.snapshots else { return };
         if added.iter().any(|name| **name == *WILDCARD) {
             snapshots.ask(self.reader.symbols().symbols().iter().map(|symbol| symbol.as_str().into()));
         } else {
@@ -238,7 +228,7 @@ impl ConnectionLoop<'_> {
         if !self.subscriber.is_complete() {
             return;
         }
-        let Some(Gap { from, to, cause }) = self.status.end_gap((self.clock)()) else { return };
+        let Some(Gap { from, to, cause }) = self.feed.status.end_gap((self.feed.clock)()) else { return };
         let to = to.unwrap_or(from);
         let text = |time| jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
         info!(
@@ -247,7 +237,7 @@ impl ConnectionLoop<'_> {
             to = %text(to),
             seconds = to.saturating_sub(from) as f64 / 1e9,
             cause = cause.as_str(),
-            snapshot = self.snapshots.is_some(),
+            snapshot = self.feed.snapshots.is_some(),
             "no quotes arrived from {} to {}",
             text(from),
             text(to),
@@ -261,7 +251,7 @@ impl ConnectionLoop<'_> {
             let count = unquoted.count;
             warn!(event_type = "symbols_unquoted", count, "wanted symbols that have never quoted: {unquoted}");
         }
-        self.status.set_unquoted(unquoted);
+        self.feed.status.set_unquoted(unquoted);
     }
 
     /// The one place where missing symbols are counted and logged.
@@ -269,8 +259,8 @@ impl ConnectionLoop<'_> {
         if names.is_empty() {
             return;
         }
-        self.status.count_missing(names.len());
-        self.status.set_missing(self.subscriber.missing());
+        self.feed.status.count_missing(names.len());
+        self.feed.status.set_missing(self.subscriber.missing());
         let named = &names[..names.len().min(MAX_NAMED)];
         warn!(event_type = "symbols_missing", count = names.len(), symbols = ?named, "{why}");
     }

@@ -1,11 +1,14 @@
 //! Control messages and how the feed reacts to each error code. Protocol: docs.alpaca.markets/docs/streaming-market-data.
 
-use serde_json::Value;
+use serde::Deserialize;
 
+use crate::connection::SessionEnd;
 use crate::error::FeedError;
+use crate::status::RetryCause;
 
 /// A message from the server about the connection rather than the market.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Wire")]
 pub enum ControlMessage {
     /// `success`, `connected`: the server's welcome.
     Connected,
@@ -25,30 +28,34 @@ pub enum ControlMessage {
     Subscription(Vec<String>),
 }
 
-impl ControlMessage {
-    /// Parses a control message; `None` if a required field is missing or invalid.
-    pub(crate) fn from_value(value: &Value) -> Option<Self> {
-        let message = || value.get("msg").and_then(Value::as_str);
-        match value.get("T")?.as_str()? {
-            "success" => Some(match message()? {
+/// A control message as it is written. A missing or invalid field makes it malformed.
+#[derive(Deserialize)]
+#[serde(tag = "T", rename_all = "lowercase")]
+enum Wire {
+    Success {
+        msg: String,
+    },
+    Error {
+        code: u16,
+        #[serde(default)]
+        msg: String,
+    },
+    Subscription {
+        #[serde(default)]
+        quotes: Option<Vec<String>>,
+    },
+}
+
+impl From<Wire> for ControlMessage {
+    fn from(message: Wire) -> Self {
+        match message {
+            Wire::Success { msg } => match msg.as_str() {
                 "connected" => Self::Connected,
                 "authenticated" => Self::Authenticated,
-                other => Self::OtherSuccess(other.to_owned()),
-            }),
-            "error" => Some(Self::Error {
-                code: value.get("code")?.as_u64()?.try_into().ok()?,
-                message: message().unwrap_or_default().to_owned(),
-            }),
-            "subscription" => match value.get("quotes") {
-                None | Some(Value::Null) => Some(Self::Subscription(Vec::new())),
-                Some(Value::Array(names)) => names
-                    .iter()
-                    .map(|name| name.as_str().map(str::to_owned))
-                    .collect::<Option<_>>()
-                    .map(Self::Subscription),
-                Some(_) => None,
+                _ => Self::OtherSuccess(msg),
             },
-            _ => None,
+            Wire::Error { code, msg } => Self::Error { code, message: msg },
+            Wire::Subscription { quotes } => Self::Subscription(quotes.unwrap_or_default()),
         }
     }
 }
@@ -56,12 +63,8 @@ impl ControlMessage {
 /// How the feed reacts to an error code.
 #[derive(Debug)]
 pub(crate) enum ErrorAction {
-    /// Retrying is pointless: the account, the key or the settings must change first.
-    Fatal(FeedError),
-    /// 406: another connection of this account is open. Retry slowly.
-    HeldElsewhere,
-    /// Close the socket and reconnect after a delay.
-    Reconnect,
+    /// The connection is of no more use. Retrying is pointless if the account, the key or the settings must change first.
+    End(SessionEnd),
     /// 400: the request, or a symbol in it, is malformed. The connection and its subscriptions are unchanged.
     BadRequest,
     /// 405: the plan allows fewer symbols. The connection and its subscriptions are unchanged.
@@ -71,20 +74,24 @@ pub(crate) enum ErrorAction {
 }
 
 impl ErrorAction {
-    pub(crate) fn for_code(code: u16) -> Self {
+    pub(crate) fn of(code: u16, message: &str) -> Self {
+        let fatal = |error| Self::End(SessionEnd::Fatal(error));
         match code {
             400 => Self::BadRequest,
-            402 => Self::Fatal(FeedError::AuthenticationFailed),
+            402 => fatal(FeedError::AuthenticationFailed),
             405 => Self::SymbolLimit,
-            406 => Self::HeldElsewhere,
-            408 => Self::Fatal(FeedError::NotEnabled),
-            409 => Self::Fatal(FeedError::InsufficientSubscription),
+            // Another connection of this account is open.
+            406 => Self::End(SessionEnd::retry(RetryCause::HeldElsewhere, message)),
+            408 => fatal(FeedError::NotEnabled),
+            409 => fatal(FeedError::InsufficientSubscription),
             // We only ever request quotes, so no other request could succeed.
-            410 => Self::Fatal(FeedError::NoQuotes),
-            411 => Self::Fatal(FeedError::InsufficientScope),
-            412 => Self::Fatal(FeedError::MessagePackOnly),
-            413 => Self::Fatal(FeedError::WildcardRefused),
-            401 | 404 | 407 | 500..=599 => Self::Reconnect,
+            410 => fatal(FeedError::NoQuotes),
+            411 => fatal(FeedError::InsufficientScope),
+            412 => fatal(FeedError::MessagePackOnly),
+            413 => fatal(FeedError::WildcardRefused),
+            401 | 404 | 407 | 500..=599 => {
+                Self::End(SessionEnd::retry(RetryCause::ServerError, format!("{code} {message}")))
+            }
             _ => Self::Ignore,
         }
     }
@@ -93,17 +100,21 @@ impl ErrorAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    /// The message, which is the same in both encodings.
+    fn read(message: &Value) -> Option<ControlMessage> {
+        let json = serde_json::from_value(message.clone()).ok();
+        assert_eq!(rmp_serde::from_slice(&rmp_serde::to_vec(message).unwrap()).ok(), json);
+        json
+    }
 
     #[test]
     fn a_missing_list_in_an_acknowledgement_is_empty() {
         let ack = json!({"T": "subscription", "trades": ["SPY"]});
-        assert_eq!(ControlMessage::from_value(&ack), Some(ControlMessage::Subscription(Vec::new())));
+        assert_eq!(read(&ack), Some(ControlMessage::Subscription(Vec::new())));
         let ack = json!({"T": "subscription", "quotes": ["SPY", "*"]});
-        assert_eq!(
-            ControlMessage::from_value(&ack),
-            Some(ControlMessage::Subscription(vec!["SPY".into(), "*".into()]))
-        );
+        assert_eq!(read(&ack), Some(ControlMessage::Subscription(vec!["SPY".into(), "*".into()])));
     }
 
     #[test]
@@ -116,14 +127,14 @@ mod tests {
             json!({"T": "subscription", "quotes": [1]}),
             json!({}),
         ] {
-            assert_eq!(ControlMessage::from_value(&value), None, "{value}");
+            assert_eq!(read(&value), None, "{value}");
         }
     }
 
     #[test]
     fn error_codes_that_a_retry_cannot_fix_are_fatal() {
-        let fatal: Vec<_> =
-            (400..=600).filter(|&code| matches!(ErrorAction::for_code(code), ErrorAction::Fatal(_))).collect();
+        let is_fatal = |code: &u16| matches!(ErrorAction::of(*code, ""), ErrorAction::End(SessionEnd::Fatal(_)));
+        let fatal: Vec<_> = (400..=600).filter(is_fatal).collect();
         assert_eq!(fatal, [402, 408, 409, 410, 411, 412, 413]);
     }
 }

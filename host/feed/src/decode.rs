@@ -155,9 +155,7 @@ impl Decoder {
                 let texts = members.texts();
                 let fields = members.fields(&texts, &mut self.dates);
                 if fields.kind == Kind::Control {
-                    self.keep_control_message(
-                        serde_json::from_str(value.get()).ok().as_ref().and_then(ControlMessage::from_value),
-                    );
+                    self.keep_control_message(serde_json::from_str(value.get()).ok());
                 } else {
                     self.store(&fields, received_time);
                 }
@@ -170,11 +168,11 @@ impl Decoder {
     fn decode_msgpack(&mut self, bytes: &[u8], received_time: UnixNanos) -> Option<()> {
         let mut reader = msgpack::Reader::new(bytes);
         for _ in 0..reader.array()? {
-            let mut start = reader;
+            let start = reader;
             let mut fields = Fields::default();
             match reader.message(&mut fields, &mut self.dates).ok()? {
                 true if fields.kind == Kind::Control => {
-                    self.keep_control_message(start.value().ok().as_ref().and_then(ControlMessage::from_value));
+                    self.keep_control_message(start.control_message(&reader));
                 }
                 true => self.store(&fields, received_time),
                 false => self.skipped.malformed += 1,

@@ -50,13 +50,8 @@ pub enum FeedSettingsError {
     #[error("{0} must be above zero")]
     Zero(&'static str),
     /// Invalid backoff delays.
-    #[error("invalid delays for {name}: {error}")]
-    Backoff {
-        /// Which backoff.
-        name: &'static str,
-        /// What is wrong with the delays.
-        error: quotegate_pace::BackoffError,
-    },
+    #[error("invalid delays for {0}: {1}")]
+    Backoff(&'static str, quotegate_pace::BackoffError),
     /// The file of CA certificates cannot be used.
     #[error("feed.ca_file: {file}: {reason}: give a PEM file with the certificates to trust")]
     Certificates {

@@ -40,13 +40,3 @@ pub trait RecordedFrame {
     /// Its payload.
     fn payload(&self) -> Payload<'_>;
 }
-
-impl RecordedFrame for (UnixNanos, String) {
-    fn received_time(&self) -> UnixNanos {
-        self.0
-    }
-
-    fn payload(&self) -> Payload<'_> {
-        Payload::Text(&self.1)
-    }
-}

@@ -81,14 +81,8 @@ impl Handshake<'_> {
                 continue;
             };
             self.status.count_error(*code);
-            match ErrorAction::for_code(*code) {
-                ErrorAction::Fatal(error) => return Err(SessionEnd::Fatal(error)),
-                ErrorAction::HeldElsewhere => {
-                    return Err(SessionEnd::retry(RetryCause::HeldElsewhere, text.as_str()));
-                }
-                ErrorAction::Reconnect => {
-                    return Err(SessionEnd::retry(RetryCause::ServerError, format!("{code} {text}")));
-                }
+            match ErrorAction::of(*code, text) {
+                ErrorAction::End(end) => return Err(end),
                 ErrorAction::Ignore if *code == 403 => {}
                 _ => left.push(message),
             }

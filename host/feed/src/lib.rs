@@ -52,7 +52,7 @@ pub use quotegate_market::{AuthBy, Encoding, FeedName};
 pub use replay::{Replay, ReplaySpeed};
 pub use run::Feed;
 pub use settings::{Calendar, Clock, Credentials, FeedSettings, ReconnectBackoff, system_clock};
-pub use snapshot::{SnapshotCounts, SnapshotFailure, SnapshotSettings, SnapshotTask, Snapshots, snapshots};
+pub use snapshot::{SnapshotCounts, SnapshotSettings, SnapshotTask, Snapshots, snapshots};
 pub use status::{ConnectionState, FeedSnapshot, FeedStatus, RetryCause};
 pub use tls::RootCerts;
 pub use unquoted::{UnquotedSymbol, UnquotedSymbols};

@@ -62,7 +62,10 @@ impl FrameReader {
                 false => latest.skipped.refused_symbol += 1,
             }
         }
-        self.status.snapshot.count_quotes(added, latest.skipped.total());
+        self.status.count_snapshot(|counts| {
+            counts.quotes += added;
+            counts.skipped += latest.skipped.total();
+        });
         self.deliver(receiver);
     }
 

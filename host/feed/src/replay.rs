@@ -97,6 +97,7 @@ fn due(speed: ReplaySpeed, start: Instant, recorded_start: UnixNanos, recorded: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Payload;
     use quotegate_market::QuoteColumns;
 
     const SECOND: i64 = 1_000_000_000;
@@ -107,6 +108,16 @@ mod tests {
     impl QuoteReceiver for Arrivals {
         fn receive(&mut self, quotes: &QuoteColumns, _: &SymbolTable) {
             self.1.push((self.0.elapsed(), quotes.received_time.clone()));
+        }
+    }
+
+    impl RecordedFrame for (UnixNanos, String) {
+        fn received_time(&self) -> UnixNanos {
+            self.0
+        }
+
+        fn payload(&self) -> Payload<'_> {
+            Payload::Text(&self.1)
         }
     }
 

@@ -45,19 +45,13 @@ pub struct Feed {
 impl Feed {
     /// Connects, delivers quotes and reconnects until `stop` is cancelled; then closes the websocket and returns `Ok`.
     /// Returns an error only if retrying is pointless.
-    pub async fn run(self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
-        let Self { settings, subscription, status, clock, tap, snapshots, stop } = self;
+    pub async fn run(mut self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
         let mut runner = Runner {
-            reader: FrameReader::new(settings.symbol_capacity, tap, Arc::clone(&status)),
-            subscriber: Subscriber::new(settings.subscribe_chunk),
-            retries: Retries { backoff: settings.backoff.clone(), rng: Rng::new(), in_a_row: 0 },
-            settings,
+            reader: FrameReader::new(self.settings.symbol_capacity, self.tap.take(), Arc::clone(&self.status)),
+            subscriber: Subscriber::new(self.settings.subscribe_chunk),
+            retries: Retries { backoff: self.settings.backoff.clone(), rng: Rng::new(), in_a_row: 0 },
             unquoted: UnquotedWatch::new(Instant::now()),
-            subscription,
-            snapshots,
-            status,
-            clock,
-            stop,
+            feed: self,
         };
         let outcome = runner.run(receiver).await;
         runner.enter(ConnectionState::Stopped);
@@ -69,14 +63,9 @@ impl Feed {
 }
 
 struct Runner {
-    settings: FeedSettings,
-    subscription: watch::Receiver<Arc<Subscription>>,
-    status: Arc<FeedStatus>,
-    clock: Clock,
-    stop: CancellationToken,
+    feed: Feed,
     reader: FrameReader,
     subscriber: Subscriber,
-    snapshots: Option<Snapshots>,
     unquoted: UnquotedWatch,
     retries: Retries,
 }
@@ -114,7 +103,7 @@ fn jittered_delay(backoff: &mut Backoff, rng: &mut Rng) -> Duration {
 
 impl Runner {
     async fn run(&mut self, receiver: &mut dyn QuoteReceiver) -> Result<(), FeedError> {
-        let stop = self.stop.clone();
+        let stop = self.feed.stop.clone();
         loop {
             match self.connect_and_stream(receiver).await {
                 SessionEnd::Stopped => return Ok(()),
@@ -132,12 +121,12 @@ impl Runner {
 
     /// Runs one connection and closes it. Alpaca allows one at a time, so the next is opened only after that.
     async fn connect_and_stream(&mut self, receiver: &mut dyn QuoteReceiver) -> SessionEnd {
-        let stop = self.stop.clone();
+        let stop = self.feed.stop.clone();
         self.enter(ConnectionState::Connecting);
         let opened = tokio::select! {
             biased;
             () = stop.cancelled() => return SessionEnd::Stopped,
-            opened = Connection::open(&self.settings, Arc::clone(&self.clock)) => opened,
+            opened = Connection::open(&self.feed.settings, Arc::clone(&self.feed.clock)) => opened,
         };
         let mut connection = match opened {
             Ok(connection) => connection,
@@ -148,7 +137,7 @@ impl Runner {
             () = stop.cancelled() => SessionEnd::Stopped,
             Err(end) = self.stream(&mut connection, receiver) => end,
         };
-        connection.close(self.settings.close_timeout).await;
+        connection.close(self.feed.settings.close_timeout).await;
         end
     }
 
@@ -159,23 +148,20 @@ impl Runner {
     ) -> Result<Infallible, SessionEnd> {
         self.enter(ConnectionState::Authenticating);
         self.reader.discard();
-        authenticate(connection, &mut self.reader, &self.settings, &self.status).await?;
-        self.status.count_connection();
+        authenticate(connection, &mut self.reader, &self.feed.settings, &self.feed.status).await?;
+        self.feed.status.count_connection();
         self.enter(ConnectionState::Streaming);
-        info!(event_type = "alpaca_connect", url = %self.settings.url, encoding = %self.settings.encoding, "connected");
+        let status = Arc::clone(&self.feed.status);
+        info!(event_type = "alpaca_connect", url = %self.feed.settings.url, encoding = %self.feed.settings.encoding, "connected");
         let mut connection_loop = ConnectionLoop {
+            feed: &mut self.feed,
             connection,
             reader: &mut self.reader,
             subscriber: &mut self.subscriber,
-            snapshots: &mut self.snapshots,
             unquoted: &mut self.unquoted,
-            wanted: &mut self.subscription,
             receiver,
-            settings: &self.settings,
-            status: &self.status,
-            clock: &self.clock,
         };
-        let (retries, status) = (&mut self.retries, &self.status);
+        let (retries, status) = (&mut self.retries, status);
         connection_loop
             .run(|| {
                 if retries.in_a_row > 0 {
@@ -190,16 +176,12 @@ impl Runner {
     /// The one place where a lost connection is counted and logged.
     fn note_retry(&mut self, cause: RetryCause, reason: &str) -> Duration {
         let delay = self.retries.next_delay(cause);
-        let was_connected = self.status.state() == ConnectionState::Streaming;
-        self.status.count_retry(cause, reason);
+        let was_connected = self.feed.status.state() == ConnectionState::Streaming;
+        self.feed.status.count_retry(cause, reason, self.retries.in_a_row);
         // Without a subscription there was nothing to miss.
         if self.subscriber.holds_any() {
-            self.status.begin_gap(cause, (self.clock)());
+            self.feed.status.begin_gap(cause, (self.feed.clock)());
         }
-        if cause == RetryCause::Stale {
-            self.status.set_silent(true);
-        }
-        self.status.set_attempts(self.retries.in_a_row);
         self.enter(match cause {
             RetryCause::HeldElsewhere => ConnectionState::HeldElsewhere,
             other => ConnectionState::Waiting(other),
@@ -225,6 +207,6 @@ impl Runner {
     }
 
     fn enter(&self, state: ConnectionState) {
-        self.status.enter(state, (self.clock)());
+        self.feed.status.enter(state, (self.feed.clock)());
     }
 }

@@ -91,7 +91,7 @@ impl ReconnectBackoff {
     /// last at least that long.
     pub fn new(base: Duration, max: Duration) -> Result<Self, FeedSettingsError> {
         let backoff = |name, base: Duration, max: Duration| {
-            Backoff::new(base, max).map_err(|error| FeedSettingsError::Backoff { name, error })
+            Backoff::new(base, max).map_err(|error| FeedSettingsError::Backoff(name, error))
         };
         let (held, limited) = (Duration::from_secs(5), Duration::from_secs(30));
         Ok(Self {

@@ -28,8 +28,8 @@ use crate::tls::RootCerts;
 use client::{Client, Failure};
 use queue::SnapshotQueue;
 
-pub(crate) use status::SnapshotStatus;
-pub use status::{SnapshotCounts, SnapshotFailure};
+pub use status::SnapshotCounts;
+pub(crate) use status::SnapshotFailure;
 
 /// Answers that wait for the reader. More would only grow old.
 const ANSWERS_AHEAD: usize = 2;
@@ -61,7 +61,7 @@ impl SnapshotSettings {
     ) -> Result<Self, FeedSettingsError> {
         let (first, longest) = (Duration::from_secs(1), Duration::from_secs(60));
         let backoff = Backoff::new(first, longest)
-            .map_err(|error| FeedSettingsError::Backoff { name: "requests for latest quotes", error })?;
+            .map_err(|error| FeedSettingsError::Backoff("requests for latest quotes", error))?;
         Ok(Self { url, feed, credentials, root_certs, request_timeout: Duration::from_secs(10), backoff })
     }
 }
@@ -143,7 +143,7 @@ impl SnapshotTask {
     }
 
     fn succeeded(&mut self, asked: usize, latest: &LatestQuotes) {
-        self.status.snapshot.count_request();
+        self.status.count_snapshot(|counts| counts.requests += 1);
         self.backoff.reset();
         let failed = std::mem::take(&mut self.failed);
         let quotes = latest.quotes.len();
@@ -155,7 +155,8 @@ impl SnapshotTask {
 
     /// The one place where a failed request is counted and logged. Returns how long to wait before the next one.
     fn failed(&mut self, mut names: Vec<Name>, failure: Failure) -> Option<Duration> {
-        self.status.snapshot.count_failure(failure.cause());
+        let cause = failure.cause().as_str();
+        self.status.count_snapshot(|counts| *counts.failures.entry(cause.into()).or_default() += 1);
         match failure {
             // One invalid symbol costs the others nothing but more requests.
             Failure::BadRequest(_) if names.len() > 1 => {
@@ -168,7 +169,7 @@ impl SnapshotTask {
                 warn!(event_type = "snapshot_refused", symbols = ?names, reason, "REST refuses this symbol");
                 None
             }
-            Failure::Pointless { reason, .. } => {
+            Failure::Pointless(reason) => {
                 let left_out = names.len() + self.queue.clear();
                 warn!(
                     event_type = "snapshot_refused",

@@ -6,54 +6,36 @@ mod histogram;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quotegate_market::{QuoteColumns, UnixNanos};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Skipped;
 use crate::gap::Gap;
-use crate::snapshot::{SnapshotCounts, SnapshotStatus};
+use crate::snapshot::SnapshotCounts;
 use crate::unquoted::UnquotedSymbols;
 pub use connection::{ConnectionState, RetryCause};
 use histogram::LogHistogram;
 
-#[derive(Debug, Default)]
-struct Details {
-    state: ConnectionState,
-    since: UnixNanos,
-    errors: BTreeMap<u16, u64>,
-    missing: Vec<String>,
-    unquoted: UnquotedSymbols,
-    skipped: Skipped,
-    problem: Option<String>,
-    gap: Option<Gap>,
-}
-
 /// The feed's state and counters. One instance lives as long as the feed, over all its connections.
 #[derive(Debug, Default)]
 pub struct FeedStatus {
-    details: Mutex<Details>,
+    /// What does not change with each frame. The rest is below, and not up to date in here.
+    details: Mutex<FeedSnapshot>,
     frames: AtomicU64,
     bytes: AtomicU64,
     quotes: AtomicU64,
-    connections: AtomicU64,
-    attempts: AtomicU64,
-    silent: AtomicBool,
-    retries: [AtomicU64; RetryCause::COUNT],
-    missing_symbols: AtomicU64,
     last_received: AtomicI64,
     last_event: AtomicI64,
     last_lag: AtomicI64,
     lag_micros: LogHistogram,
     quotes_per_frame: LogHistogram,
-    /// Written by the task that asks REST, too.
-    pub(crate) snapshot: SnapshotStatus,
 }
 
 /// A copy of everything in [`FeedStatus`], for people and metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedSnapshot {
     /// The state of the connection.
     pub connection: ConnectionState,
@@ -117,7 +99,7 @@ impl FeedStatus {
 
     /// The state of the connection.
     pub fn state(&self) -> ConnectionState {
-        self.details().state
+        self.details.lock().connection
     }
 
     /// When the last quote arrived, if any.
@@ -127,86 +109,75 @@ impl FeedStatus {
 
     /// Copies everything. The counters are read one after another, so they may be a frame apart.
     pub fn snapshot(&self) -> FeedSnapshot {
-        let retried = |cause: RetryCause| (cause.as_str().into(), self.retries[cause as usize].load(Relaxed));
-        let details = self.details();
         FeedSnapshot {
-            connection: details.state,
-            since: details.since,
             frames: self.frames.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             quotes: self.quotes.load(Relaxed),
-            skipped: details.skipped,
-            connections: self.connections.load(Relaxed),
-            attempts: self.attempts.load(Relaxed),
-            problem: details.problem.clone(),
-            silent: self.silent.load(Relaxed),
-            retries: RetryCause::ALL.into_iter().map(retried).filter(|&(_, count)| count > 0).collect(),
-            errors: details.errors.clone(),
-            missing_symbols: self.missing_symbols.load(Relaxed),
-            missing: details.missing.clone(),
-            unquoted: details.unquoted.clone(),
-            gap: details.gap,
-            snapshot: self.snapshot.counts(),
             last_received_time: self.last_received_time(),
             last_event_time: self.last(&self.last_event),
             last_lag: self.last(&self.last_lag),
             lag_micros: self.lag_micros.counts(),
             quotes_per_frame: self.quotes_per_frame.counts(),
+            ..self.details.lock().clone()
         }
     }
 
     pub(crate) fn enter(&self, state: ConnectionState, now: UnixNanos) {
-        let mut details = self.details();
-        if details.state != state {
-            details.state = state;
+        let mut details = self.details.lock();
+        if details.connection != state {
+            details.connection = state;
             details.since = now;
         }
     }
 
     pub(crate) fn count_connection(&self) {
-        self.connections.fetch_add(1, Relaxed);
+        self.details.lock().connections += 1;
     }
 
-    pub(crate) fn count_retry(&self, cause: RetryCause, reason: &str) {
-        self.retries[cause as usize].fetch_add(1, Relaxed);
-        self.details().problem = Some(reason.to_owned());
+    /// Counts a connection that ended or failed. `attempts` are those since the last quote.
+    pub(crate) fn count_retry(&self, cause: RetryCause, reason: &str, attempts: u32) {
+        let mut details = self.details.lock();
+        *details.retries.entry(cause.as_str().into()).or_default() += 1;
+        details.problem = Some(reason.to_owned());
+        details.attempts = u64::from(attempts);
+        details.silent |= cause == RetryCause::Stale;
     }
 
     pub(crate) fn quotes_are_back(&self) {
-        self.set_attempts(0);
-        self.set_silent(false);
-        self.details().problem = None;
+        let mut details = self.details.lock();
+        (details.attempts, details.silent, details.problem) = (0, false, None);
     }
 
-    pub(crate) fn set_attempts(&self, attempts: u32) {
-        self.attempts.store(u64::from(attempts), Relaxed);
+    /// From now on silence is normal.
+    pub(crate) fn excuse_silence(&self) {
+        self.details.lock().silent = false;
     }
 
-    pub(crate) fn set_silent(&self, silent: bool) {
-        self.silent.store(silent, Relaxed);
+    pub(crate) fn count_snapshot(&self, count: impl FnOnce(&mut SnapshotCounts)) {
+        count(&mut self.details.lock().snapshot);
     }
 
     pub(crate) fn count_error(&self, code: u16) {
-        *self.details().errors.entry(code).or_default() += 1;
+        *self.details.lock().errors.entry(code).or_default() += 1;
     }
 
     pub(crate) fn count_missing(&self, symbols: usize) {
-        self.missing_symbols.fetch_add(symbols as u64, Relaxed);
+        self.details.lock().missing_symbols += symbols as u64;
     }
 
     pub(crate) fn set_missing(&self, mut missing: Vec<String>) {
         missing.truncate(Self::MISSING_KEPT);
-        self.details().missing = missing;
+        self.details.lock().missing = missing;
     }
 
     pub(crate) fn set_unquoted(&self, unquoted: UnquotedSymbols) {
-        self.details().unquoted = unquoted;
+        self.details.lock().unquoted = unquoted;
     }
 
     /// Begins a gap, unless one lasts already.
     pub(crate) fn begin_gap(&self, cause: RetryCause, now: UnixNanos) {
         let from = self.last_received_time().unwrap_or(now);
-        let gap = &mut self.details().gap;
+        let gap = &mut self.details.lock().gap;
         if gap.is_none_or(|gap| gap.to.is_some()) {
             *gap = Some(Gap { from, to: None, cause });
         }
@@ -214,7 +185,7 @@ impl FeedStatus {
 
     /// Ends the gap, if there is one, and returns it.
     pub(crate) fn end_gap(&self, now: UnixNanos) -> Option<Gap> {
-        let mut details = self.details();
+        let mut details = self.details.lock();
         let gap = details.gap.as_mut().filter(|gap| gap.to.is_none())?;
         gap.to = Some(now);
         Some(*gap)
@@ -225,7 +196,7 @@ impl FeedStatus {
         add(&self.frames, 1, Relaxed);
         add(&self.bytes, bytes as u64, Relaxed);
         if skipped.total() > 0 {
-            self.details().skipped.add(skipped);
+            self.details.lock().skipped.add(skipped);
         }
         let brought = (quotes.len() - first) as u64;
         if let (Some(&event), Some(&received), 1..) = (quotes.event_time.last(), quotes.received_time.last(), brought) {
@@ -243,10 +214,6 @@ impl FeedStatus {
     /// A value of the last quote, if there is one.
     fn last(&self, value: &AtomicI64) -> Option<i64> {
         (self.quotes.load(Acquire) > 0).then(|| value.load(Relaxed))
-    }
-
-    fn details(&self) -> MutexGuard<'_, Details> {
-        self.details.lock()
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Acknowledged {
 }
 
 /// Turns the subscribed set into the wanted set, one request at a time: the next is sent only after the last was answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Subscriber {
     chunk: usize,
     wanted: BTreeSet<Name>,
@@ -46,19 +46,14 @@ pub(crate) struct Subscriber {
     /// Requests that got a 400, split in half again and again until the malformed name is alone.
     suspects: VecDeque<Request>,
     pending: Option<Request>,
+    /// Nothing has changed since there was nothing to request. Comparing the sets before every read would cost more than
+    /// the quotes in it.
+    settled: bool,
 }
 
 impl Subscriber {
     pub(crate) fn new(chunk: usize) -> Self {
-        Self {
-            chunk,
-            wanted: BTreeSet::new(),
-            held: BTreeSet::new(),
-            malformed: BTreeSet::new(),
-            unavailable: BTreeSet::new(),
-            suspects: VecDeque::new(),
-            pending: None,
-        }
+        Self { chunk, ..Self::default() }
     }
 
     /// A new connection starts with no subscriptions.
@@ -67,6 +62,7 @@ impl Subscriber {
         self.unavailable.clear();
         self.suspects.clear();
         self.pending = None;
+        self.settled = false;
     }
 
     pub(crate) fn want(&mut self, subscription: &Subscription) {
@@ -77,6 +73,7 @@ impl Subscriber {
         self.malformed.retain(|name| self.wanted.contains(name));
         // The change may have freed some of the plan's limit.
         self.unavailable.clear();
+        self.settled = false;
     }
 
     /// True if quotes can be expected.
@@ -106,7 +103,7 @@ impl Subscriber {
 
     /// The next request to send. `None` if one is pending or nothing needs to change.
     pub(crate) fn next_request(&mut self) -> Option<&Request> {
-        if self.pending.is_some() {
+        if self.pending.is_some() || self.settled {
             return None;
         }
         while let Some(mut request) = self.suspects.pop_front() {
@@ -128,13 +125,15 @@ impl Subscriber {
         // leaves no gap.
         let wildcard = self.wanted.contains(WILDCARD) || self.held.contains(WILDCARD);
         let order = if wildcard { [subscribe(), unsubscribe()] } else { [unsubscribe(), subscribe()] };
-        let request = order.into_iter().find(|request| !request.names.is_empty())?;
-        Some(self.pending.insert(request))
+        let request = order.into_iter().find(|request| !request.names.is_empty());
+        self.settled = request.is_none();
+        Some(self.pending.insert(request?))
     }
 
     /// Takes the server's full set from an acknowledgement.
     pub(crate) fn acknowledged(&mut self, names: &[String]) -> Acknowledged {
         self.held = names.iter().map(|name| Name::from(name.as_str())).collect();
+        self.settled = false;
         let Some(Request { action, names }) = self.pending.take() else { return Acknowledged::default() };
         let (held, not_held): (Vec<Name>, Vec<Name>) = names.into_iter().partition(|name| self.held.contains(name));
         let (added, undone) = match action {

@@ -24,40 +24,9 @@ use quotegate_plugin::{
 /// Why a tenant's plugins cannot be used: the tenant, the plugin, the file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginLoadError {
-    /// The file cannot be read.
-    #[error("tenants.{tenant}.plugins: {plugin}: cannot read {}: {reason}. Check the path; if relative, it starts at the working directory.", path.display())]
-    File {
-        /// The tenant.
-        tenant: TenantId,
-        /// The plugin's name.
-        plugin: String,
-        /// The component's file.
-        path: PathBuf,
-        /// From the operating system.
-        reason: std::io::Error,
-    },
-    /// The component is rejected.
-    #[error("tenants.{tenant}.plugins: {plugin} ({place}) is not accepted. {error}")]
-    Component {
-        /// The tenant.
-        tenant: TenantId,
-        /// The plugin's name.
-        plugin: String,
-        /// Its file, or that it is built into the host.
-        place: String,
-        /// Why.
-        error: Box<PluginError>,
-    },
-    /// Its collections are invalid.
-    #[error("tenants.{tenant}.plugins: {plugin}: {reason}.")]
-    Settings {
-        /// The tenant.
-        tenant: TenantId,
-        /// The plugin's name.
-        plugin: String,
-        /// Why.
-        reason: String,
-    },
+    /// A plugin's component or settings.
+    #[error("{0}")]
+    Plugin(String),
     /// A plugin rejected its configuration or failed to start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -160,7 +129,7 @@ impl PluginLoader {
         for ((plugin, code), hash) in spec.plugins.iter().zip(codes).zip(&spec.components) {
             let prepared = self.prepare(tenant, plugin, code, *hash)?;
             if prepared.maps() && spec.destinations.iter().all(|destination| destination.shape.is_some()) {
-                return Err(settings_error(tenant, plugin, &NO_PLACE));
+                return Err(plugin_error(tenant, plugin, NO_PLACE));
             }
             specs.push(PluginSpec {
                 plugin: prepared,
@@ -168,7 +137,8 @@ impl PluginLoader {
                 limits: plugin_limits(&plugin.limits),
                 on_error: plugin.on_error,
                 chain: plugin.chain,
-                collections: collections(spec, plugin).map_err(|error| settings_error(tenant, plugin, &error))?,
+                collections: collections(spec, plugin)
+                    .map_err(|error| plugin_error(tenant, plugin, &format!(": {error}.")))?,
             });
         }
         Ok(PluginChain::start_within(tenant.clone(), specs, spec.share_of_time)?)
@@ -181,19 +151,15 @@ impl PluginLoader {
         code: &[u8],
         hash: Sha256Hash,
     ) -> Result<PreparedPlugin, PluginLoadError> {
-        let pin = plugin.sha256.as_deref().and_then(Sha256Hash::from_hex);
-        if let Some(pinned) = pin.filter(|pinned| *pinned != hash) {
-            return Err(rejected(tenant, plugin, PluginError::Pin { pinned, found: hash }));
-        }
+        check_pin(tenant, plugin, hash)?;
         let key = (plugin.name.clone(), hash);
         // Locked during compilation, so that another tenant with the same component waits instead of compiling it again.
         let mut prepared = self.prepared.lock();
         if let Some(known) = prepared.get(&key) {
             return Ok(known.clone());
         }
-        let engine = self.engine()?;
-        let new =
-            PreparedPlugin::new(&engine, &plugin.name, code, pin).map_err(|error| rejected(tenant, plugin, error))?;
+        let new = PreparedPlugin::new(&self.engine()?, &plugin.name, code, None);
+        let new = new.map_err(|error| rejected(tenant, plugin, &error))?;
         prepared.insert(key, new.clone());
         Ok(new)
     }
@@ -226,8 +192,8 @@ impl PluginLoader {
     }
 }
 
-const NO_PLACE: &str = "it makes documents, but each of the tenant's `collections` has a shape, which the host makes. Remove \
-                        the key shape from one of them";
+const NO_PLACE: &str = ": it makes documents, but each of the tenant's `collections` has a shape, which the host makes. \
+                        Remove the key shape from one of them.";
 
 /// What a plugin's documents may name: the tenant's collections, and the plugin's own. The first, where documents go that
 /// name none, has no shape: the others are the host's.
@@ -267,17 +233,14 @@ pub(crate) async fn code(
             let (file, limits) = (path.clone(), limits.clone());
             let read = tokio::task::spawn_blocking(move || read_component(&file, &limits)).await;
             let bytes = read.map_err(|_| PluginLoadError::Panic(tenant.clone()))?;
-            bytes.map(|bytes| hashed(bytes.into())).map_err(|error| unreadable(tenant, plugin, path, error))
+            bytes.map(|bytes| hashed(bytes.into())).map_err(|error| match error {
+                ComponentFileError::Read(reason) => {
+                    let hint = "Check the path; if relative, it starts at the working directory.";
+                    plugin_error(tenant, plugin, &format!(": cannot read {}: {reason}. {hint}", path.display()))
+                }
+                ComponentFileError::Rejected(error) => rejected(tenant, plugin, &error),
+            })
         }
-    }
-}
-
-fn unreadable(tenant: &TenantId, plugin: &PluginSettings, path: &Path, error: ComponentFileError) -> PluginLoadError {
-    match error {
-        ComponentFileError::Read(reason) => {
-            PluginLoadError::File { tenant: tenant.clone(), plugin: plugin.name.clone(), path: path.to_owned(), reason }
-        }
-        ComponentFileError::Rejected(error) => rejected(tenant, plugin, error),
     }
 }
 
@@ -285,24 +248,24 @@ fn hashed(code: Arc<[u8]>) -> Code {
     (Sha256Hash::of(&code), code)
 }
 
-pub(crate) fn place(code: &PluginCode) -> String {
-    match code {
+/// Checks the hash that the settings may pin.
+pub(crate) fn check_pin(tenant: &TenantId, plugin: &PluginSettings, found: Sha256Hash) -> Result<(), PluginLoadError> {
+    match plugin.sha256.as_deref().and_then(Sha256Hash::from_hex) {
+        Some(pinned) if pinned != found => Err(rejected(tenant, plugin, &PluginError::Pin { pinned, found })),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn rejected(tenant: &TenantId, plugin: &PluginSettings, error: &PluginError) -> PluginLoadError {
+    let place = match &plugin.code {
         PluginCode::Standard(_) => "built in".to_owned(),
         PluginCode::File(path) => path.display().to_string(),
-    }
+    };
+    plugin_error(tenant, plugin, &format!(" ({place}) is not accepted. {error}"))
 }
 
-fn rejected(tenant: &TenantId, plugin: &PluginSettings, error: PluginError) -> PluginLoadError {
-    PluginLoadError::Component {
-        tenant: tenant.clone(),
-        plugin: plugin.name.clone(),
-        place: place(&plugin.code),
-        error: Box::new(error),
-    }
-}
-
-fn settings_error(tenant: &TenantId, plugin: &PluginSettings, reason: &impl ToString) -> PluginLoadError {
-    PluginLoadError::Settings { tenant: tenant.clone(), plugin: plugin.name.clone(), reason: reason.to_string() }
+fn plugin_error(tenant: &TenantId, plugin: &PluginSettings, problem: &str) -> PluginLoadError {
+    PluginLoadError::Plugin(format!("tenants.{tenant}.plugins: {}{problem}", plugin.name))
 }
 
 /// The folder in the settings, or the user's default.
@@ -367,7 +330,7 @@ mod tests {
     fn error_messages_name_settings_that_exist() {
         let documented = include_str!("../../../config/quotegate.toml");
         let sentences = [
-            PluginFailure::Time { limit: Duration::from_millis(50) }.to_string(),
+            PluginFailure::Time(Duration::from_millis(50)).to_string(),
             PluginFailure::Memory.to_string(),
             PluginFailure::HostBytes.to_string(),
             DocumentError::TooMany(9).to_string(),

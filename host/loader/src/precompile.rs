@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use quotegate_config::{Settings, StandardPlugin};
+use quotegate_config::{PluginSettings, Settings, StandardPlugin};
 use quotegate_document::TenantId;
-use quotegate_plugin::{ComponentLimits, EngineSettings, PluginError, PrecompileError, Precompiler, Sha256Hash};
+use quotegate_plugin::{ComponentLimits, EngineSettings, PrecompileError, Precompiler, Sha256Hash};
 
-use crate::{PluginLoadError, code, component_limits, memory_bytes, place, standard};
+use crate::{PluginLoadError, check_pin, code, component_limits, memory_bytes, rejected, standard};
 
 /// A compiled component.
 #[derive(Debug)]
@@ -26,12 +25,11 @@ pub struct Precompiled {
 }
 
 /// A component to compile.
-struct Source {
-    name: String,
-    pin: Option<Sha256Hash>,
+struct Source<'a> {
+    name: &'a str,
     bytes: Arc<[u8]>,
-    /// The tenant and the file; `None` for the standard plugins.
-    tenant: Option<(TenantId, String)>,
+    /// Its tenant and its settings; `None` for the standard plugins.
+    plugin: Option<(&'a TenantId, &'a PluginSettings)>,
 }
 
 /// Compiles the standard plugins and those of the tenants in `settings` into `folder`.
@@ -40,51 +38,38 @@ pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::R
     let limits = settings.map_or_else(ComponentLimits::default, component_limits);
     let precompiler = Precompiler::new(folder, memory, &limits)?;
     let (mut done, mut known) = (Vec::new(), HashSet::new());
-    for Source { name, pin, bytes, tenant } in sources(settings, &limits).await? {
+    for Source { name, bytes, plugin } in sources(settings, &limits).await? {
         let began = Instant::now();
         let sha256 = Sha256Hash::of(&bytes);
-        if let Some(pinned) = pin.filter(|pin| *pin != sha256) {
-            return Err(rejected(name, tenant, PluginError::Pin { pinned, found: sha256 }));
+        if let Some((tenant, plugin)) = plugin {
+            check_pin(tenant, plugin, sha256)?;
         }
-        if known.contains(&sha256) {
+        if !known.insert(sha256) {
             continue;
         }
         // What the host would reject is an error now.
-        let bytes = match precompiler.add(&bytes) {
-            Ok(bytes) => bytes,
-            Err(PrecompileError::Component(error)) => return Err(rejected(name, tenant, error)),
-            Err(error) => return Err(error).with_context(|| format!("the plugin {name}")),
-        };
-        known.insert(sha256);
-        done.push(Precompiled { name, sha256, bytes, took: began.elapsed() });
+        let bytes = precompiler.add(&bytes).map_err(|error| match (plugin, error) {
+            (Some((tenant, plugin)), PrecompileError::Component(error)) => rejected(tenant, plugin, &error).into(),
+            (_, error) => anyhow::Error::new(error).context(format!("the plugin {name}")),
+        })?;
+        done.push(Precompiled { name: name.to_owned(), sha256, bytes, took: began.elapsed() });
     }
     Ok(done)
 }
 
-fn rejected(plugin: String, tenant: Option<(TenantId, String)>, error: PluginError) -> anyhow::Error {
-    match tenant {
-        Some((tenant, place)) => PluginLoadError::Component { tenant, plugin, place, error: Box::new(error) }.into(),
-        None => error.into(),
-    }
-}
-
 /// Those of tenants first, because they are more likely to be rejected.
-async fn sources(settings: Option<&Settings>, limits: &ComponentLimits) -> Result<Vec<Source>, PluginLoadError> {
+async fn sources<'a>(
+    settings: Option<&'a Settings>,
+    limits: &ComponentLimits,
+) -> Result<Vec<Source<'a>>, PluginLoadError> {
     let mut sources = Vec::new();
     for tenant in settings.iter().flat_map(|settings| &settings.tenants) {
         for plugin in &tenant.plugins {
             let (_, bytes) = code(&tenant.id, plugin, limits).await?;
-            sources.push(Source {
-                name: plugin.name.clone(),
-                pin: plugin.sha256.as_deref().and_then(Sha256Hash::from_hex),
-                bytes,
-                tenant: Some((tenant.id.clone(), place(&plugin.code))),
-            });
+            sources.push(Source { name: &plugin.name, bytes, plugin: Some((&tenant.id, plugin)) });
         }
     }
-    for (name, plugin) in [("quote-filter", StandardPlugin::QuoteFilter), ("field-map", StandardPlugin::FieldMap)] {
-        let (name, bytes) = (name.to_owned(), standard(plugin).into());
-        sources.push(Source { name, pin: None, bytes, tenant: None });
-    }
+    let built_in = [StandardPlugin::QuoteFilter, StandardPlugin::FieldMap];
+    sources.extend(built_in.map(|one| Source { name: one.name(), bytes: standard(one).into(), plugin: None }));
     Ok(sources)
 }

@@ -118,6 +118,12 @@ macro_rules! columns {
                 self.symbol.extend_from_slice(&other.symbol);
                 $(self.$name.extend_from_slice(&other.$name);)*
             }
+
+            /// Adds quotes, column by column.
+            pub fn extend<'a>(&mut self, quotes: impl Iterator<Item = (u32, &'a Quote)> + Clone) {
+                self.symbol.extend(quotes.clone().map(|(symbol, _)| symbol));
+                $(self.$name.extend(quotes.clone().map(|(_, quote)| quote.$name));)*
+            }
         }
     };
 }

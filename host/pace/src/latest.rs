@@ -32,6 +32,8 @@ struct Slot {
     in_flight: bool,
     /// The time of the last attempt, when its interval began.
     attempted: Option<Instant>,
+    /// The same for the attempt before, in case that nothing came of the last one.
+    attempted_before: Option<Instant>,
     /// When the delay after a failed write ends.
     retry_at: Option<Instant>,
     /// Failed attempts since the last settled one.
@@ -58,6 +60,13 @@ pub enum Resolution {
     Retry {
         /// Use the longest delay at once, because the sink reported overload.
         longest_delay: bool,
+    },
+    /// Not written yet, because another host has written the document too recently. Not a failure.
+    TooEarly {
+        /// Try again after this time.
+        wait: Duration,
+        /// Other documents of the quote may have been written, so the interval counts from this attempt, too.
+        attempted: bool,
     },
 }
 
@@ -107,6 +116,7 @@ impl LatestTable {
                 dirty: true,
                 in_flight: false,
                 attempted: None,
+                attempted_before: None,
                 retry_at: None,
                 failures: 0,
             });
@@ -154,7 +164,7 @@ impl LatestTable {
         let held = self.slots[slot as usize].as_mut()?;
         held.dirty = false;
         held.in_flight = true;
-        held.attempted = Some(now);
+        held.attempted_before = held.attempted.replace(now);
         held.retry_at = None;
         self.in_flight += 1;
         Some((slot, held.quote))
@@ -169,7 +179,7 @@ impl LatestTable {
         };
         held.in_flight = false;
         self.in_flight -= 1;
-        let conflated = held.dirty && matches!(resolution, Resolution::Retry { .. });
+        let conflated = held.dirty && resolution != Resolution::Settled;
         match resolution {
             Resolution::Settled => held.failures = 0,
             Resolution::Retry { longest_delay } => {
@@ -178,6 +188,13 @@ impl LatestTable {
                 held.failures = held.failures.saturating_add(1);
                 held.dirty = true;
                 held.retry_at = Some(now + delay);
+            }
+            Resolution::TooEarly { wait, attempted } => {
+                if !attempted {
+                    held.attempted = held.attempted_before;
+                }
+                held.dirty = true;
+                held.retry_at = Some(now + wait);
             }
         }
         if held.dirty {
@@ -282,6 +299,21 @@ mod tests {
         assert!(!table.is_settled());
         table.resolve(0, Resolution::Settled, now + 20 * SECOND, &mut rng);
         assert!(table.is_settled());
+    }
+
+    #[test]
+    fn an_attempt_that_was_too_early_is_repeated_when_its_time_has_come() {
+        let (mut table, mut rng, now) = table();
+        table.accept(0, &quote(1), now);
+        table.take_due(now);
+        let wait = SECOND / 4;
+        assert!(!table.resolve(0, Resolution::TooEarly { wait, attempted: false }, now, &mut rng));
+        table.accept(0, &quote(2), now);
+        assert_eq!((table.due(now), table.next_due_at()), (0, Some(now + wait)));
+        assert_eq!(table.take_due(now + wait), Some((0, quote(2))));
+        // Part of it was written.
+        table.resolve(0, Resolution::TooEarly { wait, attempted: true }, now + wait, &mut rng);
+        assert_eq!(table.next_due_at(), Some(now + wait + SECOND));
     }
 
     #[test]

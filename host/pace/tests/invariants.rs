@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, a panic is the message
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -70,6 +70,9 @@ struct Setup {
     /// Future answers, by time and a unique number.
     flights: BTreeMap<(Instant, u64), Flight>,
     attempts: Vec<(Instant, usize, u32)>,
+    /// Those that were too early and so no writes, by their place. Their tokens are gone: back in the bucket, they could add
+    /// up with those that came since.
+    too_early: HashSet<usize>,
     /// The event time in each document.
     documents: HashMap<(usize, u32), i64>,
     newest_accepted: HashMap<(usize, u32), i64>,
@@ -92,6 +95,7 @@ impl Setup {
             tables: scenario.tenants.iter().map(table).collect(),
             flights: BTreeMap::new(),
             attempts: Vec::new(),
+            too_early: HashSet::new(),
             documents: HashMap::new(),
             newest_accepted: HashMap::new(),
             failure_percent: scenario.failure_percent,
@@ -143,7 +147,14 @@ impl Setup {
             if entry.key().0 > self.now {
                 return;
             }
-            let flight = entry.remove();
+            let ((_, number), flight) = entry.remove_entry();
+            if self.rng.u8(0..20) == 0 {
+                self.too_early.insert(number as usize - 1);
+                let wait = Duration::from_millis(self.rng.u64(1..3000));
+                let resolution = Resolution::TooEarly { wait, attempted: false };
+                self.tables[flight.tenant].resolve(flight.symbol, resolution, self.now, &mut self.rng);
+                continue;
+            }
             let failed = self.rng.u8(0..100) < self.failure_percent;
             // A failed write may still have been applied, if its answer was lost.
             if !failed || self.rng.bool() {
@@ -155,6 +166,12 @@ impl Setup {
                 if failed { Resolution::Retry { longest_delay: self.rng.bool() } } else { Resolution::Settled };
             self.tables[flight.tenant].resolve(flight.symbol, resolution, self.now, &mut self.rng);
         }
+    }
+
+    /// When and which symbols of a tenant were written.
+    fn writes_of(&self, tenant: usize) -> impl Iterator<Item = (Instant, u32)> {
+        let attempts = self.attempts.iter().enumerate().filter(|(place, _)| !self.too_early.contains(place));
+        attempts.filter(move |(_, attempt)| attempt.1 == tenant).map(|(_, (at, _, symbol))| (*at, *symbol))
     }
 }
 
@@ -194,9 +211,9 @@ proptest! {
                 assert_never_more_than(&of_tenant.clone().map(|attempt| attempt.0).collect::<Vec<_>>(), per_second, burst);
             }
             let mut last: HashMap<u32, Instant> = HashMap::new();
-            for (at, _, symbol) in of_tenant {
-                if let Some(before) = last.insert(*symbol, *at) {
-                    prop_assert!(*at - before >= Duration::from_millis(plan.interval_ms), "two writes too close");
+            for (at, symbol) in setup.writes_of(tenant) {
+                if let Some(before) = last.insert(symbol, at) {
+                    prop_assert!(at - before >= Duration::from_millis(plan.interval_ms), "two writes too close");
                 }
             }
         }
@@ -252,13 +269,13 @@ proptest! {
                 assert_kept(&attempts, &history);
             }
             let mut last: HashMap<u32, Instant> = HashMap::new();
-            for (at, _, symbol) in of_tenant {
-                let Some(before) = last.insert(*symbol, *at) else { continue };
+            for (at, symbol) in setup.writes_of(tenant) {
+                let Some(before) = last.insert(symbol, at) else { continue };
                 // The interval at that time; at the instant of a change, either one.
-                let earlier = intervals.iter().rfind(|(since, _)| since < at);
-                let same = intervals.iter().filter(|(since, _)| since == at);
+                let earlier = intervals.iter().rfind(|(since, _)| *since < at);
+                let same = intervals.iter().filter(|(since, _)| *since == at);
                 let interval = same.chain(earlier).map(|(_, interval_ms)| *interval_ms).min().unwrap();
-                prop_assert!(*at - before >= Duration::from_millis(interval), "two writes too close");
+                prop_assert!(at - before >= Duration::from_millis(interval), "two writes too close");
             }
         }
     }

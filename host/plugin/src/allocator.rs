@@ -1,13 +1,14 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
+use serde::Serialize;
 use wasmtime::{Config, PoolingAllocationConfig};
 
 use crate::component_limits::ComponentLimits;
 use crate::limits::PluginLimits;
 
 /// How linear memories get their address space. Chosen once, by what the operating system allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AllocatorChoice {
     /// All slots are reserved at the start, each so large (4 GiB) that no access needs a bounds check. The fastest to
@@ -21,11 +22,7 @@ pub enum AllocatorChoice {
 
 impl fmt::Display for AllocatorChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pooling => "pooling",
-            Self::SmallReservations => "small-reservations",
-            Self::OnDemand => "on-demand",
-        })
+        self.serialize(f)
     }
 }
 

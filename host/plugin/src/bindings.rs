@@ -105,7 +105,7 @@ pub(crate) struct FilterBatch<'a> {
     pub(crate) wanted: Columns,
 }
 
-/// One quote of a map call.
+/// One quote of a map call, with the documents that earlier maps made from it.
 pub(crate) struct MapQuote<'a> {
     pub(crate) symbol: &'a Symbol,
     pub(crate) quote: &'a Quote,

@@ -45,7 +45,7 @@ impl CodeCache {
         engine: &Engine,
         portable: String,
     ) -> Result<Option<Self>, EngineError> {
-        let unusable = |reason: String| EngineError::Cache { folder: folder.into(), reason };
+        let unusable = |reason: String| EngineError::Cache(folder.into(), reason);
         match create_folder(folder) {
             Ok(()) => {}
             Err(error) if cannot_write(&error) => {

@@ -5,9 +5,9 @@ use quotegate_document::{Document, TenantId};
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 
 use crate::OnError;
+use crate::bindings::MapQuote;
 use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
-use crate::instance::MapRow;
 use crate::stage::{PluginSpec, Stage};
 use crate::time_share::TimeBucket;
 
@@ -264,11 +264,11 @@ impl PluginChain {
     }
 }
 
-fn rows<'a>(quotes: &'a [(Symbol, Quote)], mapped: &'a [Mapped], open: &[usize]) -> Vec<MapRow<'a>> {
+fn rows<'a>(quotes: &'a [(Symbol, Quote)], mapped: &'a [Mapped], open: &[usize]) -> Vec<MapQuote<'a>> {
     let row = |&row: &usize| {
         let (symbol, quote) = &quotes[row];
         let earlier = if let Mapped::Documents(documents) = &mapped[row] { documents.as_slice() } else { &[] };
-        MapRow { symbol, quote, earlier }
+        MapQuote { symbol, quote, earlier }
     };
     open.iter().map(row).collect()
 }

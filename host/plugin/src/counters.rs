@@ -1,58 +1,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::failure::FailureKind;
-use crate::instance::PluginInstance;
-use crate::state::Reported;
-
-/// What the host counts for one plugin of one tenant. Written only by its stage.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) calls: u64,
-    pub(crate) calls_left_out: u64,
-    pub(crate) quotes_seen: u64,
-    pub(crate) quotes_kept: u64,
-    pub(crate) refused: BTreeMap<String, u64>,
-    pub(crate) documents: u64,
-    pub(crate) documents_refused: u64,
-    pub(crate) time: Duration,
-    pub(crate) longest_call: Duration,
-    pub(crate) memory_peak: usize,
-    pub(crate) failures: BTreeMap<FailureKind, u64>,
-    pub(crate) instances_started: u64,
-    pub(crate) instances_worn: u64,
-    pub(crate) last_problem: Option<String>,
-    /// From past instances; the current one holds its own.
-    pub(crate) reported: Reported,
-}
-
-impl Counters {
-    pub(crate) fn count_call(&mut self, took: Duration) {
-        self.calls += 1;
-        self.time += took;
-        self.longest_call = self.longest_call.max(took);
-    }
-
-    /// `instance` knows the names of reasons.
-    pub(crate) fn count_verdicts(&mut self, verdicts: &[u8], instance: &PluginInstance) {
-        let mut by_code = [0_u64; 256];
-        for &verdict in verdicts {
-            by_code[usize::from(verdict)] += 1;
-        }
-        self.quotes_kept += by_code[0];
-        for (code, &count) in (0..=u8::MAX).zip(&by_code).skip(1).filter(|(_, count)| **count > 0) {
-            let name = instance.reason(code).map_or_else(|| code.to_string(), str::to_owned);
-            *self.refused.entry(name).or_default() += count;
-        }
-    }
-}
 
 /// A plugin's state in the heartbeat and in metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
     /// No recent failure or loss.
+    #[default]
     Ready,
     /// Failed recently, or lost quotes: its documents were refused, or calls were skipped because it used its share of time.
     Degraded,
@@ -72,7 +28,7 @@ impl PluginState {
 }
 
 /// The state of one plugin of one tenant, for the heartbeat, metrics and the web page. Counts start with the chain.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct PluginSnapshot {
     /// The plugin's name.
     pub name: String,

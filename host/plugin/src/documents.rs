@@ -43,21 +43,11 @@ pub enum DocumentError {
     #[error("it names the collection {0:?}, which the tenant's settings do not allow")]
     Collection(String),
     /// Firestore would refuse the id.
-    #[error("its document id {id:?} is not valid: {error}")]
-    Id {
-        /// The id.
-        id: String,
-        /// Why.
-        error: IdError,
-    },
+    #[error("its document id {0:?} is not valid: {1}")]
+    Id(String, IdError),
     /// Firestore would refuse the field path.
-    #[error("its field path {path:?} is not valid: {error}")]
-    Path {
-        /// The path.
-        path: String,
-        /// Why.
-        error: IdError,
-    },
+    #[error("its field path {0:?} is not valid: {1}")]
+    Path(String, IdError),
     /// The same path twice, or one inside another.
     #[error("its field path {0:?} is used twice or lies inside another field")]
     Overlap(String),
@@ -115,7 +105,7 @@ fn check_one(
 ) -> Result<Document, DocumentError> {
     let collection = allowed.choose(raw.collection)?;
     let id = raw.id.unwrap_or_else(|| symbol.document_id());
-    let key = DocumentKey::new(collection, id.clone()).map_err(|error| DocumentError::Id { id: shorten(id), error })?;
+    let key = DocumentKey::new(collection, id.clone()).map_err(|error| DocumentError::Id(shorten(id), error))?;
     let mut fields = Vec::with_capacity(raw.fields.len());
     let mut all_known = raw.fields.len() == known.0.len();
     for (at, (path, value)) in raw.fields.into_iter().enumerate() {
@@ -140,10 +130,7 @@ fn check_one(
 }
 
 fn check_path(path: String) -> Result<FieldPath, DocumentError> {
-    match FieldPath::new(path.clone()) {
-        Ok(path) => Ok(path),
-        Err(error) => Err(DocumentError::Path { path: shorten(path), error }),
-    }
+    FieldPath::new(path.clone()).map_err(|error| DocumentError::Path(shorten(path), error))
 }
 
 /// Looks up every prefix of every path. (Sorting and comparing neighbors would work only as long as no character that is
@@ -241,7 +228,7 @@ mod tests {
     fn no_document_leaves_the_tenant() {
         for id in ["../x", "..", ".", "a/b", "__x__", "", "a\0b"] {
             let error = checked(vec![raw(None, Some(id), &[])]).unwrap_err();
-            assert!(matches!(error, DocumentError::Id { .. }), "{id:?}: {error}");
+            assert!(matches!(error, DocumentError::Id(..)), "{id:?}: {error}");
         }
         for collection in ["../other", "other", "", "live_quotes/x/y", "ops", "/live_quotes"] {
             let error = checked(vec![raw(Some(collection), None, &[])]).unwrap_err();
@@ -269,7 +256,7 @@ mod tests {
         assert_eq!(refused(&[("a", null.clone()), ("a", null.clone())]), DocumentError::Overlap("a".into()));
         assert_eq!(refused(&[("a.b.c", null.clone()), ("a", null.clone())]), DocumentError::Overlap("a.b.c".into()));
         assert_eq!(refused(&[("a", Value::Doubles(vec![1.0, f64::NAN]))]), DocumentError::NotFinite("a".into()));
-        assert!(matches!(refused(&[("a..b", null)]), DocumentError::Path { .. }));
+        assert!(matches!(refused(&[("a..b", null)]), DocumentError::Path(..)));
         assert!(matches!(refused(&[("a", Value::Bytes(vec![0; 1 << 20]))]), DocumentError::TooLarge(_)));
         let duplicate = vec![raw(None, Some("x"), &[]), raw(None, Some("x"), &[])];
         assert!(matches!(checked(duplicate), Err(DocumentError::Duplicate(_))));

@@ -54,29 +54,21 @@ impl Default for EngineSettings {
 /// Why the engine could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// wasmtime rejected the settings or the machine.
+    /// wasmtime rejected the settings or the machine, with this allocator.
     #[error(
-        "Could not start the WebAssembly engine with {allocator} memory: {reason}. Configure fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
+        "Could not start the WebAssembly engine with {0} memory: {1}. Configure fewer plugins, lower `limits.memory_mib`, or allow more address space (`ulimit -v`)."
     )]
-    Engine {
-        /// The allocator that was tried.
-        allocator: AllocatorChoice,
-        /// From wasmtime.
-        reason: String,
-    },
+    Engine(AllocatorChoice, String),
     /// The ticker's thread.
     #[error(
         "Could not start the thread that enforces the time limits of plugins: {0}. Allow the process more threads."
     )]
     Ticker(std::io::Error),
     /// The cache folder is unusable.
-    #[error("Cannot use the folder {} for compiled plugins: {reason}. Choose one that belongs to this user or to root and that no one else can write to.", folder.display())]
-    Cache {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(
+        "Cannot use the folder {0} for compiled plugins: {1}. Choose one that belongs to this user or to root and that no one else can write to."
+    )]
+    Cache(PathBuf, String),
 }
 
 /// Compiles and runs all plugins of the process. Cheap to clone.
@@ -112,8 +104,7 @@ impl PluginEngine {
             config.cranelift_opt_level(OptLevel::None);
         }
         allocator.apply(&mut config, settings.instances, settings.memory_bytes, &limits);
-        let engine =
-            Engine::new(&config).map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
+        let engine = Engine::new(&config).map_err(|error| EngineError::Engine(allocator, format!("{error:#}")))?;
         let portable = allocator.portable_kind(settings.memory_bytes);
         let open = |folder| CodeCache::open(folder, settings.cache_bytes, &engine, portable);
         let cache = settings.cache.as_deref().map(open).transpose()?.flatten();

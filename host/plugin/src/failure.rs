@@ -8,14 +8,11 @@ use crate::state::GuestState;
 /// Why a call or the start of an instance failed. The instance is discarded after any of these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFailure {
-    /// Too long.
+    /// Longer than this limit.
     #[error(
-        "it ran longer than {limit:?} and was stopped; make it faster, or raise `limits.time_per_call_ms` (`limits.time_to_start_ms` for its start)"
+        "it ran longer than {0:?} and was stopped; make it faster, or raise `limits.time_per_call_ms` (`limits.time_to_start_ms` for its start)"
     )]
-    Time {
-        /// The limit that it exceeded.
-        limit: Duration,
-    },
+    Time(Duration),
     /// It ran when the host's time to shut down was over.
     #[error("it was still running when the host shut down, and was stopped")]
     Shutdown,
@@ -89,7 +86,7 @@ impl PluginFailure {
     /// Its kind.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Time { .. } | Self::Shutdown => FailureKind::Time,
+            Self::Time(_) | Self::Shutdown => FailureKind::Time,
             Self::Memory => FailureKind::Memory,
             Self::HostBytes => FailureKind::HostBytes,
             Self::Stack => FailureKind::Stack,
@@ -104,7 +101,7 @@ impl PluginFailure {
         let trap = error.downcast_ref::<Trap>();
         match trap {
             Some(Trap::Interrupt) if state.stopped => return Self::Shutdown,
-            Some(Trap::Interrupt) => return Self::Time { limit },
+            Some(Trap::Interrupt) => return Self::Time(limit),
             Some(Trap::StackOverflow) => return Self::Stack,
             _ => {}
         }

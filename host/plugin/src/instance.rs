@@ -33,13 +33,6 @@ pub struct PluginInstance {
 /// More fuel than any call uses within its time limit.
 const ALL_FUEL: u64 = u64::MAX;
 
-/// A quote for a map, with the documents that earlier maps made from it.
-pub(crate) struct MapRow<'a> {
-    pub(crate) symbol: &'a Symbol,
-    pub(crate) quote: &'a Quote,
-    pub(crate) earlier: &'a [Document],
-}
-
 impl PluginInstance {
     /// Instantiates and configures. `config` is a JSON object.
     pub fn start(
@@ -112,13 +105,11 @@ impl PluginInstance {
     }
 
     /// Maps quotes. Returns one list per quote, in order, not checked yet.
-    pub(crate) fn map(&mut self, rows: &[MapRow<'_>]) -> Result<Vec<Vec<RawDocument>>, PluginFailure> {
-        let quotes: Vec<_> =
-            rows.iter().map(|row| MapQuote { symbol: row.symbol, quote: row.quote, earlier: row.earlier }).collect();
+    pub(crate) fn map(&mut self, quotes: &[MapQuote<'_>]) -> Result<Vec<Vec<RawDocument>>, PluginFailure> {
         let limit = self.begin()?;
-        let result = self.guest.map(&mut self.store, &quotes);
+        let result = self.guest.map(&mut self.store, quotes);
         let lists = self.end(result, limit)?;
-        self.check_length(rows.len(), lists.len())?;
+        self.check_length(quotes.len(), lists.len())?;
         Ok(lists)
     }
 
@@ -129,7 +120,7 @@ impl PluginInstance {
         quotes: &[(Symbol, Quote)],
         collections: &Collections,
     ) -> Result<Vec<Result<Vec<Document>, DocumentError>>, PluginFailure> {
-        let rows: Vec<_> = quotes.iter().map(|(symbol, quote)| MapRow { symbol, quote, earlier: &[] }).collect();
+        let rows: Vec<_> = quotes.iter().map(|(symbol, quote)| MapQuote { symbol, quote, earlier: &[] }).collect();
         let lists = self.map(&rows)?.into_iter().zip(quotes);
         let check = |(list, (symbol, _)): (_, &(Symbol, _))| {
             check(list, symbol, collections, &self.limits, &mut self.known_paths)
@@ -167,11 +158,6 @@ impl PluginInstance {
     /// Calls of filter and map so far.
     pub fn calls(&self) -> u64 {
         self.calls
-    }
-
-    /// True after a failure. Every further call fails, too.
-    pub fn is_broken(&self) -> bool {
-        self.broken
     }
 
     /// The largest value of [`Self::memory_bytes`] so far. WebAssembly memory never shrinks, so they differ only if growing

@@ -28,23 +28,17 @@ pub enum PrecompileError {
     #[error(transparent)]
     Component(#[from] PluginError),
     /// The file could not be written.
-    #[error("Cannot write {}: {reason}.", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// From the operating system.
-        reason: std::io::Error,
-    },
+    #[error("Cannot write {0}: {1}.")]
+    Write(PathBuf, std::io::Error),
 }
 
 impl Precompiler {
     /// Creates the folder if necessary. `memory_bytes` and `limits` must be those of the host's [`crate::EngineSettings`].
     pub fn new(folder: &Path, memory_bytes: usize, limits: &ComponentLimits) -> Result<Self, EngineError> {
-        create_folder(folder)
-            .map_err(|error| EngineError::Cache { folder: folder.into(), reason: error.to_string() })?;
+        create_folder(folder).map_err(|error| EngineError::Cache(folder.into(), error.to_string()))?;
         let engine = |allocator: AllocatorChoice| {
             let engine = portable_config(allocator, memory_bytes, limits).and_then(|config| Engine::new(&config));
-            let engine = engine.map_err(|error| EngineError::Engine { allocator, reason: format!("{error:#}") })?;
+            let engine = engine.map_err(|error| EngineError::Engine(allocator, format!("{error:#}")))?;
             Ok((allocator.portable_kind(memory_bytes), engine))
         };
         let engines = AllocatorChoice::ALL.into_iter().map(engine).collect::<Result<_, _>>()?;
@@ -57,11 +51,10 @@ impl Precompiler {
         let mut largest = 0;
         for (kind, engine) in &self.engines {
             validate(component, &self.limits, engine.get_wasm_features())?;
-            let code = engine
-                .precompile_component(component)
-                .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") })?;
+            let code =
+                engine.precompile_component(component).map_err(|error| PluginError::Invalid(format!("{error:#}")))?;
             let path = file_path(&self.folder, &sha256, kind);
-            write_file(&path, &sha256, kind, &code).map_err(|reason| PrecompileError::Write { path, reason })?;
+            write_file(&path, &sha256, kind, &code).map_err(|reason| PrecompileError::Write(path, reason))?;
             largest = largest.max(code.len());
         }
         Ok(largest)

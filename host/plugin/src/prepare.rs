@@ -43,7 +43,7 @@ impl PreparedPlugin {
         let exports = validate(bytes, &engine.inner.component_limits, engine.inner.engine.get_wasm_features())?;
         let (component, from_cache) = component(engine, name, &sha256, bytes)?;
         let interface = (exports.version.prepare)(&engine.inner.engine, &component)
-            .map_err(|error| PluginError::Shape { reason: format!("{error:#}") })?;
+            .map_err(|error| PluginError::Shape(format!("{error:#}")))?;
         let took = started.elapsed();
         tracing::info!(event_type = "plugin_prepared", plugin = name, %sha256, from_cache, took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "the plugin is ready");
         let (name, engine) = (name.to_owned(), engine.clone());
@@ -59,9 +59,7 @@ impl PreparedPlugin {
     ) -> Result<Self, PluginError> {
         let (engine, name) = (engine.clone(), name.to_owned());
         let prepared = tokio::task::spawn_blocking(move || Self::new(&engine, &name, &bytes, pin)).await;
-        prepared.unwrap_or_else(|error| {
-            Err(PluginError::Invalid { reason: format!("the compiling thread failed: {error}") })
-        })
+        prepared.unwrap_or_else(|error| Err(PluginError::Invalid(format!("the compiling thread failed: {error}"))))
     }
 
     /// Its name.
@@ -124,8 +122,8 @@ fn component(
         return Ok((component, true));
     }
     tracing::info!(event_type = "plugin_compile", plugin = name, bytes = bytes.len(), "compiling the plugin");
-    let component = Component::from_binary(&engine.inner.engine, bytes)
-        .map_err(|error| PluginError::Invalid { reason: format!("{error:#}") });
+    let component =
+        Component::from_binary(&engine.inner.engine, bytes).map_err(|error| PluginError::Invalid(format!("{error:#}")));
     if let (Some(cache), Ok(component)) = (cache, &component) {
         cache.store(sha256, component);
     }

@@ -5,16 +5,17 @@ use quotegate_document::{Document, TenantId};
 use quotegate_market::{QuoteColumns, Symbol};
 
 use crate::OnError;
-use crate::bindings::RawDocument;
-use crate::counters::{Counters, PluginSnapshot, PluginState};
+use crate::bindings::{MapQuote, RawDocument};
+use crate::counters::{PluginSnapshot, PluginState};
 use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
 use crate::escape::escape;
 use crate::failure::PluginFailure;
 use crate::health::{HealthTracker, PluginHealth};
-use crate::instance::{MapRow, PluginInstance};
+use crate::instance::PluginInstance;
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
+use crate::state::Reported;
 use crate::time_share::{OverShare, SharedBucket, TimeShares};
 
 /// One plugin of a tenant's chain, from the settings.
@@ -44,7 +45,10 @@ pub(crate) struct Stage {
     instance: Option<PluginInstance>,
     health: HealthTracker,
     time: TimeShares,
-    counters: Counters,
+    /// What the host counts. [`Self::snapshot`] adds what is true at the moment.
+    counted: PluginSnapshot,
+    /// From past instances; the current one holds its own.
+    reported: Reported,
     degraded: Degraded,
     rng: Rng,
     known_paths: KnownPaths,
@@ -63,12 +67,19 @@ impl Stage {
             .map_err(|error| PluginFailure::Manifest(error.to_string()))?;
         let total = spec.plugin.inner.engine.inner.time.clone();
         let time = TimeShares::new(spec.limits.share_of_time, tenant_time, total, now);
+        let counted = PluginSnapshot {
+            name: spec.plugin.name().to_owned(),
+            sha256: spec.plugin.sha256().to_string(),
+            interface: spec.plugin.version().into(),
+            ..PluginSnapshot::default()
+        };
         let mut stage = Self {
             spec,
             instance: None,
             health,
             time,
-            counters: Counters::default(),
+            counted,
+            reported: Reported::default(),
             degraded: Degraded::new(now),
             rng: Rng::new(),
             known_paths: KnownPaths::default(),
@@ -87,10 +98,20 @@ impl Stage {
         names: &[Symbol],
     ) -> Option<Vec<u8>> {
         let verdicts = self.call(tenant, now, quotes.len(), |instance| instance.filter(quotes, names))?;
-        if let Some(instance) = &self.instance {
-            self.counters.count_verdicts(&verdicts, instance);
-        }
+        self.count_verdicts(&verdicts);
         Some(verdicts)
+    }
+
+    fn count_verdicts(&mut self, verdicts: &[u8]) {
+        let mut by_code = [0_u64; 256];
+        for &verdict in verdicts {
+            by_code[usize::from(verdict)] += 1;
+        }
+        self.counted.quotes_kept += by_code[0];
+        for (code, &count) in (0..=u8::MAX).zip(&by_code).skip(1).filter(|(_, count)| **count > 0) {
+            let name = self.reason(code).map_or_else(|| code.to_string(), str::to_owned);
+            *self.counted.quotes_refused.entry(name).or_default() += count;
+        }
     }
 
     /// The lists, or `None` if the call failed or was skipped.
@@ -98,7 +119,7 @@ impl Stage {
         &mut self,
         tenant: &TenantId,
         now: Instant,
-        rows: &[MapRow<'_>],
+        rows: &[MapQuote<'_>],
     ) -> Option<Vec<Vec<RawDocument>>> {
         self.call(tenant, now, rows.len(), |instance| instance.map(rows))
     }
@@ -113,11 +134,11 @@ impl Stage {
     ) -> Option<Vec<Document>> {
         match check(raw, symbol, &self.spec.collections, &self.spec.limits, &mut self.known_paths) {
             Ok(documents) => {
-                self.counters.documents += documents.len() as u64;
+                self.counted.documents += documents.len() as u64;
                 Some(documents)
             }
             Err(error) => {
-                self.counters.documents_refused += 1;
+                self.counted.documents_refused += 1;
                 self.lost_quotes(tenant, now, escape(&error.to_string()));
                 None
             }
@@ -135,7 +156,7 @@ impl Stage {
     }
 
     pub(crate) fn last_problem(&self) -> &str {
-        self.counters.last_problem.as_deref().unwrap_or_default()
+        self.counted.last_problem.as_deref().unwrap_or_default()
     }
 
     /// Records that quotes were lost although the instance is fine.
@@ -143,7 +164,7 @@ impl Stage {
         if self.degraded.record(now) {
             tracing::warn!(event_type = "plugin_trouble", %tenant, plugin = self.spec.plugin.name(), problem = error, "a plugin is losing quotes; logged at most once per minute");
         }
-        self.counters.last_problem = Some(error);
+        self.counted.last_problem = Some(error);
     }
 
     fn call<T>(
@@ -159,16 +180,18 @@ impl Stage {
             self.lost_quotes(tenant, now, skipped(exceeded));
         }
         if exceeded.is_some() || !self.ensure_instance(tenant, now) {
-            self.counters.calls_left_out += 1;
+            self.counted.calls_left_out += 1;
             return None;
         }
         let instance = self.instance.as_mut()?;
         let started = Instant::now();
         let result = call(instance);
         let took = started.elapsed();
-        self.counters.count_call(took);
-        self.counters.quotes_seen += quotes as u64;
-        self.counters.memory_peak = self.counters.memory_peak.max(instance.memory_peak());
+        self.counted.calls += 1;
+        self.counted.seconds += took.as_secs_f64();
+        self.counted.longest_call_seconds = self.counted.longest_call_seconds.max(took.as_secs_f64());
+        self.counted.quotes_seen += quotes as u64;
+        self.counted.memory_peak_bytes = self.counted.memory_peak_bytes.max(instance.memory_peak());
         self.time.take(now, instance.processor_time(took));
         match result {
             Ok(value) => {
@@ -191,14 +214,14 @@ impl Stage {
             self.spec.limits.calls_per_instance.is_some_and(|most| instance.calls() >= most)
         };
         if self.instance.as_ref().is_some_and(used_up) {
-            self.counters.instances_worn += 1;
+            self.counted.instances_worn += 1;
             self.retire();
         }
         if self.instance.is_none() {
             let started = Instant::now();
             let instance = self.new_instance(tenant);
             let took = started.elapsed();
-            self.counters.time += took;
+            self.counted.seconds += took.as_secs_f64();
             self.time.take(now, took);
             match instance {
                 Ok(instance) => self.instance = Some(instance),
@@ -209,16 +232,16 @@ impl Stage {
     }
 
     fn new_instance(&mut self, tenant: &TenantId) -> Result<PluginInstance, PluginFailure> {
-        self.counters.instances_started += 1;
+        self.counted.instances_started += 1;
         let PluginSpec { plugin, config, limits, .. } = &self.spec;
-        PluginInstance::start_with(plugin, tenant, config, limits, &mut self.counters.reported)
+        PluginInstance::start_with(plugin, tenant, config, limits, &mut self.reported)
     }
 
     fn failed(&mut self, tenant: &TenantId, now: Instant, failure: &PluginFailure) {
         self.retire();
         self.health.failed(now, &mut self.rng);
-        *self.counters.failures.entry(failure.kind()).or_default() += 1;
-        self.counters.last_problem = Some(failure.to_string());
+        *self.counted.failures.entry(failure.kind()).or_default() += 1;
+        self.counted.last_problem = Some(failure.to_string());
         // Not rate-limited: the third failure leads to quarantine.
         tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is discarded");
     }
@@ -235,7 +258,7 @@ impl Stage {
     fn retire(&mut self) {
         if let Some(instance) = self.instance.take() {
             self.retired_fuel += instance.fuel_used().unwrap_or_default();
-            self.counters.reported = instance.into_reported();
+            self.reported = instance.into_reported();
         }
     }
 
@@ -248,33 +271,16 @@ impl Stage {
     }
 
     pub(crate) fn snapshot(&self) -> PluginSnapshot {
-        let counters = &self.counters;
-        let reported = self.instance.as_ref().map_or(&counters.reported, PluginInstance::reported);
+        let reported = self.instance.as_ref().map_or(&self.reported, PluginInstance::reported);
         PluginSnapshot {
-            name: self.spec.plugin.name().to_owned(),
-            sha256: self.spec.plugin.sha256().to_string(),
-            interface: self.spec.plugin.version().into(),
             state: self.state(),
-            last_problem: counters.last_problem.clone(),
-            calls: counters.calls,
-            calls_left_out: counters.calls_left_out,
-            quotes_seen: counters.quotes_seen,
-            quotes_kept: counters.quotes_kept,
-            quotes_refused: counters.refused.clone(),
-            documents: counters.documents,
-            documents_refused: counters.documents_refused,
-            seconds: counters.time.as_secs_f64(),
-            longest_call_seconds: counters.longest_call.as_secs_f64(),
             memory_bytes: self.instance.as_ref().map_or(0, PluginInstance::memory_bytes),
-            memory_peak_bytes: counters.memory_peak,
-            failures: counters.failures.clone(),
-            instances_started: counters.instances_started,
-            instances_worn: counters.instances_worn,
             log_lines: reported.log_lines,
             log_lines_dropped: reported.log_lines_dropped,
             metrics_refused: reported.refused_metrics,
             counts: reported.counts.clone(),
             gauges: reported.gauges.clone(),
+            ..self.counted.clone()
         }
     }
 }

@@ -38,12 +38,9 @@ pub(crate) struct GuestState {
     /// `None` if no log lines are allowed.
     log_rate: Option<TokenBucket>,
     pub(crate) reported: Reported,
-    memory_bytes: usize,
+    memory_bytes: Held,
     pub(crate) memory_peak: usize,
-    table_elements: usize,
-    /// The last growth that was allowed; subtracted again if wasmtime then fails to grow.
-    last_growth: usize,
-    last_table_growth: usize,
+    table_elements: Held,
     /// More memory or table elements were refused during this call, which explains a trap that follows.
     pub(crate) refused_growth: bool,
     /// The last line of level error that the guest logged during this call. The SDKs log what a panic or an exception says,
@@ -55,10 +52,30 @@ pub(crate) struct GuestState {
     pub(crate) stopped: bool,
 }
 
+/// What all memories or all tables hold together.
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    /// The last growth that was allowed; subtracted again if wasmtime then fails to grow.
+    last_growth: usize,
+}
+
+impl Held {
+    /// False if it would be more than `limit`.
+    fn grow(&mut self, growth: usize, limit: usize) -> bool {
+        let total = self.total.saturating_add(growth);
+        let allowed = total <= limit;
+        (self.total, self.last_growth) = if allowed { (total, growth) } else { (self.total, 0) };
+        allowed
+    }
+
+    fn undo(&mut self) {
+        self.total -= std::mem::take(&mut self.last_growth);
+    }
+}
+
 /// The most names of counters, and the most of gauges. Each costs the host memory.
 const MAX_METRICS: usize = 64;
-/// The longest name of a counter, gauge or reason, in bytes.
-pub(crate) const MAX_NAME: usize = 64;
 
 impl GuestState {
     pub(crate) fn new(tenant: &str, plugin: &str, limits: &PluginLimits) -> Self {
@@ -68,11 +85,9 @@ impl GuestState {
             limits: limits.clone(),
             log_rate: log_rate(limits.log_lines_per_second, Instant::now()),
             reported: Reported::default(),
-            memory_bytes: 0,
+            memory_bytes: Held::default(),
             memory_peak: 0,
-            table_elements: 0,
-            last_growth: 0,
-            last_table_growth: 0,
+            table_elements: Held::default(),
             refused_growth: false,
             last_error: None,
             clock: CallClock::default(),
@@ -82,7 +97,7 @@ impl GuestState {
 
     /// Bytes in all memories.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        self.memory_bytes.total
     }
 
     pub(crate) fn log(&mut self, level: Level, text: &str) {
@@ -133,46 +148,32 @@ fn accepts<T>(metrics: &BTreeMap<String, T>, name: &str) -> bool {
 /// Only letters, digits, `-` and `_`, so that it needs no escaping as a metric label.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(plain)
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(plain)
 }
 
 /// Limits the sum over all memories and tables in the store. wasmtime's own limits are per memory, so a component could
 /// evade them with many memories.
 impl ResourceLimiter for GuestState {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        let total = self.memory_bytes.saturating_add(growth);
-        let allowed = total <= self.limits.memory_bytes;
-        if allowed {
-            (self.memory_bytes, self.last_growth) = (total, growth);
-            self.memory_peak = self.memory_peak.max(total);
-        } else {
-            self.last_growth = 0;
-            self.refused_growth = true;
-        }
+        let allowed = self.memory_bytes.grow(desired.saturating_sub(current), self.limits.memory_bytes);
+        self.memory_peak = self.memory_peak.max(self.memory_bytes.total);
+        self.refused_growth |= !allowed;
         Ok(allowed)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_bytes -= std::mem::take(&mut self.last_growth);
+        self.memory_bytes.undo();
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        let total = self.table_elements.saturating_add(growth);
-        let allowed = total <= self.limits.table_elements;
-        if allowed {
-            (self.table_elements, self.last_table_growth) = (total, growth);
-        } else {
-            self.last_table_growth = 0;
-            self.refused_growth = true;
-        }
+        let allowed = self.table_elements.grow(desired.saturating_sub(current), self.limits.table_elements);
+        self.refused_growth |= !allowed;
         Ok(allowed)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_elements -= std::mem::take(&mut self.last_table_growth);
+        self.table_elements.undo();
         Ok(())
     }
 

@@ -56,12 +56,9 @@ pub enum PluginError {
     UnknownBinary,
     /// Truncated, damaged, or uses proposals that are off.
     #[error(
-        "It is damaged or uses WebAssembly features that are disabled here: {reason}. Rebuild it without threads, garbage collection, exceptions, 64-bit memories and async."
+        "It is damaged or uses WebAssembly features that are disabled here: {0}. Rebuild it without threads, garbage collection, exceptions, 64-bit memories and async."
     )]
-    Invalid {
-        /// From wasmtime.
-        reason: String,
-    },
+    Invalid(String),
     /// Imports that the host does not provide.
     #[error("It imports {}, which quotegate does not provide; {remedy}.", imports.join(", "))]
     Imports {
@@ -70,15 +67,12 @@ pub enum PluginError {
         /// How to build it without them.
         remedy: &'static str,
     },
-    /// Built for an unsupported version.
+    /// Built for an unsupported version, or for several.
     #[error(
-        "It is built for quotegate:plugin@{found}, but this host supports {}. Rebuild it with a matching SDK.",
-        supported()
+        "It is built for quotegate:plugin@{0}, but this host supports {supported}. Rebuild it with a matching SDK.",
+        supported = supported()
     )]
-    Version {
-        /// From its imports and exports; more than one if they disagree.
-        found: String,
-    },
+    Version(String),
     /// No `configure`.
     #[error(
         "It does not export quotegate:plugin/lifecycle. Build it for the world filter-plugin, map-plugin or plugin."
@@ -90,11 +84,8 @@ pub enum PluginError {
     )]
     NothingToDo,
     /// The interfaces' names match, their functions do not.
-    #[error("Its functions do not match the interface: {reason}. Build it against the published WIT.")]
-    Shape {
-        /// From wasmtime.
-        reason: String,
-    },
+    #[error("Its functions do not match the interface: {0}. Build it against the published WIT.")]
+    Shape(String),
 }
 
 fn supported() -> String {
@@ -105,7 +96,7 @@ fn supported() -> String {
 pub(crate) fn validate(bytes: &[u8], limits: &ComponentLimits, features: WasmFeatures) -> Result<Exports, PluginError> {
     check_size(bytes.len() as u64, limits)?;
     check_header(bytes)?;
-    let invalid = |error: wasmparser::Error| PluginError::Invalid { reason: error.to_string() };
+    let invalid = |error: wasmparser::Error| PluginError::Invalid(error.to_string());
     let (mut contents, mut names) = (Contents::new(limits), Names::default());
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
@@ -135,7 +126,7 @@ pub(crate) fn validate(bytes: &[u8], limits: &ComponentLimits, features: WasmFea
         }
     }
     let exports = names.check()?;
-    let types = types.ok_or_else(|| PluginError::Invalid { reason: "it has no end".into() })?;
+    let types = types.ok_or_else(|| PluginError::Invalid("it has no end".into()))?;
     check_types(&mut validator, &types, &names, exports.version)?;
     Ok(exports)
 }

@@ -5,43 +5,20 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be opened.
-    #[error("the recording {path} cannot be opened: {error}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        error: io::Error,
-    },
+    #[error("the recording {0} cannot be opened: {1}")]
+    Open(PathBuf, io::Error),
     /// The file cannot be created.
-    #[error("the recording {path} cannot be created: {error}; choose an existing, writable folder")]
-    Create {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        error: io::Error,
-    },
+    #[error("the recording {0} cannot be created: {1}; choose an existing, writable folder")]
+    Create(PathBuf, io::Error),
     /// Most likely the disk is full.
-    #[error("the recording {path} cannot be written: {error}; the frames before this are intact")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        error: io::Error,
-    },
+    #[error("the recording {0} cannot be written: {1}; the frames before this are intact")]
+    Write(PathBuf, io::Error),
     /// The first line is not a header.
-    #[error("{path} is not a recording: its first line is not the header that `quotegate record` writes")]
-    NotARecording {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{0} is not a recording: its first line is not the header that `quotegate record` writes")]
+    NotARecording(PathBuf),
     /// Written by a newer quotegate.
-    #[error("the recording {path} has version {version}, but this program reads version 1: use a newer quotegate")]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u64,
-    },
+    #[error("the recording {0} has version {1}, but this program reads version 1: use a newer quotegate")]
+    Version(PathBuf, u64),
     /// The file ends in the middle of a line, or of its compressed data.
     #[error(
         "line {line} of the recording {path} is cut off; the {good} frames before it are intact. To use them without this \

@@ -19,14 +19,14 @@ pub struct Recording {
 impl Recording {
     /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let open_error = |error| RecordingError::Open { path: path.to_owned(), error };
+        let open_error = |error| RecordingError::Open(path.to_owned(), error);
         let file = File::open(path).map_err(open_error)?;
         let mut lines: Box<dyn BufRead + Send> = if is_compressed(path) {
             Box::new(BufReader::new(zstd::Decoder::new(file).map_err(open_error)?))
         } else {
             Box::new(BufReader::new(file))
         };
-        let not_a_recording = || RecordingError::NotARecording { path: path.to_owned() };
+        let not_a_recording = || RecordingError::NotARecording(path.to_owned());
         let mut buffer = Vec::new();
         // Limited, so that a file of another kind is not read to the end in search of a header.
         let mut first = std::io::Read::take(&mut lines, 64 * 1024);
@@ -36,7 +36,7 @@ impl Recording {
         }
         let version: Version = serde_json::from_slice(&buffer).map_err(|_| not_a_recording())?;
         if version.quotegate_recording != VERSION {
-            return Err(RecordingError::Version { path: path.to_owned(), version: version.quotegate_recording });
+            return Err(RecordingError::Version(path.to_owned(), version.quotegate_recording));
         }
         let header = serde_json::from_slice(&buffer).map_err(|_| not_a_recording())?;
         Ok(Self { path: path.to_owned(), header, lines, buffer, line: 1, ended: false })

@@ -29,7 +29,7 @@ enum Output {
 impl RecordingWriter {
     /// Creates or overwrites the file and writes the header. Compressed if the name ends in `.zst`.
     pub fn create(path: &Path, header: &Header) -> Result<Self, RecordingError> {
-        let create_error = |error| RecordingError::Create { path: path.to_owned(), error };
+        let create_error = |error| RecordingError::Create(path.to_owned(), error);
         let file = BufWriter::new(File::create(path).map_err(create_error)?);
         let file = if is_compressed(path) {
             Output::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL).map_err(create_error)?)
@@ -61,7 +61,7 @@ impl RecordingWriter {
             };
             file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
         };
-        finish().map_err(|error| RecordingError::Write { path, error })
+        finish().map_err(|error| RecordingError::Write(path, error))
     }
 
     fn try_write(&mut self, frame: &RecordedFrame) -> io::Result<()> {
@@ -78,7 +78,7 @@ impl RecordingWriter {
     }
 
     fn write_error(&self, error: io::Error) -> RecordingError {
-        RecordingError::Write { path: self.path.clone(), error }
+        RecordingError::Write(self.path.clone(), error)
     }
 }
 

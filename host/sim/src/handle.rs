@@ -40,7 +40,7 @@ pub(crate) struct Counters {
     pub(crate) rest_requests: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     fault: Option<Fault>,
     /// Authenticated connections by path.
@@ -61,12 +61,7 @@ pub(crate) enum Push {
 
 impl SimHandle {
     pub(crate) fn new(settings: SimSettings) -> Self {
-        let state = State {
-            fault: settings.fault,
-            connected: BTreeMap::new(),
-            dead: BTreeMap::new(),
-            subscribed: BTreeMap::new(),
-        };
+        let state = State { fault: settings.fault, ..State::default() };
         let (pushes, _) = broadcast::channel(PUSH_CAPACITY);
         let market = Mutex::new(Market::new(settings.symbols(), settings.seed));
         let shared = Shared { settings, pushes, counters: Counters::default(), market, state: Mutex::new(state) };
@@ -75,7 +70,7 @@ impl SimHandle {
 
     /// Injects a fault from now on, or none.
     pub fn set_fault(&self, fault: Option<Fault>) {
-        self.shared.state().fault = fault;
+        self.shared.state.lock().fault = fault;
     }
 
     /// Sends this quote to every client that is subscribed to its symbol.
@@ -126,12 +121,12 @@ impl SimHandle {
 
     /// Authenticated connections at the moment.
     pub fn connected(&self) -> usize {
-        self.shared.state().connected.values().sum()
+        self.shared.state.lock().connected.values().sum()
     }
 
     /// Symbols whose quotes any client is subscribed to; may include `*`.
     pub fn subscribed(&self) -> BTreeSet<String> {
-        self.shared.state().subscribed.values().flatten().cloned().collect()
+        self.shared.state.lock().subscribed.values().flatten().cloned().collect()
     }
 
     fn push(&self, push: Push) {
@@ -142,7 +137,7 @@ impl SimHandle {
 
 impl Shared {
     pub(crate) fn fault(&self) -> Option<Fault> {
-        self.state().fault
+        self.state.lock().fault
     }
 
     /// The market. Never held while anything is awaited.
@@ -170,7 +165,7 @@ impl Shared {
 
     /// Takes one of the connection slots of `path`; false if none is free.
     pub(crate) fn take_slot(&self, path: &str) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let dead = state.dead.get_mut(path).map_or(0, |dead| {
             dead.retain(|until| *until > Instant::now());
             dead.len()
@@ -182,7 +177,7 @@ impl Shared {
     }
 
     pub(crate) fn free_slot(&self, path: &str) {
-        if let Some(connected) = self.state().connected.get_mut(path) {
+        if let Some(connected) = self.state.lock().connected.get_mut(path) {
             *connected = connected.saturating_sub(1);
         }
     }
@@ -190,7 +185,7 @@ impl Shared {
     /// Frees the slot of a connection that ended without a close frame.
     pub(crate) fn end_without_close(&self, path: &str) {
         self.free_slot(path);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(Fault::DeadSession(seconds)) = state.fault {
             let until = Instant::now() + Duration::from_secs(seconds);
             state.dead.entry(path.to_owned()).or_default().push(until);
@@ -198,14 +193,10 @@ impl Shared {
     }
 
     pub(crate) fn set_subscribed(&self, connection: u64, quotes: BTreeSet<String>) {
-        self.state().subscribed.insert(connection, quotes);
+        self.state.lock().subscribed.insert(connection, quotes);
     }
 
     pub(crate) fn forget(&self, connection: u64) {
-        self.state().subscribed.remove(&connection);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.state.lock().subscribed.remove(&connection);
     }
 }

@@ -51,35 +51,9 @@ pub(crate) const LISTINGS: [Listing; 20] = [
 ];
 
 /// Exchanges with their weights, first for New York listings, then for Nasdaq's.
-pub(crate) const EXCHANGES: [[(u8, u32); 12]; 2] = [
-    [
-        (b'N', 26),
-        (b'P', 18),
-        (b'K', 12),
-        (b'Z', 11),
-        (b'Q', 10),
-        (b'U', 8),
-        (b'V', 5),
-        (b'B', 3),
-        (b'Y', 2),
-        (b'J', 2),
-        (b'H', 2),
-        (b'M', 1),
-    ],
-    [
-        (b'Q', 34),
-        (b'P', 18),
-        (b'K', 13),
-        (b'Z', 11),
-        (b'U', 8),
-        (b'V', 5),
-        (b'B', 3),
-        (b'Y', 2),
-        (b'J', 2),
-        (b'H', 2),
-        (b'N', 1),
-        (b'X', 1),
-    ],
+pub(crate) const EXCHANGES: [(&[u8; 12], [u32; 12]); 2] = [
+    (b"NPKZQUVBYJHM", [26, 18, 12, 11, 10, 8, 5, 3, 2, 2, 2, 1]),
+    (b"QPKZUVBYJHNX", [34, 18, 13, 11, 8, 5, 3, 2, 2, 2, 1, 1]),
 ];
 
 /// Shares per round lot: since November 2025 fewer for expensive stocks (Regulation NMS, rule 600(b)(93)).

@@ -134,13 +134,13 @@ impl Stock {
 }
 
 /// A random letter, weighted.
-fn draw(parts: &[(u8, u32)], rng: &mut Rng) -> u8 {
-    let mut at = rng.u32(0..parts.iter().map(|(_, part)| part).sum());
-    for (letter, part) in parts {
-        if at < *part {
+fn draw((letters, weights): &(&[u8; 12], [u32; 12]), rng: &mut Rng) -> u8 {
+    let mut at = rng.u32(0..weights.iter().sum());
+    for (letter, weight) in letters.iter().zip(weights) {
+        if at < *weight {
             return *letter;
         }
-        at -= part;
+        at -= weight;
     }
     0
 }

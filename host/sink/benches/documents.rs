@@ -159,7 +159,13 @@ async fn ours(host: String, batch_size: usize, max_in_flight: usize, fenced: boo
         let sender = tokio::spawn(async move {
             for number in numbers {
                 let (target, event_time) = document(number);
-                let write = DocumentWrite { target, event_time, ticket: 0, answer_to: answer_to.clone() };
+                let write = DocumentWrite {
+                    target,
+                    event_time,
+                    min_interval: Duration::ZERO,
+                    ticket: 0,
+                    answer_to: answer_to.clone(),
+                };
                 writes.send(write).await.expect("the batcher listens");
             }
         });

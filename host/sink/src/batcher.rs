@@ -278,7 +278,7 @@ impl Batcher {
         let Some(Fencing { fence, log, .. }) = &mut self.fencing else { return };
         let outcome = match result {
             Ok(stored) => {
-                let (verdict, writer) = fence.read(pending.id, pending.order(), stored);
+                let (verdict, writer) = fence.read(pending.id, pending.order(), stored, pending.write.min_interval);
                 log.log(&pending.write.target, verdict, writer);
                 if writer == Some(Writer::Foreign) {
                     pending.conflicts.foreign += 1;
@@ -291,6 +291,7 @@ impl Batcher {
                     }
                     Verdict::Older => Outcome::Older,
                     Verdict::NotOwner => Outcome::retry(RetryReason::NotOwner),
+                    Verdict::TooEarly(wait) => Outcome::TooEarly { wait },
                 }
             }
             Err(outcome) => outcome,

@@ -19,6 +19,7 @@ pub(crate) use document_id::{DocumentId, DocumentIds};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quotegate_document::FieldPath;
 
@@ -107,6 +108,8 @@ pub(crate) enum Verdict {
     Older,
     /// This host may not write it.
     NotOwner,
+    /// It is the turn of this write after this time.
+    TooEarly(Duration),
 }
 
 /// Who changed a document.
@@ -144,8 +147,15 @@ impl Fence {
         }
     }
 
-    /// Takes in what was read, and says who changed the document, if it was read because of a conflict.
-    pub(crate) fn read(&mut self, id: DocumentId, order: Order, stored: StoredDocument) -> (Verdict, Option<Writer>) {
+    /// Takes in what was read, and says who changed the document, if it was read because of a conflict. A quote that this
+    /// host has not known of is not replaced before it is `min_interval` old.
+    pub(crate) fn read(
+        &mut self,
+        id: DocumentId,
+        order: Order,
+        stored: StoredDocument,
+        min_interval: Duration,
+    ) -> (Verdict, Option<Writer>) {
         let before = self.documents.get(id).copied();
         let contested = before.filter(|before| before.state == State::Contested);
         let writer = contested.map(|before| before.overwritten_by(order, &stored));
@@ -156,7 +166,13 @@ impl Fence {
             own: before.is_some_and(own),
             unanswered: before.is_some_and(|before| before.unanswered),
         };
-        let verdict = self.verdict(known, order, writer);
+        // Not for who only touches a document: that must not keep quotes from it, however often it happens.
+        let is_news = before.is_none_or(|before| stored.order > before.order);
+        let wait = stored.age.filter(|_| is_news).and_then(|age| min_interval.checked_sub(age));
+        let verdict = match (self.verdict(known, order, writer), wait) {
+            (Verdict::Write(_), Some(wait)) if !wait.is_zero() => Verdict::TooEarly(wait),
+            (verdict, _) => verdict,
+        };
         // A host that may not write has to ask again, and so to read again.
         if verdict != Verdict::NotOwner {
             self.documents.insert(id, known);

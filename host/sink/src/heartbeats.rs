@@ -153,12 +153,13 @@ impl Fencing {
     fn read(&self, document: &TenantDocument, result: ReadResult) -> Result<Precondition, Outcome> {
         let stored = result?;
         let (fence, log) = &mut *self.fence.lock();
-        let (verdict, writer) = fence.read(self.ids.id(document), order(&document.document), stored);
+        let (verdict, writer) = fence.read(self.ids.id(document), order(&document.document), stored, Duration::ZERO);
         log.log(document, verdict, writer);
         match verdict {
             Verdict::Write(precondition) => Ok(precondition),
             Verdict::Older => Err(Outcome::Older),
             Verdict::NotOwner => Err(Outcome::retry(RetryReason::NotOwner)),
+            Verdict::TooEarly(wait) => Err(Outcome::TooEarly { wait }),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::Code;
 
@@ -26,6 +27,11 @@ pub enum Outcome {
     },
     /// Not written, and not needed: the stored document is newer.
     Older,
+    /// Not sent: another host has written the document too recently.
+    TooEarly {
+        /// Try again after this time, with this document or a newer one.
+        wait: Duration,
+    },
 }
 
 /// Why a write may succeed later, from its gRPC code.
@@ -78,7 +84,7 @@ impl Outcome {
     /// What went wrong, for people; `None` if the document was written, or need not be.
     pub fn problem(&self) -> Option<String> {
         match self {
-            Self::Written | Self::Older => None,
+            Self::Written | Self::Older | Self::TooEarly { .. } => None,
             Self::Retry { reason, cause: None, .. } => Some(reason.to_string()),
             Self::Retry { reason, cause: Some(cause), .. } => Some(format!("{reason}: {cause}")),
             Self::Refused { code, message } => Some(format!("{code}: {message}; {}", code.remedy())),
@@ -88,7 +94,7 @@ impl Outcome {
     /// True if the write may have been applied, or may still be: the request got no answer.
     pub(crate) fn is_unknown(&self) -> bool {
         match self {
-            Self::Written | Self::Older => false,
+            Self::Written | Self::Older | Self::TooEarly { .. } => false,
             Self::Retry { reason, .. } => {
                 matches!(reason, RetryReason::Unavailable | RetryReason::DeadlineExceeded | RetryReason::Internal)
             }

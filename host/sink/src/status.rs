@@ -110,7 +110,7 @@ impl SinkStatus {
     pub(crate) fn count(&self, outcome: &Outcome) {
         let counter = match outcome {
             Outcome::Written => &self.written,
-            Outcome::Retry { .. } => &self.retried,
+            Outcome::Retry { .. } | Outcome::TooEarly { .. } => &self.retried,
             Outcome::Refused { .. } => &self.refused,
             Outcome::Older => &self.older,
         };

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use quotegate_document::{Document, FieldPath, UnixNanos, Value};
 
@@ -25,6 +27,8 @@ pub struct StoredDocument {
     pub version: Option<Version>,
     /// The time in its order field, in microseconds, Firestore's precision. `None` if it has none.
     pub order: Option<i64>,
+    /// How long ago it was changed, by the database's clock alone. `None` if it does not exist.
+    pub age: Option<Duration>,
 }
 
 /// A document to read.

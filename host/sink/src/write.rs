@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use quotegate_document::{Document, TenantId, UnixNanos};
@@ -29,6 +30,8 @@ pub struct DocumentWrite {
     pub target: TenantDocument,
     /// When what the document says happened. Of two versions of a document, the one with the later time is newer.
     pub event_time: UnixNanos,
+    /// What another host has written must be at least this old.
+    pub min_interval: Duration,
     /// The sender's number for this write.
     pub ticket: u32,
     /// Receives the answer. Unbounded, because the writes in flight are bounded.

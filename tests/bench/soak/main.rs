@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench --bench soak                   # eighteen minutes: every fault twice
 //! cargo bench --bench soak -- --minutes 60
+//! cargo bench --bench soak -- --hosts 3 --minutes 30
 //! ```
 //!
 //! Runs the real program with a simulator that sends 50,000 quotes per second for 1,000 symbols, and a Firestore that
@@ -14,6 +15,10 @@
 //! - if the counters do not add up, for any tenant: quotes in = filtered + conflated + older + lost + unmapped +
 //!   settled, writes attempted = written + retried + refused, and Firestore has everything that the host counts as written;
 //! - if the second half of the run needed more memory than the first.
+//!
+//! With `--hosts`, several hosts share the feed under a lease, and each minute one of them is killed, stopped or frozen
+//! (`hosts.rs`). The run fails if a document goes backwards, if a quote that a host has seen is not accounted for, or if the
+//! last quote of a symbol is not written.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -23,6 +28,7 @@ mod it {
 }
 
 mod faults;
+mod hosts;
 mod testbed;
 
 use std::collections::BTreeSet;
@@ -32,6 +38,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quotegate_market::{Quote, Symbol};
 use quotegate_sim::{Rate, SimHandle, SimSettings, Simulator};
+use quotegate_test_support::Ledger;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use faults::Fault;
@@ -42,8 +50,18 @@ use testbed::{Metrics, RATE, SYMBOLS, TENANTS, Testbed};
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() {
-    let mut args = std::env::args().skip_while(|arg| arg != "--minutes").skip(1);
-    let minutes: usize = args.next().and_then(|minutes| minutes.parse().ok()).unwrap_or(2 * Fault::ALL.len());
+    let minutes = argument("--minutes").unwrap_or(2 * Fault::ALL.len());
+    match argument("--hosts") {
+        Some(hosts) => hosts::run(hosts, minutes),
+        None => run_one_host(minutes),
+    }
+}
+
+fn argument(name: &str) -> Option<usize> {
+    std::env::args().skip_while(|arg| arg != name).nth(1)?.parse().ok()
+}
+
+fn run_one_host(minutes: usize) {
     let mut testbed = Testbed::start();
     testbed.wait("quotes are written", || {
         get(testbed.ops_port, "/readyz").filter(|answer| answer.status == 200)?;
@@ -114,43 +132,53 @@ fn run_one_minute(testbed: &mut Testbed, fault: Fault) -> (u64, f64) {
 fn send_last_quotes(testbed: &mut Testbed) -> Metrics {
     testbed.kill_sim();
     let stop = CancellationToken::new();
-    let handle = quiet_simulator(testbed, stop.clone());
+    let handle = quiet_simulator(&testbed.runtime, testbed.sim_port, stop.clone());
     testbed.wait("the subscription", || handle.subscribed().contains("*").then_some(()));
-    let symbols: BTreeSet<String> = testbed
-        .ledger
-        .paths()
-        .iter()
-        .filter_map(|path| path.split_once("/live_quotes/"))
-        .map(|(_, symbol)| symbol.to_owned())
-        .collect();
-    assert_eq!(symbols.len(), SYMBOLS as usize);
-    // Firestore stores microseconds.
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 * 1000;
-    let quote = Quote { bid_price: 777.0, ask_price: 777.01, event_time: time, ..Quote::default() };
-    for symbol in &symbols {
-        handle.send_quote(&Symbol::new(symbol).unwrap(), &quote);
-    }
+    let last_quotes = LastQuotes::send(&handle, &testbed.ledger);
     testbed.wait("everything is written", || {
         let now = testbed.metrics();
         let waiting = now.sum("dirty") + now.sum("in_flight");
-        (waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0 && holds(testbed, &symbols, time)).then_some(())
+        let is_written = waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0;
+        (is_written && last_quotes.are_in(&testbed.ledger)).then_some(())
     });
     let last = testbed.metrics();
     stop.cancel();
     last
 }
 
-fn holds(testbed: &Testbed, symbols: &BTreeSet<String>, time: i64) -> bool {
-    let path = |tenant, symbol| format!("tenants/{tenant}/live_quotes/{symbol}");
-    TENANTS.iter().all(|tenant| symbols.iter().all(|symbol| testbed.ledger.time(&path(tenant, symbol)) == Some(time)))
+/// One last quote for each symbol.
+struct LastQuotes {
+    symbols: BTreeSet<String>,
+    time: i64,
 }
 
-fn quiet_simulator(testbed: &Testbed, stop: CancellationToken) -> SimHandle {
-    let address = SocketAddr::from(([127, 0, 0, 1], testbed.sim_port));
+impl LastQuotes {
+    fn send(handle: &SimHandle, ledger: &Ledger) -> Self {
+        let paths = ledger.paths();
+        let symbols: BTreeSet<String> =
+            paths.iter().filter_map(|path| Some(path.split_once("/live_quotes/")?.1.to_owned())).collect();
+        assert_eq!(symbols.len(), SYMBOLS as usize);
+        // Firestore stores microseconds.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64 * 1000;
+        let quote = Quote { bid_price: 777.0, ask_price: 777.01, event_time: time, ..Quote::default() };
+        for symbol in &symbols {
+            handle.send_quote(&Symbol::new(symbol).unwrap(), &quote);
+        }
+        Self { symbols, time }
+    }
+
+    fn are_in(&self, ledger: &Ledger) -> bool {
+        let time = |tenant, symbol| ledger.time(&format!("tenants/{tenant}/live_quotes/{symbol}"));
+        TENANTS.iter().all(|tenant| self.symbols.iter().all(|symbol| time(tenant, symbol) == Some(self.time)))
+    }
+}
+
+fn quiet_simulator(runtime: &Runtime, port: u16, stop: CancellationToken) -> SimHandle {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let settings = SimSettings { rate: Rate::PerSecond(0.0), ..SimSettings::default() };
-    let simulator = testbed.runtime.block_on(Simulator::bind(address, settings)).unwrap();
+    let simulator = runtime.block_on(Simulator::bind(address, settings)).unwrap();
     let handle = simulator.handle();
-    testbed.runtime.spawn(simulator.run(stop));
+    runtime.spawn(simulator.run(stop));
     handle
 }
 

@@ -18,7 +18,7 @@ pub(crate) const SYMBOLS: u32 = 1000;
 pub(crate) const RATE: u32 = 50_000;
 
 /// One document per quote, each with the exchange's time in `ts`, which the ledger compares.
-const SETTINGS: &str = r#"
+pub(crate) const SETTINGS: &str = r#"
 [feed]
 calendar = "always"
 stale_after_s = 5
@@ -184,9 +184,7 @@ impl Testbed {
 
     /// Every sample of the host's metrics.
     pub(crate) fn metrics(&self) -> Metrics {
-        let text = get(self.ops_port, "/metrics").expect("the host answers").body;
-        let samples = text.lines().filter(|line| line.starts_with("quotegate_")).filter_map(|l| l.rsplit_once(' '));
-        Metrics(samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect())
+        Metrics::of_host(self.ops_port).expect("the host answers")
     }
 
     pub(crate) fn resident_kib(&self) -> u64 {
@@ -227,6 +225,13 @@ fn act(mode: u8, arrival: &Arrival) -> Act {
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
+    /// Every sample, if the host answers.
+    pub(crate) fn of_host(port: u16) -> Option<Self> {
+        let text = get(port, "/metrics")?.body;
+        let samples = text.lines().filter(|line| line.starts_with("quotegate_")).filter_map(|l| l.rsplit_once(' '));
+        Some(Self(samples.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()))
+    }
+
     /// A sample, or 0 if it does not exist yet.
     pub(crate) fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()

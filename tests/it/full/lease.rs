@@ -1,21 +1,13 @@
 //! Invariant 8 with three hosts, an emulator, and a simulator: however the owner ends, another one takes over in time.
 //!
-//! Each test prints its largest number. `QUOTEGATE_TEST_ROUNDS=10` repeats more often than the three times of `--all`.
+//! Each test prints its largest number. `QUOTEGATE_TEST_ROUNDS=10` is their full size; `--all` repeats three times.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::harness::{Cluster, Member, Sim, eventually, get};
+use crate::harness::{Cluster, Member, Proxy, Sim, eventually, get, rounds};
 use quotegate_sim::{Fault, Rate, SimSettings};
 use serde_json::Value;
-
-pub(super) fn rounds() -> usize {
-    std::env::var("QUOTEGATE_TEST_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"))
-}
 
 fn sim(connection_limit: usize, fault: Option<Fault>) -> Sim {
     Sim::with(SimSettings { rate: Rate::PerSecond(500.0), connection_limit, fault, ..SimSettings::default() })
@@ -104,7 +96,7 @@ fn a_stopped_owner_hands_over_in_less_than_a_second() {
 }
 
 fn written(member: &Member) -> Option<u64> {
-    member.state()?["tenants"][0]["written"].as_u64()
+    member.counter("written")
 }
 
 #[test]
@@ -147,11 +139,11 @@ fn an_owner_without_firestore_falls_silent_in_time_and_is_a_standby_afterwards()
     for round in 0..rounds() {
         let proxy = Proxy::before(&cluster.emulator.host());
         let mut members = vec![
-            cluster.start_with(&name(2 * round), |command| command.env("FIRESTORE_EMULATOR_HOST", &proxy.address)),
+            cluster.start_with(&name(2 * round), |command| command.env("FIRESTORE_EMULATOR_HOST", proxy.address())),
         ];
         cluster.wait_for_owner(&members);
         eventually("quotes", || (sim.handle().connected() == 1).then(|| cluster.newest_write()).flatten());
-        proxy.cut.store(true, Relaxed);
+        proxy.cut();
         // One that was on its way may still count.
         thread::sleep(Duration::from_millis(100));
         let renewed = cluster.newest_renewal();
@@ -164,7 +156,7 @@ fn an_owner_without_firestore_falls_silent_in_time_and_is_a_standby_afterwards()
         members.push(cluster.start(&name(2 * round + 1)));
         let successor = std::slice::from_ref(&members[1]);
         assert_eq!(cluster.wait_for_owner(successor), 0);
-        proxy.cut.store(false, Relaxed);
+        proxy.heal();
         assert_eq!(cluster.wait_for_owner(&members), 1);
         let ready = eventually("a ready standby", || members[0].readyz().filter(|answer| answer.status == 200));
         assert!(ready.body.contains("a standby"), "{}", ready.body);
@@ -269,6 +261,39 @@ fn hosts_whose_clocks_are_hours_apart_agree_on_the_owner() {
     assert!(apart, "the clocks were not hours apart");
 }
 
+/// Invariant 1: also the first write of a new owner is an interval after the last one of the owner before.
+#[test]
+fn the_interval_of_a_symbol_holds_across_a_takeover() {
+    const INTERVAL: Duration = Duration::from_secs(6);
+    let sim = sim(1, None);
+    let Some(cluster) = Cluster::or_skip("demo-lease-interval", &sim) else { return };
+    let start = |number: usize| {
+        cluster.start_with(&name(number), |command| {
+            command.env("PER_SYMBOL_MIN_INTERVAL_MS", INTERVAL.as_millis().to_string())
+        })
+    };
+    let mut members = vec![start(0), start(1)];
+    let mut shortest = f64::MAX;
+    for round in 0..rounds() {
+        let owner = cluster.wait_for_owner(&members);
+        eventually("all symbols", || (cluster.write_times().len() == 4).then_some(()));
+        eventually("documents of this owner", || (written(&members[owner])? >= 4).then_some(()));
+        members.swap_remove(owner).running.signal("KILL");
+        // What was on its way at the moment of its death may still be applied.
+        thread::sleep(Duration::from_millis(200));
+        let before = cluster.write_times();
+        for (path, old) in before {
+            let new = eventually("a document of the new owner", || {
+                cluster.write_times().remove(&path).filter(|new| *new > old)
+            });
+            shortest = shortest.min(seconds(old, new));
+        }
+        members.push(start(2 + round));
+    }
+    eprintln!("at least {shortest:.3} s between the documents of two owners");
+    assert!(shortest >= INTERVAL.as_secs_f64(), "{shortest}");
+}
+
 /// Invariant 1 over all hosts.
 #[test]
 fn all_hosts_together_keep_to_the_write_limit() {
@@ -322,42 +347,4 @@ fn all_hosts_together_keep_to_the_write_limit() {
     }
     eprintln!("{takeovers} takeovers: {:.0} writes below the limit of any window", -most);
     assert!(most <= 0.0, "{most} writes too many");
-}
-
-/// Stands between a host and the emulator. While it is cut, bytes go nowhere, and connections stay open.
-struct Proxy {
-    address: String,
-    cut: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    fn before(emulator: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, cut) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicBool::new(false)));
-        let (target, held) = (emulator.to_owned(), cut.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(&target) else { continue };
-                for (from, to) in [(&stream, &server), (&server, &stream)] {
-                    let (from, to, cut) = (from.try_clone().unwrap(), to.try_clone().unwrap(), held.clone());
-                    thread::spawn(move || pass(from, to, &cut));
-                }
-            }
-        });
-        Self { address, cut }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
-    let mut bytes = [0; 16_384];
-    while let Ok(read @ 1..) = from.read(&mut bytes) {
-        while cut.load(Relaxed) {
-            thread::sleep(Duration::from_millis(2));
-        }
-        if to.write_all(&bytes[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::lease::{Times, rounds, seconds};
-use crate::harness::{Member, SharedWork, Sim, eventually};
+use super::lease::{Times, seconds};
+use crate::harness::{Member, SharedWork, Sim, eventually, rounds};
 use quotegate_sim::{Rate, SimSettings};
 
 fn sim() -> Sim {

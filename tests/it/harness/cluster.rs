@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -78,8 +79,14 @@ impl<'a> Cluster<'a> {
 
     /// When the newest quote document was written, by the emulator's clock, which is this machine's.
     pub fn newest_write(&self) -> Option<SystemTime> {
+        self.write_times().into_values().max()
+    }
+
+    /// When each quote document was last written.
+    pub fn write_times(&self) -> BTreeMap<String, SystemTime> {
         let documents = self.emulator.documents(self.project, "tenants/acme/live_quotes");
-        documents.iter().map(|document| time(&document["updateTime"])).max()
+        let of = |document: &Value| (document["name"].as_str().unwrap().to_owned(), time(&document["updateTime"]));
+        documents.iter().map(of).collect()
     }
 
     /// When the lease was last written.
@@ -103,6 +110,11 @@ impl Member {
     /// `/api/state`, if it answers.
     pub fn state(&self) -> Option<Value> {
         serde_json::from_str(&get(self.port, "/api/state")?.body).ok()
+    }
+
+    /// One of the tenant's counters.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        self.state()?["tenants"][0][name].as_u64()
     }
 
     pub fn readyz(&self) -> Option<Answer> {

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use proto::precondition::ConditionType;
 use proto::value::ValueType;
 
-const NOT_FOUND: i32 = 5;
+pub(crate) const NOT_FOUND: i32 = 5;
 const ALREADY_EXISTS: i32 = 6;
 const FAILED_PRECONDITION: i32 = 9;
 
@@ -13,8 +14,8 @@ const FAILED_PRECONDITION: i32 = 9;
 #[derive(Debug, Default)]
 pub(crate) struct Database {
     documents: HashMap<String, Stored>,
-    /// Microseconds. Every change has its own.
-    now: i64,
+    /// When the last change was made, in microseconds. Every change has a time of its own.
+    changed: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +46,11 @@ impl Database {
             _ => HashMap::new(),
         };
         fields.extend(document.fields.clone());
+        for transform in &write.update_transforms {
+            // The only one that the host uses: the time of the request.
+            let now = ValueType::TimestampValue(timestamp(unix_micros()));
+            fields.insert(transform.field_path.clone(), proto::Value { value_type: Some(now) });
+        }
         if let Some(stored) = before.filter(|stored| stored.fields == fields) {
             // As Firestore does it: what changes nothing does not change the time.
             return Ok(timestamp(stored.updated));
@@ -54,9 +60,22 @@ impl Database {
 
     /// Creates or replaces a document, as someone else would.
     pub(crate) fn put(&mut self, path: &str, fields: HashMap<String, proto::Value>) -> Timestamp {
-        self.now += 1;
-        self.documents.insert(path.to_owned(), Stored { fields, updated: self.now });
-        timestamp(self.now)
+        self.changed = unix_micros().max(self.changed + 1);
+        self.documents.insert(path.to_owned(), Stored { fields, updated: self.changed });
+        timestamp(self.changed)
+    }
+
+    /// The time of what is read now.
+    pub(crate) fn read_time(&self) -> Timestamp {
+        timestamp(unix_micros().max(self.changed))
+    }
+
+    /// The paths of a collection's documents, those that changed last first.
+    pub(crate) fn collection(&self, collection: &str) -> Vec<String> {
+        let id = |path: &str| path.strip_prefix(collection)?.strip_prefix('/').map(|id| !id.contains('/'));
+        let mut found: Vec<_> = self.documents.iter().filter(|(path, _)| id(path) == Some(true)).collect();
+        found.sort_by_key(|(_, stored)| -stored.updated);
+        found.into_iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// The fields of a document that the mask names, all without one.
@@ -85,5 +104,10 @@ impl Database {
 
 fn timestamp(micros: i64) -> Timestamp {
     let nanos = i32::try_from(micros % 1_000_000 * 1000).expect("less than a second");
-    Timestamp { seconds: 1_700_000_000 + micros / 1_000_000, nanos }
+    Timestamp { seconds: micros / 1_000_000, nanos }
+}
+
+fn unix_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_micros()).expect("a time before the year 292,000")
 }

@@ -1,5 +1,5 @@
-//! A fake Firestore that implements two requests, `BatchWrite` and `BatchGetDocuments`. It stores documents, with their
-//! preconditions, and fails as a test's script says.
+//! A fake Firestore that implements `BatchWrite` and `BatchGetDocuments`, and what the lease needs. It stores documents, with
+//! their preconditions, and fails as a test's script says. It does not answer those who listen: they have to ask.
 
 mod grpc;
 
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::database::Database;
+use crate::database::{Database, NOT_FOUND};
 use crate::ledger::Ledger;
 
 /// What to do with a document, or with the whole request that contains it. The codes are those of google.rpc.Code.
@@ -267,10 +267,38 @@ impl Server {
         let one = |name: &String| {
             let found = database.read(name, path_in(name), request.mask.as_ref());
             let result = found.map_or_else(|| Found::Missing(name.clone()), Found::Found);
-            proto::BatchGetDocumentsResponse { result: Some(result), ..Default::default() }
+            let read_time = Some(database.read_time());
+            proto::BatchGetDocumentsResponse { result: Some(result), read_time, ..Default::default() }
         };
         // In another order than asked for, as Firestore may do it.
         request.documents.iter().rev().map(one).collect()
+    }
+
+    /// Applies one write.
+    fn commit(&self, request: &proto::CommitRequest) -> Result<proto::CommitResponse, i32> {
+        let [write] = &request.writes[..] else { panic!("the host commits one write at a time, not {request:?}") };
+        let time = self.database.lock().write(&path_of(write), write)?;
+        let result = proto::WriteResult { update_time: Some(time), ..Default::default() };
+        Ok(proto::CommitResponse { write_results: vec![result], commit_time: Some(time) })
+    }
+
+    fn get(&self, request: &proto::GetDocumentRequest) -> Result<proto::Document, i32> {
+        let document = self.database.lock().read(&request.name, path_in(&request.name), None);
+        document.ok_or(NOT_FOUND)
+    }
+
+    /// All documents of a collection, those that changed last first.
+    fn query(&self, request: &proto::RunQueryRequest) -> Vec<proto::RunQueryResponse> {
+        let Some(proto::run_query_request::QueryType::StructuredQuery(query)) = &request.query_type else {
+            panic!("no query: {request:?}")
+        };
+        let database = self.database.lock();
+        let parent = request.parent.split_once("/documents/").map_or("", |(_, parent)| parent);
+        let answer = |path: String| {
+            let document = database.read(&format!("{}{}", request.parent, &path[parent.len()..]), &path, None);
+            proto::RunQueryResponse { document, read_time: Some(database.read_time()), ..Default::default() }
+        };
+        database.collection(&format!("{parent}/{}", query.from[0].collection_id)).into_iter().map(answer).collect()
     }
 }
 

@@ -154,10 +154,10 @@ fn as_text(report: &BenchReport, source: &str, paint: Paint) -> String {
     rows(&mut text, "map", &report.map);
     let _ = writeln!(text, "{:<12}{:>16}{:>20}{:>18}", "", "", "nanoseconds", "fuel");
     let _ = writeln!(text, "{:<12}{:>16}{:>20.0}{:>18}", "start", "", report.start.nanoseconds, report.start.fuel);
-    let milliseconds = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
-    let cached =
-        report.compile.cached.map_or_else(String::new, |time| format!("; {} from the cache", milliseconds(time)));
-    let _ = writeln!(text, "\ncompile     {}{cached}", milliseconds(report.compile.cold));
+    let milliseconds = |nanoseconds: u128| format!("{:.1} ms", nanoseconds as f64 / 1e6);
+    let cached = report.compile.cached_nanoseconds.map(|time| format!("; {} from the cache", milliseconds(time)));
+    let cold = milliseconds(report.compile.cold_nanoseconds);
+    let _ = writeln!(text, "\ncompile     {cold}{}", cached.unwrap_or_default());
     let _ = writeln!(text, "memory      {} at most", bytes(report.memory_bytes));
     if let Some(kept) = &report.kept {
         let _ = writeln!(text, "filter      kept {} of {} quotes", kept.kept, kept.of);

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::Context;
 use clap::Args;
-use quotegate_devkit::{BuildError, Built, Progress, Project, build};
+use quotegate_devkit::{Built, Progress, Project, build};
 
 use super::common;
 use crate::Failure;
@@ -42,8 +42,7 @@ pub(super) async fn component(project: &Project) -> Result<Built, Failure> {
             Progress::Output(line) => errln!("  {line}"),
         })
     });
-    let built = built.await.map_err(|_| Failure::Running(anyhow!("the building thread panicked")))?;
-    built.map_err(|error: BuildError| Failure::Running(error.into()))
+    built.await.context("the building thread panicked")?.map_err(Failure::Running)
 }
 
 pub(super) fn print(built: &Built) {

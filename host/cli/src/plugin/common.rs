@@ -46,7 +46,7 @@ pub(super) fn engine(memory_bytes: usize) -> Result<PluginEngine, Failure> {
         ..EngineSettings::default()
     };
     match PluginEngine::new(&settings) {
-        Err(EngineError::Cache { folder, reason }) => {
+        Err(EngineError::Cache(folder, reason)) => {
             let folder = folder.display();
             errln!("compiled plugins are not cached, because {folder} cannot be used: {reason}");
             PluginEngine::new(&EngineSettings { cache: None, ..settings })

@@ -39,8 +39,8 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode, Failure> {
     let kind = Kind::ALL.into_iter().find(|one| one.name() == args.kind).unwrap_or(Kind::Filter);
     let folder = if args.parent == Path::new(".") { PathBuf::from(&args.name) } else { args.parent.join(&args.name) };
     let files = create(&folder, &args.name, language, kind).map_err(|error| match error {
-        CreateError::Name { .. } | CreateError::Reserved { .. } => Failure::Usage(error.into()),
-        CreateError::Exists { .. } | CreateError::File { .. } => Failure::Running(error.into()),
+        CreateError::Name(_) | CreateError::Reserved(_) => Failure::Usage(error.into()),
+        CreateError::Exists(_) | CreateError::File(..) => Failure::Running(error.into()),
     })?;
     let (vendored, own): (Vec<_>, Vec<_>) = files.iter().partition(|path| path.starts_with("quotegate/"));
     outln!("{}: a plugin ({}, {})", folder.display(), kind.name(), language.name());

@@ -25,7 +25,7 @@ impl<T: Copy + PartialEq + 'static> ValueKind for Choice<T> {
     }
 
     fn parse(&self, value: &Value) -> Result<T, Vec<ValueError>> {
-        let Value::String(_, word) = value else { return Err(vec![ValueError::wrong_type(self, value)]) };
+        let Value::String(_, word) = value else { return Err(self.wrong_type(value)) };
         if let Some((_, choice)) = self.0.iter().find(|(known, _)| known == word) {
             return Ok(*choice);
         }
@@ -61,7 +61,7 @@ impl ValueKind for Bool {
     fn parse(&self, value: &Value) -> Result<bool, Vec<ValueError>> {
         match value {
             Value::Bool(_, flag) => Ok(*flag),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 

@@ -49,7 +49,7 @@ impl ValueKind for CollectionPaths {
     }
 
     fn parse(&self, value: &Value) -> Result<Vec<String>, Vec<ValueError>> {
-        let Value::Array(_, elements) = value else { return Err(vec![ValueError::wrong_type(self, value)]) };
+        let Value::Array(_, elements) = value else { return Err(self.wrong_type(value)) };
         all(elements, |element| PATH.parse(element))
     }
 
@@ -93,9 +93,9 @@ impl ValueKind for Destinations {
         let elements = match value {
             Value::Array(_, elements) if !elements.is_empty() => elements,
             Value::Array(..) => {
-                return Err(vec![ValueError::new(value, "The list is empty.", format!("Use {}.", self.expects()))]);
+                return Err(self.invalid(value, "The list is empty."));
             }
-            _ => return Err(vec![ValueError::wrong_type(self, value)]),
+            _ => return Err(self.wrong_type(value)),
         };
         let found = all(elements, |element| self.destination(element))?;
         let is_repeated = |at: &usize| found[..*at].iter().any(|other| other.collection == found[*at].collection);
@@ -136,13 +136,16 @@ impl Destinations {
                     || vec![ValueError::hidden("The key path is missing.", format!("Use {}.", self.expects()))];
                 Ok(Destination { collection: path.ok_or_else(missing)?, shape })
             }
-            _ => Err(vec![ValueError::new(element, "This is not a collection.", format!("Use {}.", self.expects()))]),
+            _ => Err(self.invalid(element, "This is not a collection.")),
         }
     }
 }
 
 /// Every value, or everything that is wrong, with its index.
-fn all<T>(elements: &[Value], parse: impl Fn(&Value) -> Result<T, Vec<ValueError>>) -> Result<Vec<T>, Vec<ValueError>> {
+pub(super) fn all<T>(
+    elements: &[Value],
+    mut parse: impl FnMut(&Value) -> Result<T, Vec<ValueError>>,
+) -> Result<Vec<T>, Vec<ValueError>> {
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for (index, element) in elements.iter().enumerate() {
         match parse(element) {

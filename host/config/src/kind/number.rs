@@ -103,7 +103,7 @@ impl ValueKind for Number {
     }
 
     fn parse(&self, value: &Value) -> Result<f64, Vec<ValueError>> {
-        let number = number(value).ok_or_else(|| vec![ValueError::wrong_type(self, value)])?;
+        let number = number(value).ok_or_else(|| self.wrong_type(value))?;
         // NaN is in no range.
         if (self.min..=self.max).contains(&number) { Ok(number) } else { Err(out_of_range(self, value)) }
     }
@@ -148,7 +148,7 @@ impl ValueKind for TimeSpan {
     }
 
     fn parse(&self, value: &Value) -> Result<Duration, Vec<ValueError>> {
-        let number = number(value).ok_or_else(|| vec![ValueError::wrong_type(self, value)])?;
+        let number = number(value).ok_or_else(|| self.wrong_type(value))?;
         if !(self.min..=self.max).contains(&number) {
             return Err(out_of_range(self, value));
         }
@@ -219,7 +219,7 @@ impl ValueKind for OrMax {
         match value {
             Value::String(_, word) if word == "max" => Ok(None),
             Value::Num(..) => self.0.parse(value).map(Some).map_err(|_| out_of_range(self, value)),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 
@@ -237,12 +237,12 @@ fn parse_integer<K: ValueKind>(
     value: &Value,
     in_range: impl Fn(i64) -> Option<K::Value>,
 ) -> Result<K::Value, Vec<ValueError>> {
-    let Value::Num(_, number) = value else { return Err(vec![ValueError::wrong_type(kind, value)]) };
+    let Value::Num(_, number) = value else { return Err(kind.wrong_type(value)) };
     match integer(*number) {
         Some(number) => in_range(number).ok_or_else(|| out_of_range(kind, value)),
         // Too large for an integer, so it was read as a float.
         None if !number.to_f64().is_some_and(|number| number.abs() < i64::MAX as f64) => Err(out_of_range(kind, value)),
-        None => Err(vec![ValueError::new(value, "This is not an integer.", format!("Use {}.", kind.expects()))]),
+        None => Err(kind.invalid(value, "This is not an integer.")),
     }
 }
 
@@ -253,7 +253,7 @@ fn out_of_range(kind: &impl ValueKind, value: &Value) -> Vec<ValueError> {
         Some(number) if number < 0.0 => "This is negative.",
         _ => "This is out of range.",
     };
-    vec![ValueError::new(value, sentence, format!("Use {}.", kind.expects()))]
+    kind.invalid(value, sentence)
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use figment::value::{Dict, Num, Value};
 use serde_json::{Value as Json, json};
 
-use super::{FilePath, SubTable, ValueError, ValueKind};
+use super::collections::all;
+use super::{FilePath, SubTable, ValueError, ValueKind, type_name};
 use crate::key::Declaration;
 use crate::settings::{PluginCode, PluginSettings, STANDARD_PLUGINS};
 
@@ -29,21 +30,18 @@ impl ValueKind for Plugins {
 
     fn parse(&self, value: &Value) -> Result<Vec<PluginSettings>, Vec<ValueError>> {
         let Value::Array(_, elements) = value else {
-            return Err(vec![ValueError { remedy: REMEDY.into(), ..ValueError::wrong_type(self, value) }]);
+            return Err(vec![ValueError::new(value, format!("This is {}.", type_name(value)), REMEDY)]);
         };
-        let (mut plugins, mut errors, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for (index, element) in elements.iter().enumerate() {
-            match plugin(element) {
-                Ok(Some(plugin)) if !names.insert(plugin.name.clone()) => {
-                    let sentence = format!("This tenant has two plugins with the name {:?}.", plugin.name);
-                    let remedy = "Set the key name of one of them, so that logs and heartbeats can tell them apart.";
-                    errors.push(ValueError { index: Some(index), ..ValueError::hidden(sentence, remedy) });
-                }
-                Ok(plugin) => plugins.extend(plugin),
-                Err(found) => errors.extend(found.into_iter().map(|error| ValueError { index: Some(index), ..error })),
+        let mut names = BTreeSet::new();
+        let plugins = all(elements, |element| match plugin(element)? {
+            Some(plugin) if !names.insert(plugin.name.clone()) => {
+                let sentence = format!("This tenant has two plugins with the name {:?}.", plugin.name);
+                let remedy = "Set the key name of one of them, so that logs and heartbeats can tell them apart.";
+                Err(vec![ValueError::hidden(sentence, remedy)])
             }
-        }
-        if errors.is_empty() { Ok(plugins) } else { Err(errors) }
+            plugin => Ok(plugin),
+        })?;
+        Ok(plugins.into_iter().flatten().collect())
     }
 
     fn show(&self, value: &Vec<PluginSettings>) -> String {
@@ -94,7 +92,7 @@ impl ValueKind for JsonTable {
     fn parse(&self, value: &Value) -> Result<String, Vec<ValueError>> {
         match value {
             Value::Dict(_, dict) => json_object("", dict).map(|object| object.to_string()).map_err(|error| vec![error]),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 

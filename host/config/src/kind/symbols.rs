@@ -4,6 +4,7 @@ use figment::value::Value;
 use quotegate_market::{Symbol, SymbolError};
 use serde_json::{Value as Json, json};
 
+use super::collections::all;
 use super::number::raw_number;
 use super::{Integer, ValueError, ValueKind};
 use crate::{SimSymbols, SymbolChoice};
@@ -30,14 +31,14 @@ impl ValueKind for Symbols {
         let list = match value {
             Value::Array(_, elements) => elements,
             Value::String(_, text) => return self.parse(&split(text)),
-            _ => return Err(vec![ValueError::wrong_type(self, value)]),
+            _ => return Err(self.wrong_type(value)),
         };
         let is_star = |element: &Value| matches!(element, Value::String(_, text) if text == "*");
         if list.len() == 1 && is_star(&list[0]) {
             return Ok(SymbolChoice::All);
         }
         if list.is_empty() {
-            return Err(vec![ValueError::new(value, "The list is empty.", format!("Use {}.", self.expects()))]);
+            return Err(self.invalid(value, "The list is empty."));
         }
         if let Some(star) = list.iter().position(is_star) {
             let error = ValueError::new(
@@ -81,7 +82,7 @@ impl ValueKind for CountOrSymbols {
             Value::Num(..) => self.0.parse(value).map(SimSymbols::Count),
             Value::Array(_, elements) if !elements.is_empty() => symbol_list(elements).map(SimSymbols::List),
             Value::String(_, text) if !text.trim().is_empty() => self.parse(&split(text)),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 
@@ -112,15 +113,9 @@ fn list_schema() -> Json {
 }
 
 fn symbol_list(elements: &[Value]) -> Result<Vec<Symbol>, Vec<ValueError>> {
-    let (mut symbols, mut errors, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-    for (index, element) in elements.iter().enumerate() {
-        match symbol(element) {
-            Ok(symbol) if seen.insert(symbol.clone()) => symbols.push(symbol),
-            Ok(_) => {}
-            Err(error) => errors.push(ValueError { index: Some(index), ..error }),
-        }
-    }
-    if errors.is_empty() { Ok(symbols) } else { Err(errors) }
+    let mut seen = HashSet::new();
+    let symbols = all(elements, |element| symbol(element).map_err(|error| vec![error]))?;
+    Ok(symbols.into_iter().filter(|symbol| seen.insert(symbol.clone())).collect())
 }
 
 fn symbol(element: &Value) -> Result<Symbol, ValueError> {

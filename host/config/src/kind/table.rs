@@ -97,7 +97,7 @@ impl<T: 'static> ValueKind for SubTable<T> {
     fn parse(&self, value: &Value) -> Result<T, Vec<ValueError>> {
         match value {
             Value::Dict(_, dict) => self.parse_table(dict),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 

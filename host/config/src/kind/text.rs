@@ -27,7 +27,7 @@ impl ValueKind for Text {
     }
 
     fn parse(&self, value: &Value) -> Result<String, Vec<ValueError>> {
-        let Value::String(_, text) = value else { return Err(vec![ValueError::wrong_type(self, value)]) };
+        let Value::String(_, text) = value else { return Err(self.wrong_type(value)) };
         let invalid = |why| {
             let error = ValueError::new(value, why, format!("Use {}.", self.expects));
             // What looks like `user:password@host` is not shown, though no setting should hold a password.
@@ -83,9 +83,8 @@ impl ValueKind for IpAddress {
     }
 
     fn parse(&self, value: &Value) -> Result<IpAddr, Vec<ValueError>> {
-        let Value::String(_, text) = value else { return Err(vec![ValueError::wrong_type(self, value)]) };
-        let remedy = || format!("Use {}.", self.expects());
-        text.parse().map_err(|_| vec![ValueError::new(value, "This is not an IP address.", remedy())])
+        let Value::String(_, text) = value else { return Err(self.wrong_type(value)) };
+        text.parse().map_err(|_| self.invalid(value, "This is not an IP address."))
     }
 
     fn show(&self, value: &IpAddr) -> String {
@@ -113,7 +112,7 @@ impl ValueKind for FilePath {
                 Err(vec![ValueError::new(value, "The path is empty.", "Use a path, or remove the key.")])
             }
             Value::String(_, text) => Ok(PathBuf::from(text)),
-            _ => Err(vec![ValueError::wrong_type(self, value)]),
+            _ => Err(self.wrong_type(value)),
         }
     }
 

@@ -11,7 +11,7 @@ use support::{Case, golden, row};
 #[test]
 fn the_defaults_are_those_of_the_old_job() {
     let loaded = Case::new().load();
-    golden("report_of_defaults", &render(loaded.report()));
+    golden("report_of_defaults", &render(&loaded.rows));
     let tenant = &loaded.settings.tenants[0];
     assert_eq!(tenant.id.as_str(), "acme");
     assert_eq!(tenant.per_symbol_min_interval, Duration::from_secs(1));
@@ -49,7 +49,7 @@ fn a_tenant_inherits_what_it_does_not_set() {
         ("q", Duration::from_millis(250))
     );
     assert_eq!((globex.id.as_str(), &globex.symbols, globex.rate), ("globex", &SymbolChoice::All, None));
-    golden("report_of_tenants", &case.tidy(&render(loaded.report())));
+    golden("report_of_tenants", &case.tidy(&render(&loaded.rows)));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_row_has_changed_if_its_value_is_not_the_default() {
     let text = format!("[sink]\nbatch_size = 100\nmax_in_flight = 9\n[tenant_defaults]\nburst = 7\n{plugins}\n");
     // The default of a tenant's plugins looks the same, but has another configuration.
     let loaded = Case::new().file(format!("{text}[tenants.acme]\nburst = 7\n{}\n", plugins.replace('1', "2"))).load();
-    let changed: Vec<&str> = loaded.report().iter().filter(|row| row.changed).map(|row| row.key.as_str()).collect();
+    let changed: Vec<&str> = loaded.rows.iter().filter(|row| row.changed).map(|row| row.key.as_str()).collect();
     let expected = [
         "feed.source",
         "sink.kind",

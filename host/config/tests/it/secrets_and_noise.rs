@@ -9,7 +9,7 @@ use support::Case;
 /// Everything that can be printed of a load.
 fn everything_shown(case: &Case) -> String {
     match case.try_load() {
-        Ok(loaded) => format!("{}{loaded:?}{:?}", render(loaded.report()), loaded.report()),
+        Ok(loaded) => format!("{}{loaded:?}{:?}", render(&loaded.rows), &loaded.rows),
         Err(error) => format!("{error}{error:?}"),
     }
 }

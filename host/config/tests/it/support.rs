@@ -93,7 +93,7 @@ impl Case {
 
 /// `key = value (origin)` of one row of the report.
 pub(crate) fn row(loaded: &Loaded, key: &str) -> String {
-    let row = loaded.report().iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no row {key}"));
+    let row = loaded.rows.iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no row {key}"));
     format!("{} ({})", row.value, row.origin)
 }
 

@@ -46,13 +46,8 @@ pub enum BudgetError {
     )]
     Unknown(String),
     /// The plugin has no such part.
-    #[error("the budget {measure} is for plugins with a {part}, and this one has none")]
-    NoSuchPart {
-        /// The budget.
-        measure: Measure,
-        /// What is missing.
-        part: &'static str,
-    },
+    #[error("the budget {0} is for plugins with a {1}, and this one has none")]
+    NoSuchPart(Measure, &'static str),
 }
 
 impl FromStr for Budget {
@@ -74,12 +69,9 @@ impl FromStr for Budget {
 
 impl Budget {
     /// The message if the report is over the budget.
-    ///
-    /// # Errors
-    /// If the plugin does not have the budget's part.
     pub fn check(&self, report: &BenchReport) -> Result<Option<String>, BudgetError> {
         let Self { measure, most } = *self;
-        let missing = |part| BudgetError::NoSuchPart { measure, part };
+        let missing = |part| BudgetError::NoSuchPart(measure, part);
         Ok(match measure {
             Measure::Fuel if report.kept.is_some() => self.fuel("filter", &report.filter).ok_or(missing("filter"))?,
             Measure::Fuel | Measure::MapFuel => {

@@ -1,8 +1,9 @@
+use anyhow::Result;
 use quotegate_plugin::PluginInstance;
 
 use super::report::{Documents, Fuel, Kept};
 use super::workload::MapQuotes;
-use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
+use super::{FILTER_BATCHES, MAP_BATCHES, Subject, failed_call};
 
 /// The number of quotes to measure. Constant, so that results can be compared.
 const FILTERED: usize = 8192;
@@ -18,7 +19,7 @@ pub(super) struct Counted {
     pub(super) memory_bytes: usize,
 }
 
-pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchError> {
+pub(super) fn count(subject: &Subject<'_>) -> Result<Counted> {
     let fresh = subject.start()?;
     let mut counted = Counted {
         start: used(&fresh),
@@ -38,7 +39,7 @@ pub(super) fn count(subject: &Subject<'_>) -> Result<Counted, BenchError> {
 }
 
 /// At most one lap; the last call may be smaller.
-fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
+fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<()> {
     let mut instance = subject.start()?;
     let before = used(&instance);
     let mut cursor = subject.workload.cursor();
@@ -46,7 +47,7 @@ fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result
     let (mut left, mut kept) = (all, 0);
     while left > 0 {
         let batch = cursor.batch(left.min(quotes));
-        let verdicts = instance.filter(&batch, subject.workload.names()).map_err(failed("filter", batch.len()))?;
+        let verdicts = instance.filter(&batch, subject.workload.names()).map_err(failed_call("filter", batch.len()))?;
         kept += verdicts.iter().filter(|verdict| **verdict == 0).count();
         left -= batch.len();
     }
@@ -56,7 +57,7 @@ fn filter(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result
     Ok(())
 }
 
-fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<(), BenchError> {
+fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<()> {
     let mut instance = subject.start()?;
     let mut kept = MapQuotes::new(subject.workload, subject.plugin);
     let (mut fuel, mut mapped) = (0, 0);
@@ -64,7 +65,7 @@ fn map(subject: &Subject<'_>, quotes: usize, counted: &mut Counted) -> Result<()
     while mapped < MAPPED {
         let Some(batch) = kept.batch(&mut instance, quotes)? else { return Ok(()) };
         let before = used(&instance);
-        let answers = instance.documents(&batch, &subject.setup.collections).map_err(failed("map", quotes))?;
+        let answers = instance.documents(&batch, &subject.setup.collections).map_err(failed_call("map", quotes))?;
         fuel += used(&instance) - before;
         mapped += batch.len();
         answers.iter().for_each(|answer| documents.add(answer.as_ref()));

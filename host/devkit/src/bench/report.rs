@@ -1,8 +1,6 @@
-use std::time::Duration;
-
 use quotegate_document::Document;
 use quotegate_plugin::DocumentError;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// What a plugin costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,19 +105,9 @@ pub struct Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Compile {
     /// The first time.
-    #[serde(rename = "cold_nanoseconds", serialize_with = "nanoseconds")]
-    pub cold: Duration,
+    pub cold_nanoseconds: u128,
     /// From the cache.
-    #[serde(rename = "cached_nanoseconds", serialize_with = "maybe_nanoseconds")]
-    pub cached: Option<Duration>,
-}
-
-fn nanoseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).serialize(serializer)
-}
-
-fn maybe_nanoseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).serialize(serializer)
+    pub cached_nanoseconds: Option<u128>,
 }
 
 /// Combines batch sizes, times and fuel.

@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+
 use super::workload::MapQuotes;
-use super::{BenchError, FILTER_BATCHES, MAP_BATCHES, Subject, failed};
+use super::{FILTER_BATCHES, MAP_BATCHES, Subject, failed_call};
 
 /// The number of rounds, and the minimum for plugins so slow that the rounds take longer than [`MAX_TIME`].
 const MAX_ROUNDS: usize = 101;
@@ -12,7 +14,7 @@ const FILTERED: usize = 1024;
 const MAPPED: usize = 128;
 
 /// Nanoseconds of instantiate and configure.
-pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchError> {
+pub(super) fn start(subject: &Subject<'_>) -> Result<f64> {
     drop(subject.start()?);
     rounds(|| {
         let started = Instant::now();
@@ -24,12 +26,12 @@ pub(super) fn start(subject: &Subject<'_>) -> Result<f64, BenchError> {
 }
 
 /// Nanoseconds per quote for each batch size; empty without a filter.
-pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
+pub(super) fn filter(subject: &Subject<'_>) -> Result<Vec<f64>> {
     let sizes = FILTER_BATCHES.iter().filter(|_| subject.plugin.filters());
     sizes.map(|quotes| filter_at(subject, *quotes)).collect()
 }
 
-fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
+fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64> {
     let mut instance = subject.start()?;
     let mut cursor = subject.workload.cursor();
     let names = subject.workload.names();
@@ -38,20 +40,20 @@ fn filter_at(subject: &Subject<'_>, quotes: usize) -> Result<f64, BenchError> {
         let batches: Vec<_> = (0..calls).map(|_| cursor.batch(quotes)).collect();
         let started = Instant::now();
         for batch in &batches {
-            instance.filter(batch, names).map_err(failed("filter", quotes))?;
+            instance.filter(batch, names).map_err(failed_call("filter", quotes))?;
         }
         Ok(started.elapsed().as_nanos() as f64 / (calls * quotes) as f64)
     })
 }
 
 /// Nanoseconds per quote for each batch size; empty without a map, or if the plugin's filter keeps nothing.
-pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>, BenchError> {
+pub(super) fn map(subject: &Subject<'_>) -> Result<Vec<f64>> {
     let sizes = MAP_BATCHES.iter().filter(|_| subject.plugin.maps());
-    let times = sizes.map(|quotes| map_at(subject, *quotes)).collect::<Result<Option<_>, _>>()?;
+    let times = sizes.map(|quotes| map_at(subject, *quotes)).collect::<Result<Option<_>>>()?;
     Ok(times.unwrap_or_default())
 }
 
-fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchError> {
+fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>> {
     let mut instance = subject.start()?;
     let mut kept = MapQuotes::new(subject.workload, subject.plugin);
     if kept.batch(&mut instance, 1)?.is_none() {
@@ -65,7 +67,7 @@ fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchErro
         }
         let started = Instant::now();
         for batch in &batches {
-            instance.documents(batch, &subject.setup.collections).map_err(failed("map", quotes))?;
+            instance.documents(batch, &subject.setup.collections).map_err(failed_call("map", quotes))?;
         }
         Ok(started.elapsed().as_nanos() as f64 / (calls * quotes) as f64)
     })?;
@@ -73,7 +75,7 @@ fn map_at(subject: &Subject<'_>, quotes: usize) -> Result<Option<f64>, BenchErro
 }
 
 /// The median of the rounds, after one to warm up.
-fn rounds(mut round: impl FnMut() -> Result<f64, BenchError>) -> Result<f64, BenchError> {
+fn rounds(mut round: impl FnMut() -> Result<f64>) -> Result<f64> {
     round()?;
     let began = Instant::now();
     let mut times = Vec::with_capacity(MAX_ROUNDS);

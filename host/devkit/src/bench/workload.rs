@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
 
+use anyhow::Result;
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 use quotegate_plugin::{PluginInstance, PreparedPlugin};
 
-use super::{BenchError, failed};
+use super::failed_call;
 
 /// Quotes that are repeated as often as necessary. Each lap shifts the times by the length of a lap, so that time always
 /// moves forward.
@@ -95,11 +96,7 @@ impl<'a> MapQuotes<'a> {
     }
 
     /// The next quotes; `None` if the filter refuses everything for two laps.
-    pub(super) fn batch(
-        &mut self,
-        instance: &mut PluginInstance,
-        rows: usize,
-    ) -> Result<Option<Vec<(Symbol, Quote)>>, BenchError> {
+    pub(super) fn batch(&mut self, instance: &mut PluginInstance, rows: usize) -> Result<Option<Vec<(Symbol, Quote)>>> {
         let mut give_up_at = self.cursor.laps() + 2;
         while self.waiting.len() < rows {
             if self.cursor.laps() >= give_up_at {
@@ -107,9 +104,9 @@ impl<'a> MapQuotes<'a> {
             }
             let batch = self.cursor.batch(FILTER_BATCH);
             let verdicts = match self.filters {
-                true => {
-                    instance.filter(&batch, self.cursor.workload.names()).map_err(failed("filter", FILTER_BATCH))?
-                }
+                true => instance
+                    .filter(&batch, self.cursor.workload.names())
+                    .map_err(failed_call("filter", FILTER_BATCH))?,
                 false => vec![0; FILTER_BATCH],
             };
             for (row, _) in verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == 0) {

@@ -2,12 +2,13 @@
 //! first copied to a temporary folder.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result};
+
 use super::guest::{self, read, temporary_folder, write};
-use super::{BuildError, OnProgress, Progress, tool};
+use super::{OnProgress, Progress, missing, tool};
 use crate::project::Project;
 
 /// Created by npm.
@@ -20,10 +21,10 @@ const PACKAGE: &str = "@bytecodealliance/componentize-js";
 const DRIVER: &str = include_str!("javascript.mjs");
 const REPEATABLE: &str = include_str!("javascript.repeatable.js");
 
-pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>> {
     let Some(package) = package(&project.folder) else {
         let what = format!("{PACKAGE}, which builds JavaScript plugins,");
-        return Err(BuildError::Missing { what, command: install(&project.folder) });
+        return Err(missing(&what, &install(&project.folder)));
     };
     let wit = guest::wit(project)?;
     let work = temporary_folder()?;
@@ -77,13 +78,10 @@ fn installed() -> Option<PathBuf> {
 }
 
 /// Copies all modules of the project, and the targets of links.
-fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
-    let file = |path: &Path| {
-        let path = path.to_owned();
-        move |reason: io::Error| BuildError::File { path, reason }
-    };
-    for entry in fs::read_dir(from).map_err(file(from))? {
-        let path = entry.map_err(file(from))?.path();
+fn copy_sources(from: &Path, to: &Path) -> Result<()> {
+    let folder = || from.display().to_string();
+    for entry in fs::read_dir(from).with_context(folder)? {
+        let path = entry.with_context(folder)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(".");
         if name.starts_with('.') || BUILD_FOLDERS.contains(&name) {
             continue;
@@ -92,8 +90,8 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), BuildError> {
         if path.is_dir() {
             copy_sources(&path, &target)?;
         } else if name.ends_with(".js") || name.ends_with(".mjs") {
-            fs::create_dir_all(to).map_err(file(to))?;
-            fs::copy(&path, &target).map_err(file(&path))?;
+            fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+            fs::copy(&path, &target).with_context(|| path.display().to_string())?;
         }
     }
     Ok(())

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+
 use super::guest::{self, read, temporary_folder, write};
-use super::{BuildError, OnProgress, Progress, tool};
+use super::{OnProgress, Progress, missing, tool};
 use crate::project::Project;
 
 /// Created by pip and Python.
@@ -19,11 +21,11 @@ const TOOL: &str = "componentize-py";
 /// The entry module.
 const ENTRY: &str = "quotegate_entry";
 
-pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>> {
     let venv = project.folder.join(".venv");
     let Some(program) = program(&venv) else {
         let what = format!("{TOOL}, which builds Python plugins,");
-        return Err(BuildError::Missing { what, command: install(&project.folder) });
+        return Err(missing(&what, &install(&project.folder)));
     };
     let wit = guest::wit(project)?;
     let work = temporary_folder()?;

@@ -8,13 +8,14 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
 use self::compiler::Compiler;
 use self::paths::Paths;
 use super::tool::{self, find};
-use super::{BuildError, OnProgress, Progress};
+use super::{OnProgress, Progress, missing};
 use crate::project::Project;
 
 pub(super) const BUILD_FOLDERS: &[&str] = &["target"];
@@ -38,15 +39,13 @@ const PROFILE_KEYS: [&str; 8] = [
     "incremental=false",
 ];
 
-pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>, BuildError> {
-    let folder = project.folder.canonicalize();
-    let folder = folder.map_err(|reason| BuildError::File { path: project.folder.clone(), reason })?;
+pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Result<Vec<u8>> {
+    let folder = project.folder.canonicalize().with_context(|| project.folder.display().to_string())?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
-        let missing = manifest.display();
-        return Err(BuildError::Source(format!("{missing} does not exist, but plugin.toml says language = \"rust\".")));
+        bail!("{} does not exist, but plugin.toml says language = \"rust\".", manifest.display());
     }
-    find("cargo").ok_or_else(|| BuildError::Missing { what: CARGO.0.to_owned(), command: CARGO.1.to_owned() })?;
+    find("cargo").ok_or_else(|| missing(CARGO.0, CARGO.1))?;
     let compiler = Compiler::find(&folder, on_progress)?;
     if env::var_os("RUSTFLAGS").is_some_and(|flags| !flags.is_empty()) {
         on_progress(Progress::Step("ignoring RUSTFLAGS, so that builds are reproducible"));
@@ -67,7 +66,7 @@ pub(super) fn build(project: &Project, on_progress: &mut OnProgress<'_>) -> Resu
     let messages = tool::output_of(&mut command, CARGO, on_progress)?;
 
     let module = module(&messages, &manifest).ok_or_else(|| no_module(&manifest))?;
-    let module = fs::read(&module).map_err(|reason| BuildError::File { path: module, reason })?;
+    let module = fs::read(&module).with_context(|| module.display().to_string())?;
     let component = component(&module)?;
     for left in paths.left_in(&component) {
         let left = left.display();
@@ -104,16 +103,16 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
     files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
 
-fn no_module(manifest: &Path) -> BuildError {
+fn no_module(manifest: &Path) -> anyhow::Error {
     let remedy = "The library is not a cdylib. Write crate-type = [\"cdylib\", \"rlib\"] below [lib].";
-    BuildError::Source(format!("{}: {remedy}", manifest.display()))
+    anyhow!("{}: {remedy}", manifest.display())
 }
 
-fn component(module: &[u8]) -> Result<Vec<u8>, BuildError> {
+fn component(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).map_err(|reason| {
-        BuildError::Source(format!(
+        anyhow!(
             "The library is not a plugin: {reason:#}. End src/lib.rs with export_filter!, export_map! or export_plugin!."
-        ))
+        )
     })
 }
 

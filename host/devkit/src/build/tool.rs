@@ -1,13 +1,14 @@
 //! Runs external programs.
 
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::{env, thread};
 
-use super::{BuildError, OnProgress, Progress};
+use anyhow::{Context, Result, ensure};
+
+use super::{OnProgress, Progress, missing};
 
 /// Finds a program on PATH.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
@@ -15,17 +16,13 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| is_program(candidate))
 }
 
-fn is_program(path: &std::path::Path) -> bool {
+fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// Runs a tool and reports its output line by line. `if_missing` has its name and the command that installs it.
-pub(super) fn run(
-    command: &mut Command,
-    if_missing: (&str, &str),
-    on_progress: &mut OnProgress<'_>,
-) -> Result<(), BuildError> {
+pub(super) fn run(command: &mut Command, if_missing: (&str, &str), on_progress: &mut OnProgress<'_>) -> Result<()> {
     let status = stream(command, if_missing, |line| on_progress(Progress::Output(line.text())))?;
     check_status(command, status)
 }
@@ -35,7 +32,7 @@ pub(super) fn output_of(
     command: &mut Command,
     if_missing: (&str, &str),
     on_progress: &mut OnProgress<'_>,
-) -> Result<String, BuildError> {
+) -> Result<String> {
     let mut output = String::new();
     let status = stream(command, if_missing, |line| match line {
         Line::Output(text) => {
@@ -60,16 +57,13 @@ impl Line {
     }
 }
 
-fn stream(
-    command: &mut Command,
-    if_missing: (&str, &str),
-    mut take: impl FnMut(Line),
-) -> Result<ExitStatus, BuildError> {
+fn stream(command: &mut Command, if_missing: (&str, &str), mut take: impl FnMut(Line)) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().map_err(|reason| match reason.kind() {
-        ErrorKind::NotFound => BuildError::Missing { what: if_missing.0.to_owned(), command: if_missing.1.to_owned() },
-        _ => BuildError::File { path: command.get_program().into(), reason },
-    })?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child = match command.spawn() {
+        Err(reason) if reason.kind() == ErrorKind::NotFound => return Err(missing(if_missing.0, if_missing.1)),
+        child => child.context(program.clone())?,
+    };
     let mut child = KillOnDrop(child);
     let (sender, lines) = mpsc::channel();
     thread::scope(|scope| {
@@ -82,7 +76,7 @@ fn stream(
         }
         lines.into_iter().for_each(&mut take);
     });
-    child.0.wait().map_err(|reason| BuildError::File { path: command.get_program().into(), reason })
+    child.0.wait().context(program)
 }
 
 struct KillOnDrop(Child);
@@ -107,9 +101,11 @@ fn read(stream: impl Read, lines: &Sender<Line>, kind: fn(String) -> Line) {
     }
 }
 
-fn check_status(command: &Command, status: ExitStatus) -> Result<(), BuildError> {
-    let name = |program: &OsStr| PathBuf::from(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
-    if status.success() { Ok(()) } else { Err(BuildError::Tool { tool: name(command.get_program()), status }) }
+fn check_status(command: &Command, status: ExitStatus) -> Result<()> {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+    ensure!(status.success(), "{name} failed ({status}): see its output above.");
+    Ok(())
 }
 
 #[cfg(test)]

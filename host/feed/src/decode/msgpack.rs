@@ -1,14 +1,15 @@
 //! The same messages in MessagePack. <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
 use quotegate_market::{UnixNanos, conditions};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::fields::{Fields, Kind, Optional, letter};
 use super::key;
 use super::timestamp::{DateCache, rfc3339};
+use crate::control_message::ControlMessage;
 
 /// Control messages are flat; deeper nesting is rejected.
-const MAX_DEPTH: u32 = 4;
+const MAX_DEPTH: usize = 8;
 
 /// The specification's extension type for timestamps.
 const TIMESTAMP: i8 = -1;
@@ -21,12 +22,12 @@ pub(super) struct Broken;
 #[derive(Debug, Clone, Copy)]
 enum Token<'a> {
     Nil,
-    Boolean(bool),
     Integer(i64),
     Unsigned(u64),
     Float(f64),
     Text(&'a [u8]),
-    Binary,
+    /// A boolean or bytes, which no quote has.
+    Other,
     Extension(i8, &'a [u8]),
     Array(u32),
     Map(u32),
@@ -45,6 +46,13 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_at_end(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// The control message from here to where `end` is; `None` if it is not one.
+    pub(super) fn control_message(&self, end: &Self) -> Option<ControlMessage> {
+        let mut message = rmp_serde::Deserializer::from_read_ref(&self.bytes[..self.bytes.len() - end.bytes.len()]);
+        message.set_max_depth(MAX_DEPTH);
+        ControlMessage::deserialize(&mut message).ok()
     }
 
     /// Reads the header of an array and returns its length. `None`, with nothing read, if it is not an array.
@@ -164,39 +172,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value as JSON, so that the same code parses control messages of both encodings.
-    pub(super) fn value(&mut self) -> Result<Value, Broken> {
-        self.value_at(0)
-    }
-
-    fn value_at(&mut self, depth: u32) -> Result<Value, Broken> {
-        if depth > MAX_DEPTH {
-            return self.skip().map(|()| Value::Null);
-        }
-        Ok(match self.token()? {
-            Token::Nil | Token::Binary | Token::Extension(..) => Value::Null,
-            Token::Boolean(value) => value.into(),
-            Token::Integer(value) => value.into(),
-            Token::Unsigned(value) => value.into(),
-            Token::Float(value) => value.into(),
-            Token::Text(text) => String::from_utf8_lossy(text).into(),
-            Token::Array(length) => {
-                (0..length).map(|_| self.value_at(depth + 1)).collect::<Result<Vec<_>, _>>()?.into()
-            }
-            Token::Map(members) => {
-                let mut object = serde_json::Map::new();
-                for _ in 0..members {
-                    let key = self.value_at(depth + 1)?;
-                    let value = self.value_at(depth + 1)?;
-                    if let Value::String(key) = key {
-                        object.insert(key, value);
-                    }
-                }
-                object.into()
-            }
-        })
-    }
-
     fn skip(&mut self) -> Result<(), Broken> {
         let token = self.token()?;
         self.skip_contents(token)
@@ -236,12 +211,11 @@ impl<'a> Reader<'a> {
     fn rare_token(&mut self, marker: u8) -> Result<Token<'a>, Broken> {
         Ok(match marker {
             0xc0 => Token::Nil,
-            0xc2 => Token::Boolean(false),
-            0xc3 => Token::Boolean(true),
+            0xc2 | 0xc3 => Token::Other,
             0xc4..=0xc6 => {
                 let length = self.length(marker - 0xc4)?;
                 self.slice(length)?;
-                Token::Binary
+                Token::Other
             }
             0xc7..=0xc9 => {
                 let length = self.length(marker - 0xc7)?;

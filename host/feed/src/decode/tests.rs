@@ -365,6 +365,17 @@ fn control_messages_are_decoded_in_both_encodings_beside_quotes() {
 }
 
 #[test]
+fn a_control_message_with_deep_nesting_is_malformed() {
+    let mut frame = vec![0x91, 0x83, 0xa1, b'T', 0xa7];
+    frame.extend(*b"success\xa3msg\xa9connected\xa1x");
+    frame.extend([0x91; 100_000]);
+    frame.push(0xc0);
+    let mut decoder = decoded(Payload::Binary(&frame));
+    assert_eq!(decoder.take_control_messages(), []);
+    assert_eq!(decoder.take_skipped().malformed, 1);
+}
+
+#[test]
 fn msgpack_timestamps_and_narrow_floats_are_decoded() {
     let mut frame = vec![0x91, 0x84, 0xa1, b'S', 0xa1, b'A', 0xa1, b't', 0xd7, 0xff];
     frame.extend((7_u64 << 34 | 1_600_000_000).to_be_bytes());

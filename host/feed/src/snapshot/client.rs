@@ -39,14 +39,14 @@ pub(super) enum Failure {
     /// One of the symbols is invalid.
     BadRequest(String),
     /// It will not work later either.
-    Pointless { cause: SnapshotFailure, reason: String },
+    Pointless(String),
 }
 
 impl Failure {
     pub(super) fn cause(&self) -> SnapshotFailure {
         match self {
-            Self::Retry { cause, .. } | Self::Pointless { cause, .. } => *cause,
-            Self::BadRequest(_) => SnapshotFailure::Refused,
+            Self::Retry { cause, .. } => *cause,
+            Self::BadRequest(_) | Self::Pointless(_) => SnapshotFailure::Refused,
         }
     }
 
@@ -123,22 +123,17 @@ impl Client {
     /// The text of an answer is never shown: it may repeat what was sent.
     fn refused(&self, answer: &Response) -> Failure {
         let (url, status) = (&self.base, answer.status());
-        let pointless = |why: &str| Failure::Pointless {
-            cause: SnapshotFailure::Refused,
-            reason: format!("{url} answered HTTP {status}: {why}, or set feed.snapshot = false"),
+        let pointless =
+            |why| Failure::Pointless(format!("{url} answered HTTP {status}: {why}, or set feed.snapshot = false"));
+        let retry = |cause| Failure::Retry {
+            cause,
+            reason: format!("{url} answered HTTP {status}"),
+            after: pause(answer.headers(), (self.clock)()),
         };
         match status {
             StatusCode::BAD_REQUEST => Failure::BadRequest(format!("{url} answered HTTP {status}")),
-            StatusCode::TOO_MANY_REQUESTS => Failure::Retry {
-                cause: SnapshotFailure::RateLimited,
-                reason: format!("{url} answered HTTP {status}"),
-                after: pause(answer.headers(), (self.clock)()),
-            },
-            status if status.is_server_error() => Failure::Retry {
-                cause: SnapshotFailure::ServerError,
-                reason: format!("{url} answered HTTP {status}"),
-                after: pause(answer.headers(), (self.clock)()),
-            },
+            StatusCode::TOO_MANY_REQUESTS => retry(SnapshotFailure::RateLimited),
+            status if status.is_server_error() => retry(SnapshotFailure::ServerError),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 pointless("check the credentials, and that the plan includes this feed")
             }

@@ -25,21 +25,6 @@ pub enum RetryCause {
 }
 
 impl RetryCause {
-    pub(super) const COUNT: usize = 9;
-
-    /// Every cause.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Connect,
-        Self::RateLimited,
-        Self::HeldElsewhere,
-        Self::Handshake,
-        Self::ServerError,
-        Self::Closed,
-        Self::Unacknowledged,
-        Self::Silent,
-        Self::Stale,
-    ];
-
     /// The name in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,16 +62,4 @@ pub enum ConnectionState {
     HeldElsewhere,
     /// Stopped on request, or gave up.
     Stopped,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_are_listed_in_the_order_of_their_counters() {
-        for (index, cause) in RetryCause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, index);
-        }
-    }
 }

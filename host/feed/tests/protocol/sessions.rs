@@ -75,7 +75,7 @@ async fn msgpack_is_used_in_both_directions() {
     let auth = b"\x83\xa6action\xa4auth\xa3key\xa3key\xa6secret\xa6secret";
     assert_eq!(peer.next().await, Message::binary(auth.to_vec()));
     peer.send_binary(b"\x91\x82\xa1T\xa7success\xa3msg\xadauthenticated".to_vec()).await;
-    let subscribe = b"\x82\xa6action\xa9subscribe\xa6quotes\xdd\0\0\0\x01\xa3SPY";
+    let subscribe = b"\x82\xa6action\xa9subscribe\xa6quotes\x91\xa3SPY";
     assert_eq!(peer.next().await, Message::binary(subscribe.to_vec()));
     peer.send_binary(b"\x91\x82\xa1T\xacsubscription\xa6quotes\x91\xa3SPY".to_vec()).await;
     peer.send_binary(b"\x91\x83\xa1T\xa1q\xa1S\xa3SPY\xa1t\xd6\xff\x60\0\0\0".to_vec()).await;

@@ -12,7 +12,8 @@ use tracing::{info, warn};
 use super::follower::Follower;
 use super::status::{Problems, Shared};
 use super::{
-    Change, ChangeWrite, Coordinator, InstanceRole, ShardStore, ShardsHandle, StoredAssignment, Worker, Workers,
+    Assignment, Change, ChangeWrite, Coordinator, InstanceRole, ShardStore, ShardsHandle, StoredAssignment, Worker,
+    Workers,
 };
 use crate::driver::{MAX_SLEEP, send, unix_now};
 use crate::{Answer, BootTime, Clock, Holder, LeaseHandle, StoreError, Timing, Version};
@@ -104,13 +105,13 @@ struct Driver {
     /// About this worker's lease.
     asked: Option<(u64, BoxFuture<'static, Answer>)>,
     /// As the coordinator.
-    changing: Option<(u64, BoxFuture<'static, Result<Version, StoreError>>)>,
+    changing: Option<(Change, BoxFuture<'static, Result<Version, StoreError>>)>,
 }
 
 /// What the driver waits for.
 enum Event {
     Answered(u64, Answer),
-    Changed(u64, Result<Version, StoreError>),
+    Changed(Result<Version, StoreError>),
     Assignment(Result<Option<StoredAssignment>, StoreError>),
     Workers(Result<Workers, StoreError>),
     Time,
@@ -134,9 +135,7 @@ impl Driver {
                 Some((id, answer)) = OptionFuture::from(asked.as_mut().map(async |(id, answer)| (*id, answer.await))) => {
                     Event::Answered(id, answer)
                 }
-                Some((id, answer)) = OptionFuture::from(changing.as_mut().map(async |(id, answer)| (*id, answer.await))) => {
-                    Event::Changed(id, answer)
-                }
+                Some(answer) = OptionFuture::from(changing.as_mut().map(|(_, answer)| answer)) => Event::Changed(answer),
                 found = self.assignment.next() => Event::Assignment(found),
                 Some(found) = OptionFuture::from(self.workers.as_mut().map(Follower::next)) => Event::Workers(found),
                 Some(_) = OptionFuture::from(owns_feed.as_mut().map(|held| held.changed().map(|changed| changed.is_ok()))) => {
@@ -162,8 +161,7 @@ impl Driver {
             self.asked = Some((action.id, send(self.store.worker(&session), action)));
         }
         if let Some(change) = change {
-            log(&change.write);
-            self.changing = Some((change.id, request(&*self.store, change)));
+            self.changing = Some((change.clone(), request(&*self.store, change)));
         }
     }
 
@@ -177,33 +175,17 @@ impl Driver {
                     Answer::Read(Ok(_)) | Answer::Written(Ok(_)) => None,
                 };
                 self.note(error.as_ref(), |problems| &mut problems.lease);
-                self.shared.change(|state| {
-                    if let Some(worker) = &mut state.worker {
-                        let lost = worker.lost();
-                        worker.answered(id, answer, now);
-                        if worker.lost() > lost {
-                            warn!(
-                                event_type = "worker_lost",
-                                "this host was silent for too long, and has lost its shards"
-                            );
-                        }
-                    }
+                let is_lost = self.shared.change(|state| {
+                    let Some(worker) = &mut state.worker else { return false };
+                    let lost = worker.lost();
+                    worker.answered(id, answer, now);
+                    worker.lost() > lost
                 });
-            }
-            Event::Changed(id, answer) => {
-                self.changing = None;
-                let (workers, assignment) = self.shared.change(|state| {
-                    let Some(coordinator) = &mut state.coordinator else { return (false, false) };
-                    coordinator.answered(id, answer, now);
-                    (coordinator.must_read_workers(), coordinator.must_read_assignment())
-                });
-                if assignment {
-                    self.assignment.refresh();
-                }
-                if let Some(follower) = self.workers.as_mut().filter(|_| workers) {
-                    follower.refresh();
+                if is_lost {
+                    warn!(event_type = "worker_lost", "this host was silent for too long, and has lost its shards");
                 }
             }
+            Event::Changed(answer) => self.changed(answer, now),
             Event::Assignment(found) => {
                 self.note(found.as_ref().err(), |problems| &mut problems.assignment);
                 if let Ok(found) = found {
@@ -219,6 +201,25 @@ impl Driver {
                 });
             }
             Event::Time => {}
+        }
+    }
+
+    fn changed(&mut self, answer: Result<Version, StoreError>, now: BootTime) {
+        let Some((change, _)) = self.changing.take() else { return };
+        let is_done = answer.is_ok();
+        let (workers, assignment) = self.shared.change(|state| {
+            let Some(coordinator) = &mut state.coordinator else { return (false, false) };
+            if is_done {
+                log(&change.write, coordinator.assignment());
+            }
+            coordinator.answered(change.id, answer, now);
+            (coordinator.must_read_workers(), coordinator.must_read_assignment())
+        });
+        if assignment {
+            self.assignment.refresh();
+        }
+        if let Some(follower) = self.workers.as_mut().filter(|_| workers) {
+            follower.refresh();
         }
     }
 
@@ -250,14 +251,15 @@ impl Driver {
     }
 }
 
-fn log(write: &ChangeWrite) {
+fn log(write: &ChangeWrite, assignment: &Assignment) {
     match write {
         ChangeWrite::Lease { session, record, .. } if record.worker.is_some() => {
-            warn!(event_type = "worker_silent", session, "a worker is silent; its shards go to the others");
+            let worker = assignment.parts.get(session).map_or(session, |part| &part.instance);
+            warn!(event_type = "worker_silent", worker, "a worker is silent; its shards go to the others");
         }
         ChangeWrite::Assign(next, _) => {
             let (revision, workers) = (next.revision, next.parts.len());
-            info!(event_type = "shards_shared_out", revision, workers, "this host assigns the shards anew");
+            info!(event_type = "shards_shared_out", revision, workers, "this host has assigned the shards anew");
         }
         ChangeWrite::Lease { .. } => {}
     }

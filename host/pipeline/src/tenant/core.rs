@@ -131,7 +131,7 @@ impl TenantCore {
     pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome, now: Instant) {
         match outcome {
             Outcome::Written => self.counters.written += 1,
-            Outcome::Retry { .. } => self.counters.retried += 1,
+            Outcome::Retry { .. } | Outcome::TooEarly { .. } => self.counters.retried += 1,
             Outcome::Refused { .. } => self.counters.refused += 1,
             Outcome::Older => self.counters.writes_older += 1,
         }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use quotegate_document::{Document, DocumentKey};
 use quotegate_market::{Quote, UnixNanos};
@@ -27,6 +28,10 @@ struct InFlight {
     unanswered: usize,
     failed: Vec<TimedDocument>,
     longest_delay: bool,
+    /// How long to wait with those that were too early.
+    too_early: Option<Duration>,
+    /// Others were sent.
+    attempted: bool,
 }
 
 #[derive(Debug)]
@@ -73,8 +78,16 @@ impl InFlightWrites {
         let is_older = |(_, event_time): &&TimedDocument| *event_time != quote.event_time;
         let older = documents.iter().filter(is_older).map(|(document, time)| (document.key.clone(), *time)).collect();
         let unanswered = documents.len();
-        let attempt =
-            InFlight { quote: *quote, uncounted, older, unanswered, failed: Vec::new(), longest_delay: false };
+        let attempt = InFlight {
+            quote: *quote,
+            uncounted,
+            older,
+            unanswered,
+            failed: Vec::new(),
+            longest_delay: false,
+            too_early: None,
+            attempted: false,
+        };
         self.in_flight.insert(slot, attempt);
     }
 
@@ -86,8 +99,15 @@ impl InFlightWrites {
     /// Records the outcome of one document. The last one of the slot ends the attempt.
     pub(crate) fn answer(&mut self, slot: u32, document: Document, outcome: &Outcome) -> Option<AttemptEnd> {
         let attempt = self.in_flight.get_mut(&slot)?;
-        if let Outcome::Retry { longest_delay, .. } = outcome {
-            attempt.longest_delay |= longest_delay;
+        match outcome {
+            Outcome::TooEarly { wait } => attempt.too_early = attempt.too_early.max(Some(*wait)),
+            Outcome::Retry { longest_delay, .. } => {
+                attempt.longest_delay |= longest_delay;
+                attempt.attempted = true;
+            }
+            Outcome::Written | Outcome::Refused { .. } | Outcome::Older => attempt.attempted = true,
+        }
+        if let Outcome::Retry { .. } | Outcome::TooEarly { .. } = outcome {
             let older = attempt.older.iter().find(|(key, _)| *key == document.key);
             let event_time = older.map_or(attempt.quote.event_time, |(_, event_time)| *event_time);
             attempt.failed.push((document, event_time));
@@ -106,12 +126,17 @@ impl InFlightWrites {
         if attempt.unanswered > 0 {
             return None;
         }
-        let InFlight { quote, uncounted, failed, longest_delay, .. } = self.in_flight.remove(&slot)?;
+        let InFlight { quote, uncounted, failed, longest_delay, too_early, attempted, .. } =
+            self.in_flight.remove(&slot)?;
         if failed.is_empty() {
             return Some(AttemptEnd { resolution: Resolution::Settled, uncounted });
         }
         self.failed.insert(slot, Failed { quote, uncounted, documents: failed });
-        Some(AttemptEnd { resolution: Resolution::Retry { longest_delay }, uncounted })
+        let resolution = match too_early {
+            Some(wait) => Resolution::TooEarly { wait, attempted },
+            None => Resolution::Retry { longest_delay },
+        };
+        Some(AttemptEnd { resolution, uncounted })
     }
 }
 
@@ -153,5 +178,22 @@ mod tests {
         assert_eq!(writes.answer(0, document("a"), &failed), Some(retry));
         // A document of an older quote keeps that quote's time, however often it fails.
         assert_eq!(writes.take_failed(0, &quote(2)), Some((vec![(document("a"), 1)], true)));
+    }
+
+    #[test]
+    fn the_longest_wait_counts_and_so_does_the_interval_if_anything_was_sent() {
+        let documents = ["a", "b"].map(|id| (document(id), 1));
+        let too_early = |seconds| Outcome::TooEarly { wait: Duration::from_secs(seconds) };
+        let end = |first: &Outcome, second: &Outcome| {
+            let mut writes = InFlightWrites::default();
+            writes.start(0, &quote(1), &documents, true);
+            writes.answer(0, document("a"), first);
+            writes.answer(0, document("b"), second).unwrap().resolution
+        };
+        let wait = Duration::from_secs(2);
+        assert_eq!(end(&too_early(2), &too_early(1)), Resolution::TooEarly { wait, attempted: false });
+        for sent in [Outcome::Written, Outcome::retry(RetryReason::ResourceExhausted)] {
+            assert_eq!(end(&too_early(2), &sent), Resolution::TooEarly { wait, attempted: true });
+        }
     }
 }

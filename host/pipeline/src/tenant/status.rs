@@ -79,7 +79,7 @@ impl CollectionCounters {
     fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Written => self.written += 1,
-            Outcome::Retry { .. } => self.retried += 1,
+            Outcome::Retry { .. } | Outcome::TooEarly { .. } => self.retried += 1,
             Outcome::Refused { .. } => self.refused += 1,
             Outcome::Older => self.older += 1,
         }

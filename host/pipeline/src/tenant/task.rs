@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,17 @@ use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
 use crate::pause::Pause;
 
+thread_local! {
+    /// One for all tenants of a thread and not one for each: it stays in the processor's caches, and each tenant has only the
+    /// memory of the quotes that wait for it.
+    static BATCH: RefCell<Batch> = RefCell::default();
+}
+
 /// The task of a running tenant: it carries quotes, tokens, documents and outcomes to and from the `TenantCore`.
 pub struct TenantTask {
     core: TenantCore,
     io: TenantIo,
     budget: TenantBudget,
-    batch: Batch,
     changes: ChangeTracker,
     answers: mpsc::UnboundedReceiver<Answer>,
     /// Cloned into every write. Unbounded, because the number of writes in flight is bounded already.
@@ -45,7 +51,7 @@ impl TenantTask {
     /// The plugins' numbers are collected at most this often.
     const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
     /// Quotes that cannot be written yet wait at most this long until the task takes them, so that its numbers are fresh.
-    const LOOK_EVERY: Duration = Duration::from_millis(250);
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -55,7 +61,6 @@ impl TenantTask {
             core: TenantCore::new(spec, chain, Rng::new()),
             io,
             budget,
-            batch: Batch::default(),
             changes: ChangeTracker::default(),
             answers,
             answer_to,
@@ -79,11 +84,15 @@ impl TenantTask {
     }
 
     /// Runs until the inbox is closed and everything is written, or until the deadline.
-    pub async fn run(mut self) -> Unflushed {
-        let unflushed = self.run_until_settled().await;
-        self.publish(true);
-        self.io.status.set_ended();
-        unflushed
+    pub fn run(self) -> impl Future<Output = Unflushed> + Send {
+        // On the heap, because every future around this one is as large again.
+        let mut task = Box::new(self);
+        async move {
+            let unflushed = task.run_until_settled().await;
+            task.publish(true);
+            task.io.status.set_ended();
+            unflushed
+        }
     }
 
     async fn run_until_settled(&mut self) -> Unflushed {
@@ -128,6 +137,7 @@ impl TenantTask {
         }
         self.sink_full &= !has_room;
         if requested {
+            self.take_quotes();
             let (latest, symbols) = self.core.latest();
             self.changes.publish(self.io.status.live_quotes(), latest, symbols, now());
         }
@@ -163,13 +173,19 @@ impl TenantTask {
 
     fn take_quotes(&mut self) {
         let now = now();
-        if !self.io.inbox.take(&mut self.batch) {
+        let any = BATCH.with_borrow_mut(|batch| {
+            let any = self.io.inbox.take(batch);
+            if any {
+                self.core.take_batch(batch, now, None);
+                self.changes.record(&batch.quotes.symbol, now);
+            }
+            any
+        });
+        if !any {
             self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
         }
         self.looks_at = Some(now + Self::LOOK_EVERY);
-        self.core.take_batch(&mut self.batch, now, None);
-        self.changes.record(&self.batch.quotes.symbol, now);
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }
@@ -210,8 +226,14 @@ impl TenantTask {
                 self.budget.refund();
                 continue;
             };
-            let target = TenantDocument { tenant: self.core.spec().id.clone(), document };
-            permit.send(DocumentWrite { target, event_time, ticket: slot, answer_to: self.answer_to.clone() });
+            let spec = self.core.spec();
+            permit.send(DocumentWrite {
+                target: TenantDocument { tenant: spec.id.clone(), document },
+                event_time,
+                min_interval: spec.per_symbol_min_interval,
+                ticket: slot,
+                answer_to: self.answer_to.clone(),
+            });
             self.record_latency(slot, |latencies| &latencies.to_sink);
         }
     }

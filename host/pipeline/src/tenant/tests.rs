@@ -246,12 +246,11 @@ impl Harness {
     }
 
     fn quote(&mut self, slot: u32, event_time: i64) {
-        let mut columns = QuoteColumns::default();
-        columns.push(slot, &Quote { event_time, bid_price: 1.0, ask_price: 2.0, ..Quote::default() });
+        let quote = Quote { event_time, bid_price: 1.0, ask_price: 2.0, ..Quote::default() };
         let new = (self.named..=slot).map(|slot| Symbol::new(&format!("S{slot}")).unwrap());
         let mut names: Vec<_> = new.collect();
         self.named += names.len() as u32;
-        self.inbox.deliver(&mut columns, &mut names);
+        self.inbox.deliver(std::iter::once((slot, quote)), &mut names);
     }
 
     /// Shuts down with this grace period. Returns what was left, and every attempt.

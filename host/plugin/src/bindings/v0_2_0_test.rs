@@ -166,7 +166,7 @@ mod tests {
         let engine = PluginEngine::new(&EngineSettings { instances: 4, ..EngineSettings::default() }).unwrap();
         let unknown = wat::parse_str(NEXT.replace("0.2.0-test", "0.3.0")).unwrap();
         let error = PreparedPlugin::new(&engine, "unknown", &unknown, None).unwrap_err();
-        assert_eq!(error, PluginError::Version { found: "0.3.0".into() });
+        assert_eq!(error, PluginError::Version("0.3.0".into()));
         assert!(error.to_string().contains("this host supports 0.1.0, 0.2.0-test"), "{error}");
     }
 }

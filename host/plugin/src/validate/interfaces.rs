@@ -56,8 +56,8 @@ fn version<'a>(names: impl Iterator<Item = &'a String>) -> Result<&'static Versi
     let known = |number: &&str| VERSIONS.iter().find(|version| version.number == *number);
     match found.as_slice() {
         [] => Err(PluginError::NothingToDo),
-        [one] => known(one).ok_or_else(|| PluginError::Version { found: (*one).to_owned() }),
-        several => Err(PluginError::Version { found: several.join(" and ") }),
+        [one] => known(one).ok_or_else(|| PluginError::Version((*one).to_owned())),
+        several => Err(PluginError::Version(several.join(" and "))),
     }
 }
 
@@ -77,20 +77,22 @@ pub(super) fn check_types(
     names: &Names,
     version: &Version,
 ) -> Result<(), PluginError> {
-    let shape = |reason: String| PluginError::Shape { reason };
     validator.reset();
-    let reference = validator.validate_all(version.component_type).map_err(|error| shape(error.to_string()))?;
+    let reference =
+        validator.validate_all(version.component_type).map_err(|error| PluginError::Shape(error.to_string()))?;
     let (found, reference) = (component.as_ref(), reference.as_ref());
-    let world = world(reference).ok_or_else(|| shape("this host's own description of it cannot be read".into()))?;
+    let world = world(reference)
+        .ok_or_else(|| PluginError::Shape("this host's own description of it cannot be read".into()))?;
     // The component calls what it imports, and the host what the component exports.
     for name in &names.imports {
         let component = interface(found, found.component_item_for_import(name));
         let host = interface(reference, world.imports.get(name));
-        check_functions(name, component, host, |component, _| component).map_err(shape)?;
+        check_functions(name, component, host, |component, _| component).map_err(PluginError::Shape)?;
     }
     for (name, item) in world.exports.iter().filter(|(name, _)| names.exports.contains(name)) {
         let component = interface(found, found.component_item_for_export(name));
-        check_functions(name, component, interface(reference, Some(item)), |_, host| host).map_err(shape)?;
+        check_functions(name, component, interface(reference, Some(item)), |_, host| host)
+            .map_err(PluginError::Shape)?;
     }
     Ok(())
 }
@@ -156,7 +158,7 @@ mod tests {
     fn a_component_that_mixes_versions_is_rejected() {
         let names = ["quotegate:plugin/host@0.1.0", "quotegate:plugin/filter@9.0.0"].map(String::from);
         let Err(error) = version(names.iter()) else { panic!("accepted") };
-        assert_eq!(error, PluginError::Version { found: "0.1.0 and 9.0.0".into() });
+        assert_eq!(error, PluginError::Version("0.1.0 and 9.0.0".into()));
         assert!(version(names[..1].iter()).is_ok());
     }
 

@@ -113,7 +113,7 @@ fn functions_of_another_type_are_rejected_with_both_types() {
         assert!(text.contains(from), "{from}");
         let component = wat::parse_str(text.replace(from, to)).unwrap();
         match PreparedPlugin::new(&engine, "x", &component, None) {
-            Err(PluginError::Shape { reason }) => reason,
+            Err(PluginError::Shape(reason)) => reason,
             other => panic!("{other:?}"),
         }
     };

@@ -195,7 +195,7 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<String> {
         LIVE.contains(&key) || matches!(first, "tenants" | "tenant_defaults")
     };
     let rows = |loaded: &Loaded| -> BTreeMap<String, String> {
-        let rows = loaded.report().iter().filter(|row| !is_live(&row.key));
+        let rows = loaded.rows.iter().filter(|row| !is_live(&row.key));
         rows.map(|row| (row.key.clone(), row.value.clone())).collect()
     };
     let (old, new) = (rows(old), rows(new));

@@ -111,7 +111,13 @@ impl Harness {
     async fn send(&mut self, id: &str) {
         let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
         let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
-        let write = DocumentWrite { target, event_time: 0, ticket: self.sent, answer_to: self.answer_to.clone() };
+        let write = DocumentWrite {
+            target,
+            event_time: 0,
+            min_interval: Duration::ZERO,
+            ticket: self.sent,
+            answer_to: self.answer_to.clone(),
+        };
         self.sent += 1;
         self.writes.send(write).await.unwrap();
     }
@@ -279,7 +285,13 @@ async fn what_waits_is_wakes_again_whenever_the_gate_opens() {
         for id in ["A", "B", "C"] {
             let document = Document { key: DocumentKey::new("live_quotes", id).unwrap(), fields: Vec::new() };
             let target = TenantDocument { tenant: TenantId::new("acme").unwrap(), document };
-            let write = DocumentWrite { target, event_time: 0, ticket: 0, answer_to: harness.answer_to.clone() };
+            let write = DocumentWrite {
+                target,
+                event_time: 0,
+                min_interval: Duration::ZERO,
+                ticket: 0,
+                answer_to: harness.answer_to.clone(),
+            };
             let pending = batcher.queue.take_in(write, began);
             batcher.admit(pending);
         }

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+mod interval;
+
+const ZERO: Duration = Duration::ZERO;
+
 /// Documents of the model.
 const DOCUMENTS: u64 = 3;
 
@@ -72,6 +76,7 @@ impl Database {
         StoredDocument {
             version: stored.map(|stored| Version(stored.version)),
             order: stored.map(|stored| stored.content.time),
+            age: None,
         }
     }
 }
@@ -223,11 +228,12 @@ impl Host {
                 if let Fate::Lost | Fate::AnswerLost | Fate::Late = fate {
                     return self.settle(id, &Outcome::retry(RetryReason::DeadlineExceeded));
                 }
-                match self.fence.read(document, order, self.database.read(id)).0 {
+                match self.fence.read(document, order, self.database.read(id), ZERO).0 {
                     // Something may happen between the read and the write.
                     Verdict::Write(_) => return,
                     Verdict::Older => return self.settle(id, &Outcome::Older),
                     Verdict::NotOwner => panic!("there is no lease"),
+                    Verdict::TooEarly(_) => panic!("there is no interval"),
                 }
             }
         };
@@ -340,7 +346,7 @@ fn id() -> DocumentId {
 }
 
 fn stored(version: i64, order: i64) -> StoredDocument {
-    StoredDocument { version: Some(Version(version)), order: Some(order) }
+    StoredDocument { version: Some(Version(version)), order: Some(order), age: Some(ZERO) }
 }
 
 const fn at(time: i64) -> Order {
@@ -355,14 +361,14 @@ fn version(version: i64) -> Precondition {
 fn a_document_is_read_once_and_then_each_answer_brings_the_next_precondition() {
     let mut fence = Fence::new(None);
     assert_eq!(fence.admit(id(), at(5)), Admission::Read);
-    assert_eq!(fence.read(id(), at(5), stored(1, 3)), (Verdict::Write(version(1)), None));
+    assert_eq!(fence.read(id(), at(5), stored(1, 3), ZERO), (Verdict::Write(version(1)), None));
     assert_eq!(fence.admit(id(), at(5)), Admission::Write(version(1)));
     let written = WriteResult::Written(Some(Version(2)));
     assert_eq!(fence.answered(id(), at(5), written, 0), Next::Answer(Outcome::Written));
     assert_eq!(fence.admit(id(), at(5)), Admission::Write(version(2)), "a quote of the same time may follow");
     assert_eq!(fence.admit(id(), at(4)), Admission::Older);
-    let absent = StoredDocument { version: None, order: None };
-    assert_eq!(fence.read(DocumentId::from_number(2), at(1), absent).0, Verdict::Write(Precondition::Absent));
+    let absent = StoredDocument { version: None, order: None, age: None };
+    assert_eq!(fence.read(DocumentId::from_number(2), at(1), absent, ZERO).0, Verdict::Write(Precondition::Absent));
 }
 
 #[test]
@@ -373,8 +379,8 @@ fn a_document_takes_56_bytes() {
 #[test]
 fn what_is_stored_stays_if_it_is_newer_or_of_the_same_time() {
     let mut fence = Fence::new(None);
-    assert_eq!(fence.read(id(), at(5), stored(1, 6)).0, Verdict::Older);
-    assert_eq!(fence.read(id(), at(5), stored(1, 5)).0, Verdict::Older);
+    assert_eq!(fence.read(id(), at(5), stored(1, 6), ZERO).0, Verdict::Older);
+    assert_eq!(fence.read(id(), at(5), stored(1, 5), ZERO).0, Verdict::Older);
     assert_eq!(fence.admit(id(), at(5)), Admission::Older, "without another read");
     assert_eq!(fence.admit(id(), at(6)), Admission::Write(version(1)));
 }
@@ -390,33 +396,33 @@ fn contested() -> Fence {
 
 #[test]
 fn a_conflict_tells_who_wrote() {
-    let newer = contested().read(id(), at(6), stored(2, 7));
+    let newer = contested().read(id(), at(6), stored(2, 7), ZERO);
     assert_eq!(newer, (Verdict::Older, Some(Writer::Newer)));
-    let touched = contested().read(id(), at(6), stored(2, 5));
+    let touched = contested().read(id(), at(6), stored(2, 5), ZERO);
     assert_eq!(touched, (Verdict::Write(version(2)), Some(Writer::Foreign)));
-    let deleted = contested().read(id(), at(6), StoredDocument { version: None, order: None });
+    let deleted = contested().read(id(), at(6), StoredDocument { version: None, order: None, age: None }, ZERO);
     assert_eq!(deleted, (Verdict::Write(Precondition::Absent), Some(Writer::Foreign)));
-    let restored = contested().read(id(), at(6), stored(2, 1));
+    let restored = contested().read(id(), at(6), stored(2, 1), ZERO);
     assert_eq!(restored, (Verdict::Write(version(2)), Some(Writer::Foreign)));
-    let same = contested().read(id(), at(5), stored(2, 5));
+    let same = contested().read(id(), at(5), stored(2, 5), ZERO);
     assert_eq!(same.0, Verdict::Write(version(2)), "a touched document of our own time is still ours");
 }
 
 #[test]
 fn a_late_request_is_recognized_and_overwritten_even_at_the_same_time() {
     let mut fence = Fence::new(None);
-    fence.read(id(), at(5), stored(1, 3));
+    fence.read(id(), at(5), stored(1, 3), ZERO);
     let timed_out = WriteResult::Failed(Outcome::retry(RetryReason::DeadlineExceeded));
     fence.answered(id(), at(5), timed_out, 0);
     assert_eq!(fence.admit(id(), at(5)), Admission::Write(version(1)), "not read again: only one can be applied");
     fence.answered(id(), at(5), WriteResult::Conflict, 0);
-    assert_eq!(fence.read(id(), at(5), stored(2, 5)), (Verdict::Write(version(2)), Some(Writer::Late)));
+    assert_eq!(fence.read(id(), at(5), stored(2, 5), ZERO), (Verdict::Write(version(2)), Some(Writer::Late)));
 }
 
 #[test]
 fn a_refused_write_leaves_the_precondition_as_it_was() {
     let mut fence = contested();
-    fence.read(id(), at(6), stored(2, 5));
+    fence.read(id(), at(6), stored(2, 5), ZERO);
     let refused = Outcome::Refused { code: RefusedCode::InvalidArgument, message: "no".into() };
     assert_eq!(fence.answered(id(), at(6), WriteResult::Failed(refused.clone()), 0), Next::Answer(refused));
     assert_eq!(fence.admit(id(), at(6)), Admission::Write(version(2)));
@@ -438,15 +444,15 @@ fn ownership_is_asked_after_the_document_was_read() {
     let owns = Arc::new(AtomicBool::new(true));
     let asked = owns.clone();
     let mut fence = Fence::new(Some(Arc::new(move || asked.load(Relaxed))));
-    assert_eq!(fence.read(id(), at(5), stored(1, 3)).0, Verdict::Write(version(1)));
+    assert_eq!(fence.read(id(), at(5), stored(1, 3), ZERO).0, Verdict::Write(version(1)));
     owns.store(false, Relaxed);
     let other = DocumentId::from_number(2);
-    assert_eq!(fence.read(other, at(5), stored(1, 3)).0, Verdict::NotOwner);
+    assert_eq!(fence.read(other, at(5), stored(1, 3), ZERO).0, Verdict::NotOwner);
     assert_eq!(fence.admit(other, at(5)), Admission::Read, "the next attempt asks again");
     fence.answered(id(), at(5), WriteResult::Conflict, 0);
-    assert_eq!(fence.read(id(), at(5), stored(2, 3)).0, Verdict::NotOwner);
+    assert_eq!(fence.read(id(), at(5), stored(2, 3), ZERO).0, Verdict::NotOwner);
     assert_eq!(fence.admit(id(), at(5)), Admission::Read);
-    assert_eq!(fence.read(id(), at(5), stored(1, 6)).0, Verdict::Older, "there is nothing to write");
+    assert_eq!(fence.read(id(), at(5), stored(1, 6), ZERO).0, Verdict::Older, "there is nothing to write");
 }
 
 #[test]
@@ -456,17 +462,17 @@ fn clocks_of_two_hosts_are_not_compared() {
         let leased = ownership.is_some();
         let mut fence = Fence::new(ownership);
         // The first document of a process replaces whatever an earlier one left, even from a clock that is ahead.
-        assert_eq!(fence.read(id(), clock(5), stored(1, 1000)).0, Verdict::Write(version(1)));
+        assert_eq!(fence.read(id(), clock(5), stored(1, 1000), ZERO).0, Verdict::Write(version(1)));
         fence.answered(id(), clock(5), WriteResult::Written(Some(Version(2))), 0);
         // Our own clock may go back.
         assert_eq!(fence.admit(id(), clock(4)), Admission::Write(version(2)));
         fence.answered(id(), clock(4), WriteResult::Conflict, 0);
-        let foreign = fence.read(id(), clock(4), stored(3, 5));
+        let foreign = fence.read(id(), clock(4), stored(3, 5), ZERO);
         assert_eq!(foreign, (Verdict::Write(version(3)), Some(Writer::Foreign)));
         fence.answered(id(), clock(4), WriteResult::Conflict, 0);
         // Another host has written, with a clock behind ours: the owner of the lease writes, others leave it.
         let expected = if leased { Verdict::Write(version(4)) } else { Verdict::Older };
-        assert_eq!(fence.read(id(), clock(6), stored(4, 2)), (expected, Some(Writer::Newer)));
+        assert_eq!(fence.read(id(), clock(6), stored(4, 2), ZERO), (expected, Some(Writer::Newer)));
         assert_eq!(fence.admit(id(), clock(7)), Admission::Write(version(4)), "the next one is tried");
     }
 }

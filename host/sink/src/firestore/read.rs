@@ -8,10 +8,13 @@ use proto::batch_get_documents_response::Result as Found;
 use proto::value::ValueType;
 use proto::{BatchGetDocumentsRequest, DocumentMask};
 use quotegate_document::FieldPath;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{FirestoreSink, encode};
-use crate::{DocumentRead, DocumentReader, Outcome, ReadFuture, ReadResult, RefusedCode, RetryReason, StoredDocument};
+use crate::{
+    DocumentRead, DocumentReader, Outcome, ReadFuture, ReadResult, RefusedCode, RetryReason, StoredDocument, Version,
+};
 
 impl FirestoreSink {
     /// Usually one request. As with writes, a request that Firestore cannot parse is split until only the bad document
@@ -49,7 +52,7 @@ impl FirestoreSink {
         // The answers come in any order.
         let mut positions: HashMap<&str, usize> =
             names.iter().enumerate().map(|(position, name)| (name.as_str(), position)).collect();
-        let mut stored = vec![StoredDocument { version: None, order: None }; reads.len()];
+        let mut stored = vec![StoredDocument { version: None, order: None, age: None }; reads.len()];
         while let Some(answer) = answers.message().await.map_err(failed)? {
             match answer.result {
                 Some(Found::Found(document)) => {
@@ -57,7 +60,8 @@ impl FirestoreSink {
                     let version = document.update_time.and_then(encode::version);
                     let Some(version) = version else { return Err(Outcome::retry(RetryReason::Internal)) };
                     let order = reads[position].order_field.and_then(|path| time_at(path, &document.fields));
-                    stored[position] = StoredDocument { version: Some(version), order };
+                    let age = answer.read_time.and_then(encode::version).map(|read| age(version, read));
+                    stored[position] = StoredDocument { version: Some(version), order, age };
                 }
                 Some(Found::Missing(name)) => {
                     positions.remove(name.as_str());
@@ -86,6 +90,11 @@ fn mask(reads: &[DocumentRead<'_>]) -> DocumentMask {
         field_paths.push("ts".to_owned());
     }
     DocumentMask { field_paths }
+}
+
+/// The age of a version when it was read.
+fn age(Version(version): Version, Version(read): Version) -> Duration {
+    Duration::from_nanos(u64::try_from(read - version).unwrap_or(0))
 }
 
 /// The time in a field, in microseconds.

@@ -83,6 +83,8 @@ pub struct Harness {
     answer_to: UnboundedSender<Answer>,
     status: Arc<SinkStatus>,
     task: tokio::task::JoinHandle<quotegate_sink::BatcherEnd>,
+    /// That of the tenant.
+    pub min_interval: Duration,
     sent: Vec<TenantDocument>,
     answered: BTreeMap<u32, usize>,
 }
@@ -103,14 +105,16 @@ impl Harness {
         let (writes, received) = mpsc::channel(1000);
         let (answer_to, answers) = mpsc::unbounded_channel();
         let task = tokio::spawn(batcher.run(received, CancellationToken::new()));
-        Self { writes, answers, answer_to, status, task, sent: Vec::new(), answered: BTreeMap::new() }
+        let (min_interval, sent, answered) = (Duration::ZERO, Vec::new(), BTreeMap::new());
+        Self { writes, answers, answer_to, status, task, min_interval, sent, answered }
     }
 
     pub async fn send(&mut self, target: TenantDocument) {
         let ticket = u32::try_from(self.sent.len()).unwrap();
         self.sent.push(target.clone());
         let event_time = event_time(&target.document);
-        let write = DocumentWrite { target, event_time, ticket, answer_to: self.answer_to.clone() };
+        let (min_interval, answer_to) = (self.min_interval, self.answer_to.clone());
+        let write = DocumentWrite { target, event_time, min_interval, ticket, answer_to };
         self.writes.send(write).await.unwrap();
     }
 

@@ -298,6 +298,34 @@ async fn a_document_without_ts_is_ordered_by_the_field_that_the_host_adds() {
     assert_eq!(server.time(path, "ts"), None);
 }
 
+#[tokio::test]
+async fn what_another_host_has_just_written_is_replaced_when_the_interval_is_over() {
+    let Some(emulator) = SHARED_EMULATOR.as_ref() else { return };
+    let project = "demo-fence-interval";
+    let (mut first, mut second) = (open(emulator.host(), project).await, open(emulator.host(), project).await);
+    let round = async |host: &mut Harness, time| host.round(&[quote("SPY", time)]).await.into_values().next().unwrap();
+    let updated = || {
+        let time = emulator.document(project, SPY).unwrap()["updateTime"].as_str().unwrap().to_owned();
+        time.parse::<jiff::Timestamp>().unwrap()
+    };
+    assert_eq!(round(&mut first, 1).await, Outcome::Written);
+    let written = updated();
+    second.min_interval = Duration::from_secs(2);
+    while let Outcome::TooEarly { wait } = round(&mut second, 2).await {
+        assert!(wait <= second.min_interval, "{wait:?}");
+        tokio::time::sleep(wait).await;
+    }
+    assert!(updated().duration_since(written).unsigned_abs() >= second.min_interval, "{written} to {}", updated());
+    // The other way round, at once.
+    first.min_interval = Duration::from_secs(3600);
+    let outcome = round(&mut first, 3).await;
+    let Outcome::TooEarly { wait } = outcome else { panic!("{outcome:?}") };
+    assert!(wait > Duration::from_secs(3000) && wait <= first.min_interval, "{wait:?}");
+    assert_eq!(first.status().conflicts, 1, "it did not know of the second host");
+    // A document that nobody has written has no interval.
+    assert_eq!(first.round(&[quote("NEW", 3)]).await.into_values().next(), Some(Outcome::Written));
+}
+
 /// The heartbeat of one host.
 fn heartbeat(time: i64) -> Vec<TenantDocument> {
     let fields = [("ts", Value::Timestamp(0)), ("updated_at", Value::Timestamp(1000 * time))];

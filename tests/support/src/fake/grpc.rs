@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use firestore::gcloud_sdk::google::firestore::v1::{BatchGetDocumentsRequest, BatchWriteRequest};
-use firestore::gcloud_sdk::prost::Message;
+use firestore::gcloud_sdk::google::firestore::v1::{
+    BatchGetDocumentsRequest, BatchWriteRequest, CommitRequest, GetDocumentRequest, RunQueryRequest,
+};
+use firestore::gcloud_sdk::prost::{DecodeError, Message};
 use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -16,6 +18,9 @@ use super::{End, Plan, Server};
 
 const BATCH_WRITE: &str = "/google.firestore.v1.Firestore/BatchWrite";
 const BATCH_GET: &str = "/google.firestore.v1.Firestore/BatchGetDocuments";
+const COMMIT: &str = "/google.firestore.v1.Firestore/Commit";
+const GET: &str = "/google.firestore.v1.Firestore/GetDocument";
+const RUN_QUERY: &str = "/google.firestore.v1.Firestore/RunQuery";
 const INVALID_ARGUMENT: i32 = 3;
 const UNIMPLEMENTED: i32 = 12;
 /// Before each message: one byte for compression, four for the length.
@@ -43,21 +48,43 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     let method = request.uri().path().to_owned();
     let Ok(bytes) = body(request).await else { return };
     let message = bytes.get(PREFIX..).unwrap_or_default();
-    // The client may have given up when its answer is sent.
-    let _ = match method.as_str() {
+    let answered = match method.as_str() {
         BATCH_WRITE => match BatchWriteRequest::decode(message) {
             Ok(request) => write(&request, &mut respond, &server).await,
-            Err(_) => fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchWriteRequest"),
+            Err(error) => invalid(&mut respond, &error),
         },
         BATCH_GET => match BatchGetDocumentsRequest::decode(message) {
             Ok(request) => read(&request, &mut respond, &server).await,
-            Err(_) => fail(&mut respond, INVALID_ARGUMENT, "this is not a BatchGetDocumentsRequest"),
+            Err(error) => invalid(&mut respond, &error),
         },
-        _ => {
-            let message = format!("the fake Firestore supports only BatchWrite and BatchGetDocuments, not {method}");
-            fail(&mut respond, UNIMPLEMENTED, &message)
-        }
+        // The lease and the reports of hosts. No script is asked.
+        COMMIT => match CommitRequest::decode(message) {
+            Ok(request) => reply(&mut respond, server.commit(&request)),
+            Err(error) => invalid(&mut respond, &error),
+        },
+        GET => match GetDocumentRequest::decode(message) {
+            Ok(request) => reply(&mut respond, server.get(&request)),
+            Err(error) => invalid(&mut respond, &error),
+        },
+        RUN_QUERY => match RunQueryRequest::decode(message) {
+            Ok(request) => succeed(&mut respond, &server.query(&request)),
+            Err(error) => invalid(&mut respond, &error),
+        },
+        _ => fail(&mut respond, UNIMPLEMENTED, &format!("the fake Firestore does not support {method}")),
     };
+    // The client may have given up when its answer is sent.
+    drop(answered);
+}
+
+fn invalid(respond: &mut SendResponse<Bytes>, error: &DecodeError) -> Result<(), h2::Error> {
+    fail(respond, INVALID_ARGUMENT, &error.to_string())
+}
+
+fn reply<M: Message>(respond: &mut SendResponse<Bytes>, answer: Result<M, i32>) -> Result<(), h2::Error> {
+    match answer {
+        Ok(message) => succeed(respond, &[message]),
+        Err(code) => fail(respond, code, "the document is not there, or not as expected"),
+    }
 }
 
 async fn write(

@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Result;
+
 use super::super::tool::{find, output_of};
-use super::super::{BuildError, OnProgress, Progress};
+use super::super::{OnProgress, Progress, missing};
 use super::TARGET;
 
 /// Debian's compiler, which can build the standard library from a Debian package instead of rustup.
@@ -22,7 +24,7 @@ pub(super) struct Compiler {
 
 impl Compiler {
     /// The project's toolchain if it has the target, or else Debian's compiler.
-    pub(super) fn find(folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self, BuildError> {
+    pub(super) fn find(folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self> {
         let program = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let wanted = ["--print", "sysroot", "--print", "host-tuple", "--print", "target-libdir", "--target", TARGET];
         let mut command = Command::new(program);
@@ -48,7 +50,7 @@ impl Compiler {
                 } else {
                     format!("rustup target add {TARGET} (rustup is missing, too: https://rustup.rs)")
                 };
-                Err(BuildError::Missing { what: format!("Rust's target {TARGET}"), command: rustup })
+                Err(missing(&format!("Rust's target {TARGET}"), &rustup))
             }
         }
     }

@@ -6,10 +6,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::super::OnProgress;
 use super::super::tool::output_of;
-use super::super::{BuildError, OnProgress};
 use super::compiler::Compiler;
 use super::{CARGO, TARGET};
 
@@ -25,15 +26,10 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Runs `cargo metadata`, which also fetches missing dependencies.
-    pub(super) fn read(
-        mut metadata: Command,
-        folder: &Path,
-        on_progress: &mut OnProgress<'_>,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn read(mut metadata: Command, folder: &Path, on_progress: &mut OnProgress<'_>) -> Result<Self> {
         metadata.args(["--format-version", "1", "--filter-platform", TARGET]);
         let output = output_of(&mut metadata, CARGO, on_progress)?;
-        let metadata: Value = serde_json::from_str(&output)
-            .map_err(|error| BuildError::Source(format!("cargo metadata: This is not JSON: {error}.")))?;
+        let metadata = serde_json::from_str(&output).context("the output of cargo metadata")?;
         Ok(Self::of(&metadata, folder))
     }
 

@@ -28,6 +28,10 @@ enum Reply {
     Retry {
         arrived: bool,
     },
+    /// Not sent: another host has just written the document.
+    TooEarly {
+        wait_ms: u64,
+    },
 }
 
 impl Reply {
@@ -37,6 +41,7 @@ impl Reply {
             Self::Refused => Outcome::Refused { code: RefusedCode::InvalidArgument, message: "no".into() },
             Self::Older => Outcome::Older,
             Self::Retry { .. } => Outcome::retry(RetryReason::Unavailable),
+            Self::TooEarly { wait_ms } => Outcome::TooEarly { wait: Duration::from_millis(wait_ms) },
         }
     }
 }
@@ -50,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Reply::Refused),
         1 => Just(Reply::Older),
         2 => any::<bool>().prop_map(|arrived| Reply::Retry { arrived }),
+        1 => (1_u64..500).prop_map(|wait_ms| Reply::TooEarly { wait_ms }),
     ];
     let step = prop_oneof![
         4 => prop::collection::vec(quote, 1..8).prop_map(Step::Quotes),
@@ -82,6 +88,10 @@ struct Model {
     sent: HashMap<DocumentKey, i64>,
     /// When each symbol was last written, and the shortest interval so far.
     written_at: HashMap<u32, Instant>,
+    /// The same before what is in flight, in case that it is too early.
+    written_before: HashMap<u32, Instant>,
+    /// Until when a symbol may not be written, because it was too early.
+    too_early: HashMap<u32, Instant>,
     shortest: Duration,
 }
 
@@ -113,6 +123,8 @@ impl Model {
             documents: HashMap::new(),
             sent: HashMap::new(),
             written_at: HashMap::new(),
+            written_before: HashMap::new(),
+            too_early: HashMap::new(),
             shortest: interval,
         }
     }
@@ -163,10 +175,14 @@ impl Model {
             let Outgoing { slot, document, event_time } = &outgoing;
             let same = self.in_flight.iter().any(|other| other.document.key == document.key);
             assert!(!same, "two writes of {} are in flight", document.key);
+            // Where documents wait for each other or for tokens, the interval counts from when they were made.
+            let waits = self.plugins || self.several;
+            let until = self.too_early.remove(slot);
+            assert!(waits || until.is_none_or(|until| self.now >= until), "too early once more");
+            self.written_before.remove(slot);
             if let Some(before) = self.written_at.insert(*slot, self.now) {
-                // Where documents wait for each other or for tokens, the interval counts from when they were made.
-                let waits = self.plugins || self.several;
                 assert!(waits || self.now - before >= self.shortest, "two writes of a symbol are too close");
+                self.written_before.insert(*slot, before);
             }
             self.sent.insert(document.key.clone(), *event_time);
             self.in_flight.push(outgoing);
@@ -179,8 +195,13 @@ impl Model {
             let held = self.documents.insert(document.key.clone(), event_time);
             assert!(held.is_none_or(|held| held <= event_time), "{} went backwards", document.key);
         }
-        if let Reply::Retry { .. } = reply {
+        if let Reply::Retry { .. } | Reply::TooEarly { .. } = reply {
             self.sent.remove(&document.key);
+        }
+        if let Reply::TooEarly { wait_ms } = reply {
+            self.too_early.insert(slot, self.now + Duration::from_millis(wait_ms));
+            self.written_at.remove(&slot);
+            self.written_at.extend(self.written_before.remove(&slot).map(|before| (slot, before)));
         }
         self.core.answer(slot, document, &reply.outcome(), self.now);
     }

@@ -85,7 +85,7 @@ impl DocumentReader for LateDatabase {
                 assert_eq!(read.order_field.unwrap().as_str(), "ts");
                 let found = stored.documents.get(&read.target.to_string());
                 let version = found.map(|(version, _)| Version(*version));
-                Ok(StoredDocument { version, order: found.map(|(_, time)| time.div_euclid(1000)) })
+                Ok(StoredDocument { version, order: found.map(|(_, time)| time.div_euclid(1000)), age: None })
             };
             reads.iter().map(read).collect()
         })
