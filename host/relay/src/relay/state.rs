@@ -81,8 +81,9 @@ fn refused(server: &str) -> String {
     format!("{server} refused the credentials; check the token, NKEY or credentials file in the relay's settings")
 }
 
-/// What a failed attempt means. The client keeps only its text.
+/// What a failed attempt means. The client keeps only its text: a kind, and then the cause.
 fn words(error: &str, address: &str) -> String {
+    let cause = error.split_once(": ").map_or(error, |(_, cause)| cause);
     let lower = error.to_lowercase();
     let has = |part: &str| lower.contains(part);
     if has("authorization violation") || has("authentication") {
@@ -92,8 +93,8 @@ fn words(error: &str, address: &str) -> String {
     } else if has("timed out") {
         format!("no answer from {address} in time")
     } else if has("tls") || has("certificate") {
-        format!("TLS with {address} failed: {error}")
+        format!("TLS with {address} failed: {cause}")
     } else {
-        format!("{address}: {error}")
+        format!("{address}: {cause}")
     }
 }

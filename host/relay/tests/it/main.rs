@@ -7,3 +7,4 @@ mod common;
 mod delivery;
 mod outages;
 mod slow;
+mod tls;
