@@ -7,7 +7,7 @@
 //!
 //! `tests/run --all` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
 //! into what is there, from values to the last answer. They take turns, so that whatever else the machine does hits
-//! both, and the medians of the rounds are compared. The emulator is a program of its own on the same machine and may
+//! both, and the medians of the rounds are compared; with and without the fence, the two runs of a round. The emulator is a program of its own on the same machine and may
 //! be the limit: the processor time that the client takes for a document says what the client itself could do. What the
 //! fence reads after a start, one document each, is not in the measured time.
 
@@ -64,7 +64,12 @@ fn main() {
     let mut measured = vec![Vec::new(); clients.len()];
     // One round more, which does not count: the emulator compiles itself while it runs.
     for round in 0..=rounds {
-        for (client, measured) in clients.iter().zip(&mut measured) {
+        let mut turns: Vec<_> = clients.iter().zip(&mut measured).collect();
+        // Whoever comes first finds the emulator as the other one has left it.
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (client, measured) in turns {
             let one = match client {
                 Client::Ours(batch, in_flight, fenced) => {
                     runtime.block_on(ours(emulator.host(), *batch, *in_flight, *fenced, documents))
@@ -82,6 +87,13 @@ fn main() {
         "| client | documents a request × requests in flight | documents/s (least, most) | client's processor time a document |"
     );
     println!("|---|---|---|---|");
+    let ratios: Vec<_> = (0..shapes.len())
+        .map(|at| {
+            let [fenced, plain] = [&measured[2 * at], &measured[2 * at + 1]];
+            let ratio = |of: fn(&Measured) -> f64| median(fenced.iter().zip(plain).map(|(one, two)| of(one) / of(two)));
+            (ratio(|one| one.documents_a_second), ratio(|one| one.client_micros_a_document))
+        })
+        .collect();
     let mut best = [0.0; 2];
     let mut cheapest = [f64::INFINITY; 2];
     for (client, measured) in clients.iter().zip(&mut measured) {
@@ -99,11 +111,10 @@ fn main() {
         cheapest[whose] = f64::min(cheapest[whose], micros);
     }
     let (_, defaults, _) = spread(&mut measured[0], |one| one.documents_a_second);
-    for (at, (batch, in_flight)) in shapes.into_iter().enumerate() {
-        let mut of = |at: usize| spread(&mut measured[at], |one| one.documents_a_second).1;
+    for ((batch, in_flight), (rate, processor)) in shapes.into_iter().zip(ratios) {
         println!(
-            "fenced, {batch} × {in_flight}: {:.3} of the documents a second without the fence",
-            of(2 * at) / of(2 * at + 1)
+            "fenced, {batch} × {in_flight}: {rate:.3} of the documents a second and {processor:.3} of the processor time \
+             without the fence"
         );
     }
     if python.is_some() {
@@ -122,6 +133,12 @@ fn main() {
 fn argument(name: &str, default: usize) -> usize {
     let mut rest = std::env::args().skip_while(|argument| argument != name).skip(1);
     rest.next().map_or(default, |value| value.parse().expect("a number"))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Least, median and most.
