@@ -28,6 +28,8 @@ mod lease;
 mod monitoring;
 /// Chromium.
 mod page;
+/// Several hosts and a NATS server for many seconds.
+mod relay;
 /// Over a minute until a symbol without quotes is noticed.
 mod unquoted;
 /// Chromium, and over 30 seconds until a heartbeat is stale.

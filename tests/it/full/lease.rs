@@ -24,16 +24,16 @@ fn start_three(cluster: &Cluster<'_>) -> Vec<Member> {
 
 /// What each round took, in seconds.
 #[derive(Default)]
-struct Times(Vec<f64>);
+pub(super) struct Times(Vec<f64>);
 
 impl Times {
-    fn add(&mut self, seconds: f64) {
+    pub(super) fn add(&mut self, seconds: f64) {
         self.0.push(seconds);
     }
 
     /// A round may meet a machine that is busy with something else, so half of them must be `within` the limit that is
     /// promised, and all within one that only a wrong takeover exceeds.
-    fn assert_within(mut self, within: f64, at_most: f64, what: &str) {
+    pub(super) fn assert_within(mut self, within: f64, at_most: f64, what: &str) {
         self.0.sort_by(f64::total_cmp);
         let (median, largest) = (self.0[self.0.len() / 2], self.0[self.0.len() - 1]);
         eprintln!("{median:.2} s in the median of {} rounds, at most {largest:.2} s {what}", self.0.len());
@@ -41,7 +41,7 @@ impl Times {
     }
 }
 
-fn seconds(from: SystemTime, to: SystemTime) -> f64 {
+pub(super) fn seconds(from: SystemTime, to: SystemTime) -> f64 {
     to.duration_since(from).map_or(0.0, |time| time.as_secs_f64())
 }
 

@@ -47,11 +47,8 @@ pub async fn relay_traffic(
     seconds: f64,
 ) -> anyhow::Result<RelayEstimate> {
     let mut counting = Counting(WireSize::new(settings.feed.name));
-    let replay = Replay {
-        speed: ReplaySpeed::Unpaced,
-        status: Arc::new(FeedStatus::default()),
-        stop: CancellationToken::new(),
-    };
+    let replay =
+        Replay { speed: ReplaySpeed::Unpaced, status: Arc::new(FeedStatus::default()), stop: CancellationToken::new() };
     let frames = recording.map(|frame| Ok::<_, RecordingError>(ReplayFrame(frame?)));
     replay.run(frames, &mut counting).await?;
     let mut size = counting.0;

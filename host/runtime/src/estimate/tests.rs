@@ -84,7 +84,8 @@ fn every_collection_and_the_mirror_count() {
         collections = ["a", { path = "live", shape = "streamer" }]
         "#,
     );
-    let documents: Vec<_> = estimate(&settings, None, None).tenants.iter().map(|tenant| tenant.documents_per_quote).collect();
+    let documents: Vec<_> =
+        estimate(&settings, None, None).tenants.iter().map(|tenant| tenant.documents_per_quote).collect();
     assert_eq!(documents, [3 + 3 + 1, 1 + 1 + 1]);
 }
 
@@ -106,7 +107,7 @@ fn a_recording_is_scaled_to_a_day_within_the_limits() {
         fuel: None,
         stopped: None,
     });
-    let estimate = estimate(&settings, Some(&SimulationReport { seconds: 20.0, tenants: tenants.collect(, None) }));
+    let estimate = estimate(&settings, Some(&SimulationReport { seconds: 20.0, tenants: tenants.collect() }), None);
     assert_eq!(estimate.tenants[0].likely, Some(writes(2340, 8640)));
     assert_eq!(estimate.tenants[1].likely, Some(writes(17_550, 64_800)));
     assert_eq!(estimate.likely_quotes, Some(writes(19_890, 73_440)));
@@ -124,9 +125,9 @@ fn without_the_fence_nothing_is_read() {
 #[test]
 fn the_lease_is_renewed_three_times_in_its_time_to_live() {
     let tenant = "[tenants.acme]\nsymbols = [\"A\"]";
-    let without = estimate(&settings(tenant), None);
+    let without = estimate(&settings(tenant), None, None);
     assert_eq!((without.lease_renewals, without.reports_per_host), (0, 0));
-    let with = estimate(&settings(&format!("[lease]\nenabled = true\n{tenant}")), None);
+    let with = estimate(&settings(&format!("[lease]\nenabled = true\n{tenant}")), None, None);
     assert_eq!((with.lease_renewals, with.reports_per_host), (86_400, 5760));
     assert_eq!(with.highest, without.highest.plus(86_400));
 }
