@@ -7,8 +7,12 @@ use quotegate_market::{QuoteColumns, SymbolTable};
 
 use crate::wire::Quotes;
 
-/// No symbol of the table.
-const NONE: u32 = u32::MAX;
+/// Not named yet.
+const UNNAMED: u32 = u32::MAX;
+/// Named, but the table has no room for it.
+const NO_ROOM: u32 = u32::MAX - 1;
+/// A row that is not delivered.
+const DROPPED: u32 = u32::MAX;
 
 /// Follows one bucket of one reader after another.
 ///
@@ -53,6 +57,8 @@ pub(crate) struct Delivery {
     pub(crate) old: usize,
     /// Their symbols were named in a message that has not arrived.
     pub(crate) unnamed: usize,
+    /// The table has no room for their symbols.
+    pub(crate) no_room: usize,
 }
 
 impl Follower {
@@ -141,27 +147,24 @@ impl Follower {
         for (index, name) in quotes.names() {
             let index = usize::from(index);
             if index >= self.symbols.len() {
-                self.symbols.resize(index + 1, Known { id: NONE, version: 0 });
+                self.symbols.resize(index + 1, Known { id: UNNAMED, version: 0 });
             }
-            self.symbols[index].id = table.intern(name).map_or(NONE, |id| id.0);
+            self.symbols[index].id = table.intern(name).map_or(NO_ROOM, |id| id.0);
         }
         let first = out.len();
         let mut delivery = Delivery::default();
         for index in quotes.indexes() {
-            let id = match self.symbols.get_mut(usize::from(index)) {
-                Some(known) if known.id != NONE && known.version <= version => {
+            let known = self.symbols.get_mut(usize::from(index));
+            let (id, reason) = match known {
+                Some(Known { id: UNNAMED, .. }) | None => (DROPPED, &mut delivery.unnamed),
+                Some(Known { id: NO_ROOM, .. }) => (DROPPED, &mut delivery.no_room),
+                Some(known) if known.version > version => (DROPPED, &mut delivery.old),
+                Some(known) => {
                     known.version = version;
-                    known.id
-                }
-                Some(known) if known.id != NONE => {
-                    delivery.old += 1;
-                    NONE
-                }
-                _ => {
-                    delivery.unnamed += 1;
-                    NONE
+                    (known.id, &mut delivery.delivered)
                 }
             };
+            *reason += 1;
             out.symbol.push(id);
         }
         quotes.append_columns(out);
@@ -169,10 +172,9 @@ impl Follower {
             // Named in a batch that is missing, so a snapshot that includes this one names them.
             self.miss(version);
         }
-        if delivery != Delivery::default() {
-            remove_unknown(out, first);
+        if delivery.delivered < out.len() - first {
+            remove_dropped(out, first);
         }
-        delivery.delivered = out.len() - first;
         delivery
     }
 
@@ -193,10 +195,10 @@ impl Follower {
     }
 }
 
-fn remove_unknown(quotes: &mut QuoteColumns, first: usize) {
+fn remove_dropped(quotes: &mut QuoteColumns, first: usize) {
     let mut kept = first;
     for row in first..quotes.len() {
-        if quotes.symbol[row] != NONE {
+        if quotes.symbol[row] != DROPPED {
             quotes.copy_row(row, kept);
             kept += 1;
         }

@@ -26,6 +26,8 @@ use crate::wire::{Encoder, Header, MessageKind};
 
 /// Quotes wait at most so long to share a message with others. The first after a pause does not wait.
 pub(crate) const LINGER: Duration = Duration::from_millis(1);
+/// The most messages of one turn: the rest follows at once, but others have a chance to run.
+const TURN_BATCHES: u64 = 64;
 /// How often workers hear from the reader if it has no quotes for them.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// At the end, for what the connection still has to send.
@@ -57,9 +59,19 @@ pub struct PublisherTask {
     /// By the feed's symbol id: bucket and index in it, from the first quote on.
     places: Vec<Option<(u16, u16)>>,
     epoch: Option<u64>,
-    /// The bucket that was refused last comes first in the next turn.
+    /// The bucket with which the next turn begins: where the last one stopped.
     first: usize,
     counts: PublisherSnapshot,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There was nothing to publish.
+    Idle,
+    Done,
+    /// It was long enough, and there is more that the connection would take.
+    More,
 }
 
 /// Whether the connection took a message.
@@ -126,8 +138,11 @@ impl PublisherTask {
                     }
                 }
                 () = rest(turn_due, &self.outbox), if self.epoch.is_some() => {
-                    let took_some = self.turn();
-                    turn_due = (took_some || self.counts.waiting > 0).then(|| Instant::now() + LINGER);
+                    turn_due = match self.turn() {
+                        Turn::Idle => None,
+                        Turn::Done => Some(Instant::now() + LINGER),
+                        Turn::More => Some(Instant::now()),
+                    };
                 }
                 request = next(&mut requests), if requests.is_some() => match request {
                     Some(request) => self.answer(&request),
@@ -165,15 +180,19 @@ impl PublisherTask {
         self.note();
     }
 
-    /// Takes what is in the outbox and publishes as much as the connection takes. False if the outbox was empty.
-    fn turn(&mut self) -> bool {
+    /// Takes what is in the outbox, and publishes what the connection takes.
+    fn turn(&mut self) -> Turn {
         let took_some = self.outbox.take(&mut self.content);
         if took_some {
             self.sort();
         }
-        self.publish();
+        let more = self.publish();
         self.note();
-        took_some
+        match took_some || self.counts.waiting > 0 {
+            _ if more => Turn::More,
+            true => Turn::Done,
+            false => Turn::Idle,
+        }
     }
 
     /// Puts quotes from the outbox into the buckets.
@@ -207,52 +226,61 @@ impl PublisherTask {
         }
     }
 
-    fn publish(&mut self) {
-        let Some(epoch) = self.epoch else { return };
-        let connected = self.client.connection_state() == State::Connected;
+    /// Publishes what waits, bucket by bucket. True if it stopped although the connection would take more.
+    fn publish(&mut self) -> bool {
+        let Some(epoch) = self.epoch else { return false };
+        let before = self.counts.batches;
+        let mut open = self.client.connection_state() == State::Connected;
         let count = self.buckets.len();
-        let mut took_any = false;
-        'turn: for bucket in (0..count).map(|at| (self.first + at) % count) {
-            while let Some(next) = self.buckets[bucket].next() {
-                if !connected {
-                    break 'turn;
-                }
-                let header = Header {
-                    kind: MessageKind::Batch,
-                    bucket: bucket as u16,
-                    epoch,
-                    sequence: next.sequence,
-                    published: wall_clock(),
-                };
-                let (names, rows) = (next.names.len(), next.rows.len());
-                let compression = self.shared.settings.compression;
-                let message =
-                    self.encoder.quotes(&header, next.first_name, next.names, next.quotes, next.rows, compression);
-                let bytes = message.len() as u64;
-                match send(&self.client, self.shared.subjects.quotes(bucket as u16), message) {
-                    Sent::Taken => {
-                        took_any = true;
-                        self.counts.batches += 1;
-                        self.counts.quotes += rows as u64;
-                        self.counts.bytes += bytes;
-                    }
-                    Sent::Refused => {
-                        self.counts.refused += 1;
-                        self.first = bucket;
-                        break 'turn;
-                    }
-                    // Workers see the gap and ask for a snapshot.
-                    Sent::TooLong => self.counts.dropped += rows as u64,
-                }
-                self.buckets[bucket].published(names, rows);
+        for at in 0..count {
+            let bucket = (self.first + at) % count;
+            while open && self.counts.batches - before < TURN_BATCHES && self.buckets[bucket].waiting() > 0 {
+                open = self.publish_next(epoch, bucket);
+            }
+            if self.buckets[bucket].waiting() > 0 {
+                self.first = bucket;
+                break;
             }
         }
+        let taken = self.counts.batches - before;
         self.counts.waiting = self.buckets.iter().map(|bucket| bucket.waiting() as u64).sum();
         self.counts.stalled_since = match self.counts.waiting {
             0 => None,
-            _ if took_any => None,
+            _ if taken > 0 => None,
             _ => self.counts.stalled_since.or_else(|| Some(wall_clock())),
         };
+        open && self.counts.waiting > 0
+    }
+
+    /// Publishes the next batch of a bucket. False if the connection did not take it.
+    fn publish_next(&mut self, epoch: u64, bucket: usize) -> bool {
+        let Some(next) = self.buckets[bucket].next() else { return true };
+        let header = Header {
+            kind: MessageKind::Batch,
+            bucket: bucket as u16,
+            epoch,
+            sequence: next.sequence,
+            published: wall_clock(),
+        };
+        let (names, rows) = (next.names.len(), next.rows.len());
+        let compression = self.shared.settings.compression;
+        let message = self.encoder.quotes(&header, next.first_name, next.names, next.quotes, next.rows, compression);
+        let bytes = message.len() as u64;
+        match send(&self.client, self.shared.subjects.quotes(bucket as u16), message) {
+            Sent::Taken => {
+                self.counts.batches += 1;
+                self.counts.quotes += rows as u64;
+                self.counts.bytes += bytes;
+            }
+            Sent::Refused => {
+                self.counts.refused += 1;
+                return false;
+            }
+            // Workers see the gap and ask for a snapshot.
+            Sent::TooLong => self.counts.dropped += rows as u64,
+        }
+        self.buckets[bucket].published(names, rows);
+        true
     }
 
     fn answer(&mut self, request: &Message) {

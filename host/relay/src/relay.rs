@@ -6,6 +6,7 @@ mod state;
 
 use std::sync::Arc;
 
+use async_nats::connection::State;
 use async_nats::{Client, ServerAddr};
 use parking_lot::Mutex;
 use quotegate_market::Subscription;
@@ -56,12 +57,13 @@ impl Relay {
         Ok(Self { shared: Arc::new(shared), client })
     }
 
-    /// The reader's side: where the feed puts quotes, and the task that publishes them.
+    /// The reader's side: where the feed puts quotes, and the task that publishes them. There should be one per relay,
+    /// because all of them count in the same place.
     pub fn publisher(&self) -> (Publisher, PublisherTask) {
         publisher(self.shared.clone(), self.client.clone())
     }
 
-    /// The worker's side, for the symbols of `wanted`, which may change at any time.
+    /// The worker's side, for the symbols of `wanted`, which may change at any time. One per relay, likewise.
     pub fn subscriber(&self, wanted: watch::Receiver<Arc<Subscription>>) -> Subscriber {
         Subscriber::new(self.shared.clone(), self.client.clone(), wanted)
     }
@@ -69,7 +71,7 @@ impl Relay {
     /// State and counters.
     pub fn status(&self) -> RelaySnapshot {
         RelaySnapshot {
-            connection: self.shared.connection.snapshot(),
+            connection: self.shared.connection.snapshot(self.client.connection_state() == State::Connected),
             publisher: self.shared.publisher.lock().clone(),
             subscriber: self.shared.subscriber.lock().clone(),
         }

@@ -40,7 +40,8 @@ pub struct PublisherSnapshot {
     pub quotes: u64,
     /// Quotes that newer ones of their symbol replaced before the broker took them.
     pub conflated: u64,
-    /// Quotes of symbols for which a bucket has no more room, and quotes that were left when a tenure ended.
+    /// Quotes of symbols for which a bucket has no more room, that were left when a tenure ended, or in a message that was
+    /// longer than the broker allows.
     pub dropped: u64,
     /// Quotes that wait for the broker.
     pub waiting: u64,
@@ -73,6 +74,8 @@ pub struct SubscriberSnapshot {
     pub old: u64,
     /// Quotes whose symbol was named in a batch that was lost; the snapshot that follows contains them.
     pub unnamed: u64,
+    /// Quotes of symbols for which the table has no room.
+    pub no_room: u64,
     /// Messages that could not be read.
     pub invalid: u64,
     /// How often batches of a bucket were missing, until a snapshot made up for them.

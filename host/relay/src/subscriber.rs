@@ -1,12 +1,14 @@
 //! A worker's side: receives the buckets of its symbols, and asks for what it missed.
 
 mod counts;
+mod followed;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, Message};
 use bytes::Bytes;
 use futures_util::future::poll_fn;
@@ -23,6 +25,7 @@ use crate::follower::{Arrival, Follower};
 use crate::relay::Shared;
 use crate::wire::{Decoder, MessageKind, Received, WireError};
 use counts::Counts;
+use followed::{Followed, Word};
 
 /// Deliver once so many quotes are there, although more messages are: the columns stay in the CPU cache.
 const DELIVER_ROWS: usize = 1024;
@@ -77,6 +80,7 @@ impl Subscriber {
             columns: QuoteColumns::with_capacity(2 * DELIVER_ROWS),
             decoder: Decoder::new(),
             buckets: Vec::new(),
+            followed: Followed::default(),
             counts: Counts::default(),
             warned: None,
             settle_at: None,
@@ -112,9 +116,11 @@ impl Subscriber {
                 Some((bucket, answer)) = answers.next(), if !answers.is_empty() => receiving.answer(bucket, answer),
                 _ = check.tick() => receiving.check(),
             }
-            let asked = answers.len();
-            for bucket in receiving.choose_asked(REQUESTS.saturating_sub(asked)) {
-                answers.push(ask(&client, shared.subjects.snapshot(bucket), bucket));
+            // Requests without a connection would all be sent once there is one.
+            if client.connection_state() == State::Connected {
+                for bucket in receiving.choose_asked(REQUESTS.saturating_sub(answers.len())) {
+                    answers.push(ask(&client, shared.subjects.snapshot(bucket), bucket));
+                }
             }
             receiving.note();
         }
@@ -135,6 +141,7 @@ struct Receiving<'a> {
     columns: QuoteColumns,
     decoder: Decoder,
     buckets: Vec<Bucket>,
+    followed: Followed,
     counts: Counts,
     /// The last message that could not be read, so that each reason is logged once.
     warned: Option<WireError>,
@@ -175,12 +182,15 @@ impl Receiving<'_> {
 
     fn batch(&mut self, at: usize, payload: &[u8], now: i64) -> Result<(), WireError> {
         let received = Received::read(payload)?;
-        let (bucket, header) = (&mut self.buckets[at], received.header);
-        if header.kind != MessageKind::Batch || header.bucket != bucket.number {
+        let header = received.header;
+        if header.kind != MessageKind::Batch || header.bucket != self.buckets[at].number {
             return Err(WireError::Unknown);
         }
         self.counts.count_batch(payload.len(), header.published, now);
-        match bucket.follower.batch(header.epoch, header.sequence) {
+        let followed = self.hear(header.epoch);
+        let bucket = &mut self.buckets[at];
+        let arrival = if followed { bucket.follower.batch(header.epoch, header.sequence) } else { Arrival::Old };
+        match arrival {
             Arrival::Old => {
                 self.counts.snapshot.old += received.rows() as u64;
                 return Ok(());
@@ -188,7 +198,6 @@ impl Receiving<'_> {
             Arrival::AfterGap(missed) => self.counts.count_gap(missed),
             Arrival::Next => {}
         }
-        self.counts.snapshot.epoch = self.counts.snapshot.epoch.max(Some(header.epoch));
         let quotes = self.decoder.quotes(&received).inspect_err(|_| bucket.follower.miss(header.sequence + 1))?;
         let version = header.sequence.saturating_add(1);
         let delivery = bucket.follower.deliver(version, &quotes, &mut self.table, &mut self.columns);
@@ -208,14 +217,15 @@ impl Receiving<'_> {
 
     fn snapshot(&mut self, at: usize, payload: &[u8]) -> Result<(), WireError> {
         let received = Received::read(payload)?;
-        let (bucket, header) = (&mut self.buckets[at], received.header);
-        if header.kind != MessageKind::Snapshot || header.bucket != bucket.number {
+        let header = received.header;
+        if header.kind != MessageKind::Snapshot || header.bucket != self.buckets[at].number {
             return Err(WireError::Unknown);
         }
+        let followed = self.hear(header.epoch);
+        let bucket = &mut self.buckets[at];
         let quotes = self.decoder.quotes(&received)?;
         self.counts.count_snapshot(payload.len());
-        if bucket.follower.snapshot(header.epoch, header.sequence) {
-            self.counts.snapshot.epoch = self.counts.snapshot.epoch.max(Some(header.epoch));
+        if followed && bucket.follower.snapshot(header.epoch, header.sequence) {
             let delivery = bucket.follower.deliver(header.sequence, &quotes, &mut self.table, &mut self.columns);
             self.counts.count_snapshot_delivery(delivery);
         } else {
@@ -233,16 +243,11 @@ impl Receiving<'_> {
     fn read_status(&mut self, payload: &Bytes) -> Result<(), WireError> {
         let received = Received::read(payload)?;
         let (epoch, status) = (received.header.epoch, received.status()?);
-        let known = self.reader.borrow().as_ref().map(|reader| reader.epoch).max(self.counts.snapshot.epoch);
         if received.header.kind != MessageKind::Status {
             return Err(WireError::Unknown);
         }
-        if known.is_some_and(|known| epoch < known) {
-            // A reader that does not know yet that it has been replaced.
+        if !self.hear(epoch) {
             return Ok(());
-        }
-        if known != Some(epoch) {
-            info!(event_type = "relay_new_reader", epoch, "follows a new reader");
         }
         let heads: Vec<u64> = status.heads().collect();
         for bucket in &mut self.buckets {
@@ -254,12 +259,30 @@ impl Receiving<'_> {
             }
         }
         self.settle_at.get_or_insert_with(|| Instant::now() + SETTLE);
-        self.counts.snapshot.epoch = Some(epoch);
         self.counts.snapshot.conflated_by_reader = status.conflated;
         self.counts.snapshot.reader_seen = Some(wall_clock());
         let payload = payload.slice_ref(status.payload);
         self.reader.send_replace(Some(ReaderStatus { epoch, payload, received: Instant::now() }));
         Ok(())
+    }
+
+    /// A reader with this epoch says something. False if it is one that has been replaced and does not know that yet.
+    fn hear(&mut self, epoch: u64) -> bool {
+        match self.followed.hear(epoch, Instant::now()) {
+            Word::Earlier => return false,
+            Word::Same => {}
+            Word::New => info!(event_type = "relay_new_reader", epoch, "follows a new reader"),
+            Word::Restarted => {
+                warn!(
+                    event_type = "relay_new_reader",
+                    epoch, "follows a reader with a lower epoch: the lease's document was deleted"
+                );
+                for bucket in &mut self.buckets {
+                    bucket.follower = Follower::new();
+                }
+            }
+        }
+        true
     }
 
     /// Whether batches that the reader has announced have not arrived.
@@ -308,6 +331,7 @@ impl Receiving<'_> {
     }
 
     fn note(&mut self) {
+        self.counts.snapshot.epoch = self.followed.epoch();
         self.counts.snapshot.buckets = self.buckets.len() as u16;
         self.counts.snapshot.waiting =
             self.buckets.iter().filter(|bucket| bucket.follower.is_missing_some()).count() as u16;

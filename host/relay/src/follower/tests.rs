@@ -117,7 +117,8 @@ impl Worker {
         let quotes = self.decoder.quotes(&received).unwrap();
         let mut columns = QuoteColumns::default();
         let delivery = self.follower.deliver(version, &quotes, &mut self.table, &mut columns);
-        assert_eq!(delivery.delivered + delivery.old + delivery.unnamed, received.rows(), "every row is counted");
+        let counted = delivery.delivered + delivery.old + delivery.unnamed + delivery.no_room;
+        assert_eq!(counted, received.rows(), "every row is counted");
         assert_eq!(delivery.delivered, columns.len());
         for row in 0..columns.len() {
             let symbol = self.table.symbol(quotegate_market::SymbolId(columns.symbol[row])).to_string();
@@ -227,6 +228,21 @@ fn a_snapshot_does_not_take_a_symbol_back_that_a_batch_has_updated() {
     let delivery = worker.follower.deliver(1, &quotes, &mut worker.table, &mut QuoteColumns::default());
     assert_eq!((delivery.delivered, delivery.old), (0, 1));
     assert_eq!((before["S1"], before["S2"]), (12, 11));
+}
+
+#[test]
+fn a_symbol_without_room_in_the_table_is_counted_and_not_asked_for_again() {
+    let (mut reader, mut worker) = (Reader::new(7), Worker::new());
+    worker.table = SymbolTable::with_capacity(1);
+    reader.quote(1, 10);
+    reader.quote(2, 11);
+    let message = reader.publish().remove(0);
+    let received = Received::read(&message).unwrap();
+    worker.follower.batch(7, 0);
+    let quotes = worker.decoder.quotes(&received).unwrap();
+    let delivery = worker.follower.deliver(1, &quotes, &mut worker.table, &mut QuoteColumns::default());
+    assert_eq!(delivery, Delivery { delivered: 1, no_room: 1, ..Delivery::default() });
+    assert!(!worker.follower.is_missing_some());
 }
 
 #[test]

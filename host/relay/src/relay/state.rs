@@ -16,8 +16,12 @@ impl ConnectionState {
         Self(Mutex::new(ConnectionSnapshot { url, since: wall_clock(), ..ConnectionSnapshot::default() }))
     }
 
-    pub(super) fn snapshot(&self) -> ConnectionSnapshot {
-        self.0.lock().clone()
+    /// `connected`: what the client says, whose events come a little later.
+    pub(super) fn snapshot(&self, connected: bool) -> ConnectionSnapshot {
+        let mut snapshot = self.0.lock().clone();
+        snapshot.connected = connected;
+        snapshot.problem = snapshot.problem.filter(|_| !connected);
+        snapshot
     }
 
     pub(super) fn event(&self, event: Event) {

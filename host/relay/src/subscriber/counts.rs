@@ -58,5 +58,6 @@ impl Counts {
     fn count_undelivered(&mut self, delivery: Delivery) {
         self.snapshot.old += delivery.old as u64;
         self.snapshot.unnamed += delivery.unnamed as u64;
+        self.snapshot.no_room += delivery.no_room as u64;
     }
 }
