@@ -14,6 +14,7 @@
 
 mod frames;
 mod server;
+mod tenant;
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -22,21 +23,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use frames::Frames;
-use quotegate_document::{CollectionPath, Destination, TenantId};
+use quotegate_document::TenantId;
 use quotegate_feed::{Encoding, Feed, FeedStatus, system_clock};
-use quotegate_market::AssetClass;
-use quotegate_pace::{Backoff, Rate};
-use quotegate_pipeline::budget::Budget;
-use quotegate_pipeline::inbox::Inbox;
-use quotegate_pipeline::pause::PauseFlag;
+use quotegate_pace::Rate;
 use quotegate_pipeline::router::{Router, Wanted};
-use quotegate_pipeline::tenant::{TenantIo, TenantSpec, TenantStatus, TenantTask};
+use quotegate_pipeline::tenant::TenantStatus;
 use quotegate_plugin::{
     Collections, EngineSettings, OnError, PluginChain, PluginEngine, PluginLimits, PluginSpec, PreparedPlugin,
 };
 use rustix::time::{ClockId, clock_gettime};
 use server::Server;
-use tokio::sync::{Notify, mpsc, watch};
+use tenant::{Setup, Tenant, tenant};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -174,46 +172,16 @@ fn start_tenant(
     stop: &CancellationToken,
     chain: Option<PluginChain>,
 ) -> (Router, watch::Sender<Option<Instant>>) {
-    let wake = Arc::new(Notify::new());
-    let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
-    let budget = Budget::new(Rate::new(20.0, 40).unwrap());
     let (writes, mut received) = mpsc::channel::<quotegate_sink::DocumentWrite>(100);
-    let (deadline, deadline_seen) = watch::channel(None);
-    let timer = {
-        let (budget, stop) = (budget.clone(), stop.clone());
-        async move { budget.run(stop).await }
-    };
-    tokio::spawn(timer);
     tokio::spawn(async move {
         while let Some(write) = received.recv().await {
             write.answer(quotegate_sink::Outcome::Written);
         }
     });
-    let spec = TenantSpec {
-        id: TenantId::new("bench").unwrap(),
-        per_symbol_min_interval: Duration::from_secs(1),
-        rate: None,
-        destinations: vec![Destination { collection: CollectionPath::new("live_quotes").unwrap(), shape: None }],
-        mirror: None,
-        asset_class: AssetClass::UsEquity,
-        order_field: None,
-        retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
-    };
-    let (_, updates) = mpsc::unbounded_channel();
-    let io = TenantIo {
-        inbox: inbox.clone(),
-        pause: Arc::new(PauseFlag::new(wake.clone())),
-        wake,
-        budget,
-        writes,
-        status: status.clone(),
-        deadline: deadline_seen,
-        latencies: Some(Arc::default()),
-        updates,
-    };
-    tokio::spawn(TenantTask::new(spec, chain, io).run());
-    let mut router = Router::default();
-    router.add(TenantId::new("bench").unwrap(), Wanted::All, inbox);
+    let budget = Rate::new(20.0, 40).unwrap();
+    let setup = Setup { wanted: Wanted::All, budget, chain, writes, status: status.clone(), counts_latencies: true };
+    let Tenant { router, task, deadline } = tenant(setup, stop);
+    tokio::spawn(task.run());
     (router, deadline)
 }
 

@@ -12,28 +12,26 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-use std::collections::{HashMap, HashSet};
+mod tenant;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quotegate_document::{CollectionPath, Destination, TenantId, Value};
+use quotegate_document::Value;
 use quotegate_feed::{AuthBy, Credentials, Feed, FeedSettings, FeedStatus, system_clock};
-use quotegate_market::{AssetClass, Quote, Symbol};
-use quotegate_pace::{Backoff, Rate};
-use quotegate_pipeline::budget::Budget;
+use quotegate_market::{Quote, Symbol};
+use quotegate_pace::Rate;
 use quotegate_pipeline::clock::unix_now;
-use quotegate_pipeline::inbox::Inbox;
-use quotegate_pipeline::pause::PauseFlag;
-use quotegate_pipeline::router::{Router, Wanted};
-use quotegate_pipeline::tenant::{TenantIo, TenantSpec, TenantStatus, TenantTask};
+use quotegate_pipeline::router::Wanted;
 use quotegate_plugin::PluginThreads;
 use quotegate_sim::{SimHandle, SimSettings, Simulator, Universe};
 use quotegate_sink::{DocumentWrite, Outcome};
-use tokio::sync::{Notify, mpsc, watch};
+use tenant::{INTERVAL, Setup, Tenant, tenant};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two quotes of one probe.
 const PROBE_EVERY: Duration = Duration::from_millis(1100);
 
@@ -114,11 +112,19 @@ fn measure(busy: usize, probes: usize, rate: f64, time: Duration) -> Vec<Written
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let threads = PluginThreads::start(PluginThreads::default_count(), runtime.handle()).unwrap();
     let (writes, received) = mpsc::channel(100);
-    let (_deadline, deadline) = watch::channel(None);
     let _runs = runtime.enter();
     let sink = runtime.spawn(sink(received));
-    let symbols = busy.iter().chain(&probes).cloned().collect();
-    let (mut router, tenant) = start_tenant(&threads, writes, deadline, &stop, symbols);
+    let setup = Setup {
+        wanted: Wanted::Symbols(busy.iter().chain(&probes).cloned().collect()),
+        budget: Rate::new(10_000.0, 1000).unwrap(),
+        chain: None,
+        writes,
+        status: Arc::default(),
+        counts_latencies: false,
+    };
+    let Tenant { mut router, task, deadline: _deadline } = tenant(setup, &stop);
+    // The tenant ends when its handle is dropped.
+    let tenant = threads.spawn(task.run());
     let (_subscription, subscription) = watch::channel(Arc::new(router.subscription()));
     let credentials = Credentials { key_id: "key".into(), secret_key: "secret".into(), by: AuthBy::Message };
     let feed = Feed {
@@ -185,49 +191,4 @@ async fn sink(mut received: mpsc::Receiver<DocumentWrite>) -> Vec<Written> {
         write.answer(Outcome::Written);
     }
     all
-}
-
-/// The tenant ends when its handle is dropped.
-fn start_tenant(
-    threads: &PluginThreads,
-    writes: mpsc::Sender<DocumentWrite>,
-    deadline: watch::Receiver<Option<Instant>>,
-    stop: &CancellationToken,
-    symbols: HashSet<Symbol>,
-) -> (Router, impl Sized + use<>) {
-    let id = TenantId::new("bench").unwrap();
-    let wake = Arc::new(Notify::new());
-    let inbox = Arc::new(Inbox::new(Inbox::CAPACITY, wake.clone()));
-    let budget = Budget::new(Rate::new(10_000.0, 1000).unwrap());
-    let timer = {
-        let (budget, stop) = (budget.clone(), stop.clone());
-        async move { budget.run(stop).await }
-    };
-    tokio::spawn(timer);
-    let spec = TenantSpec {
-        id: id.clone(),
-        per_symbol_min_interval: INTERVAL,
-        rate: None,
-        destinations: vec![Destination { collection: CollectionPath::new("live_quotes").unwrap(), shape: None }],
-        mirror: None,
-        asset_class: AssetClass::UsEquity,
-        order_field: None,
-        retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap(),
-    };
-    let (_, updates) = mpsc::unbounded_channel();
-    let io = TenantIo {
-        inbox: inbox.clone(),
-        pause: Arc::new(PauseFlag::new(wake.clone())),
-        wake,
-        budget,
-        writes,
-        status: Arc::new(TenantStatus::default()),
-        deadline,
-        latencies: None,
-        updates,
-    };
-    let tenant = threads.spawn(TenantTask::new(spec, None, io).run());
-    let mut router = Router::default();
-    router.add(id, Wanted::Symbols(symbols), inbox);
-    (router, tenant)
 }

@@ -2,7 +2,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -62,22 +61,18 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     source.tap(Box::new(Tap { frames, lost: lost.clone() }))?;
     info!(event_type = "startup", "recording {} to {}", source.describe(), args.out.display());
 
-    let (ended, end) = tokio::sync::oneshot::channel();
-    let disk = thread::spawn(move || {
-        let _ = ended.send(write_all(writer, received));
-    });
+    let mut disk = tokio::task::spawn_blocking(move || write_all(writer, received));
     // It does not change while recording.
     let (_wanted, subscription) = watch::channel(Arc::new(wiring::subscription(&settings.tenants)));
     let mut running =
         source.start(subscription, IgnoreQuotes, Arc::new(FeedStatus::default()), Watchdog::new(true, false), None)?;
-    let mut end = end;
     let mut source_end = None;
     let mut written = None;
     tokio::select! {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(settings.run.stop_after.unwrap_or(Duration::MAX)), if settings.run.stop_after.is_some() => {}
         outcome = running.ended() => source_end = Some(outcome),
-        outcome = &mut end => written = Some(outcome),
+        outcome = &mut disk => written = Some(outcome),
     }
     running.stop();
     if source_end.is_none() {
@@ -86,9 +81,8 @@ pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {
     running.end_services().await;
     let written = match written {
         Some(written) => written,
-        None => end.await,
+        None => disk.await,
     };
-    let _ = disk.join();
     let count = written.context("the thread that writes the file panicked")??;
     if let Some(Err(error)) = source_end {
         return Err(error.context("the feed failed").into());

@@ -41,7 +41,7 @@ per_symbol_min_interval_ms = 5000
 pub fn documented_settings() -> String {
     let schema = Schema::new();
     let mut text = HEAD.to_owned();
-    for section in schema.sections() {
+    for section in &schema.sections {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n{}[{}]\n", wrap(section.doc), section.path);
         for entry in schema.entries_in(&section.path) {
@@ -89,11 +89,10 @@ fn describe_table_key(key: &Declaration, prefix: &str, text: &mut String) {
 impl Declaration {
     /// What the key does, and on another line what it must be and which environment variables set it.
     pub(crate) fn description(&self, line_break: &str) -> String {
-        let variables: Vec<_> = self.variables.iter().map(|name| (*name).to_owned()).collect();
-        let environment = match variables.split_first() {
-            None => String::new(),
-            Some((first, [])) => format!(" Environment: {first}."),
-            Some((first, others)) => format!(" Environment: {first} (or {}).", others.join(", ")),
+        let environment = match self.variables {
+            [] => String::new(),
+            [only] => format!(" Environment: {only}."),
+            [first, others @ ..] => format!(" Environment: {first} (or {}).", others.join(", ")),
         };
         format!("{}{line_break}Must be {}.{environment}", self.doc, self.kind.expects())
     }

@@ -13,7 +13,7 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 pub fn settings_schema() -> String {
     let schema = Schema::new();
     let mut root = table("quotegate settings", "Everything that can be set in quotegate.toml.");
-    for section in schema.sections() {
+    for section in &schema.sections {
         let is_tenant = section.path == KeyPath::new([TENANT_DEFAULTS]);
         let keys = if is_tenant { json!({ "$ref": "#/definitions/tenant" }) } else { keys_of(&schema, &section.path) };
         let (name, parents) =
@@ -70,7 +70,7 @@ fn table(title: &str, description: &str) -> Json {
 
 /// The schema of one section.
 fn keys_of(schema: &Schema, section: &KeyPath) -> Json {
-    let doc = schema.sections().iter().find(|known| known.path == *section).map_or("", |section| section.doc);
+    let doc = schema.sections.iter().find(|known| known.path == *section).map_or("", |section| section.doc);
     let mut table = table(&section.to_string(), doc);
     let keys: Map<_, _> =
         schema.entries_in(section).map(|entry| (entry.path.last().to_owned(), entry_schema(entry))).collect();

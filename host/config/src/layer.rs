@@ -27,7 +27,7 @@ pub(crate) struct Layer {
     values: Dict,
     /// The origin of every value, and of the elements of lists below their index.
     origins: HashMap<KeyPath, Origin>,
-    tenants: BTreeMap<String, Origin>,
+    pub(crate) tenants: BTreeMap<String, Origin>,
 }
 
 impl Layer {
@@ -73,10 +73,6 @@ impl Layer {
         let origin = self.origins.get(&element).unwrap_or(origin).clone();
         SettingError::invalid(path, origin, error)
     }
-
-    pub(crate) fn tenants(&self) -> &BTreeMap<String, Origin> {
-        &self.tenants
-    }
 }
 
 fn insert(dict: &mut Dict, names: &[String], value: Value) {
@@ -112,7 +108,7 @@ pub(crate) struct Merged {
     /// the line.
     origins: HashMap<KeyPath, (usize, Origin)>,
     /// Every tenant by id, with the origin that names it first.
-    tenants: BTreeMap<String, Origin>,
+    pub(crate) tenants: BTreeMap<String, Origin>,
 }
 
 impl Merged {
@@ -142,9 +138,5 @@ impl Merged {
 
     pub(crate) fn origin(&self, path: &KeyPath) -> Option<&Origin> {
         self.origins.get(path).map(|(_, origin)| origin)
-    }
-
-    pub(crate) fn tenants(&self) -> &BTreeMap<String, Origin> {
-        &self.tenants
     }
 }

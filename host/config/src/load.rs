@@ -41,7 +41,7 @@ impl Settings {
 
         let mut reader = Reader::new(&merged, invalid);
         let settings = Settings::read(&mut reader);
-        let (rows, found) = reader.into_rows_and_errors();
+        let Reader { rows, errors: found, .. } = reader;
         // Without the main file, settings are missing for that reason.
         if has_main_file {
             errors.extend(found);
@@ -70,9 +70,9 @@ fn layers(sources: &Sources, errors: &mut Vec<SettingError>) -> Vec<Layer> {
         let tenants = tenant_files_layer(file, &main, &schema, errors);
         layers.extend([main, tenants]);
     }
-    let ids: Vec<String> = layers.iter().flat_map(|layer| layer.tenants().keys().cloned()).collect();
+    let ids: Vec<String> = layers.iter().flat_map(|layer| layer.tenants.keys().cloned()).collect();
     layers.push(environment_layer(&sources.environment, &ids, &schema, errors));
-    let known = layers.iter().flat_map(|layer| layer.tenants().keys()).map(String::as_str).collect();
+    let known = layers.iter().flat_map(|layer| layer.tenants.keys()).map(String::as_str).collect();
     let flags = flag_layer(&sources.overrides, &known, &schema, errors);
     layers.push(flags);
     layers

@@ -20,10 +20,10 @@ pub(crate) struct Reader<'a> {
     section: KeyPath,
     /// The section whose values stand in for missing ones.
     inherits_from: Option<KeyPath>,
-    sections: Vec<Section>,
-    entries: Vec<Entry>,
-    rows: Vec<Row>,
-    errors: Vec<SettingError>,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) errors: Vec<SettingError>,
 }
 
 /// A table of keys.
@@ -187,15 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn tenant_ids(&self) -> Vec<String> {
-        self.merged.tenants().keys().cloned().collect()
-    }
-
-    pub(crate) fn into_sections_and_entries(self) -> (Vec<Section>, Vec<Entry>) {
-        (self.sections, self.entries)
-    }
-
-    pub(crate) fn into_rows_and_errors(self) -> (Vec<Row>, Vec<SettingError>) {
-        (self.rows, self.errors)
+        self.merged.tenants.keys().cloned().collect()
     }
 
     /// The value from the layers. Its layer has reported a value that is not valid, so the default may stand in: nobody

@@ -27,8 +27,9 @@ pub(crate) const PREFIX: &str = "QUOTEGATE_";
 
 /// Every key, in the order of the documentation. A tenant's keys are there once, under `tenant_defaults`.
 pub(crate) struct Schema {
-    entries: Vec<Entry>,
-    sections: Vec<Section>,
+    pub(crate) entries: Vec<Entry>,
+    /// Every table that has keys.
+    pub(crate) sections: Vec<Section>,
     tables: BTreeSet<KeyPath>,
 }
 
@@ -38,7 +39,7 @@ impl Schema {
         let mut reader = Reader::new(&nothing, BTreeSet::new());
         // The settings themselves do not matter here: reading them declares every key.
         let _ = Settings::read(&mut reader);
-        let (sections, entries) = reader.into_sections_and_entries();
+        let Reader { sections, entries, .. } = reader;
         let mut tables = BTreeSet::from([KeyPath::new([TENANTS])]);
         for section in &sections {
             let mut table = section.path.clone();
@@ -50,18 +51,9 @@ impl Schema {
         Self { entries, sections, tables }
     }
 
-    /// Every table that has keys, in the order of the documentation.
-    pub(crate) fn sections(&self) -> &[Section] {
-        &self.sections
-    }
-
     /// The keys of one table.
     pub(crate) fn entries_in(&self, section: &KeyPath) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.path.parent() == *section)
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
     }
 
     /// The key at `path`; every tenant has the keys of `tenant_defaults`.
@@ -160,7 +152,7 @@ mod tests {
     fn no_key_and_no_variable_is_declared_twice() {
         let schema = Schema::new();
         let (mut paths, mut variables) = (BTreeSet::new(), BTreeSet::new());
-        for entry in schema.entries() {
+        for entry in &schema.entries {
             assert!(paths.insert(entry.path.clone()), "{}", entry.path);
             assert!(variables.insert(entry.own_variable()));
             for variable in entry.declaration.variables {
@@ -171,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_valid_value_of_its_own_kind() {
-        for entry in Schema::new().entries() {
+        for entry in Schema::new().entries {
             let DefaultText::Value(default) = &entry.declaration.default else { continue };
             let value = crate::layer::raw_from_toml(default).unwrap();
             assert_eq!(entry.declaration.kind.errors(&value), [], "{} = {default}", entry.path);

@@ -57,7 +57,8 @@ pub fn run_fixture(plugin: &PreparedPlugin, fixture: &mut Fixture, update: bool)
                     Err(reason) => report.problems.push(format!("The file cannot be written: {reason}.")),
                 }
             }
-            report.problems.extend(differences(&fixture.cases, &answers));
+            let expected: Vec<Answer> = fixture.cases.iter().map(|case| case.expected.clone()).collect();
+            report.problems.extend(differences(&fixture.cases, &expected, &answers));
         }
     }
     report
@@ -83,30 +84,21 @@ fn answers(plugin: &PreparedPlugin, fixture: &Fixture) -> Result<(Vec<Answer>, O
         let before = instance.fuel_used();
         let answers = Run { plugin, fixture, instance: &mut instance, quotes_per_call }.answers()?;
         let fuel = before.zip(instance.fuel_used()).map(|(before, after)| after - before);
-        Ok::<_, String>((answers, fuel.map(|fuel| fuel / answers_len(fixture))))
+        Ok::<_, String>((answers, fuel.map(|fuel| fuel / fixture.cases.len().max(1) as u64)))
     };
     // One call per quote first: if the plugin fails, the error names the quote.
     let (single, _) = run(1)?;
     let (whole, fuel) = run(fixture.cases.len())?;
-    let differences = differences_of(&fixture.cases, &single, &whole);
-    if differences.is_empty() {
+    let found = differences(&fixture.cases, &single, &whole);
+    if found.is_empty() {
         return Ok((whole, fuel));
     }
     let head = "The results depend on how quotes are split into batches, but the host splits them in any way. \
                 With one call per quote (-) and all quotes in one call (+):";
-    Err(format!("{head}\n{}", differences.join("\n")))
+    Err(format!("{head}\n{}", found.join("\n")))
 }
 
-fn answers_len(fixture: &Fixture) -> u64 {
-    fixture.cases.len().max(1) as u64
-}
-
-fn differences(cases: &[Case], found: &[Answer]) -> Vec<String> {
-    let expected: Vec<Answer> = cases.iter().map(|case| case.expected.clone()).collect();
-    differences_of(cases, &expected, found)
-}
-
-fn differences_of(cases: &[Case], left: &[Answer], right: &[Answer]) -> Vec<String> {
+fn differences(cases: &[Case], left: &[Answer], right: &[Answer]) -> Vec<String> {
     let mut texts = Vec::new();
     for (at, ((case, left), right)) in cases.iter().zip(left).zip(right).enumerate() {
         let lines = left.difference(right);

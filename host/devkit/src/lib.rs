@@ -34,7 +34,7 @@ pub use create::{CreateError, create};
 pub use fixture::{Fixture, time_text};
 pub use fixture_runner::{FixtureReport, junit, run_fixture};
 pub use inspect::{Accepted, Inspection, Started, inspect};
-pub use project::{Kind, Language, Project, is_name};
+pub use project::{Kind, Language, Project};
 pub use setup::Setup;
 pub use target::Target;
 pub use toml::FileError;

@@ -131,7 +131,7 @@ impl Project {
 
 /// Lowercase letters, digits and `-`, starting with a letter: valid in settings, as a package name in every language, and
 /// as a file name on every system.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     name.len() <= 64
         && name.bytes().all(plain)

@@ -6,7 +6,7 @@ use quotegate_loader::plugin_limits;
 use quotegate_plugin::{Collections, PluginLimits};
 use serde_json::{Map, Value};
 
-use crate::toml::{self, Dates, FileError, to_json};
+use crate::toml::{self, Dates, FileError, take_text, to_json};
 
 const TENANT: &str = "test";
 const COLLECTION: &str = "live_quotes";
@@ -51,13 +51,9 @@ impl Setup {
         }
         let keys = table.clone();
         let mut problems = Vec::new();
-        let mut text = |name: &str, default: &str| match table.remove(name) {
-            None => default.to_owned(),
-            Some(Value::String(text)) => text,
-            Some(other) => {
-                problems.push(format!("{name} = {other}: This is not a string. Write it in quotes."));
-                default.to_owned()
-            }
+        let mut text = |name: &str, default: &str| {
+            let text = take_text(&mut table, name).map_err(|error| problems.push(error));
+            text.ok().flatten().unwrap_or_else(|| default.to_owned())
         };
         let (tenant, collection) = (text("tenant", TENANT), text("collection", COLLECTION));
         let tenant = TenantId::new(&tenant)

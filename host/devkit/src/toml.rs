@@ -31,6 +31,15 @@ pub(crate) fn parse(text: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error| format!("It is not TOML: {error}"))
 }
 
+/// Removes a key whose value must be a string.
+pub(crate) fn take_text(keys: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    match keys.remove(key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(format!("{key} = {other}: This is not a string. Write it in quotes.")),
+    }
+}
+
 /// How to convert TOML dates, which JSON does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dates {

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use quotegate_io::connect_problem;
-use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
@@ -164,11 +163,7 @@ fn upgrade(settings: &FeedSettings) -> Result<Request, FeedError> {
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(settings.encoding.content_type()));
     if settings.credentials.by == AuthBy::Headers {
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| FeedError::CredentialCharacters);
-        let mut secret = value(settings.credentials.secret_key.expose_secret())?;
-        secret.set_sensitive(true);
-        headers.insert(HeaderName::from_static("apca-api-key-id"), value(&settings.credentials.key_id)?);
-        headers.insert(HeaderName::from_static("apca-api-secret-key"), secret);
+        headers.extend(settings.credentials.headers().ok_or(FeedError::CredentialCharacters)?);
     }
     Ok(request)
 }

@@ -13,12 +13,11 @@ use crate::connection::{Connection, SessionEnd};
 use crate::control_message::{ControlMessage, ErrorAction};
 use crate::decode::LatestQuotes;
 use crate::gap::Gap;
-use crate::reader::FrameReader;
 use crate::request;
-use crate::run::Feed;
+use crate::run::Runner;
 use crate::snapshot::Snapshots;
 use crate::status::RetryCause;
-use crate::subscription::{Acknowledged, Name, Subscriber, WILDCARD};
+use crate::subscription::{Acknowledged, Name, WILDCARD};
 use crate::unquoted::UnquotedWatch;
 use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
 
@@ -26,11 +25,8 @@ use crate::watchdog::{DataWatchdog, SocketCheck, SocketWatchdog};
 const MAX_NAMED: usize = 20;
 
 pub(crate) struct ConnectionLoop<'a> {
-    pub(crate) feed: &'a mut Feed,
+    pub(crate) runner: &'a mut Runner,
     pub(crate) connection: &'a mut Connection,
-    pub(crate) reader: &'a mut FrameReader,
-    pub(crate) subscriber: &'a mut Subscriber,
-    pub(crate) unquoted: &'a mut UnquotedWatch,
     pub(crate) receiver: &'a mut dyn QuoteReceiver,
 }
 
@@ -49,25 +45,29 @@ impl Deadlines {
 }
 
 impl ConnectionLoop<'_> {
-    /// Runs until the connection ends. Calls `on_first_quote` when the first quote has arrived.
-    pub(crate) async fn run(&mut self, mut on_first_quote: impl FnMut()) -> Result<Infallible, SessionEnd> {
+    /// Runs until the connection ends.
+    pub(crate) async fn run(&mut self) -> Result<Infallible, SessionEnd> {
         let now = Instant::now();
         let mut deadlines = Deadlines {
-            socket: SocketWatchdog::new(self.feed.settings.ping_interval, self.feed.settings.pong_timeout, now),
-            data: DataWatchdog::new(self.feed.settings.stale_after, now),
+            socket: SocketWatchdog::new(
+                self.runner.feed.settings.ping_interval,
+                self.runner.feed.settings.pong_timeout,
+                now,
+            ),
+            data: DataWatchdog::new(self.runner.feed.settings.stale_after, now),
             ack_deadline: None,
         };
-        self.subscriber.reset();
+        self.runner.subscriber.reset();
         self.update_wanted();
         let mut flowing = false;
         let mut wanted_may_change = true;
-        let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at(self.unquoted)));
+        let mut timer = std::pin::pin!(sleep_until(deadlines.wake_at(&self.runner.unquoted)));
         loop {
             self.send_next_request(&mut deadlines, timer.as_mut()).await?;
             // The timer comes before the frames: a burst of frames must not hide a deadline.
             tokio::select! {
                 biased;
-                changed = self.feed.subscription.changed(), if wanted_may_change => match changed {
+                changed = self.runner.feed.subscription.changed(), if wanted_may_change => match changed {
                     Ok(()) => self.update_wanted(),
                     // The sender is gone: keep the last subscription.
                     Err(_) => wanted_may_change = false,
@@ -75,16 +75,16 @@ impl ConnectionLoop<'_> {
                 () = &mut timer => {
                     // Read what has already arrived before checking deadlines: a host that was stalled must not mistake
                     // its own delay for silence of the server.
-                    if let Some(read) = self.connection.read(self.reader).now_or_never() {
-                        self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
+                    if let Some(read) = self.connection.read(&mut self.runner.reader).now_or_never() {
+                        self.process(read, &mut deadlines, &mut flowing)?;
                     }
                     self.check(&mut deadlines).await?;
-                    timer.as_mut().reset(deadlines.wake_at(self.unquoted));
+                    timer.as_mut().reset(deadlines.wake_at(&self.runner.unquoted));
                 }
                 // Before the frames as well, and rare.
-                latest = next_latest(&mut self.feed.snapshots) => self.reader.deliver_latest(latest, self.receiver),
-                read = self.connection.read(self.reader) => {
-                    self.process(read, &mut deadlines, &mut flowing, &mut on_first_quote)?;
+                latest = next_latest(&mut self.runner.feed.snapshots) => self.runner.reader.deliver_latest(latest, self.receiver),
+                read = self.connection.read(&mut self.runner.reader) => {
+                    self.process(read, &mut deadlines, &mut flowing)?;
                     // Without this, a socket that always has more frames would never let another task run.
                     tokio::task::coop::consume_budget().await;
                 }
@@ -98,27 +98,26 @@ impl ConnectionLoop<'_> {
         read: Result<usize, SessionEnd>,
         deadlines: &mut Deadlines,
         flowing: &mut bool,
-        on_first_quote: &mut impl FnMut(),
     ) -> Result<(), SessionEnd> {
         read?;
         deadlines.socket.heard();
-        if self.reader.deliver(self.receiver) {
+        if self.runner.reader.deliver(self.receiver) {
             deadlines.data.quote_arrived(Instant::now());
             if !std::mem::replace(flowing, true) {
-                on_first_quote();
+                self.runner.quotes_are_back();
             }
         }
-        for message in self.reader.take_control_messages() {
+        for message in self.runner.reader.take_control_messages() {
             self.handle(message, deadlines)?;
         }
         Ok(())
     }
 
     fn update_wanted(&mut self) {
-        let wanted = Arc::clone(&self.feed.subscription.borrow_and_update());
-        self.subscriber.want(&wanted);
-        self.unquoted.want(&wanted, Instant::now());
-        self.feed.status.set_missing(self.subscriber.missing());
+        let wanted = Arc::clone(&self.runner.feed.subscription.borrow_and_update());
+        self.runner.subscriber.want(&wanted);
+        self.runner.unquoted.want(&wanted, Instant::now());
+        self.runner.feed.status.set_missing(self.runner.subscriber.missing());
     }
 
     async fn send_next_request(
@@ -126,12 +125,12 @@ impl ConnectionLoop<'_> {
         deadlines: &mut Deadlines,
         timer: std::pin::Pin<&mut Sleep>,
     ) -> Result<(), SessionEnd> {
-        let Some(request) = self.subscriber.next_request() else { return Ok(()) };
+        let Some(request) = self.runner.subscriber.next_request() else { return Ok(()) };
         debug!(event_type = "subscription_request", action = ?request.action, symbols = request.names.len(), "sending a subscription request");
-        self.connection.send(request::subscription(request, self.feed.settings.encoding)).await?;
-        deadlines.ack_deadline = Some(Instant::now() + self.feed.settings.step_timeout);
+        self.connection.send(request::subscription(request, self.runner.feed.settings.encoding)).await?;
+        deadlines.ack_deadline = Some(Instant::now() + self.runner.feed.settings.step_timeout);
         // The only deadline that can be earlier than the ones the timer was set for.
-        timer.reset(deadlines.wake_at(self.unquoted));
+        timer.reset(deadlines.wake_at(&self.runner.unquoted));
         Ok(())
     }
 
@@ -143,9 +142,10 @@ impl ConnectionLoop<'_> {
                 "the server did not acknowledge a subscription request in time",
             ));
         }
-        let expected = self.subscriber.holds_any() && self.feed.settings.calendar.is_open((self.feed.clock)());
+        let expected = self.runner.subscriber.holds_any()
+            && self.runner.feed.settings.calendar.is_open((self.runner.feed.clock)());
         if !expected {
-            self.feed.status.excuse_silence();
+            self.runner.feed.status.excuse_silence();
         }
         self.check_unquoted(expected, now);
         if deadlines.data.is_stale(expected, now) {
@@ -164,23 +164,23 @@ impl ConnectionLoop<'_> {
     fn handle(&mut self, message: ControlMessage, deadlines: &mut Deadlines) -> Result<(), SessionEnd> {
         match message {
             ControlMessage::Subscription(names) => {
-                let Acknowledged { added, undone } = self.subscriber.acknowledged(&names);
+                let Acknowledged { added, undone } = self.runner.subscriber.acknowledged(&names);
                 self.report_missing(&undone, "the server did not include these symbols in its acknowledgement");
-                if !self.subscriber.is_waiting() {
+                if !self.runner.subscriber.is_waiting() {
                     deadlines.ack_deadline = None;
                 }
                 info!(
                     event_type = "alpaca_subscribed",
-                    symbols = self.subscriber.held(),
+                    symbols = self.runner.subscriber.held(),
                     "the server acknowledged the subscription"
                 );
                 self.ask_for_latest(added);
                 self.end_gap();
             }
             ControlMessage::Error { code, message } => {
-                self.feed.status.count_error(code);
+                self.runner.feed.status.count_error(code);
                 self.handle_error(code, &message)?;
-                if !self.subscriber.is_waiting() {
+                if !self.runner.subscriber.is_waiting() {
                     deadlines.ack_deadline = None;
                 }
             }
@@ -195,14 +195,14 @@ impl ConnectionLoop<'_> {
         match ErrorAction::of(code, message) {
             ErrorAction::End(end) => return Err(end),
             ErrorAction::BadRequest => {
-                let rejected = self.subscriber.rejected();
+                let rejected = self.runner.subscriber.rejected();
                 self.report_missing(
                     rejected.as_slice(),
                     "the server rejected this symbol: remove it from the settings",
                 );
             }
             ErrorAction::SymbolLimit => {
-                let refused = self.subscriber.over_limit();
+                let refused = self.runner.subscriber.over_limit();
                 self.report_missing(&refused, "the plan allows fewer symbols: remove some, or upgrade the plan");
             }
             ErrorAction::Ignore => {
@@ -215,9 +215,9 @@ impl ConnectionLoop<'_> {
     /// Asks REST for quotes of symbols whose ticks arrive from now on, so that none is missed in between. What the
     /// wildcard stands for is known only of symbols that have quoted before.
     fn ask_for_latest(&self, added: Vec<Name>) {
-        let Some(snapshots) = &self.feed.snapshots else { return };
+        let Some(snapshots) = &self.runner.feed.snapshots else { return };
         if added.iter().any(|name| **name == *WILDCARD) {
-            snapshots.ask(self.reader.symbols().symbols().iter().map(|symbol| symbol.as_str().into()));
+            snapshots.ask(self.runner.reader.symbols().symbols().iter().map(|symbol| symbol.as_str().into()));
         } else {
             snapshots.ask(added);
         }
@@ -225,10 +225,10 @@ impl ConnectionLoop<'_> {
 
     /// The one place where a gap is logged.
     fn end_gap(&self) {
-        if !self.subscriber.is_complete() {
+        if !self.runner.subscriber.is_complete() {
             return;
         }
-        let Some(Gap { from, to, cause }) = self.feed.status.end_gap((self.feed.clock)()) else { return };
+        let Some(Gap { from, to, cause }) = self.runner.feed.status.end_gap((self.runner.feed.clock)()) else { return };
         let to = to.unwrap_or(from);
         let text = |time| jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
         info!(
@@ -237,7 +237,7 @@ impl ConnectionLoop<'_> {
             to = %text(to),
             seconds = to.saturating_sub(from) as f64 / 1e9,
             cause = cause.as_str(),
-            snapshot = self.feed.snapshots.is_some(),
+            snapshot = self.runner.feed.snapshots.is_some(),
             "no quotes arrived from {} to {}",
             text(from),
             text(to),
@@ -246,12 +246,12 @@ impl ConnectionLoop<'_> {
 
     /// The one place where symbols without quotes are logged.
     fn check_unquoted(&mut self, expected: bool, now: Instant) {
-        let (unquoted, is_new) = self.unquoted.check(expected, self.reader.symbols(), now);
+        let (unquoted, is_new) = self.runner.unquoted.check(expected, self.runner.reader.symbols(), now);
         if is_new {
             let count = unquoted.count;
             warn!(event_type = "symbols_unquoted", count, "wanted symbols that have never quoted: {unquoted}");
         }
-        self.feed.status.set_unquoted(unquoted);
+        self.runner.feed.status.set_unquoted(unquoted);
     }
 
     /// The one place where missing symbols are counted and logged.
@@ -259,8 +259,8 @@ impl ConnectionLoop<'_> {
         if names.is_empty() {
             return;
         }
-        self.feed.status.count_missing(names.len());
-        self.feed.status.set_missing(self.subscriber.missing());
+        self.runner.feed.status.count_missing(names.len());
+        self.runner.feed.status.set_missing(self.runner.subscriber.missing());
         let named = &names[..names.len().min(MAX_NAMED)];
         warn!(event_type = "symbols_missing", count = names.len(), symbols = ?named, "{why}");
     }

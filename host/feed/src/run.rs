@@ -62,11 +62,11 @@ impl Feed {
     }
 }
 
-struct Runner {
-    feed: Feed,
-    reader: FrameReader,
-    subscriber: Subscriber,
-    unquoted: UnquotedWatch,
+pub(crate) struct Runner {
+    pub(crate) feed: Feed,
+    pub(crate) reader: FrameReader,
+    pub(crate) subscriber: Subscriber,
+    pub(crate) unquoted: UnquotedWatch,
     retries: Retries,
 }
 
@@ -151,26 +151,17 @@ impl Runner {
         authenticate(connection, &mut self.reader, &self.feed.settings, &self.feed.status).await?;
         self.feed.status.count_connection();
         self.enter(ConnectionState::Streaming);
-        let status = Arc::clone(&self.feed.status);
         info!(event_type = "alpaca_connect", url = %self.feed.settings.url, encoding = %self.feed.settings.encoding, "connected");
-        let mut connection_loop = ConnectionLoop {
-            feed: &mut self.feed,
-            connection,
-            reader: &mut self.reader,
-            subscriber: &mut self.subscriber,
-            unquoted: &mut self.unquoted,
-            receiver,
-        };
-        let (retries, status) = (&mut self.retries, status);
-        connection_loop
-            .run(|| {
-                if retries.in_a_row > 0 {
-                    info!(event_type = "reconnect_recovered", attempts = retries.in_a_row, "quotes are arriving again");
-                }
-                retries.reset();
-                status.quotes_are_back();
-            })
-            .await
+        ConnectionLoop { runner: self, connection, receiver }.run().await
+    }
+
+    /// The first quote of a connection has arrived.
+    pub(crate) fn quotes_are_back(&mut self) {
+        if self.retries.in_a_row > 0 {
+            info!(event_type = "reconnect_recovered", attempts = self.retries.in_a_row, "quotes are arriving again");
+        }
+        self.retries.reset();
+        self.feed.status.quotes_are_back();
     }
 
     /// The one place where a lost connection is counted and logged.

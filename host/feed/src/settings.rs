@@ -6,7 +6,8 @@ use std::time::Duration;
 use quotegate_market::UnixNanos;
 use quotegate_market::{AuthBy, Encoding};
 use quotegate_pace::Backoff;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{FeedSettingsError, MAX_CHUNK};
 use crate::tls::RootCerts;
@@ -73,6 +74,21 @@ pub struct Credentials {
     pub secret_key: SecretString,
     /// How the keys are sent.
     pub by: AuthBy,
+}
+
+impl Credentials {
+    /// The headers that carry the keys; `None` if a key has characters that headers do not allow.
+    pub(crate) fn headers(&self) -> Option<HeaderMap> {
+        let value = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        Some(HeaderMap::from_iter([
+            (HeaderName::from_static("apca-api-key-id"), value(&self.key_id)?),
+            (HeaderName::from_static("apca-api-secret-key"), value(self.secret_key.expose_secret())?),
+        ]))
+    }
 }
 
 /// Delays before a reconnect. Each is exponential with full jitter and starts over once a quote has arrived.

@@ -175,19 +175,8 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 
 /// Instructions that code compiled ahead of time uses: those of every server processor since 2013 (Intel Haswell, AMD
 /// Excavator), including Cloud Run's. Nothing newer, so the machine that builds the image does not matter.
-const INSTRUCTIONS: [&str; 11] = [
-    "has_sse3",
-    "has_ssse3",
-    "has_sse41",
-    "has_sse42",
-    "has_popcnt",
-    "has_avx",
-    "has_avx2",
-    "has_fma",
-    "has_bmi1",
-    "has_bmi2",
-    "has_lzcnt",
-];
+const INSTRUCTIONS: [&str; 11] =
+    ["sse3", "ssse3", "sse41", "sse42", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "lzcnt"];
 
 #[allow(unsafe_code, reason = "compiler flags are unsafe in wasmtime; the body says why they are sound here")]
 pub(crate) fn target_any_server(config: &mut Config) -> wasmtime::Result<()> {
@@ -197,7 +186,7 @@ pub(crate) fn target_any_server(config: &mut Config) -> wasmtime::Result<()> {
             // SAFETY: code with these instructions must not run on a processor without them. An engine with this
             // configuration runs nothing: it compiles into files, and `Component::deserialize` checks that the
             // processor has each of the instructions before it loads one.
-            unsafe { config.cranelift_flag_enable(instructions) };
+            unsafe { config.cranelift_flag_enable(&format!("has_{instructions}")) };
         }
     }
     Ok(())

@@ -6,8 +6,8 @@ use quotegate_market::{Quote, QuoteColumns, Symbol};
 
 use crate::OnError;
 use crate::bindings::MapQuote;
-use crate::counters::PluginSnapshot;
 use crate::failure::PluginFailure;
+use crate::snapshot::PluginSnapshot;
 use crate::stage::{PluginSpec, Stage};
 use crate::time_share::TimeBucket;
 

@@ -6,7 +6,6 @@ use quotegate_market::{QuoteColumns, Symbol};
 
 use crate::OnError;
 use crate::bindings::{MapQuote, RawDocument};
-use crate::counters::{PluginSnapshot, PluginState};
 use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
 use crate::escape::escape;
@@ -15,6 +14,7 @@ use crate::health::{HealthTracker, PluginHealth};
 use crate::instance::PluginInstance;
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
+use crate::snapshot::{PluginSnapshot, PluginState};
 use crate::state::Reported;
 use crate::time_share::{OverShare, SharedBucket, TimeShares};
 

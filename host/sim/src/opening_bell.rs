@@ -11,7 +11,7 @@ use fastrand::Rng;
 use quotegate_market::Quote;
 
 use crate::listing::LISTINGS;
-use crate::stock::{Liquidity, Stock, bell_curve};
+use crate::stock::{Liquidity, Stock, bell_curve, draw};
 
 const SECOND: i64 = 1_000_000_000;
 /// The bell: 2026-01-14, 9:30 in New York. All times of the scenario are relative to it.
@@ -127,7 +127,7 @@ impl OpeningBell {
         self.market += 0.4e-4 * volatility_factor(at) * seconds.sqrt() * bell_curve(&mut self.rng);
         match event {
             Event::Any => {
-                let index = self.choose();
+                let index = draw(LISTINGS.iter().map(|listing| listing.activity), &mut self.rng);
                 self.schedule_next(at);
                 if self.rng.u32(0..1000) < if at < 0 { 4 } else { 15 } {
                     self.apply_news(at);
@@ -179,17 +179,6 @@ impl OpeningBell {
                 self.schedule(at + delay, Event::Quote(index));
             }
         }
-    }
-
-    fn choose(&mut self) -> usize {
-        let all: u32 = LISTINGS.iter().map(|listing| listing.activity).sum();
-        let mut at = self.rng.u32(0..all);
-        let beyond = |listing: &crate::listing::Listing| {
-            let beyond = at >= listing.activity;
-            at = at.saturating_sub(if beyond { listing.activity } else { 0 });
-            beyond
-        };
-        LISTINGS.iter().map(beyond).take_while(|beyond| *beyond).count()
     }
 
     fn quote(&mut self, index: usize, at: i64, letters: Option<&str>) -> Option<(usize, Quote)> {

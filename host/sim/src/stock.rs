@@ -110,12 +110,13 @@ impl Stock {
     /// Often keeps the exchanges. With `apart`, bid and ask get different ones, because an exchange cannot be locked or
     /// crossed with itself.
     fn choose_exchanges(&mut self, apart: bool, rng: &mut Rng) {
-        let of = &EXCHANGES[usize::from(self.listing.tape == b'C')];
-        let change = |held: u8, rng: &mut Rng| if held != 0 && rng.u8(0..10) < 6 { held } else { draw(of, rng) };
+        let (letters, weights) = &EXCHANGES[usize::from(self.listing.tape == b'C')];
+        let new = |rng: &mut Rng| letters[draw(weights.iter().copied(), rng)];
+        let change = |held: u8, rng: &mut Rng| if held != 0 && rng.u8(0..10) < 6 { held } else { new(rng) };
         self.bid_exchange = change(self.bid_exchange, rng);
         self.ask_exchange = change(self.ask_exchange, rng);
         while apart && self.bid_exchange == self.ask_exchange {
-            self.ask_exchange = draw(of, rng);
+            self.ask_exchange = new(rng);
         }
     }
 
@@ -133,16 +134,16 @@ impl Stock {
     }
 }
 
-/// A random letter, weighted.
-fn draw((letters, weights): &(&[u8; 12], [u32; 12]), rng: &mut Rng) -> u8 {
-    let mut at = rng.u32(0..weights.iter().sum());
-    for (letter, weight) in letters.iter().zip(weights) {
-        if at < *weight {
-            return *letter;
-        }
-        at -= weight;
-    }
-    0
+/// A random index, weighted.
+pub(crate) fn draw(weights: impl Iterator<Item = u32> + Clone, rng: &mut Rng) -> usize {
+    let mut at = rng.u32(0..weights.clone().sum());
+    weights
+        .take_while(|weight| {
+            let beyond = at >= *weight;
+            at = at.saturating_sub(*weight);
+            beyond
+        })
+        .count()
 }
 
 /// Approximates a normal distribution of variance 1 with arithmetic that is exact on every CPU. The sample recording must

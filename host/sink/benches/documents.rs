@@ -7,22 +7,24 @@
 //!
 //! `tests/run --all` installs the Python client in target/tools. Both write the same documents, twelve fields each, merged
 //! into what is there, from values to the last answer. They take turns, so that whatever else the machine does hits
-//! both, and the medians of the rounds are compared. The emulator is a program of its own on the same machine and may
+//! both, and the medians of the rounds are compared; with and without the fence, the two runs of a round. The emulator is a program of its own on the same machine and may
 //! be the limit: the processor time that the client takes for a document says what the client itself could do. What the
-//! fence reads after a start, one document each, is not in the measured time.
+//! fence reads after a start, one document each, is not in the measured time. What the fence costs by itself is measured with
+//! a sink that answers at once.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use quotegate_document::{Document, DocumentKey, Field, FieldPath, TenantId, Value};
 use quotegate_sink::{
-    Batcher, BatcherSettings, DocumentWrite, FenceSettings, FirestoreSettings, FirestoreSink, Outcome, SinkStatus,
-    TenantDocument, WriteMode,
+    Batcher, BatcherSettings, ConditionalWrite, DocumentRead, DocumentReader, DocumentWrite, FenceSettings,
+    FirestoreSettings, FirestoreSink, Outcome, ReadFuture, Sink, SinkStatus, StoredDocument, TenantDocument, Version,
+    WriteFuture, WriteMode, WriteResult,
 };
 use quotegate_test_support::emulator_or_skip;
 use rustix::time::{ClockId, clock_gettime};
@@ -64,7 +66,12 @@ fn main() {
     let mut measured = vec![Vec::new(); clients.len()];
     // One round more, which does not count: the emulator compiles itself while it runs.
     for round in 0..=rounds {
-        for (client, measured) in clients.iter().zip(&mut measured) {
+        let mut turns: Vec<_> = clients.iter().zip(&mut measured).collect();
+        // Whoever comes first finds the emulator as the other one has left it.
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (client, measured) in turns {
             let one = match client {
                 Client::Ours(batch, in_flight, fenced) => {
                     runtime.block_on(ours(emulator.host(), *batch, *in_flight, *fenced, documents))
@@ -82,6 +89,13 @@ fn main() {
         "| client | documents a request × requests in flight | documents/s (least, most) | client's processor time a document |"
     );
     println!("|---|---|---|---|");
+    let ratios: Vec<_> = (0..shapes.len())
+        .map(|at| {
+            let [fenced, plain] = [&measured[2 * at], &measured[2 * at + 1]];
+            let ratio = |of: fn(&Measured) -> f64| median(fenced.iter().zip(plain).map(|(one, two)| of(one) / of(two)));
+            (ratio(|one| one.documents_a_second), ratio(|one| one.client_micros_a_document))
+        })
+        .collect();
     let mut best = [0.0; 2];
     let mut cheapest = [f64::INFINITY; 2];
     for (client, measured) in clients.iter().zip(&mut measured) {
@@ -99,13 +113,21 @@ fn main() {
         cheapest[whose] = f64::min(cheapest[whose], micros);
     }
     let (_, defaults, _) = spread(&mut measured[0], |one| one.documents_a_second);
-    for (at, (batch, in_flight)) in shapes.into_iter().enumerate() {
-        let mut of = |at: usize| spread(&mut measured[at], |one| one.documents_a_second).1;
+    for ((batch, in_flight), (rate, processor)) in shapes.into_iter().zip(ratios) {
         println!(
-            "fenced, {batch} × {in_flight}: {:.3} of the documents a second without the fence",
-            of(2 * at) / of(2 * at + 1)
+            "fenced, {batch} × {in_flight}: {rate:.3} of the documents a second and {processor:.3} of the processor time \
+             without the fence"
         );
     }
+    let alone = |fenced| {
+        let run = |_| {
+            runtime
+                .block_on(measure(Arc::new(Nowhere(AtomicI64::new(0))), 100, 4, fenced, 100_000))
+                .client_micros_a_document
+        };
+        median((0..2 * rounds).map(run))
+    };
+    println!("without Firestore, in the client: {:.2} µs a document fenced, {:.2} µs not", alone(true), alone(false));
     if python.is_some() {
         println!(
             "\nbeside their best: our defaults {:.1} times the documents a second, our best {:.1} times, with 1/{:.0} of \
@@ -124,6 +146,12 @@ fn argument(name: &str, default: usize) -> usize {
     rest.next().map_or(default, |value| value.parse().expect("a number"))
 }
 
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// Least, median and most.
 fn spread(measured: &mut [Measured], of: fn(&Measured) -> f64) -> (f64, f64, f64) {
     measured.sort_by(|left, right| of(left).total_cmp(&of(right)));
@@ -140,8 +168,35 @@ async fn ours(host: String, batch_size: usize, max_in_flight: usize, fenced: boo
         request_timeout,
         mode: WriteMode::Merge,
     };
-    let sink = Arc::new(FirestoreSink::connect(settings).await.expect("the emulator runs"));
-    let flush_interval = Duration::from_millis(200);
+    let sink = FirestoreSink::connect(settings).await.expect("the emulator runs");
+    measure(Arc::new(sink), batch_size, max_in_flight, fenced, documents).await
+}
+
+/// Answers at once, so that only what the batcher and the fence do is measured.
+struct Nowhere(AtomicI64);
+
+impl Sink for Nowhere {
+    fn write<'a>(&'a self, writes: &'a [ConditionalWrite<'a>]) -> WriteFuture<'a> {
+        let version = Version(self.0.fetch_add(1, Relaxed));
+        Box::pin(std::future::ready(vec![WriteResult::Written(Some(version)); writes.len()]))
+    }
+}
+
+impl DocumentReader for Nowhere {
+    fn read<'a>(&'a self, reads: &'a [DocumentRead<'a>]) -> ReadFuture<'a> {
+        let absent = StoredDocument { version: None, order: None, age: None };
+        Box::pin(std::future::ready(vec![Ok(absent); reads.len()]))
+    }
+}
+
+async fn measure(
+    sink: Arc<impl Sink + DocumentReader + 'static>,
+    batch_size: usize,
+    max_in_flight: usize,
+    fenced: bool,
+    documents: usize,
+) -> Measured {
+    let (flush_interval, request_timeout) = (Duration::from_millis(200), Duration::from_secs(60));
     let settings =
         BatcherSettings { batch_size, max_in_flight, flush_interval, request_timeout, limit: None, ramp: false };
     let (writes, received) = mpsc::channel(4 * batch_size);

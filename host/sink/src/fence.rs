@@ -15,7 +15,7 @@ mod recent;
 mod tests;
 
 pub(crate) use conflict_log::ConflictLog;
-pub(crate) use document_id::{DocumentId, DocumentIds};
+pub(crate) use document_id::{DocumentId, DocumentIds, DocumentMap};
 
 use std::fmt;
 use std::sync::Arc;
@@ -195,8 +195,6 @@ impl Fence {
 
     /// Takes in what became of a write, which was sent after `conflicts` earlier ones.
     pub(crate) fn answered(&mut self, id: DocumentId, order: Order, result: WriteResult, conflicts: u32) -> Next {
-        let nothing = Known { state: State::Unread, order: None, own: false, unanswered: false };
-        let before = self.documents.get(id).copied().unwrap_or(nothing);
         match result {
             WriteResult::Written(version) => {
                 let (Order::EventTime(time) | Order::OwnClock(time)) = order;
@@ -205,6 +203,7 @@ impl Fence {
                 Next::Answer(Outcome::Written)
             }
             WriteResult::Conflict => {
+                let before = self.known(id);
                 self.documents.insert(id, Known { state: State::Contested, ..before });
                 if conflicts + 1 >= MAX_CONFLICTS {
                     return Next::Answer(Outcome::retry(RetryReason::Conflict));
@@ -213,11 +212,17 @@ impl Fence {
             }
             WriteResult::Failed(outcome) => {
                 if outcome.is_unknown() {
+                    let before = self.known(id);
                     self.documents.insert(id, Known { unanswered: true, ..before });
                 }
                 Next::Answer(outcome)
             }
         }
+    }
+
+    fn known(&mut self, id: DocumentId) -> Known {
+        let nothing = Known { state: State::Unread, order: None, own: false, unanswered: false };
+        self.documents.get(id).copied().unwrap_or(nothing)
     }
 }
 

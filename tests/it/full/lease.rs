@@ -274,7 +274,7 @@ fn the_interval_of_a_symbol_holds_across_a_takeover() {
     };
     let mut members = vec![start(0), start(1)];
     let mut shortest = f64::MAX;
-    for round in 0..rounds() {
+    for round in 0..rounds().div_ceil(3) {
         let owner = cluster.wait_for_owner(&members);
         eventually("all symbols", || (cluster.write_times().len() == 4).then_some(()));
         eventually("documents of this owner", || (written(&members[owner])? >= 4).then_some(()));

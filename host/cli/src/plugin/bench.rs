@@ -71,7 +71,7 @@ pub(super) struct BenchArgs {
 pub(super) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     let target = common::find(&args.path)?;
     let setup = match &args.config {
-        Some(path) => Setup::open(path).map_err(|error| Failure::Usage(error.into()))?,
+        Some(path) => common::open(path)?,
         None => target.setup(),
     };
     let _log = common::start_log()?;

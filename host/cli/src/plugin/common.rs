@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use quotegate_config::LogFormat;
-use quotegate_devkit::Target;
+use quotegate_devkit::{Setup, Target};
 use quotegate_loader::user_cache_folder;
 use quotegate_plugin::{
     ComponentFileError, ComponentLimits, EngineError, EngineSettings, PluginEngine, PreparedPlugin, Sha256Hash,
@@ -34,6 +34,11 @@ pub(super) fn find(path: &Path) -> Result<Target, Failure> {
         }
         None => anyhow!("{file} does not exist. Give a component, or the folder of a plugin project."),
     }))
+}
+
+/// The setup in a file.
+pub(super) fn open(setup: &Path) -> Result<Setup, Failure> {
+    Setup::open(setup).map_err(|error| Failure::Usage(error.into()))
 }
 
 /// An engine that meters fuel, for plugins with up to this much memory.

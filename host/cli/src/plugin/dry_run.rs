@@ -125,13 +125,13 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let _log = common::start_log()?;
     let mut play = Play::of(&target, &args.quotes);
     if let Some(file) = &args.config {
-        play.setup = open(file)?;
+        play.setup = common::open(file)?;
     }
     play.interval = Duration::from_millis(args.interval_ms);
     if !args.symbols.is_empty() {
         play.wanted = Wanted::Symbols(args.symbols.iter().map(|name| symbol(name)).collect::<Result<_, _>>()?);
     }
-    let old_setup = args.against_config.as_deref().map(open).transpose()?;
+    let old_setup = args.against_config.as_deref().map(common::open).transpose()?;
     let memory = [Some(&play.setup), old_setup.as_ref()].into_iter().flatten().map(|setup| setup.limits.memory_bytes);
     let engine = common::engine(memory.max().unwrap_or_default())?;
     let plugin = common::prepare(&engine, &target).await?;
@@ -153,10 +153,6 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         Err(Failure::Running(error)) if output::is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => other,
     }
-}
-
-fn open(setup: &Path) -> Result<Setup, Failure> {
-    Setup::open(setup).map_err(|error| Failure::Usage(error.into()))
 }
 
 fn symbol(name: &str) -> Result<Symbol, Failure> {

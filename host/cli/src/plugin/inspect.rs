@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
-use quotegate_devkit::{Inspection, Setup, inspect};
+use quotegate_devkit::{Inspection, inspect};
 
 use super::common::{self, Paint};
 use crate::Failure;
@@ -35,7 +35,7 @@ pub(super) struct InspectArgs {
 pub(super) async fn run(args: InspectArgs) -> Result<ExitCode, Failure> {
     let target = common::find(&args.path)?;
     let setup = match &args.config {
-        Some(file) => Some(Setup::open(file).map_err(|error| Failure::Usage(error.into()))?),
+        Some(file) => Some(common::open(file)?),
         None => target.project.as_ref().map(|project| project.setup.clone()),
     };
     let file = target.component.display().to_string();

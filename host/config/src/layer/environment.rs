@@ -25,7 +25,7 @@ pub(crate) fn environment_layer(
     let variables = relevant(environment, schema, errors);
     let mut reader = EnvironmentReader { schema, variables, layer: Layer::default(), errors };
     let tenant = reader.read_tenant();
-    for entry in schema.entries() {
+    for entry in &schema.entries {
         reader.read_key(entry, tenant.as_deref());
     }
     reader.read_tenant_keys(tenants.iter().chain(&tenant));
@@ -44,7 +44,7 @@ fn relevant(
     let mut relevant = BTreeMap::new();
     for (name, value) in environment {
         let Some(name) = name.to_str() else { continue };
-        let mut old_names = schema.entries().iter().flat_map(|entry| entry.declaration.variables);
+        let mut old_names = schema.entries.iter().flat_map(|entry| entry.declaration.variables);
         if is_service_link(name) {
             continue;
         }
@@ -116,7 +116,7 @@ impl EnvironmentReader<'_> {
             return;
         }
         for id in ids {
-            for entry in self.schema.entries().iter().filter(|entry| entry.path.parent() == defaults()) {
+            for entry in self.schema.entries.iter().filter(|entry| entry.path.parent() == defaults()) {
                 let path = KeyPath::new([TENANTS, id, entry.path.last()]);
                 let wanted = format!("{prefix}{id}__{}", entry.path.last());
                 let name = self.variables.keys().find(|name| name.eq_ignore_ascii_case(&wanted)).cloned();

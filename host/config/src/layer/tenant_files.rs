@@ -13,7 +13,7 @@ pub(crate) fn tenant_files_layer(file: &Path, main: &Layer, schema: &Schema, err
     let mut layer = Layer::default();
     for path in tenant_files(file, errors) {
         let Some(tenant) = TenantFile::open(&path, errors) else { continue };
-        if let Some(first) = main.tenants().get(&tenant.id).or_else(|| layer.tenants().get(&tenant.id)) {
+        if let Some(first) = main.tenants.get(&tenant.id).or_else(|| layer.tenants.get(&tenant.id)) {
             let sentence = format!("The tenant {:?} is defined twice, here and at {first}.", tenant.id);
             let remedy = "Remove one of the two, or change the ID of this one.";
             let error = SettingError::new(tenant.origin.clone(), sentence, remedy);

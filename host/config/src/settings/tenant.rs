@@ -56,7 +56,8 @@ settings! {
         /// The symbols to subscribe to. Case does not matter.
         symbols: SymbolChoice = "symbols" ["MONITORED_SYMBOLS", "ALPACA_SYMBOLS"], Symbols,
             default SymbolChoice::List(Symbol::new("SPY").into_iter().collect());
-        /// The shortest time between two writes of the same symbol.
+        /// The shortest time between two writes of the same symbol. With sink.fence, also across a restart and from one
+        /// host to the next: what another host has just written is replaced when the interval is over.
         per_symbol_min_interval: Duration = "per_symbol_min_interval_ms" ["PER_SYMBOL_MIN_INTERVAL_MS"],
             TimeSpan::milliseconds(0.0, 86_400_000.0), default Duration::from_secs(1);
         /// The tenant's own limit of quote writes per second. The shared limit, pace.writes_per_second, applies too.

@@ -1,19 +1,23 @@
 //! The fallback for JSON: decodes one message with serde_json if the fast path cannot.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeMap;
 
 use quotegate_market::conditions;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Kind, Optional, letter};
 use super::number;
 use super::timestamp::{DateCache, rfc3339};
 
-/// The members of an object in order, values unparsed: numbers keep their text, so that they can be read exactly.
-pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of an object, values unparsed: numbers keep their text, so that they can be read exactly. Of two with the same
+/// key, the last counts.
+#[derive(Deserialize)]
+pub(super) struct Members<'a>(#[serde(borrow)] BTreeMap<Key<'a>, &'a RawValue>);
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The JSON value that starts at the beginning of `text`, and its length. `None` if it is broken or truncated.
 pub(super) fn value(text: &str) -> Option<(&RawValue, usize)> {
@@ -30,13 +34,13 @@ impl<'a> Members<'a> {
 
     /// The members themselves.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+        self.0.iter().map(|(Key(key), value)| (key.as_ref(), *value))
     }
 
     /// The unescaped values of `T` and `S`, for [`Members::fields`] to borrow.
     pub(super) fn texts(&self) -> (Option<String>, Option<String>) {
-        let last = |name: &str| self.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| text(value));
-        (last("T"), last("S"))
+        let of = |name: &'static str| self.0.get(&Key(name.into())).and_then(|value| text(value));
+        (of("T"), of("S"))
     }
 
     /// Parses the members. `texts` comes from [`Members::texts`].
@@ -46,8 +50,8 @@ impl<'a> Members<'a> {
             symbol: texts.1.as_deref().map(str::as_bytes),
             ..Fields::default()
         };
-        for (key, value) in &self.0 {
-            match key.as_ref() {
+        for (key, value) in self.iter() {
+            match key {
                 "bx" => fields.set_letter(Optional::BidExchange, one_letter(value)),
                 "ax" => fields.set_letter(Optional::AskExchange, one_letter(value)),
                 "z" => fields.set_letter(Optional::Tape, one_letter(value)),
@@ -63,31 +67,6 @@ impl<'a> Members<'a> {
         fields
     }
 }
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Key(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn is_null(value: &RawValue) -> bool {
     value.get() == "null"

@@ -1,6 +1,7 @@
 //! Parses RFC 3339 times to nanoseconds. Hand-written, because it runs once per quote.
 
 use quotegate_market::UnixNanos;
+use quotegate_market_hours::Date;
 
 const SECOND: i64 = 1_000_000_000;
 const POWERS: [i64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
@@ -111,16 +112,7 @@ fn midnight(date: &[u8; 10]) -> Option<UnixNanos> {
     if !(1..=length).contains(&day) || !(1678..=2261).contains(&year) {
         return None;
     }
-    Some(days_from_civil(year, month, day) * 86_400 * SECOND)
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    Some(Date { year: year as i32, month: month as u8, day: day as u8 }.days() * 86_400 * SECOND)
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use quotegate_market::UnixNanos;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
-use secrecy::ExposeSecret;
 
 use super::{SnapshotFailure, SnapshotSettings};
 use crate::decode::{LatestQuotes, latest_quotes};
 use crate::endpoint::{LatestQuotesEndpoint, latest_quotes_endpoint};
 use crate::error::FeedSettingsError;
-use crate::settings::{Clock, Credentials};
+use crate::settings::Clock;
 use crate::subscription::Name;
 
 /// A thousand quotes are about 150 kB.
@@ -64,7 +63,7 @@ impl Client {
         let base = Url::parse(&base).map_err(|error| invalid(error.to_string()))?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(settings.root_certs.config().as_ref().clone())
-            .default_headers(credentials(&settings.credentials)?)
+            .default_headers(settings.credentials.headers().ok_or(FeedSettingsError::CredentialCharacters)?)
             .user_agent(concat!("quotegate/", env!("CARGO_PKG_VERSION")))
             .timeout(settings.request_timeout)
             // The keys must not follow a redirect to another host.
@@ -154,18 +153,6 @@ fn pause(headers: &HeaderMap, now: UnixNanos) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
-fn credentials(credentials: &Credentials) -> Result<HeaderMap, FeedSettingsError> {
-    let value = |text: &str| {
-        let mut value = HeaderValue::from_str(text).map_err(|_| FeedSettingsError::CredentialCharacters)?;
-        value.set_sensitive(true);
-        Ok(value)
-    };
-    Ok(HeaderMap::from_iter([
-        (HeaderName::from_static("apca-api-key-id"), value(&credentials.key_id)?),
-        (HeaderName::from_static("apca-api-secret-key"), value(credentials.secret_key.expose_secret())?),
-    ]))
-}
-
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -176,6 +163,8 @@ fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     #[test]

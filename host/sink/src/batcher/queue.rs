@@ -1,10 +1,10 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use quotegate_document::Value;
 use tokio::time::Instant;
 
 use super::MAX_BATCH;
-use crate::fence::{DocumentId, DocumentIds, Order};
+use crate::fence::{DocumentId, DocumentIds, DocumentMap, Order};
 use crate::version::micros;
 use crate::{Conflicts, DocumentWrite, Precondition, TenantDocument};
 
@@ -35,7 +35,7 @@ impl Pending {
 pub(super) struct Queue {
     ids: DocumentIds,
     /// Each document on its way, and the writes behind it.
-    busy: HashMap<DocumentId, VecDeque<Pending>>,
+    busy: DocumentMap<VecDeque<Pending>>,
     behind: usize,
     /// Ready to be sent, in the order in which they came.
     waiting: VecDeque<Pending>,

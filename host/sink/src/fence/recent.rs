@@ -1,7 +1,6 @@
-use std::collections::HashMap;
 use std::mem;
 
-use super::DocumentId;
+use super::document_id::{DocumentId, DocumentMap};
 
 /// A map that keeps at least its last `generation` used entries, and at most twice as many.
 ///
@@ -9,8 +8,8 @@ use super::DocumentId;
 /// full, it replaces the old one. No links, so an entry takes little more than its content.
 #[derive(Debug)]
 pub(super) struct Recent<T> {
-    young: HashMap<DocumentId, T>,
-    old: HashMap<DocumentId, T>,
+    young: DocumentMap<T>,
+    old: DocumentMap<T>,
     generation: usize,
 }
 
@@ -24,7 +23,7 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     pub(super) fn with_generation(generation: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), generation }
+        Self { young: DocumentMap::default(), old: DocumentMap::default(), generation }
     }
 
     pub(super) fn get(&mut self, id: DocumentId) -> Option<&T> {
