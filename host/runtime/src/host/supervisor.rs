@@ -123,7 +123,7 @@ impl TenantSupervisor {
         let cleanup = TenantCleanup {
             id: id.clone(),
             removal: removal.clone(),
-            status: status.clone(),
+            status,
             host: services.status.clone(),
             heartbeats: services.heartbeats.clone(),
             gone: gone.clone(),
