@@ -2,6 +2,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use quotegate_runtime::host::ReloadSource;
 use tokio::time::Instant;
 use tracing::info;
 use tracing_appender::non_blocking::WorkerGuard;
@@ -42,10 +43,14 @@ pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {
     let stop = signals::stop_on_signal()?;
     let began = Instant::now();
 
-    let host = match ServedHost::start(&loaded.settings).await {
+    let mut host = match ServedHost::start(&loaded.settings).await {
         Ok(host) => host,
         Err(error) => return Ok(report(began, Err(format!("{error:#}")), log)),
     };
+    if loaded.settings.relay.is_some() {
+        // Its tenants come with its shards.
+        host.host.reload_from(ReloadSource::fixed(loaded));
+    }
     let status = host.host.status();
     let watcher = tokio::spawn({
         let (status, stop) = (status.clone(), stop.clone());

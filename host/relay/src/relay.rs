@@ -57,6 +57,15 @@ impl Relay {
         Ok(Self { shared: Arc::new(shared), client })
     }
 
+    /// Everything for which [`Relay::connect`] would fail. Connects to nothing.
+    ///
+    /// # Errors
+    /// If a setting or a file is invalid.
+    pub fn check(settings: &RelaySettings) -> Result<(), RelayError> {
+        servers(&settings.url)?;
+        options::connect_options(settings, Arc::new(ConnectionState::new(settings.url.clone()))).map(drop)
+    }
+
     /// The reader's side: where the feed puts quotes, and the task that publishes them. There should be one per relay,
     /// because all of them count in the same place.
     pub fn publisher(&self) -> (Publisher, PublisherTask) {

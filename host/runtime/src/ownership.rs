@@ -7,6 +7,7 @@
 mod gate;
 mod reporter;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -243,10 +244,10 @@ impl Ownership {
 
     /// Gives the shards to the other workers. Call it when the tenants have ended.
     pub(crate) async fn leave(&self) {
-        if let Some(shards) = self.shards() {
-            shards.confirm(std::collections::BTreeSet::new());
-            shards.leave(RELEASE_LIMIT).await;
-        }
+        let Some(shards) = self.shards() else { return };
+        // A confirmation counts for what was assigned before, so leaving begins first.
+        let confirm = async { shards.confirm(BTreeSet::new()) };
+        tokio::join!(biased; shards.leave(RELEASE_LIMIT), confirm);
     }
 
     /// Says that this host has stopped.

@@ -62,7 +62,7 @@ fn the_tenants_of_a_killed_worker_are_written_elsewhere_within_five_seconds() {
 }
 
 #[test]
-fn the_tenants_of_a_stopped_worker_are_written_elsewhere_within_a_second() {
+fn a_stopped_worker_gives_its_tenants_away_before_its_lease_expires() {
     let sim = sim();
     let Some(work) = SharedWork::or_skip("demo-relay-polite", &sim, 15) else { return };
     let mut members: Vec<Member> = (0..3).map(|number| start(&work, number)).collect();
@@ -86,7 +86,8 @@ fn the_tenants_of_a_stopped_worker_are_written_elsewhere_within_a_second() {
         work.wait_for_writes_after(&moved, stopped + Duration::from_secs(1));
         members.push(start(&work, 3 + round));
     }
-    pauses.assert_within(1.0, 10.0, "from SIGTERM until the other workers run the tenants");
+    // Without a word to the others, it would be over three seconds.
+    pauses.assert_within(2.0, 10.0, "from SIGTERM until the other workers run the tenants");
     exits.assert_within(8.0, 9.0, "from SIGTERM to the exit");
 }
 

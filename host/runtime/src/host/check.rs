@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quotegate_config::{FeedSettings, Settings, Source};
 use quotegate_loader::PluginLoader;
 use quotegate_recording::Recording;
+use quotegate_relay::Relay;
 use quotegate_sink::FirestoreSink;
 
 use super::wiring;
@@ -19,6 +20,8 @@ pub async fn start_problems(settings: &Settings) -> Vec<String> {
     {
         problems.push(error.to_string());
     }
+    let relay = settings.relay.as_ref().map(|relay| Relay::check(&wiring::relay(relay, settings.feed.name, "check")));
+    problems.extend(relay.and_then(Result::err).map(|error| format!("relay: {error}")));
     let plugins = Arc::new(PluginLoader::new(settings));
     for tenant in &settings.tenants {
         problems.extend(plugins.check(tenant).await.err().map(|error| error.to_string()));

@@ -20,7 +20,7 @@ use crate::text::counted;
 const FLUSH_AFTER_HANDOVER: Duration = Duration::from_secs(3);
 
 /// The other workers are waiting for the tenants, and get the latest quotes from the reader.
-const FLUSH_BEFORE_LEAVING: Duration = Duration::from_millis(500);
+const FLUSH_BEFORE_LEAVING: Duration = Duration::from_millis(300);
 
 /// How long closing the websocket may take before the lease is released anyway.
 const DISCONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -132,6 +132,8 @@ impl Host {
     async fn leave_relay(&mut self, handed_over: bool, ends: Instant, source_end: &mut Option<anyhow::Result<()>>) {
         let Some(ownership) = self.ownership.as_mut().filter(|ownership| ownership.shards().is_some()) else { return };
         if handed_over {
+            // No heartbeat may come after the new owners'.
+            self.stop_ticking.cancel();
             // As the owner of the feed, this host still assigns its own shards to others.
             ownership.leave().await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quotegate_config::{Settings, TenantSettings};
+use quotegate_document::TenantId;
 use quotegate_lease::ShardsHandle;
 use quotegate_pace::Rate;
 use quotegate_pipeline::router::RouteChange;
@@ -29,7 +30,9 @@ impl TenantPlan {
         let before = std::mem::replace(&mut part.held, held.clone());
         let ended = self.end_moved(settings, limit).await;
         shards.confirm(BTreeSet::clone(&held));
-        let started = self.start_missing(settings, limit).await;
+        let started = self.start_missing(settings).await;
+        self.tell(&started).await;
+        let started = started.len();
         if *held != *before {
             info!(
                 event_type = "shards",
@@ -62,27 +65,23 @@ impl TenantPlan {
         ending.len()
     }
 
-    /// Returns how many tenants have started. One that cannot start keeps no other from it.
-    async fn start_missing(&self, settings: &Settings, limit: Rate) -> usize {
+    /// Returns the tenants that have started. One that cannot start keeps no other from it.
+    async fn start_missing(&self, settings: &Settings) -> BTreeSet<TenantId> {
         let missing: Vec<&TenantSettings> = {
             let tenants = self.tenants.lock().await;
             let is_missing = |tenant: &&TenantSettings| !tenants.running.contains_key(&tenant.id);
             self.wanted(settings).into_iter().filter(is_missing).collect()
         };
-        let mut started = 0;
+        let mut started = BTreeSet::new();
         self.status.clear_unstarted();
         for some in missing.chunks(AT_ONCE) {
             if let Ok(prepared) = self.prepare(some).await {
-                started += prepared.added.len();
-                self.apply(settings, limit, prepared).await;
+                started.extend(self.apply(None, prepared).await);
                 continue;
             }
             for tenant in some {
                 match self.prepare(&[*tenant]).await {
-                    Ok(prepared) => {
-                        started += prepared.added.len();
-                        self.apply(settings, limit, prepared).await;
-                    }
+                    Ok(prepared) => started.extend(self.apply(None, prepared).await),
                     Err(error) => {
                         let id = &tenant.id;
                         error!(event_type = "tenant_not_started", tenant = %id, "the tenant {id} cannot start: {error:#}");

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quotegate_config::{Loaded, PluginCode};
-use quotegate_document::TenantId;
 use quotegate_lease::ShardsHandle;
 use quotegate_pace::Rate;
 use tokio::sync::{Notify, watch};
@@ -36,6 +35,19 @@ pub struct ReloadSource {
     pub requested: Arc<Notify>,
     /// The settings in effect.
     pub current: Loaded,
+}
+
+impl ReloadSource {
+    /// Settings that do not change.
+    pub fn fixed(mut current: Loaded) -> Self {
+        current.settings.run.watch_interval = None;
+        Self {
+            load: Box::new(|| Err(anyhow::anyhow!("these settings do not change"))),
+            files: WatchedFiles::new(Vec::new),
+            requested: Arc::default(),
+            current,
+        }
+    }
 }
 
 /// The task that changes the tenants: when the settings change, and with a relay, when this host's shards do.
@@ -135,13 +147,13 @@ impl Reloader {
         let waiting = needs_restart(&self.source.current, &prepared.loaded);
         let PreparedReload { loaded, limit, tenants } = prepared;
         let (altered, added, removed) = (tenants.changed.len(), tenants.added.len(), tenants.removed.len());
-        let new: Vec<TenantId> = tenants.added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
         // Before they apply: a shutdown may cancel what follows.
         self.source.current = loaded;
-        self.plan.apply(&self.source.current.settings, limit, tenants).await;
-        for tenant in new {
+        let new = self.plan.apply(Some((&self.source.current.settings, limit)), tenants).await;
+        for tenant in &new {
             info!(event_type = "tenant_added", %tenant, "added the tenant {tenant}");
         }
+        self.plan.tell(&new).await;
         self.plan.status.reloads.count_applied();
         if !waiting.is_empty() {
             warn!(

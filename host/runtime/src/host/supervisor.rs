@@ -29,7 +29,7 @@ use crate::status::HostStatus;
 
 /// How long a tenant that moves may write what is dirty. Its new owner gets the latest quotes from the reader, so nothing is
 /// lost if this is too short.
-const FLUSH_BEFORE_MOVE: Duration = Duration::from_millis(500);
+const FLUSH_BEFORE_MOVE: Duration = Duration::from_millis(300);
 
 /// The tenants, and what new ones are connected to.
 pub(super) struct TenantSupervisor {
@@ -123,7 +123,7 @@ impl TenantSupervisor {
         let cleanup = TenantCleanup {
             id: id.clone(),
             removal: removal.clone(),
-            status: status.clone(),
+            status,
             host: services.status.clone(),
             heartbeats: services.heartbeats.clone(),
             gone: gone.clone(),

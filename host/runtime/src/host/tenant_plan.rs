@@ -114,16 +114,19 @@ impl TenantPlan {
         self.tenants.lock().await.running.keys().filter(|id| !stay.contains(id)).cloned().collect()
     }
 
-    /// Switches to what was prepared in one step, then waits until it applies to every tenant.
-    pub(super) async fn apply(&self, settings: &Settings, limit: Rate, prepared: PreparedTenants) {
+    /// Switches to what was prepared in one step, and to `new` settings and their limit if there are any. Then waits until it
+    /// applies to every tenant. Returns the tenants that were added.
+    pub(super) async fn apply(&self, new: Option<(&Settings, Rate)>, prepared: PreparedTenants) -> BTreeSet<TenantId> {
         let PreparedTenants { removed, changed, added } = prepared;
-        let added_ids: BTreeSet<TenantId> = added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
+        let added_ids = added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
         let mut pending = Vec::new();
-        let heartbeats = {
+        {
             let mut tenants = self.tenants.lock().await;
             let removed = removed.iter().filter_map(|id| tenants.remove(id, Removal::FromSettings));
             let mut routes: Vec<RouteChange> = removed.collect();
-            tenants.services.pauses.set_settings(settings);
+            if let Some((settings, _)) = new {
+                tenants.services.pauses.set_settings(settings);
+            }
             for change in changed {
                 let (id, has_new_chain) = (change.setup.spec.id.clone(), change.chain.is_some());
                 let (route, applied) = tenants.update(change);
@@ -135,11 +138,18 @@ impl TenantPlan {
                 routes.push(RouteChange::Add(id, wanted, inbox));
             }
             tenants.services.routes.send(routes);
-            self.subscribe(settings, &tenants);
-            self.limit(limit, &tenants);
+            if let Some((settings, limit)) = new {
+                if let Some(part) = &self.part {
+                    set(&part.feed_subscription, wiring::subscription(&settings.tenants));
+                }
+                self.subscribe(settings, &tenants);
+                self.limit(limit, &tenants);
+            } else {
+                // New routes must not wait for the next quote.
+                tenants.services.subscription.send_modify(|_| {});
+            }
             self.release_plugins(&tenants);
-            tenants.services.heartbeats.clone()
-        };
+        }
         for (tenant, has_new_chain, applied) in pending {
             let is_applied = match applied {
                 Some(applied) => applied.await.is_ok(),
@@ -152,11 +162,19 @@ impl TenantPlan {
                 info!(event_type = "tenant_altered", %tenant, "the tenant's new settings are in effect");
             }
         }
+        added_ids
+    }
+
+    /// Writes the first heartbeats of tenants that were added.
+    pub(super) async fn tell(&self, added: &BTreeSet<TenantId>) {
+        if added.is_empty() {
+            return;
+        }
         // With a relay, another host has just written the tenants' heartbeats. If quotes are expected, the first one brings the
         // next heartbeat: without it, `ts` would go back.
-        let may_tell = || self.part.is_none() || heartbeat::missed_quotes(&self.status.snapshot()).is_none();
-        if !added_ids.is_empty() && may_tell() {
-            heartbeat::write_first(&self.status, &heartbeats, &added_ids).await;
+        if self.part.is_none() || heartbeat::missed_quotes(&self.status.snapshot()).is_none() {
+            let heartbeats = self.tenants.lock().await.services.heartbeats.clone();
+            heartbeat::write_first(&self.status, &heartbeats, added).await;
         }
     }
 
@@ -168,14 +186,10 @@ impl TenantPlan {
     /// Asks for the symbols of this host's tenants. After the routes were sent, so that their quotes have somewhere to go.
     pub(super) fn subscribe(&self, settings: &Settings, tenants: &TenantSupervisor) {
         let own = wiring::subscription(self.wanted(settings));
-        let subscription = &tenants.services.subscription;
-        match &self.part {
-            None => set(subscription, own),
-            Some(part) => {
-                set(&part.feed_subscription, wiring::subscription(&settings.tenants));
-                // Also if it is the same: new routes must not wait for the next quote.
-                subscription.send_replace(Arc::new(own));
-            }
+        match self.part {
+            None => set(&tenants.services.subscription, own),
+            // Also if it is the same: new routes must not wait for the next quote.
+            Some(_) => drop(tenants.services.subscription.send_replace(Arc::new(own))),
         }
     }
 

@@ -27,6 +27,12 @@ impl Snapshot {
         if let Some(owner) = self.standby() {
             return format!("this host is a standby: {owner}");
         }
+        if self.relay.is_some() && !self.is_worker() {
+            return "this host only reads (run.role); workers write".to_owned();
+        }
+        if let Some(problem) = self.relay_problem() {
+            return problem;
+        }
         if let Some(reason) = self.tenants.iter().find_map(|(_, tenant)| tenant.paused.as_ref()) {
             return format!("writing is paused: {reason}");
         }
