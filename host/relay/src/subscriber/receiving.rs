@@ -249,6 +249,7 @@ impl<'a> Receiving<'a> {
     }
 
     pub(super) fn note(&mut self) {
+        self.counts.roll(Instant::now());
         self.counts.snapshot.epoch = self.followed.epoch();
         self.counts.snapshot.buckets = self.buckets.len() as u16;
         self.counts.snapshot.waiting =
