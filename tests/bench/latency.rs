@@ -35,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 /// Between two quotes of one probe.
 const PROBE_EVERY: Duration = Duration::from_millis(1100);
 
+/// The sender is awake this long before it sends, because the time that it takes to wake is not the host's.
+const AWAKE_BEFORE: Duration = Duration::from_millis(1);
+
 /// What arrives at the sink.
 struct Written {
     symbol: String,
@@ -161,7 +164,10 @@ fn send_probes(sim: &SimHandle, probes: &[Symbol], time: Duration) {
         if after >= time {
             break;
         }
-        std::thread::sleep(after.saturating_sub(began.elapsed()));
+        std::thread::sleep(after.saturating_sub(began.elapsed() + AWAKE_BEFORE));
+        while began.elapsed() < after {
+            std::hint::spin_loop();
+        }
         let event_time = began_unix + after.as_nanos() as i64;
         let quote =
             Quote { bid_price: 10.0, bid_size: 1.0, ask_price: 10.5, ask_size: 1.0, event_time, ..Quote::default() };

@@ -155,7 +155,7 @@ impl Connection {
 }
 
 fn upgrade(settings: &FeedSettings) -> Result<Request, FeedError> {
-    let invalid = |reason: &dyn ToString| FeedError::Address { url: settings.url.clone(), reason: reason.to_string() };
+    let invalid = |reason: &dyn ToString| FeedError::Address(settings.url.clone(), reason.to_string());
     let mut request = settings.url.as_str().into_client_request().map_err(|error| invalid(&error))?;
     if !matches!(request.uri().scheme_str(), Some("ws" | "wss")) {
         return Err(invalid(&"it is not a ws(s) URL"));
@@ -186,9 +186,7 @@ fn connect_error(error: &SocketError, settings: &FeedSettings) -> SessionEnd {
                 SessionEnd::retry(RetryCause::Connect, format!("{address} answered HTTP {status} to the upgrade"))
             }
         },
-        SocketError::Url(error) => {
-            SessionEnd::Fatal(FeedError::Address { url: settings.url.clone(), reason: error.to_string() })
-        }
+        SocketError::Url(error) => SessionEnd::Fatal(FeedError::Address(settings.url.clone(), error.to_string())),
         SocketError::Io(error) if is_untrusted(error) => SessionEnd::retry(
             RetryCause::Connect,
             format!("{address}: {error}; if a proxy intercepts TLS on purpose, set feed.ca_file to its CA certificate"),

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// Why the feed gave up. These errors need a person; everything else is retried and counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FeedError {
@@ -24,14 +26,9 @@ pub enum FeedError {
     /// 413.
     #[error("option feeds do not support `*` for quotes: list the symbols")]
     WildcardRefused,
-    /// The URL is invalid.
-    #[error("invalid feed URL {url} ({reason}): write it as wss://host/path")]
-    Address {
-        /// The URL from the settings.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The URL from the settings, and what is wrong with it.
+    #[error("invalid feed URL {0} ({1}): write it as wss://host/path")]
+    Address(String, String),
     /// The credentials are not a valid HTTP header value.
     #[error("the credentials contain characters that HTTP headers do not allow: check for line breaks around the keys")]
     CredentialCharacters,
@@ -52,22 +49,12 @@ pub enum FeedSettingsError {
     /// Invalid backoff delays.
     #[error("invalid delays for {0}: {1}")]
     Backoff(&'static str, quotegate_pace::BackoffError),
-    /// The file of CA certificates cannot be used.
-    #[error("feed.ca_file: {file}: {reason}: give a PEM file with the certificates to trust")]
-    Certificates {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The URL of REST is invalid.
-    #[error("feed.rest_url: {url}: {reason}: write it as https://host")]
-    RestUrl {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The file of CA certificates, and what is wrong with it.
+    #[error("feed.ca_file: {0}: {1}: give a PEM file with the certificates to trust")]
+    Certificates(PathBuf, String),
+    /// The URL of REST, and what is wrong with it.
+    #[error("feed.rest_url: {0}: {1}: write it as https://host")]
+    RestUrl(String, String),
     /// The credentials are not valid HTTP header values.
     #[error("the credentials contain characters that HTTP headers do not allow: check for line breaks around the keys")]
     CredentialCharacters,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use quotegate_market::{QuoteReceiver, Subscription};
-use quotegate_pace::Backoff;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -81,8 +80,8 @@ impl Retries {
     fn next_delay(&mut self, cause: RetryCause) -> Duration {
         self.in_a_row = self.in_a_row.saturating_add(1);
         match cause {
-            RetryCause::HeldElsewhere => jittered_delay(&mut self.backoff.held_elsewhere, &mut self.rng),
-            RetryCause::RateLimited => jittered_delay(&mut self.backoff.rate_limited, &mut self.rng),
+            RetryCause::HeldElsewhere => self.backoff.held_elsewhere.next_delay_but_long(&mut self.rng),
+            RetryCause::RateLimited => self.backoff.rate_limited.next_delay_but_long(&mut self.rng),
             _ => self.backoff.ordinary.next_delay(&mut self.rng),
         }
     }
@@ -93,12 +92,6 @@ impl Retries {
         self.backoff.held_elsewhere.reset();
         self.backoff.rate_limited.reset();
     }
-}
-
-/// Jitter over the upper half only: these causes last for a while, so an immediate attempt would fail.
-fn jittered_delay(backoff: &mut Backoff, rng: &mut Rng) -> Duration {
-    let floor = backoff.cap() / 2;
-    floor + backoff.next_delay(rng) / 2
 }
 
 impl Runner {

@@ -22,7 +22,7 @@ impl RootCerts {
 
     /// The public ones and those in a PEM file: for a proxy that intercepts TLS, or a private server.
     pub fn public_and(file: &Path) -> Result<Self, FeedSettingsError> {
-        let invalid = |reason: String| FeedSettingsError::Certificates { file: file.display().to_string(), reason };
+        let invalid = |reason: String| FeedSettingsError::Certificates(file.to_owned(), reason);
         let mut roots = public_roots();
         let public = roots.len();
         let pem = read(file, TEXT_LIMIT).map_err(|error| invalid(error.to_string()))?;

@@ -206,16 +206,21 @@ fn collections(spec: &ChainSpec, plugin: &PluginSettings) -> Result<Collections,
     Collections::new(first, others)
 }
 
-/// The components that are built into the host; `plugins/build.sh` creates them.
-pub(crate) fn standard(plugin: StandardPlugin) -> &'static [u8] {
+/// A component and its hash.
+pub(crate) type Code = (Sha256Hash, Arc<[u8]>);
+
+/// A component that is built into the host; `plugins/build.sh` creates them.
+pub(crate) fn standard(plugin: StandardPlugin) -> Code {
+    // Hashed once: a thousand tenants may use the same component, and hashing it for each would dominate the start.
+    static QUOTE_FILTER: LazyLock<Code> =
+        LazyLock::new(|| hashed(include_bytes!("../../../plugins/components/quote-filter.wasm").as_slice().into()));
+    static FIELD_MAP: LazyLock<Code> =
+        LazyLock::new(|| hashed(include_bytes!("../../../plugins/components/field-map.wasm").as_slice().into()));
     match plugin {
-        StandardPlugin::QuoteFilter => include_bytes!("../../../plugins/components/quote-filter.wasm"),
-        StandardPlugin::FieldMap => include_bytes!("../../../plugins/components/field-map.wasm"),
+        StandardPlugin::QuoteFilter => QUOTE_FILTER.clone(),
+        StandardPlugin::FieldMap => FIELD_MAP.clone(),
     }
 }
-
-/// A component and its hash.
-type Code = (Sha256Hash, Arc<[u8]>);
 
 /// Reads a plugin's component.
 pub(crate) async fn code(
@@ -223,12 +228,8 @@ pub(crate) async fn code(
     plugin: &PluginSettings,
     limits: &ComponentLimits,
 ) -> Result<Code, PluginLoadError> {
-    // Hashed once: a thousand tenants may use the same component, and hashing it for each would dominate the start.
-    static QUOTE_FILTER: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::QuoteFilter).into()));
-    static FIELD_MAP: LazyLock<Code> = LazyLock::new(|| hashed(standard(StandardPlugin::FieldMap).into()));
     match &plugin.code {
-        PluginCode::Standard(StandardPlugin::QuoteFilter) => Ok(QUOTE_FILTER.clone()),
-        PluginCode::Standard(StandardPlugin::FieldMap) => Ok(FIELD_MAP.clone()),
+        PluginCode::Standard(plugin) => Ok(standard(*plugin)),
         PluginCode::File(path) => {
             let (file, limits) = (path.clone(), limits.clone());
             let read = tokio::task::spawn_blocking(move || read_component(&file, &limits)).await;

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quotegate_config::{PluginSettings, Settings, StandardPlugin};
 use quotegate_document::TenantId;
 use quotegate_plugin::{ComponentLimits, EngineSettings, PrecompileError, Precompiler, Sha256Hash};
 
-use crate::{PluginLoadError, check_pin, code, component_limits, memory_bytes, rejected, standard};
+use crate::{Code, PluginLoadError, check_pin, code, component_limits, memory_bytes, rejected, standard};
 
 /// A compiled component.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Precompiled {
 /// A component to compile.
 struct Source<'a> {
     name: &'a str,
-    bytes: Arc<[u8]>,
+    code: Code,
     /// Its tenant and its settings; `None` for the standard plugins.
     plugin: Option<(&'a TenantId, &'a PluginSettings)>,
 }
@@ -38,9 +37,8 @@ pub async fn precompile(folder: &Path, settings: Option<&Settings>) -> anyhow::R
     let limits = settings.map_or_else(ComponentLimits::default, component_limits);
     let precompiler = Precompiler::new(folder, memory, &limits)?;
     let (mut done, mut known) = (Vec::new(), HashSet::new());
-    for Source { name, bytes, plugin } in sources(settings, &limits).await? {
+    for Source { name, code: (sha256, bytes), plugin } in sources(settings, &limits).await? {
         let began = Instant::now();
-        let sha256 = Sha256Hash::of(&bytes);
         if let Some((tenant, plugin)) = plugin {
             check_pin(tenant, plugin, sha256)?;
         }
@@ -65,11 +63,11 @@ async fn sources<'a>(
     let mut sources = Vec::new();
     for tenant in settings.iter().flat_map(|settings| &settings.tenants) {
         for plugin in &tenant.plugins {
-            let (_, bytes) = code(&tenant.id, plugin, limits).await?;
-            sources.push(Source { name: &plugin.name, bytes, plugin: Some((&tenant.id, plugin)) });
+            let code = code(&tenant.id, plugin, limits).await?;
+            sources.push(Source { name: &plugin.name, code, plugin: Some((&tenant.id, plugin)) });
         }
     }
     let built_in = [StandardPlugin::QuoteFilter, StandardPlugin::FieldMap];
-    sources.extend(built_in.map(|one| Source { name: one.name(), bytes: standard(one).into(), plugin: None }));
+    sources.extend(built_in.map(|one| Source { name: one.name(), code: standard(one), plugin: None }));
     Ok(sources)
 }

@@ -48,6 +48,12 @@ impl Backoff {
         jitter(cap, rng)
     }
 
+    /// Like [`Backoff::next_delay`], jittered over the upper half only: for what lasts a while, so that the next attempt is
+    /// never at once.
+    pub fn next_delay_but_long(&mut self, rng: &mut Rng) -> Duration {
+        self.cap() / 2 + self.next_delay(rng) / 2
+    }
+
     /// Skips ahead to the longest delay, jittered over its upper half: for servers that report overload.
     pub fn longest_delay(&mut self, rng: &mut Rng) -> Duration {
         self.attempts = self.attempts.saturating_add(1);

@@ -17,7 +17,6 @@ use crate::time_share::TimeBucket;
 /// replaced, its memory is lost.
 #[derive(Debug)]
 pub struct PluginChain {
-    tenant: TenantId,
     stages: Vec<Stage>,
 }
 
@@ -136,14 +135,13 @@ impl PluginChain {
         let (now, time) = (Instant::now(), TimeBucket::shared(share_of_time));
         let start = |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
-            Stage::start(&tenant, spec, time.clone(), now).map_err(|failure| StartError {
+            Stage::start(tenant.clone(), spec, time.clone(), now).map_err(|failure| StartError {
                 tenant: tenant.clone(),
                 plugin,
                 failure,
             })
         };
-        let stages = specs.into_iter().map(start).collect::<Result<_, _>>()?;
-        Ok(Self { tenant, stages })
+        Ok(Self { stages: specs.into_iter().map(start).collect::<Result<_, _>>()? })
     }
 
     /// Takes over from the chain that this one replaces the plugins that are the same in both, with all that they remember.
@@ -184,7 +182,7 @@ impl PluginChain {
             if quotes.is_empty() {
                 break;
             }
-            if let Some(verdicts) = stage.filter(&self.tenant, now, quotes, names) {
+            if let Some(verdicts) = stage.filter(now, quotes, names) {
                 watch(&Verdicts { stage, quotes, codes: Some(&verdicts) });
                 outcome.refused += keep(quotes, &verdicts);
             } else if stage.spec.on_error != OnError::Pass {
@@ -213,7 +211,7 @@ impl PluginChain {
             if open.is_empty() {
                 break;
             }
-            let lists = stage.map(&self.tenant, now, &rows(quotes, &mapped, &open));
+            let lists = stage.map(now, &rows(quotes, &mapped, &open));
             let Some(lists) = lists else {
                 if stage.spec.on_error == OnError::Pass {
                     open.iter().for_each(|&row| pass(&mut mapped[row]));
@@ -229,7 +227,7 @@ impl PluginChain {
                     still_open.push(row);
                     continue;
                 }
-                if let Some(documents) = stage.check(&self.tenant, now, list, &quotes[row].0) {
+                if let Some(documents) = stage.check(now, list, &quotes[row].0) {
                     mapped[row] = Mapped::Documents(documents);
                     if stage.spec.chain {
                         still_open.push(row);

@@ -88,7 +88,7 @@ pub(crate) struct EngineInner {
     /// Set at shutdown: every call ends as soon as it notices.
     pub(crate) stops_calls: Arc<AtomicBool>,
     allocator: AllocatorChoice,
-    _ticker: Ticker,
+    pub(crate) ticker: Ticker,
 }
 
 impl PluginEngine {
@@ -113,8 +113,7 @@ impl PluginEngine {
         let (metering, component_limits) = (settings.metering, limits);
         let time = TimeBucket::shared(settings.processors);
         let stops_calls = Arc::default();
-        let inner =
-            EngineInner { engine, cache, metering, component_limits, time, stops_calls, allocator, _ticker: ticker };
+        let inner = EngineInner { engine, cache, metering, component_limits, time, stops_calls, allocator, ticker };
         Ok(Self { inner: Arc::new(inner) })
     }
 

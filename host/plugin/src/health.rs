@@ -3,21 +3,14 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use quotegate_pace::{Backoff, BackoffError};
 
-/// Whether a tenant's plugin works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PluginHealth {
-    /// No recent failure.
-    Ready,
-    /// Failed recently, but is still called.
-    Degraded,
-    /// Failed too often; not called until then.
-    Quarantined { until: Instant },
-}
+use crate::snapshot::PluginState;
 
 /// Counts failures and decides when a plugin is quarantined.
 #[derive(Debug)]
 pub(crate) struct HealthTracker {
-    state: PluginHealth,
+    state: PluginState,
+    /// When a quarantine ends.
+    until: Option<Instant>,
     failures: u32,
     last_failure: Option<Instant>,
     backoff: Backoff,
@@ -33,42 +26,37 @@ impl HealthTracker {
     /// The first quarantine lasts between half of `first` and `first`, each later one up to twice as long, up to `longest`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Result<Self, BackoffError> {
         let backoff = Backoff::new(first, longest)?;
-        Ok(Self { state: PluginHealth::Ready, failures: 0, last_failure: None, backoff })
+        Ok(Self { state: PluginState::Ready, until: None, failures: 0, last_failure: None, backoff })
     }
 
-    pub(crate) fn state(&self) -> PluginHealth {
+    pub(crate) fn state(&self) -> PluginState {
         self.state
     }
 
     /// Whether the plugin may be called. Ends a quarantine whose time is up.
     pub(crate) fn may_call(&mut self, now: Instant) -> bool {
-        match self.state {
-            PluginHealth::Quarantined { until } if now < until => false,
-            PluginHealth::Quarantined { .. } => {
-                // One more failure leads straight back to quarantine.
-                self.failures = MAX_FAILURES - 1;
-                self.state = PluginHealth::Degraded;
-                true
-            }
-            PluginHealth::Ready | PluginHealth::Degraded => true,
+        let Some(until) = self.until else { return true };
+        if until <= now {
+            // One more failure leads straight back to quarantine.
+            (self.state, self.until, self.failures) = (PluginState::Degraded, None, MAX_FAILURES - 1);
         }
+        until <= now
     }
 
     pub(crate) fn failed(&mut self, now: Instant, rng: &mut Rng) {
         self.failures += 1;
         self.last_failure = Some(now);
-        self.state = PluginHealth::Degraded;
+        self.state = PluginState::Degraded;
         if self.failures >= MAX_FAILURES {
-            // At least half the delay, because full jitter could allow the next call at once.
-            let pause = self.backoff.cap() / 2 + self.backoff.next_delay(rng) / 2;
-            self.state = PluginHealth::Quarantined { until: now + pause };
+            self.state = PluginState::Quarantined;
+            self.until = Some(now + self.backoff.next_delay_but_long(rng));
         }
     }
 
     pub(crate) fn succeeded(&mut self, now: Instant) {
         let recovered = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) >= RECOVERY);
-        if self.state == PluginHealth::Degraded && recovered {
-            self.state = PluginHealth::Ready;
+        if self.state == PluginState::Degraded && recovered {
+            self.state = PluginState::Ready;
             self.failures = 0;
             self.backoff.reset();
         }
@@ -91,13 +79,13 @@ mod tests {
         for _ in 0..2 {
             tracker.failed(now, &mut rng);
             tracker.succeeded(now);
-            assert_eq!(tracker.state(), PluginHealth::Degraded);
+            assert_eq!(tracker.state(), PluginState::Degraded);
         }
         tracker.failed(now, &mut rng);
         assert!(!tracker.may_call(now));
         assert!(!tracker.may_call(now + SECOND / 2 - Duration::from_millis(1)));
         assert!(tracker.may_call(now + SECOND));
-        assert_eq!(tracker.state(), PluginHealth::Degraded);
+        assert_eq!(tracker.state(), PluginState::Degraded);
     }
 
     #[test]
@@ -106,7 +94,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..8 {
             tracker.failed(now, &mut rng);
-            if let PluginHealth::Quarantined { until } = tracker.state() {
+            if let Some(until) = tracker.until {
                 pauses.push(until - now);
                 now = until;
                 assert!(tracker.may_call(now));
@@ -114,8 +102,8 @@ mod tests {
         }
         assert!(pauses[0] <= SECOND && pauses[4] >= 4 * SECOND && pauses[5] <= 8 * SECOND, "{pauses:?}");
         tracker.succeeded(now + RECOVERY);
-        assert_eq!(tracker.state(), PluginHealth::Ready);
+        assert_eq!(tracker.state(), PluginState::Ready);
         tracker.failed(now + RECOVERY, &mut rng);
-        assert_eq!(tracker.state(), PluginHealth::Degraded, "earlier failures are forgotten");
+        assert_eq!(tracker.state(), PluginState::Degraded, "earlier failures are forgotten");
     }
 }

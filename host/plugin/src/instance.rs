@@ -13,6 +13,7 @@ use crate::failure::PluginFailure;
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
 use crate::state::{GuestState, Reported, is_plain_name};
+use crate::ticker::RunningCall;
 
 /// A tenant's instance of a plugin. It keeps its memory from call to call. After a failure it stays broken; start another
 /// from the same [`PreparedPlugin`].
@@ -26,8 +27,13 @@ pub struct PluginInstance {
     known_paths: KnownPaths,
     calls: u64,
     broken: bool,
-    /// Keeps the engine's ticker running.
-    _prepared: PreparedPlugin,
+    prepared: PreparedPlugin,
+}
+
+/// A call of the guest.
+struct Call {
+    limit: Duration,
+    _running: RunningCall,
 }
 
 /// More fuel than any call uses within its time limit.
@@ -66,6 +72,7 @@ impl PluginInstance {
                 None => Err(Trap::Interrupt.into()),
             }
         });
+        let _running = prepared.inner.engine.inner.ticker.call();
         let ticks = store.data_mut().clock.begin(limits.time_to_start);
         store.set_epoch_deadline(ticks);
         if prepared.inner.engine.inner.metering {
@@ -82,7 +89,7 @@ impl PluginInstance {
                 known_paths: KnownPaths::default(),
                 calls: 0,
                 broken: false,
-                _prepared: prepared.clone(),
+                prepared: prepared.clone(),
             }),
             Err(failure) => {
                 *reported = std::mem::take(&mut store.data_mut().reported);
@@ -96,9 +103,9 @@ impl PluginInstance {
     pub fn filter(&mut self, quotes: &QuoteColumns, names: &[Symbol]) -> Result<Vec<u8>, PluginFailure> {
         let new: Vec<&str> = names.get(self.known_symbols..).unwrap_or(&[]).iter().map(Symbol::as_str).collect();
         let batch = FilterBatch { quotes, new_symbols: &new, wanted: self.manifest.columns };
-        let limit = self.begin()?;
+        let call = self.begin()?;
         let result = self.guest.filter(&mut self.store, &batch);
-        let verdicts = self.end(result, limit)?;
+        let verdicts = self.end(result, &call)?;
         self.known_symbols = self.known_symbols.max(names.len());
         self.check_length(quotes.len(), verdicts.len())?;
         Ok(verdicts)
@@ -106,9 +113,9 @@ impl PluginInstance {
 
     /// Maps quotes. Returns one list per quote, in order, not checked yet.
     pub(crate) fn map(&mut self, quotes: &[MapQuote<'_>]) -> Result<Vec<Vec<RawDocument>>, PluginFailure> {
-        let limit = self.begin()?;
+        let call = self.begin()?;
         let result = self.guest.map(&mut self.store, quotes);
-        let lists = self.end(result, limit)?;
+        let lists = self.end(result, &call)?;
         self.check_length(quotes.len(), lists.len())?;
         Ok(lists)
     }
@@ -179,7 +186,7 @@ impl PluginInstance {
         std::mem::take(&mut self.store.data_mut().reported)
     }
 
-    fn begin(&mut self) -> Result<Duration, PluginFailure> {
+    fn begin(&mut self) -> Result<Call, PluginFailure> {
         if self.broken {
             return Err(PluginFailure::Call("the instance has failed before and cannot be used again".into()));
         }
@@ -190,12 +197,13 @@ impl PluginInstance {
         self.store.data_mut().refused_growth = false;
         self.store.data_mut().last_error = None;
         let ticks = self.store.data_mut().clock.begin(self.limits.time_per_call);
+        let running = self.prepared.inner.engine.inner.ticker.call();
         self.store.set_epoch_deadline(ticks);
-        Ok(self.limits.time_per_call)
+        Ok(Call { limit: self.limits.time_per_call, _running: running })
     }
 
-    fn end<T>(&mut self, result: wasmtime::Result<T>, limit: Duration) -> Result<T, PluginFailure> {
-        let value = result.map_err(|error| PluginFailure::new(&error, self.store.data(), limit))?;
+    fn end<T>(&mut self, result: wasmtime::Result<T>, call: &Call) -> Result<T, PluginFailure> {
+        let value = result.map_err(|error| PluginFailure::new(&error, self.store.data(), call.limit))?;
         self.broken = false;
         Ok(value)
     }

@@ -10,7 +10,7 @@ use crate::degraded::Degraded;
 use crate::documents::{Collections, KnownPaths, check};
 use crate::escape::escape;
 use crate::failure::PluginFailure;
-use crate::health::{HealthTracker, PluginHealth};
+use crate::health::HealthTracker;
 use crate::instance::PluginInstance;
 use crate::limits::PluginLimits;
 use crate::prepare::PreparedPlugin;
@@ -41,6 +41,7 @@ const QUARANTINE: (Duration, Duration) = (Duration::from_secs(5), Duration::from
 /// A running plugin of a chain.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    tenant: TenantId,
     pub(crate) spec: PluginSpec,
     instance: Option<PluginInstance>,
     health: HealthTracker,
@@ -58,7 +59,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the first instance. The caller reports its failure.
     pub(crate) fn start(
-        tenant: &TenantId,
+        tenant: TenantId,
         spec: PluginSpec,
         tenant_time: SharedBucket,
         now: Instant,
@@ -74,6 +75,7 @@ impl Stage {
             ..PluginSnapshot::default()
         };
         let mut stage = Self {
+            tenant,
             spec,
             instance: None,
             health,
@@ -85,19 +87,13 @@ impl Stage {
             known_paths: KnownPaths::default(),
             retired_fuel: 0,
         };
-        stage.instance = Some(stage.new_instance(tenant)?);
+        stage.instance = Some(stage.new_instance()?);
         Ok(stage)
     }
 
     /// The verdicts, or `None` if the call failed or was skipped.
-    pub(crate) fn filter(
-        &mut self,
-        tenant: &TenantId,
-        now: Instant,
-        quotes: &QuoteColumns,
-        names: &[Symbol],
-    ) -> Option<Vec<u8>> {
-        let verdicts = self.call(tenant, now, quotes.len(), |instance| instance.filter(quotes, names))?;
+    pub(crate) fn filter(&mut self, now: Instant, quotes: &QuoteColumns, names: &[Symbol]) -> Option<Vec<u8>> {
+        let verdicts = self.call(now, quotes.len(), |instance| instance.filter(quotes, names))?;
         self.count_verdicts(&verdicts);
         Some(verdicts)
     }
@@ -115,23 +111,12 @@ impl Stage {
     }
 
     /// The lists, or `None` if the call failed or was skipped.
-    pub(crate) fn map(
-        &mut self,
-        tenant: &TenantId,
-        now: Instant,
-        rows: &[MapQuote<'_>],
-    ) -> Option<Vec<Vec<RawDocument>>> {
-        self.call(tenant, now, rows.len(), |instance| instance.map(rows))
+    pub(crate) fn map(&mut self, now: Instant, rows: &[MapQuote<'_>]) -> Option<Vec<Vec<RawDocument>>> {
+        self.call(now, rows.len(), |instance| instance.map(rows))
     }
 
     /// Checks and counts what [`Self::map`] returned for one quote.
-    pub(crate) fn check(
-        &mut self,
-        tenant: &TenantId,
-        now: Instant,
-        raw: Vec<RawDocument>,
-        symbol: &Symbol,
-    ) -> Option<Vec<Document>> {
+    pub(crate) fn check(&mut self, now: Instant, raw: Vec<RawDocument>, symbol: &Symbol) -> Option<Vec<Document>> {
         match check(raw, symbol, &self.spec.collections, &self.spec.limits, &mut self.known_paths) {
             Ok(documents) => {
                 self.counted.documents += documents.len() as u64;
@@ -139,7 +124,7 @@ impl Stage {
             }
             Err(error) => {
                 self.counted.documents_refused += 1;
-                self.lost_quotes(tenant, now, escape(&error.to_string()));
+                self.lost_quotes(now, escape(&error.to_string()));
                 None
             }
         }
@@ -160,16 +145,15 @@ impl Stage {
     }
 
     /// Records that quotes were lost although the instance is fine.
-    fn lost_quotes(&mut self, tenant: &TenantId, now: Instant, error: String) {
+    fn lost_quotes(&mut self, now: Instant, error: String) {
         if self.degraded.record(now) {
-            tracing::warn!(event_type = "plugin_trouble", %tenant, plugin = self.spec.plugin.name(), problem = error, "a plugin is losing quotes; logged at most once per minute");
+            tracing::warn!(event_type = "plugin_trouble", tenant = %self.tenant, plugin = self.spec.plugin.name(), problem = error, "a plugin is losing quotes; logged at most once per minute");
         }
         self.counted.last_problem = Some(error);
     }
 
     fn call<T>(
         &mut self,
-        tenant: &TenantId,
         now: Instant,
         quotes: usize,
         call: impl FnOnce(&mut PluginInstance) -> Result<T, PluginFailure>,
@@ -177,9 +161,9 @@ impl Stage {
         self.degraded.advance(now);
         let exceeded = self.time.exceeded(now);
         if let Some(exceeded) = exceeded {
-            self.lost_quotes(tenant, now, skipped(exceeded));
+            self.lost_quotes(now, skipped(exceeded));
         }
-        if exceeded.is_some() || !self.ensure_instance(tenant, now) {
+        if exceeded.is_some() || !self.ensure_instance(now) {
             self.counted.calls_left_out += 1;
             return None;
         }
@@ -199,14 +183,14 @@ impl Stage {
                 Some(value)
             }
             Err(failure) => {
-                self.failed(tenant, now, &failure);
+                self.failed(now, &failure);
                 None
             }
         }
     }
 
     /// Replaces or starts the instance if necessary. True if there is one that may be called.
-    fn ensure_instance(&mut self, tenant: &TenantId, now: Instant) -> bool {
+    fn ensure_instance(&mut self, now: Instant) -> bool {
         if !self.health.may_call(now) {
             return false;
         }
@@ -219,31 +203,31 @@ impl Stage {
         }
         if self.instance.is_none() {
             let started = Instant::now();
-            let instance = self.new_instance(tenant);
+            let instance = self.new_instance();
             let took = started.elapsed();
             self.counted.seconds += took.as_secs_f64();
             self.time.take(now, took);
             match instance {
                 Ok(instance) => self.instance = Some(instance),
-                Err(failure) => self.failed(tenant, now, &failure),
+                Err(failure) => self.failed(now, &failure),
             }
         }
         self.instance.is_some()
     }
 
-    fn new_instance(&mut self, tenant: &TenantId) -> Result<PluginInstance, PluginFailure> {
+    fn new_instance(&mut self) -> Result<PluginInstance, PluginFailure> {
         self.counted.instances_started += 1;
         let PluginSpec { plugin, config, limits, .. } = &self.spec;
-        PluginInstance::start_with(plugin, tenant, config, limits, &mut self.reported)
+        PluginInstance::start_with(plugin, &self.tenant, config, limits, &mut self.reported)
     }
 
-    fn failed(&mut self, tenant: &TenantId, now: Instant, failure: &PluginFailure) {
+    fn failed(&mut self, now: Instant, failure: &PluginFailure) {
         self.retire();
         self.health.failed(now, &mut self.rng);
         *self.counted.failures.entry(failure.kind()).or_default() += 1;
         self.counted.last_problem = Some(failure.to_string());
         // Not rate-limited: the third failure leads to quarantine.
-        tracing::warn!(event_type = "plugin_failed", %tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is discarded");
+        tracing::warn!(event_type = "plugin_failed", tenant = %self.tenant, plugin = self.spec.plugin.name(), state = ?self.state(), problem = %failure, "a plugin failed; its instance is discarded");
     }
 
     /// Of the current and all past instances.
@@ -264,9 +248,8 @@ impl Stage {
 
     fn state(&self) -> PluginState {
         match self.health.state() {
-            PluginHealth::Ready if !self.degraded.is_recent() => PluginState::Ready,
-            PluginHealth::Ready | PluginHealth::Degraded => PluginState::Degraded,
-            PluginHealth::Quarantined { .. } => PluginState::Quarantined,
+            PluginState::Ready if self.degraded.is_recent() => PluginState::Degraded,
+            state => state,
         }
     }
 

@@ -59,14 +59,9 @@ pub enum PluginError {
         "It is damaged or uses WebAssembly features that are disabled here: {0}. Rebuild it without threads, garbage collection, exceptions, 64-bit memories and async."
     )]
     Invalid(String),
-    /// Imports that the host does not provide.
-    #[error("It imports {}, which quotegate does not provide; {remedy}.", imports.join(", "))]
-    Imports {
-        /// All of them, as named in the component.
-        imports: Vec<String>,
-        /// How to build it without them.
-        remedy: &'static str,
-    },
+    /// Imports that the host does not provide, and how to build it without them.
+    #[error("It imports {imports}, which quotegate does not provide; {1}.", imports = .0.join(", "))]
+    Imports(Vec<String>, &'static str),
     /// Built for an unsupported version, or for several.
     #[error(
         "It is built for quotegate:plugin@{0}, but this host supports {supported}. Rebuild it with a matching SDK.",

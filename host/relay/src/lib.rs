@@ -21,7 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod bucket;
-mod buckets;
+mod bucket_set;
 mod clock;
 mod error;
 mod follower;
@@ -30,6 +30,7 @@ mod publisher;
 mod relay;
 mod settings;
 mod status;
+mod subjects;
 mod subscriber;
 mod wire;
 mod wire_size;

@@ -14,9 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::BUCKETS;
 use crate::bucket::Bucket;
-use crate::buckets::bucket_of;
+use crate::bucket_set::BucketSet;
 use crate::clock::wall_clock;
 use crate::outbox::{Content, Outbox};
 use crate::relay::Shared;
@@ -53,11 +52,9 @@ pub struct PublisherTask {
     client: Client,
     encoder: Encoder,
     content: Content,
-    buckets: Vec<Bucket>,
+    set: BucketSet,
     /// By the feed's symbol id.
     symbols: Vec<Symbol>,
-    /// By the feed's symbol id: bucket and index in it, from the first quote on.
-    places: Vec<Option<(u16, u16)>>,
     epoch: Option<u64>,
     /// The bucket with which the next turn begins: where the last one stopped.
     first: usize,
@@ -92,9 +89,8 @@ pub(crate) fn publisher(shared: Arc<Shared>, client: Client) -> (Publisher, Publ
         client,
         encoder: Encoder::new(),
         content: Content::default(),
-        buckets: Vec::new(),
+        set: BucketSet::new(),
         symbols: Vec::new(),
-        places: Vec::new(),
         epoch: None,
         first: 0,
         counts: PublisherSnapshot::default(),
@@ -156,7 +152,6 @@ impl PublisherTask {
     }
 
     fn begin_tenure(&mut self, epoch: u64) {
-        self.buckets = (0..BUCKETS).map(|_| Bucket::default()).collect();
         self.epoch = Some(epoch);
         self.counts.epoch = Some(epoch);
         info!(event_type = "relay_reader", epoch, "publishes quotes as the reader");
@@ -167,15 +162,14 @@ impl PublisherTask {
         if self.epoch.is_none() {
             return;
         }
-        self.turn();
+        while self.turn() == Turn::More {}
         self.counts.dropped += self.counts.waiting;
         self.counts.waiting = 0;
         self.counts.epoch = None;
         self.counts.stalled_since = None;
         self.epoch = None;
-        self.buckets.clear();
+        self.set = BucketSet::new();
         self.symbols.clear();
-        self.places.clear();
         self.outbox.forget();
         self.note();
     }
@@ -200,30 +194,17 @@ impl PublisherTask {
         let content = &mut self.content;
         if content.restarted {
             self.symbols.clear();
-            self.places.clear();
+            self.set.forget_ids();
         }
         self.symbols.append(&mut content.new_symbols);
-        self.places.resize(self.symbols.len(), None);
         self.counts.received += content.received;
         self.counts.conflated += content.conflated;
         self.counts.dropped += content.dropped;
         for row in 0..content.quotes.len() {
-            let id = content.quotes.symbol[row] as usize;
-            let place = match self.places[id] {
-                Some(place) => Some(place),
-                None => {
-                    self.places[id] = place_of(&mut self.buckets, &self.symbols[id]);
-                    self.places[id]
-                }
-            };
-            match place {
-                Some((bucket, index)) => self.buckets[usize::from(bucket)].put(index, &content.quotes.quote(row)),
-                None => self.counts.dropped += 1,
-            }
+            let put = self.set.put(content.quotes.symbol[row], &self.symbols, &content.quotes.quote(row));
+            self.counts.dropped += u64::from(!put);
         }
-        for bucket in &mut self.buckets {
-            self.counts.conflated += bucket.conflate_beyond_capacity() as u64;
-        }
+        self.counts.conflated += self.set.conflate_beyond_capacity();
     }
 
     /// Publishes what waits, bucket by bucket. True if it stopped although the connection would take more.
@@ -231,19 +212,19 @@ impl PublisherTask {
         let Some(epoch) = self.epoch else { return false };
         let before = self.counts.batches;
         let mut open = self.client.connection_state() == State::Connected;
-        let count = self.buckets.len();
+        let count = self.set.buckets.len();
         for at in 0..count {
             let bucket = (self.first + at) % count;
-            while open && self.counts.batches - before < TURN_BATCHES && self.buckets[bucket].waiting() > 0 {
+            while open && self.counts.batches - before < TURN_BATCHES && self.set.buckets[bucket].waiting() > 0 {
                 open = self.publish_next(epoch, bucket);
             }
-            if self.buckets[bucket].waiting() > 0 {
+            if self.set.buckets[bucket].waiting() > 0 {
                 self.first = bucket;
                 break;
             }
         }
         let taken = self.counts.batches - before;
-        self.counts.waiting = self.buckets.iter().map(|bucket| bucket.waiting() as u64).sum();
+        self.counts.waiting = self.set.waiting();
         self.counts.stalled_since = match self.counts.waiting {
             0 => None,
             _ if taken > 0 => None,
@@ -254,7 +235,7 @@ impl PublisherTask {
 
     /// Publishes the next batch of a bucket. False if the connection did not take it.
     fn publish_next(&mut self, epoch: u64, bucket: usize) -> bool {
-        let Some(next) = self.buckets[bucket].next() else { return true };
+        let Some(next) = self.set.buckets[bucket].next() else { return true };
         let header = Header {
             kind: MessageKind::Batch,
             bucket: bucket as u16,
@@ -279,14 +260,14 @@ impl PublisherTask {
             // Workers see the gap and ask for a snapshot.
             Sent::TooLong => self.counts.dropped += rows as u64,
         }
-        self.buckets[bucket].published(names, rows);
+        self.set.buckets[bucket].published(names, rows);
         true
     }
 
     fn answer(&mut self, request: &Message) {
         let (Some(epoch), Some(reply)) = (self.epoch, &request.reply) else { return };
         let Some(number) = self.shared.subjects.asked(&request.subject) else { return };
-        let Some(bucket) = self.buckets.get(usize::from(number)) else { return };
+        let Some(bucket) = self.set.buckets.get(usize::from(number)) else { return };
         let (names, latest) = bucket.snapshot();
         let header = Header {
             kind: MessageKind::Snapshot,
@@ -305,7 +286,7 @@ impl PublisherTask {
     fn publish_status(&mut self, payload: &[u8]) {
         let Some(epoch) = self.epoch else { return };
         let header = Header { kind: MessageKind::Status, bucket: 0, epoch, sequence: 0, published: wall_clock() };
-        let heads: Vec<u64> = self.buckets.iter().map(Bucket::sequence).collect();
+        let heads: Vec<u64> = self.set.buckets.iter().map(Bucket::sequence).collect();
         let message = self.encoder.status(&header, &heads, self.counts.conflated, payload);
         if self.client.connection_state() == State::Connected {
             send(&self.client, self.shared.subjects.status.clone(), message);
@@ -315,12 +296,6 @@ impl PublisherTask {
     fn note(&self) {
         self.shared.publisher.lock().clone_from(&self.counts);
     }
-}
-
-/// A symbol's bucket and index, which it keeps for an epoch, also when the feed restarts.
-pub(crate) fn place_of(buckets: &mut [Bucket], symbol: &Symbol) -> Option<(u16, u16)> {
-    let number = bucket_of(symbol);
-    Some((number, buckets.get_mut(usize::from(number))?.index(symbol)?))
 }
 
 /// Never waits.

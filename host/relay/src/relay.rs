@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use quotegate_market::Subscription;
 use tokio::sync::watch;
 
-use crate::buckets::Subjects;
 use crate::error::RelayError;
 use crate::publisher::{Publisher, PublisherTask, publisher};
 use crate::settings::RelaySettings;
 use crate::status::{PublisherSnapshot, RelaySnapshot, SubscriberSnapshot};
+use crate::subjects::Subjects;
 use crate::subscriber::Subscriber;
 use state::ConnectionState;
 

@@ -3,18 +3,16 @@
 use quotegate_market::{FeedName, QuoteColumns, Subscription, SymbolTable, UnixNanos};
 
 use crate::BUCKETS;
-use crate::bucket::Bucket;
-use crate::buckets::{Subjects, buckets_of};
-use crate::publisher::{LINGER, place_of};
+use crate::bucket_set::BucketSet;
+use crate::publisher::LINGER;
 use crate::settings::Compression;
+use crate::subjects::{Subjects, buckets_of};
 use crate::wire::{Encoder, Header, MessageKind};
 
 /// Batches quotes as a publisher does, in the quotes' own time, and counts their bytes.
 #[derive(Debug)]
 pub struct WireSize {
-    buckets: Vec<Bucket>,
-    /// By the feed's symbol id.
-    places: Vec<Option<(u16, u16)>>,
+    set: BucketSet,
     encoder: Encoder,
     subjects: Subjects,
     /// When the turn ends that the next quote belongs to, if it comes before.
@@ -43,8 +41,7 @@ impl WireSize {
     /// Of one feed.
     pub fn new(feed: FeedName) -> Self {
         Self {
-            buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
-            places: Vec::new(),
+            set: BucketSet::new(),
             encoder: Encoder::new(),
             subjects: Subjects::new(feed),
             turn_ends: UnixNanos::MIN,
@@ -55,20 +52,13 @@ impl WireSize {
 
     /// Adds quotes that arrive together, in order of their arrival.
     pub fn add(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable) {
-        self.places.resize(symbols.len(), None);
         for row in 0..quotes.len() {
-            let (id, quote) = (quotes.symbol[row] as usize, quotes.quote(row));
+            let quote = quotes.quote(row);
             if quote.received_time >= self.turn_ends {
                 self.turn();
                 self.turn_ends = quote.received_time + LINGER.as_nanos() as UnixNanos;
             }
-            if self.places[id].is_none() {
-                self.places[id] = place_of(&mut self.buckets, &symbols.symbols()[id]);
-            }
-            if let Some((bucket, index)) = self.places[id] {
-                self.buckets[usize::from(bucket)].put(index, &quote);
-                self.quotes += 1;
-            }
+            self.quotes += u64::from(self.set.put(quotes.symbol[row], symbols.symbols(), &quote));
         }
     }
 
@@ -88,7 +78,7 @@ impl WireSize {
 
     /// Encodes what waits.
     fn turn(&mut self) {
-        for (number, bucket) in self.buckets.iter_mut().enumerate() {
+        for (number, bucket) in self.set.buckets.iter_mut().enumerate() {
             while let Some(next) = bucket.next() {
                 let number = number as u16;
                 let header = Header {

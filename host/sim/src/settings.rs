@@ -74,13 +74,8 @@ pub enum ParseUniverseError {
     #[error("the number of symbols must be 1 to {max}, not {0}", max = Universe::MAX)]
     Count(u32),
     /// A name is not a symbol.
-    #[error("{name:?} is not a symbol: {error}; write a number, or names separated by commas")]
-    Symbol {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        error: SymbolError,
-    },
+    #[error("{0:?} is not a symbol: {1}; write a number, or names separated by commas")]
+    Symbol(String, SymbolError),
 }
 
 const WELL_KNOWN: [&str; 20] = [
@@ -126,8 +121,7 @@ impl FromStr for Universe {
                 Err(ParseUniverseError::Count(count))
             };
         }
-        let symbol =
-            |name: &str| Symbol::new(name).map_err(|error| ParseUniverseError::Symbol { name: name.to_owned(), error });
+        let symbol = |name: &str| Symbol::new(name).map_err(|error| ParseUniverseError::Symbol(name.to_owned(), error));
         text.split(',').map(|name| symbol(name.trim())).collect::<Result<_, _>>().map(Self::List)
     }
 }

@@ -166,7 +166,8 @@ impl Fence {
             own: before.is_some_and(own),
             unanswered: before.is_some_and(|before| before.unanswered),
         };
-        // Not for who only touches a document: that must not keep quotes from it, however often it happens.
+        // Only after a quote that is new to this host: someone who merely touches a document all the time would otherwise
+        // keep quotes from it.
         let is_news = before.is_none_or(|before| stored.order > before.order);
         let wait = stored.age.filter(|_| is_news).and_then(|age| min_interval.checked_sub(age));
         let verdict = match (self.verdict(known, order, writer), wait) {

@@ -58,7 +58,7 @@ impl Frames {
     }
 
     /// Decodes frames at `rate` for `time`. After each, `deliver` gets the decoder.
-    pub(crate) fn decode(&mut self, rate: f64, time: Duration, mut deliver: impl FnMut(&mut Decoder)) {
+    pub(crate) fn decode(&mut self, rate: f64, time: Duration, mut deliver: impl FnMut(&mut Decoder)) -> Decoder {
         let mut decoder = Decoder::new(quotegate_market::SymbolTable::default());
         let (began, mut sent) = (Instant::now(), 0.0);
         while began.elapsed() < time {
@@ -73,6 +73,7 @@ impl Frames {
             decoder.clear_quotes();
             sent += QUOTES_PER_FRAME as f64;
         }
+        decoder
     }
 
     /// The next frame, with times just before `now`.

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &[String]) {
         .collect();
     let (began, used) = (Instant::now(), crate::processor_time());
     let mut quotes = 0;
-    Frames::new().decode(rate, Duration::from_secs_f64(seconds), |decoder| {
+    let _ = Frames::new().decode(rate, Duration::from_secs_f64(seconds), |decoder| {
         quotes += decoder.quotes().len() as u64;
         router.receive(decoder.quotes(), decoder.symbols());
     });

@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo bench --bench fanout                                # 1,000,000 quotes/s to 4 workers, 30 s per row
 //! cargo bench --bench fanout -- --rate 500000 --seconds 10  # less, and quicker
-//! cargo bench --bench fanout -- --only slow                 # rows with this in their names
+//! cargo bench --bench fanout -- --only broker               # rows with this in their names
 //! ```
 //!
 //! The reader decodes frames as they come from Alpaca. Latency counts from the moment before a frame is decoded until the
@@ -25,14 +25,40 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quotegate_market::Symbol;
 use quotegate_test_support::NatsServer;
 
 use report::{Report, Window};
 
-/// The worker that stands still stands still for so long.
-const FROZEN: Duration = Duration::from_secs(10);
-/// Before it, and after it.
+/// Before something is disturbed, and after that.
 const AROUND: Duration = Duration::from_secs(5);
+
+/// What happens during a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disturbance {
+    /// The first worker stands still.
+    WorkerFrozen,
+    /// The server is killed, and started again.
+    BrokerKilled,
+    /// The server stands still.
+    BrokerFrozen,
+}
+
+impl Disturbance {
+    const ALL: [Self; 3] = [Self::WorkerFrozen, Self::BrokerKilled, Self::BrokerFrozen];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::WorkerFrozen => "slow: one worker frozen for 10 s",
+            Self::BrokerKilled => "broker killed, and started again after 3 s",
+            Self::BrokerFrozen => "broker frozen for 3 s",
+        }
+    }
+
+    fn time(self) -> Duration {
+        Duration::from_secs(if self == Self::WorkerFrozen { 10 } else { 3 })
+    }
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -67,42 +93,52 @@ fn orchestrate() {
             report::print(name, &report);
         }
     }
-    if "slow".contains(&only) {
-        let time = 2 * AROUND + FROZEN;
-        let Some(report) = relayed(rate, time, workers, "none", Some(AROUND)) else { return };
-        report::print("one worker stands still for 10 s", &report);
-        report::print_slow(&report);
+    let mut remarks = Vec::new();
+    for disturbance in Disturbance::ALL.into_iter().filter(|disturbance| disturbance.name().contains(&only)) {
+        let time = 2 * AROUND + disturbance.time();
+        let Some(report) = relayed(rate, time, workers, "none", Some(disturbance)) else { return };
+        report::print(disturbance.name(), &report);
+        remarks.push(report::remark(disturbance, &report));
     }
+    println!("\n{}", remarks.join("\n"));
 }
 
-/// Runs a server, workers and a reader. `freeze_after`: when the first worker is frozen.
+/// Runs a server, workers and a reader.
 fn relayed(
     rate: f64,
     time: Duration,
     workers: usize,
     compression: &str,
-    freeze_after: Option<Duration>,
+    disturbance: Option<Disturbance>,
 ) -> Option<Report> {
-    let server = NatsServer::start()?;
+    let mut server = NatsServer::start()?;
     let workers: Vec<Worker> = (0..workers).map(|_| Worker::start(&server.url())).collect();
     // They subscribe before the first quote, so that none may miss one.
     std::thread::sleep(Duration::from_secs(1));
     let seconds = time.as_secs_f64().to_string();
     let reader = spawn(&["reader", &server.url(), &rate.to_string(), &seconds, compression]);
-    let frozen = freeze_after.map(|after| {
+    let disturbed = disturbance.map(|disturbance| {
         // The reader waits for its connection first.
-        std::thread::sleep(reader::BEFORE + after);
+        std::thread::sleep(reader::BEFORE + AROUND);
         let began = now();
-        workers[0].signal("STOP");
-        std::thread::sleep(FROZEN);
-        workers[0].signal("CONT");
+        match disturbance {
+            Disturbance::WorkerFrozen => workers[0].signal("STOP"),
+            Disturbance::BrokerKilled => server.kill(),
+            Disturbance::BrokerFrozen => server.freeze(),
+        }
+        std::thread::sleep(disturbance.time());
+        match disturbance {
+            Disturbance::WorkerFrozen => workers[0].signal("CONT"),
+            Disturbance::BrokerKilled => server.start_again(),
+            Disturbance::BrokerFrozen => server.thaw(),
+        }
         (began, now())
     });
     let reader = finish(reader);
     // What is on its way arrives.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(3));
     let workers = workers.into_iter().map(Worker::finish).collect();
-    Some(Report { reader, workers, frozen })
+    Some(Report { reader, workers, disturbed })
 }
 
 struct Worker {
@@ -154,6 +190,15 @@ fn finish<T: serde::de::DeserializeOwned>(child: Child) -> T {
 /// Nanoseconds of the wall clock, which all processes share.
 pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64
+}
+
+/// The same for equal tables of the newest time of each symbol, in whatever order.
+pub(crate) fn digest(symbols: &[Symbol], newest: &[i64]) -> u64 {
+    symbols.iter().zip(newest).fold(0, |sum, (symbol, time)| {
+        let name =
+            symbol.as_str().bytes().fold(17_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        sum.wrapping_add(name.wrapping_mul(time.cast_unsigned() | 1))
+    })
 }
 
 /// Seconds of processor time of this process.

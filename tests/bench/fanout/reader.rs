@@ -31,19 +31,24 @@ pub(crate) fn run(arguments: &[String]) {
     assert!(relay.status().connection.connected);
 
     let (began, used) = (Instant::now(), crate::processor_time());
-    let mut longest_receive = Duration::ZERO;
-    frames.decode(rate, Duration::from_secs_f64(seconds), |decoder| {
+    let (mut longest_receive, mut newest) = (Duration::ZERO, Vec::new());
+    let decoder = frames.decode(rate, Duration::from_secs_f64(seconds), |decoder| {
         let before = Instant::now();
         publisher.receive(decoder.quotes(), decoder.symbols());
         longest_receive = longest_receive.max(before.elapsed());
+        newest.resize(decoder.symbols().len(), 0);
+        for (id, time) in decoder.quotes().symbol.iter().zip(&decoder.quotes().event_time) {
+            newest[*id as usize] = *time;
+        }
     });
     let (seconds, processor) = (began.elapsed().as_secs_f64(), crate::processor_time() - used);
-    // What still waits is published.
-    std::thread::sleep(Duration::from_millis(500));
+    // What still waits is published, and what workers missed at the end is asked for.
+    std::thread::sleep(Duration::from_secs(3));
     let counts = relay.status().publisher;
     stop.cancel();
     let longest_turn = runtime.block_on(task).unwrap();
-    crate::print_json(&Reader { counts, seconds, processor, longest_receive, longest_turn });
+    let digest = crate::digest(decoder.symbols().symbols(), &newest);
+    crate::print_json(&Reader { counts, seconds, processor, longest_receive, longest_turn, digest });
 }
 
 /// Measures how long a task holds its thread.

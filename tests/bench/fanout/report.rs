@@ -1,10 +1,12 @@
 //! What the processes tell each other, and what is printed of it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use quotegate_relay::{PublisherSnapshot, SubscriberSnapshot};
 use serde::{Deserialize, Serialize};
 
+use crate::Disturbance;
 use crate::histogram::Histogram;
 
 /// Without a relay.
@@ -24,6 +26,8 @@ pub(crate) struct Reader {
     pub(crate) processor: f64,
     pub(crate) longest_receive: Duration,
     pub(crate) longest_turn: Duration,
+    /// Of the newest time of each symbol.
+    pub(crate) digest: u64,
 }
 
 /// A tenth of a second of a worker.
@@ -37,6 +41,8 @@ pub(crate) struct Window {
     pub(crate) processor: f64,
     /// Since the worker began.
     pub(crate) counts: SubscriberSnapshot,
+    /// Of the newest time of each symbol, at the end.
+    pub(crate) digest: u64,
 }
 
 impl Window {
@@ -48,6 +54,7 @@ impl Window {
             backwards: 0,
             processor: 0.0,
             counts: SubscriberSnapshot::default(),
+            digest: 0,
         }
     }
 }
@@ -55,53 +62,56 @@ impl Window {
 pub(crate) struct Report {
     pub(crate) reader: Reader,
     pub(crate) workers: Vec<Vec<Window>>,
-    /// When the first worker was frozen and when it ran on.
-    pub(crate) frozen: Option<(i64, i64)>,
+    /// From when to when something was disturbed.
+    pub(crate) disturbed: Option<(i64, i64)>,
 }
 
 pub(crate) fn print_head() {
     println!(
-        "| row | quotes/s | conflated | lost | backwards | p50 | p99 | p99.9 | reader per quote | worker per quote | \
+        "| row | quotes/s | conflated | lost | last quotes | backwards | p50 | p99 | p99.9 | reader per quote | worker per quote | \
          bytes per quote | quotes per message | longest receive | longest turn |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
 }
 
 pub(crate) fn print_in_process(report: &InProcess) {
     let InProcess { quotes, seconds, processor, latencies } = report;
     println!(
-        "| in one process | {:.0} | | | | {:.2} ms | {:.2} ms | {:.2} ms | {:.0} ns | | | | | |",
+        "| in one process | {:.0} | | | | | {} | {:.0} ns | | | | | |",
         *quotes as f64 / seconds,
-        latencies.percentile(0.5),
-        latencies.percentile(0.99),
-        latencies.percentile(0.999),
+        percentiles(latencies),
         processor / *quotes as f64 * 1e9,
     );
 }
 
+fn percentiles(latencies: &Histogram) -> String {
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| latencies.percentile(part));
+    format!("{p50:.2} ms | {p99:.2} ms | {p999:.2} ms")
+}
+
 pub(crate) fn print(name: &str, report: &Report) {
-    let Reader { counts, seconds, processor, longest_receive, longest_turn } = &report.reader;
-    // The frozen one has its own line.
-    let others = &report.workers[usize::from(report.frozen.is_some())..];
+    let Reader { counts, seconds, processor, longest_receive, longest_turn, digest } = &report.reader;
     let mut latencies = Histogram::default();
-    let (mut lost, mut worker_processor, mut worker_quotes, mut backwards) = (0, 0.0, 0, 0);
-    for windows in others {
-        let last = &windows.last().unwrap();
+    let (mut lost, mut worker_processor, mut worker_quotes, mut backwards, mut wrong) = (0, 0.0, 0, 0, 0);
+    for windows in &report.workers {
+        let last = windows.last().unwrap();
         lost += counts.quotes as i64 - (last.counts.quotes + last.counts.old + last.counts.unnamed) as i64;
         worker_processor += last.processor;
         worker_quotes += last.counts.quotes;
+        wrong += u32::from(last.digest != *digest);
         for window in windows {
             latencies.add(&window.latencies);
             backwards += window.backwards;
         }
     }
+    // What a disturbance takes away is not lost: snapshots make up for it.
+    let lost = if report.disturbed.is_some() { String::new() } else { lost.to_string() };
+    let right = if wrong == 0 { "all there".to_owned() } else { format!("missing at {wrong} workers") };
     println!(
-        "| {name} | {:.0} | {} | {lost} | {backwards} | {:.2} ms | {:.2} ms | {:.2} ms | {:.0} ns | {:.0} ns | {:.1} | {:.0} | {:.2?} | {:.2?} |",
+        "| {name} | {:.0} | {} | {lost} | {right} | {backwards} | {} | {:.0} ns | {:.0} ns | {:.1} | {:.0} | {:.2?} | {:.2?} |",
         counts.received as f64 / seconds,
         counts.conflated,
-        latencies.percentile(0.5),
-        latencies.percentile(0.99),
-        latencies.percentile(0.999),
+        percentiles(&latencies),
         processor / counts.received as f64 * 1e9,
         worker_processor / worker_quotes as f64 * 1e9,
         counts.bytes as f64 / counts.quotes as f64,
@@ -111,27 +121,36 @@ pub(crate) fn print(name: &str, report: &Report) {
     );
 }
 
-/// The others while one stands still, and that one afterwards.
-pub(crate) fn print_slow(report: &Report) {
-    let Some((frozen, thawed)) = report.frozen else { return };
-    let mut meanwhile = Histogram::default();
-    for window in report.workers[1..].iter().flatten() {
-        if window.ended > frozen && window.began < thawed {
-            meanwhile.add(&window.latencies);
-        }
-    }
-    let caught_up = report.workers[0].iter().find(|window| {
-        window.began > thawed && window.counts.waiting == 0 && window.latencies.percentile(0.99) < 100.0
-    });
-    let last = &report.workers[0].last().unwrap().counts;
-    let backwards: u64 = report.workers[0].iter().map(|window| window.backwards).sum();
-    println!(
-        "\nthe others meanwhile: p50 {:.2} ms, p99 {:.2} ms; the worker that stood still was up to date {} after it ran on, \
-         with {} gaps and {} snapshots, {backwards} quotes backwards",
-        meanwhile.percentile(0.5),
-        meanwhile.percentile(0.99),
-        caught_up.map_or("never".to_owned(), |window| format!("{:.2} s", (window.began - thawed) as f64 / 1e9)),
-        last.gaps,
-        last.snapshots,
+/// What the row does not show: the others meanwhile, and how soon all was well again.
+pub(crate) fn remark(disturbance: Disturbance, report: &Report) -> String {
+    let (began, ended) = report.disturbed.unwrap();
+    let seconds = |time: i64| format!("{:.2} s", (time - ended) as f64 / 1e9);
+    let first = |windows: &[Window], is_well: fn(&Window) -> bool| {
+        windows.iter().find(|window| window.began > ended && is_well(window)).map(|window| window.began)
+    };
+    let all = |is_well: fn(&Window) -> bool| {
+        let affected = match disturbance {
+            Disturbance::WorkerFrozen => &report.workers[..1],
+            Disturbance::BrokerKilled | Disturbance::BrokerFrozen => &report.workers[..],
+        };
+        let times: Option<Vec<i64>> = affected.iter().map(|windows| first(windows, is_well)).collect();
+        times.and_then(|times| times.into_iter().max()).map_or("never".to_owned(), seconds)
+    };
+    let mut text = format!(
+        "{}: quotes flow again after {}, and nothing is missing after {}",
+        disturbance.name(),
+        all(|window| window.latencies.percentile(0.5) < 1000.0),
+        all(|window| window.latencies.percentile(0.99) < 100.0 && window.counts.waiting == 0),
     );
+    if disturbance == Disturbance::WorkerFrozen {
+        let mut meanwhile = Histogram::default();
+        for window in report.workers[1..].iter().flatten() {
+            if window.ended > began && window.began < ended {
+                meanwhile.add(&window.latencies);
+            }
+        }
+        let [p50, p99] = [0.5, 0.99].map(|part| meanwhile.percentile(part));
+        let _ = write!(text, "; the others meanwhile: p50 {p50:.2} ms, p99 {p99:.2} ms");
+    }
+    text
 }

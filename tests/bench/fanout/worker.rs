@@ -3,7 +3,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_market::{FeedName, QuoteColumns, QuoteReceiver, Subscription, SymbolTable};
+use quotegate_market::{FeedName, QuoteColumns, QuoteReceiver, Subscription, Symbol, SymbolTable};
 use quotegate_relay::{Relay, RelaySettings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,10 @@ pub(crate) fn run(url: &str) {
     runtime.block_on(async {
         let relay = Relay::connect(RelaySettings::new(url.to_owned(), FeedName::Sip)).await.unwrap();
         let (_wanted, wanted) = watch::channel(Arc::new(Subscription::All));
-        let mut measured = Measured { relay: relay.clone(), window: Window::begin(), newest: Vec::new() };
+        let mut measured =
+            Measured { relay: relay.clone(), window: Window::begin(), symbols: Vec::new(), newest: Vec::new() };
         relay.subscriber(wanted).run(&mut measured, stop).await;
+        measured.window.digest = crate::digest(&measured.symbols, &measured.newest);
         measured.print();
     });
 }
@@ -31,14 +33,18 @@ pub(crate) fn run(url: &str) {
 struct Measured {
     relay: Relay,
     window: Window,
-    /// The newest time of each symbol.
+    symbols: Vec<Symbol>,
+    /// The newest time of each.
     newest: Vec<i64>,
 }
 
 impl QuoteReceiver for Measured {
     fn receive(&mut self, quotes: &QuoteColumns, symbols: &SymbolTable) {
         let now = crate::now();
-        self.newest.resize(symbols.len(), i64::MIN);
+        if self.symbols.len() < symbols.len() {
+            self.symbols.extend_from_slice(&symbols.symbols()[self.symbols.len()..]);
+            self.newest.resize(symbols.len(), i64::MIN);
+        }
         for row in 0..quotes.len() {
             let newest = &mut self.newest[quotes.symbol[row] as usize];
             self.window.backwards += u64::from(quotes.event_time[row] < *newest);

@@ -58,7 +58,7 @@ impl Client {
     /// `None` if REST does not serve the feed.
     pub(super) fn new(settings: &SnapshotSettings, clock: Clock) -> Result<Option<Self>, FeedSettingsError> {
         let Some(endpoint) = latest_quotes_endpoint(settings.feed) else { return Ok(None) };
-        let invalid = |reason: String| FeedSettingsError::RestUrl { url: settings.url.clone(), reason };
+        let invalid = |reason: String| FeedSettingsError::RestUrl(settings.url.clone(), reason);
         let base = format!("{}{}", settings.url.trim_end_matches('/'), endpoint.path);
         let base = Url::parse(&base).map_err(|error| invalid(error.to_string()))?;
         let http = reqwest::Client::builder()

@@ -24,7 +24,7 @@ fn connection(relay: Option<&RelayState>, out: &mut PrometheusWriter) {
 fn worker(relay: Option<&RelayState>, out: &mut PrometheusWriter) {
     let of = relay.map(|relay| &relay.counters.subscriber);
     out.counter("quotegate_relay_received_quotes_total", "Quotes received over the relay.");
-    out.samples(of.map(|of| of.quotes));
+    out.samples(of.map(|of| of.quotes + of.snapshot_quotes));
     out.counter("quotegate_relay_received_bytes_total", "Bytes of the messages with these quotes.");
     out.samples(of.map(|of| of.bytes));
     out.counter("quotegate_relay_gaps_total", "How often batches of a bucket of symbols were missing.");
@@ -37,6 +37,7 @@ fn worker(relay: Option<&RelayState>, out: &mut PrometheusWriter) {
     out.counter("quotegate_relay_dropped_quotes_total", "Quotes received over the relay and not used, by reason.");
     if let Some(of) = of {
         out.sample(&[("reason", "old")], of.old).sample(&[("reason", "unnamed")], of.unnamed);
+        out.sample(&[("reason", "no_room")], of.no_room);
     }
     out.counter("quotegate_relay_invalid_messages_total", "Messages of the relay that could not be read.");
     out.samples(of.map(|of| of.invalid));

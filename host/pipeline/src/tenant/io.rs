@@ -32,8 +32,8 @@ pub struct TenantIo {
     pub latencies: Option<Arc<Latencies>>,
     /// Keeps the tenant from writing while it is set.
     pub pause: Arc<PauseFlag>,
-    /// Changes of the tenant while it runs.
-    pub updates: mpsc::UnboundedReceiver<TenantUpdate>,
+    /// Changes of the tenant while it runs. Boxed, because a channel begins with room for 32 of them.
+    pub updates: mpsc::UnboundedReceiver<Box<TenantUpdate>>,
 }
 
 /// A change of a running tenant. All of it applies at once, from the next quote on.

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -52,6 +53,8 @@ impl TenantTask {
     const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
     /// Quotes that cannot be written yet wait at most this long until the task takes them, so that its numbers are fresh.
     const LOOK_EVERY: Duration = Duration::from_secs(1);
+    /// The times at which tenants look are multiples of this, so that one wake-up of a thread serves many of them.
+    const LOOKS_APART: Duration = Duration::from_millis(10);
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -156,7 +159,8 @@ impl TenantTask {
     }
 
     fn take_updates(&mut self) {
-        while let Ok(TenantUpdate { spec, chain, leave_by, applied }) = self.io.updates.try_recv() {
+        while let Ok(update) = self.io.updates.try_recv() {
+            let TenantUpdate { spec, chain, leave_by, applied } = *update;
             if spec.rate != self.core.spec().rate {
                 self.budget.set_rate(spec.rate);
             }
@@ -185,10 +189,16 @@ impl TenantTask {
             self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
         }
-        self.looks_at = Some(now + Self::LOOK_EVERY);
+        self.looks_at = Some(Self::next_look(now));
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }
+    }
+
+    fn next_look(now: Instant) -> Instant {
+        static FIRST: LazyLock<Instant> = LazyLock::new(crate::budget::now);
+        let since = now.saturating_duration_since(*FIRST).as_nanos() % Self::LOOKS_APART.as_nanos();
+        now + Self::LOOK_EVERY - Duration::from_nanos(since as u64)
     }
 
     fn take_answers(&mut self) {

@@ -36,7 +36,7 @@ struct Harness {
     sink: JoinHandle<Vec<Attempt>>,
     stop: CancellationToken,
     named: u32,
-    updates: mpsc::UnboundedSender<TenantUpdate>,
+    updates: mpsc::UnboundedSender<Box<TenantUpdate>>,
     spec: TenantSpec,
     wake: Arc<Notify>,
     pause: Arc<PauseFlag>,
@@ -178,7 +178,7 @@ impl Harness {
 
     fn send(&self, spec: TenantSpec, chain: Option<Option<PluginChain>>, leave_by: Option<Instant>) {
         let (applied, _) = oneshot::channel();
-        self.updates.send(TenantUpdate { spec, chain, leave_by, applied }).unwrap();
+        self.updates.send(Box::new(TenantUpdate { spec, chain, leave_by, applied })).unwrap();
         self.wake.notify_one();
     }
 

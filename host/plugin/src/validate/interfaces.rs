@@ -28,7 +28,7 @@ impl Names {
             self.imports.iter().filter(|name| !matches!(base(name), HOST | TYPES)).cloned().collect();
         if !foreign.is_empty() {
             let remedy = remedy(&foreign);
-            return Err(PluginError::Imports { imports: foreign, remedy });
+            return Err(PluginError::Imports(foreign, remedy));
         }
         let version = version(self.imports.iter().chain(&self.exports))?;
         let exported = |interface: &str| self.exports.iter().any(|name| base(name) == interface);

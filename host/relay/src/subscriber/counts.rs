@@ -11,7 +11,7 @@ use crate::status::SubscriberSnapshot;
 pub(super) struct Counts {
     pub(super) snapshot: SubscriberSnapshot,
     /// The longest lags of the current and the previous half of the window.
-    longest: [i64; 2],
+    longest: [Option<i64>; 2],
     half_began: Option<Instant>,
 }
 
@@ -25,13 +25,16 @@ impl Counts {
         self.snapshot.bytes += bytes as u64;
         self.snapshot.lag = Some(lag);
         self.snapshot.last_received_time = Some(now);
-        let (time, began) = (Instant::now(), self.half_began);
-        if began.is_none_or(|began| time.duration_since(began) >= Self::HALF) {
-            self.half_began = Some(time);
-            self.longest = [lag, self.longest[0]];
+        self.longest[0] = self.longest[0].max(Some(lag));
+    }
+
+    /// The longest lag so far belongs to the past, sooner or later.
+    pub(super) fn roll(&mut self, now: Instant) {
+        if self.half_began.is_none_or(|began| now.duration_since(began) >= Self::HALF) {
+            self.half_began = Some(now);
+            self.longest = [None, self.longest[0]];
         }
-        self.longest[0] = self.longest[0].max(lag);
-        self.snapshot.max_lag = Some(self.longest[0].max(self.longest[1]));
+        self.snapshot.max_lag = self.longest[0].max(self.longest[1]);
     }
 
     /// So many batches are missing, which may be none.
@@ -59,5 +62,26 @@ impl Counts {
         self.snapshot.old += delivery.old as u64;
         self.snapshot.unnamed += delivery.unnamed as u64;
         self.snapshot.no_room += delivery.no_room as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_lag_is_forgotten_after_ten_seconds() {
+        let (mut counts, begin) = (Counts::default(), Instant::now());
+        let max_lag = |counts: &mut Counts, seconds| {
+            counts.roll(begin + Duration::from_secs(seconds));
+            counts.snapshot.max_lag
+        };
+        assert_eq!(max_lag(&mut counts, 0), None);
+        counts.count_batch(1, 10, 50);
+        counts.count_batch(1, 10, 30);
+        assert_eq!(max_lag(&mut counts, 4), Some(40));
+        counts.count_batch(1, 10, 17);
+        assert_eq!(max_lag(&mut counts, 9), Some(40));
+        assert_eq!(max_lag(&mut counts, 14), None);
     }
 }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
-use quotegate_market::Quote;
+use quotegate_market::{Quote, QuoteColumns, Symbol};
 
+use super::decoder::MAX_BODY;
+use super::encoder::message;
 use super::*;
+use crate::settings::Compression;
 
 fn quote() -> impl Strategy<Value = Quote> {
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(a, b, c, d)| {

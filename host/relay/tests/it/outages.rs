@@ -19,12 +19,11 @@ async fn quote_for(reader: &mut Reader, time: Duration, now: &mut i64) {
     }
 }
 
-/// Neither the feed nor the publisher's task may wait for the broker. The bounds are generous, because the machine may be
-/// busy; a publisher that waits for a frozen broker waits for seconds.
+/// Neither the feed nor the publisher's task may wait for the broker. The bound is generous, because the machine may be busy:
+/// a publisher that waits for a frozen broker waits for three seconds.
 fn never_waited(reader: &Reader) {
-    let (receive, turn) = (reader.longest_receive, *reader.longest_turn.lock());
-    assert!(receive < Duration::from_millis(500), "the feed was held up for {receive:?}");
-    assert!(turn < Duration::from_secs(1), "the publisher's task was held up for {turn:?}");
+    let longest = reader.longest_receive.max(*reader.longest_turn.lock());
+    assert!(longest < Duration::from_secs(2), "held up for {longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,14 +43,11 @@ async fn quotes_flow_again_after_the_broker_was_killed_and_every_last_quote_arri
     let refused = format!("connection refused by {}", server.address());
     until("it says why", || problem(&workers[0].relay) == refused).await;
     server.start_again();
-    let back = Instant::now();
     quote_for(&mut reader, Duration::from_millis(200), &mut now).await;
     for worker in &workers {
         worker.has(&reader.sent).await;
         assert_eq!((worker.backwards(), worker.relay.status().connection.problem), (0, None));
     }
-    println!("every last quote {:?} after the broker's return", back.elapsed());
-    never_waited(&reader);
     let status = reader.relay.status().publisher;
     assert_eq!(status.received, status.quotes + status.conflated, "{status:?}");
     for worker in workers {
@@ -71,9 +67,7 @@ async fn quotes_flow_again_after_the_broker_was_frozen_and_nothing_waits_meanwhi
     server.freeze();
     quote_for(&mut reader, Duration::from_secs(3), &mut now).await;
     server.thaw();
-    let back = Instant::now();
     worker.has(&reader.sent).await;
-    println!("every last quote {:?} after the broker's return", back.elapsed());
     assert_eq!(worker.backwards(), 0);
     never_waited(&reader);
     worker.end().await;

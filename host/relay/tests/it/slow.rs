@@ -1,4 +1,4 @@
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -36,15 +36,14 @@ async fn a_client_that_reads_nothing_does_not_hold_up_the_others() {
         assert!(began.elapsed() < crate::common::LIMIT, "{:?}", reader.relay.status());
     }
     worker.has(&reader.sent).await;
-    let status = worker.relay.status().subscriber;
-    // The longest in ten seconds. A server with its default settings makes it seconds.
-    assert!(status.max_lag.unwrap() < 1_000_000_000, "{status:?}");
-    assert_eq!((worker.backwards(), status.invalid), (0, 0));
+    assert_eq!((worker.backwards(), worker.relay.status().subscriber.invalid), (0, 0));
+    // The server has given it up: what was on its way, and then the end.
     stuck.set_read_timeout(Some(crate::common::LIMIT)).unwrap();
     let mut rest = Vec::new();
-    // What was on its way, and then the end of the connection.
-    let ended = stuck.read_to_end(&mut rest);
-    assert!(ended.is_ok() || rest.len() > 1_000_000, "{ended:?}");
+    if let Err(error) = stuck.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    assert!(rest.len() < 40_000_000, "it has got everything: {}", rest.len());
     worker.end().await;
     reader.end().await;
 }

@@ -64,7 +64,7 @@ pub(super) struct TenantServices {
 pub(super) struct RunningTenant {
     pub(super) setup: TenantSetup,
     inbox: Arc<Inbox>,
-    updates: mpsc::UnboundedSender<TenantUpdate>,
+    updates: mpsc::UnboundedSender<Box<TenantUpdate>>,
     wake: Arc<Notify>,
     weight: Weight,
     removal: Arc<OnceLock<Removal>>,
@@ -143,7 +143,8 @@ impl TenantSupervisor {
         let Some(tenant) = self.running.get_mut(&id) else { return (None, None) };
         let (applied, receiver) = oneshot::channel();
         // Fails if the tenant has ended, as all do at the end of a replay. Then there is nothing to change.
-        let _ = tenant.updates.send(TenantUpdate { spec: setup.spec.clone(), chain, leave_by: None, applied });
+        let update = TenantUpdate { spec: setup.spec.clone(), chain, leave_by: None, applied };
+        let _ = tenant.updates.send(Box::new(update));
         tenant.wake.notify_one();
         let route = (setup.wanted != tenant.setup.wanted).then(|| RouteChange::Want(id, setup.wanted.clone()));
         tenant.weight.set(setup.weight);
@@ -165,7 +166,8 @@ impl TenantSupervisor {
         };
         let (applied, _) = oneshot::channel();
         let leave_by = Some(now() + time);
-        let _ = tenant.updates.send(TenantUpdate { spec: tenant.setup.spec, chain: None, leave_by, applied });
+        let update = TenantUpdate { spec: tenant.setup.spec, chain: None, leave_by, applied };
+        let _ = tenant.updates.send(Box::new(update));
         // Here, and not only in the router: the router applies changes with the next quote, which may come tomorrow.
         tenant.inbox.close();
         tenant.wake.notify_one();

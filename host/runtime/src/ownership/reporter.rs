@@ -105,7 +105,7 @@ impl Reporter {
             tenants: self.status.tenants().len() as u64,
             lag: subscriber.max_lag.or(subscriber.lag),
             gaps: subscriber.gaps,
-            dropped: subscriber.old + subscriber.unnamed + subscriber.invalid,
+            dropped: subscriber.old + subscriber.unnamed + subscriber.no_room + subscriber.invalid,
             problem: relay.problem.or(shards.problem),
         })
     }

@@ -1,6 +1,7 @@
 //! Reads what is stored before the first write of a document, and after a conflict.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::prost_types::Timestamp;
@@ -8,7 +9,6 @@ use proto::batch_get_documents_response::Result as Found;
 use proto::value::ValueType;
 use proto::{BatchGetDocumentsRequest, DocumentMask};
 use quotegate_document::FieldPath;
-use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{FirestoreSink, encode};
