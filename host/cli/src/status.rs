@@ -120,7 +120,7 @@ fn heard(relay: &RelayState) -> String {
     let of = &relay.counters.subscriber;
     let lag = of.max_lag.map_or_else(String::new, |lag| format!(", lag {:.1} ms", lag as f64 / 1e6));
     let (gaps, dropped) = (counted(of.gaps, "gap"), of.old + of.unnamed);
-    format!("; the reader is {} (epoch {}){lag}, {gaps}, {dropped} dropped", reader.instance, reader.epoch)
+    format!("; the reader is {} (epoch {}){lag}, {gaps}, {dropped} dropped as old", reader.instance, reader.epoch)
 }
 
 /// The host's name, version and uptime.

@@ -148,7 +148,8 @@ fn view(past: &Past) -> Lines {
     };
     let mut lines: Lines = vec![(style, format!("{}  {}", now.liveness.state.as_str(), status::identity(now)))];
     lines.extend(now.role().map(|role| (Style::Plain, format!("lease {role}"))));
-    lines.extend(status::shared_work(now).lines().map(|line| (Style::Plain, line.to_owned())));
+    let single_spaced = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    lines.extend(status::shared_work(now).lines().map(|line| (Style::Plain, single_spaced(line))));
     lines.extend(overview(&rates).map(|line| (Style::Plain, line)));
     lines.push((Style::Plain, String::new()));
     lines.push((

@@ -9,6 +9,7 @@ use quotegate_market::UnixNanos;
 use quotegate_relay::{ReaderStatus, Relay, RelaySnapshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,6 +34,7 @@ pub(crate) struct RelayView {
     relay: Relay,
     /// `None` if this host is no worker.
     reader: Option<watch::Receiver<Option<ReaderStatus>>>,
+    started: Instant,
 }
 
 /// What the reader says about itself.
@@ -129,7 +131,7 @@ impl FeedView {
 
 impl RelayView {
     pub(crate) fn new(role: Role, relay: Relay, reader: Option<watch::Receiver<Option<ReaderStatus>>>) -> Self {
-        Self { role, relay, reader }
+        Self { role, relay, reader, started: Instant::now() }
     }
 
     /// The reader's last word.
@@ -153,7 +155,7 @@ impl RelayView {
             Role::Reader => RelayRole::Reader,
             Role::Worker => RelayRole::Worker,
         };
-        let problem = problem(&counters, reader.as_ref(), self.reader.is_some());
+        let problem = problem(&counters, reader.as_ref(), self.reader.is_some().then(|| self.started.elapsed()));
         RelayState { role, reads, reader, problem, counters }
     }
 
@@ -173,24 +175,22 @@ impl RelayView {
     }
 }
 
-/// Why quotes do not come through.
-fn problem(counters: &RelaySnapshot, reader: Option<&ReaderState>, works: bool) -> Option<String> {
+/// Why quotes do not come through. `waited`: how long a worker has been running.
+fn problem(counters: &RelaySnapshot, reader: Option<&ReaderState>, waited: Option<Duration>) -> Option<String> {
     let connection = &counters.connection;
     if !connection.connected {
         let why = connection.problem.as_deref().unwrap_or("no answer yet");
         return Some(format!("the broker at {} is not connected: {why}", connection.url));
     }
-    if !works {
-        return None;
-    }
-    match reader {
-        None => Some("no reader has been heard over the relay yet".to_owned()),
-        Some(reader) if reader.age_seconds > READER_SILENT.as_secs_f64() => {
-            let age = short_duration(Duration::from_secs_f64(reader.age_seconds));
-            Some(format!("the reader {} has not been heard over the relay for {age}", reader.instance))
+    let (waited, heard) = (waited?, reader.map(|reader| Duration::from_secs_f64(reader.age_seconds)));
+    let silence = heard.unwrap_or(waited);
+    (silence > READER_SILENT).then(|| match reader {
+        Some(reader) => {
+            let age = short_duration(silence);
+            format!("the reader {} has not been heard over the relay for {age}", reader.instance)
         }
-        Some(_) => None,
-    }
+        None => "no reader has been heard over the relay yet".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -199,20 +199,22 @@ mod tests {
 
     #[test]
     fn a_worker_says_why_it_gets_no_quotes() {
+        const LONG: Duration = Duration::from_secs(60);
         let mut counters = RelaySnapshot::default();
         counters.connection.url = "nats://broker:4222".into();
         let reader = |age_seconds| ReaderState { instance: "host-a".into(), address: None, epoch: 1, age_seconds };
         assert_eq!(
-            problem(&counters, Some(&reader(0.1)), true).unwrap(),
+            problem(&counters, Some(&reader(0.1)), Some(LONG)).unwrap(),
             "the broker at nats://broker:4222 is not connected: no answer yet"
         );
         counters.connection.connected = true;
-        assert_eq!(problem(&counters, None, true).unwrap(), "no reader has been heard over the relay yet");
-        assert_eq!(problem(&counters, Some(&reader(4.9)), true), None);
+        assert_eq!(problem(&counters, None, Some(Duration::from_secs(4))), None, "it has just started");
+        assert_eq!(problem(&counters, None, Some(LONG)).unwrap(), "no reader has been heard over the relay yet");
+        assert_eq!(problem(&counters, Some(&reader(4.9)), Some(LONG)), None);
         assert_eq!(
-            problem(&counters, Some(&reader(61.0)), true).unwrap(),
+            problem(&counters, Some(&reader(61.0)), Some(LONG)).unwrap(),
             "the reader host-a has not been heard over the relay for 61 s"
         );
-        assert_eq!(problem(&counters, None, false), None, "a host that only reads hears nobody");
+        assert_eq!(problem(&counters, None, None), None, "a host that only reads hears nobody");
     }
 }
