@@ -133,7 +133,7 @@ impl PluginChain {
     /// Like [`Self::start`]. All plugins of the chain together may use this share of a processor, besides their own limits.
     pub fn start_within(tenant: TenantId, specs: Vec<PluginSpec>, share_of_time: f64) -> Result<Self, StartError> {
         let (now, time) = (Instant::now(), TimeBucket::shared(share_of_time));
-        let start = |spec: PluginSpec| {
+        let start = move |spec: PluginSpec| {
             let plugin = spec.plugin.name().to_owned();
             Stage::start(tenant.clone(), spec, time.clone(), now).map_err(|failure| StartError {
                 tenant: tenant.clone(),

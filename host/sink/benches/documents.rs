@@ -89,12 +89,9 @@ fn main() {
         "| client | documents a request × requests in flight | documents/s (least, most) | client's processor time a document |"
     );
     println!("|---|---|---|---|");
-    let ratios: Vec<_> = (0..shapes.len())
-        .map(|at| {
-            let [fenced, plain] = [&measured[2 * at], &measured[2 * at + 1]];
-            let ratio = |of: fn(&Measured) -> f64| median(fenced.iter().zip(plain).map(|(one, two)| of(one) / of(two)));
-            (ratio(|one| one.documents_a_second), ratio(|one| one.client_micros_a_document))
-        })
+    // The run with the fence and the one without it of each round.
+    let pairs: Vec<Vec<(Measured, Measured)>> = (0..shapes.len())
+        .map(|at| measured[2 * at].iter().copied().zip(measured[2 * at + 1].iter().copied()).collect())
         .collect();
     let mut best = [0.0; 2];
     let mut cheapest = [f64::INFINITY; 2];
@@ -113,12 +110,10 @@ fn main() {
         cheapest[whose] = f64::min(cheapest[whose], micros);
     }
     let (_, defaults, _) = spread(&mut measured[0], |one| one.documents_a_second);
-    for ((batch, in_flight), (rate, processor)) in shapes.into_iter().zip(ratios) {
-        println!(
-            "fenced, {batch} × {in_flight}: {rate:.3} of the documents a second and {processor:.3} of the processor time \
-             without the fence"
-        );
+    for ((batch, in_flight), pairs) in shapes.into_iter().zip(&pairs) {
+        print_ratio(&format!("{batch} × {in_flight}"), pairs);
     }
+    print_ratio("all of them", &pairs.concat());
     let alone = |fenced| {
         let run = |_| {
             runtime
@@ -144,6 +139,15 @@ fn main() {
 fn argument(name: &str, default: usize) -> usize {
     let mut rest = std::env::args().skip_while(|argument| argument != name).skip(1);
     rest.next().map_or(default, |value| value.parse().expect("a number"))
+}
+
+fn print_ratio(shape: &str, pairs: &[(Measured, Measured)]) {
+    let ratio = |of: fn(&Measured) -> f64| median(pairs.iter().map(|(fenced, plain)| of(fenced) / of(plain)));
+    println!(
+        "fenced, {shape}: {:.3} of the documents a second and {:.3} of the processor time without the fence",
+        ratio(|one| one.documents_a_second),
+        ratio(|one| one.client_micros_a_document)
+    );
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
