@@ -132,7 +132,7 @@ impl fmt::Display for RetryReason {
             Self::DeadlineExceeded => "no answer in time",
             Self::Internal => "the sink failed internally",
             Self::Conflict => "other writers keep changing the document",
-            Self::NotOwner => "another host holds the lease",
+            Self::NotOwner => "this host does not hold the lease",
         })
     }
 }

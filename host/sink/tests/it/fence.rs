@@ -389,7 +389,7 @@ async fn only_the_owner_of_the_lease_writes_over_the_heartbeat_of_another_host()
     let (owner, standby) = (host(true).await, host(false).await);
     assert_eq!(owner.write(heartbeat(5)).await.written, 1);
     let round = standby.write(heartbeat(6)).await;
-    assert_eq!((round.written, round.error.as_deref()), (0, Some("another host holds the lease")));
+    assert_eq!((round.written, round.error.as_deref()), (0, Some("this host does not hold the lease")));
     server.put("tenants/acme/live_quotes/HEARTBEAT", &[("updated_at", 9_000)]);
     assert_eq!(owner.write(heartbeat(6)).await.written, 1, "the owner does not yield");
 }
