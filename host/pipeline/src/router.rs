@@ -220,7 +220,7 @@ impl Router {
         let new = wanted.clone();
         let Some(old) = self.set_wanted(place, wanted) else { return };
         let known = self.routes.len();
-        let ids: Vec<usize> = match (&old, &new) {
+        let mut ids: Vec<usize> = match (&old, &new) {
             (Wanted::Symbols(old), Wanted::Symbols(new)) => {
                 let differ = old.symmetric_difference(new);
                 let ids = differ.filter_map(|symbol| symbols.get(symbol.as_str().as_bytes()));
@@ -228,6 +228,8 @@ impl Router {
             }
             _ => (0..known).collect(),
         };
+        // A set has another order in each process.
+        ids.sort_unstable();
         let Some(destination) = &mut self.tenants[place] else { return };
         let mut passed = Vec::new();
         for id in ids {
