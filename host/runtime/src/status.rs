@@ -1,9 +1,10 @@
 //! A snapshot of the whole host, for heartbeats, operations and people. It only reads: each part writes its own numbers.
 
+mod feed;
+mod part;
 mod reloads;
 mod smoke;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quotegate_config::{HeartbeatSettings, HeartbeatTime};
 use quotegate_document::{TenantId, UnixNanos};
-use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot, RetryCause};
+use quotegate_feed::{Calendar, ConnectionState, FeedSnapshot};
 use quotegate_lease::{LeaseHandle, LeaseSnapshot, ReportedHost, ShardsHandle, ShardsSnapshot};
 use quotegate_pace::Rate;
 use quotegate_pipeline::budget::Budget;
@@ -20,11 +21,11 @@ use quotegate_pipeline::latency::{Latencies, LatencySnapshot};
 use quotegate_pipeline::tenant::{TenantCounters, TenantSnapshot, TenantStatus};
 use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
-use tracing::warn;
 
 use crate::feed_view::FeedView;
 pub use crate::feed_view::{ReaderState, RelayRole, RelayState};
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
+pub(crate) use part::PartProblems;
 pub use reloads::ReloadSnapshot;
 pub(crate) use reloads::ReloadStatus;
 
@@ -60,15 +61,6 @@ pub struct HostStatus {
     /// Set once, by the host, when the source has ended normally (a replay is over).
     pub(crate) source_ended: AtomicBool,
     pub(crate) reloads: ReloadStatus,
-}
-
-/// What keeps a worker from its part of the work.
-#[derive(Debug, Default)]
-pub(crate) struct PartProblems {
-    /// Why this host's share of the write limit is nothing.
-    share: Option<String>,
-    /// The tenants that could not be started, and why.
-    unstarted: BTreeMap<TenantId, String>,
 }
 
 /// The status of a tenant's ingest, as one word for UIs.
@@ -194,31 +186,6 @@ impl HostStatus {
         self.feed.now(reads).1
     }
 
-    /// Says whether this host's share of the limit is nothing.
-    pub(crate) fn set_share_problem(&self, is_nothing: bool, limit: Rate) {
-        let problem = is_nothing.then(|| {
-            let burst = limit.burst();
-            format!(
-                "pace.burst {burst} is too small for so many workers: this one may not write; raise it, or run fewer"
-            )
-        });
-        let mut part = self.part.lock();
-        if let Some(problem) = problem.as_ref().filter(|_| part.share.is_none()) {
-            warn!(event_type = "share_problem", "{problem}");
-        }
-        part.share = problem;
-    }
-
-    /// A tenant could not be started.
-    pub(crate) fn add_unstarted(&self, tenant: TenantId, why: String) {
-        self.part.lock().unstarted.insert(tenant, why);
-    }
-
-    /// All tenants are tried again.
-    pub(crate) fn clear_unstarted(&self) {
-        self.part.lock().unstarted.clear();
-    }
-
     pub(crate) fn set_hosts(&self, hosts: Vec<ReportedHost>) {
         *self.hosts.lock() = hosts;
     }
@@ -236,11 +203,7 @@ impl HostStatus {
         let time = unix_now();
         let lease = self.lease.as_ref().map(LeaseHandle::snapshot);
         let (feed, relay, last_quote) = self.feed.now(lease.as_ref().is_some_and(|lease| lease.held));
-        let part_problems = {
-            let part = self.part.lock();
-            let unstarted = part.unstarted.iter().map(|(id, why)| format!("tenant {id} could not start: {why}"));
-            part.share.clone().into_iter().chain(unstarted).collect()
-        };
+        let part_problems = self.part.lock().sentences();
         Snapshot {
             time,
             started: self.started,
@@ -272,47 +235,6 @@ impl HostStatus {
 }
 
 impl Snapshot {
-    /// Who owns the feed instead of this host, for people; `None` if this host does its work itself. A worker always has work.
-    pub fn standby(&self) -> Option<String> {
-        let lease = self.lease.as_ref().filter(|lease| !lease.held && !self.stopping && !self.is_worker())?;
-        Some(match &lease.owner {
-            Some(owner) => format!("{} owns the feed (epoch {})", owner.instance, lease.epoch),
-            None => "no host owns the feed yet".to_owned(),
-        })
-    }
-
-    /// Why a standby could not take over now.
-    pub fn standby_problem(&self) -> Option<&str> {
-        self.lease.as_ref().filter(|lease| !lease.held)?.problem.as_deref()
-    }
-
-    /// True if a relay brings this host's quotes.
-    pub fn is_worker(&self) -> bool {
-        self.relay.as_ref().is_some_and(RelayState::works)
-    }
-
-    /// True if the feed's numbers are those of a connection that this host makes.
-    pub fn reads(&self) -> bool {
-        self.relay.as_ref().is_none_or(|relay| relay.reads || !relay.works())
-    }
-
-    /// Why quotes do not come through the relay, or why this host has no part of the tenants.
-    pub fn relay_problem(&self) -> Option<String> {
-        let relay = self.relay.as_ref().filter(|_| self.standby().is_none())?;
-        relay.problem.clone().or_else(|| self.shards_problem())
-    }
-
-    fn shards_problem(&self) -> Option<String> {
-        let shards = self.shards.as_ref()?;
-        if shards.problem.is_some() || !self.is_worker() {
-            return shards.problem.clone();
-        }
-        match shards.assigned.is_empty() && shards.unassigned > 0 {
-            true => Some("this worker has no shards yet: no reader has assigned them".to_owned()),
-            false => None,
-        }
-    }
-
     /// The sum of one counter over all tenants.
     pub fn sum(&self, of: fn(&TenantCounters) -> u64) -> u64 {
         self.tenants.iter().map(|(_, tenant)| of(&tenant.counters)).sum()
@@ -343,50 +265,6 @@ impl Snapshot {
             None if self.is_connected() => (IngestStatus::Running, None),
             None => (IngestStatus::Starting, None),
         }
-    }
-
-    /// Whether quotes can arrive.
-    pub fn is_connected(&self) -> bool {
-        matches!(self.feed.connection, ConnectionState::Streaming | ConnectionState::Replaying)
-    }
-
-    /// Why no tenant gets quotes. `None` if they flow, or if the first connection is still being made.
-    pub fn feed_problem(&self) -> Option<String> {
-        if self.standby().is_some() {
-            return None;
-        }
-        self.relay_problem().or_else(|| self.connection_problem().map(str::to_owned))
-    }
-
-    /// What is wrong with the connection to Alpaca: this host's or the reader's.
-    fn connection_problem(&self) -> Option<&'static str> {
-        match self.feed.connection {
-            // The connection was replaced because no quotes arrived, and still none arrive.
-            ConnectionState::Streaming if self.feed.silent => Some(retry_reason(RetryCause::Stale)),
-            ConnectionState::Streaming | ConnectionState::Replaying => None,
-            ConnectionState::HeldElsewhere if self.lease.is_some() || self.relay.is_some() => Some(
-                "Alpaca still counts the connection of the last owner (error 406), for up to 90 s after a crash; retrying \
-                 every second",
-            ),
-            ConnectionState::HeldElsewhere => Some(retry_reason(RetryCause::HeldElsewhere)),
-            ConnectionState::Waiting(cause) => Some(retry_reason(cause)),
-            ConnectionState::Stopped => Some("the feed has stopped"),
-            ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Authenticating => {
-                (!self.feed.retries.is_empty()).then_some("reconnecting")
-            }
-        }
-    }
-
-    /// The same as a fault of the host.
-    pub fn feed_outage(&self) -> Option<String> {
-        if let Some(problem) = self.relay_problem() {
-            return Some(problem);
-        }
-        let problem = self.feed_problem();
-        if self.standby().is_some() || self.is_connected() || self.feed.connection == ConnectionState::Stopped {
-            return problem;
-        }
-        Some(format!("the feed is not connected: {}", problem.as_deref().unwrap_or(self.connection())))
     }
 
     /// Whether the host's quotes are live.
@@ -425,45 +303,9 @@ impl Snapshot {
     pub fn sink_problem(&self) -> Option<&str> {
         self.sink.last_error.as_deref().filter(|_| self.sink.failing)
     }
-
-    /// The state of the connection, as one word for UIs.
-    pub fn connection(&self) -> &'static str {
-        if self.standby().is_some() {
-            return "standby";
-        }
-        match &self.relay {
-            Some(relay) if !relay.counters.connection.connected => return "no_broker",
-            Some(relay) if relay.problem.is_some() => return "no_reader",
-            _ => {}
-        }
-        match self.feed.connection {
-            ConnectionState::Idle => "idle",
-            ConnectionState::Connecting => "connecting",
-            ConnectionState::Authenticating => "authenticating",
-            ConnectionState::Streaming => "streaming",
-            ConnectionState::Replaying => "replaying",
-            ConnectionState::Waiting(_) => "waiting",
-            ConnectionState::HeldElsewhere => "held_elsewhere",
-            ConnectionState::Stopped => "stopped",
-        }
-    }
 }
 
 /// The reason of a tenant whose last write failed.
 pub fn failed_write(problem: &str) -> String {
     format!("the last write failed: {problem}")
-}
-
-fn retry_reason(cause: RetryCause) -> &'static str {
-    match cause {
-        RetryCause::Connect => "Alpaca cannot be reached",
-        RetryCause::RateLimited => "Alpaca is rate-limiting connections (HTTP 429)",
-        RetryCause::HeldElsewhere => "another host holds the only connection that Alpaca allows (error 406)",
-        RetryCause::Handshake => "the handshake with Alpaca failed",
-        RetryCause::ServerError => "Alpaca ended the session with an error",
-        RetryCause::Closed => "the connection to Alpaca was closed",
-        RetryCause::Unacknowledged => "Alpaca did not acknowledge the subscription",
-        RetryCause::Silent => "Alpaca did not answer pings",
-        RetryCause::Stale => "no quote arrived although the exchange is open",
-    }
 }
