@@ -51,7 +51,9 @@ fn a_standby_takes_over_when_the_owner_is_stopped() {
     assert_eq!(heartbeat["status"]["stringValue"], "stopped");
     let lease = cluster.emulator.document(cluster.project, LEASE).unwrap();
     assert!(lease["fields"]["owner"].get("nullValue").is_some(), "{lease}");
-    assert_eq!(lease["fields"]["epoch"]["integerValue"], "2");
+    // More if a busy machine lost the lease in between.
+    let epoch = lease["fields"]["epoch"]["integerValue"].as_str().unwrap();
+    assert!(epoch.parse::<u64>().unwrap() >= 2, "{epoch}");
 }
 
 #[test]
