@@ -68,16 +68,16 @@ pub(crate) struct Report {
 
 pub(crate) fn print_head() {
     println!(
-        "| row | quotes/s | conflated | lost | last quotes | backwards | p50 | p99 | p99.9 | reader per quote | worker per quote | \
+        "| row | quotes/s | conflated | lost | batches seen missing | last quotes | backwards | p50 | p99 | p99.9 | reader per quote | worker per quote | \
          bytes per quote | quotes per message | longest receive | longest turn |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
 }
 
 pub(crate) fn print_in_process(report: &InProcess) {
     let InProcess { quotes, seconds, processor, latencies } = report;
     println!(
-        "| in one process | {:.0} | | | | | {} | {:.0} ns | | | | | |",
+        "| in one process | {:.0} | | | | | | {} | {:.0} ns | | | | | |",
         *quotes as f64 / seconds,
         percentiles(latencies),
         processor / *quotes as f64 * 1e9,
@@ -92,10 +92,12 @@ fn percentiles(latencies: &Histogram) -> String {
 pub(crate) fn print(name: &str, report: &Report) {
     let Reader { counts, seconds, processor, longest_receive, longest_turn, digest } = &report.reader;
     let mut latencies = Histogram::default();
-    let (mut lost, mut worker_processor, mut worker_quotes, mut backwards, mut wrong) = (0, 0.0, 0, 0, 0);
+    let (mut lost, mut missed, mut worker_processor, mut worker_quotes) = (0, 0, 0.0, 0);
+    let (mut backwards, mut wrong) = (0, 0);
     for windows in &report.workers {
         let last = windows.last().unwrap();
         lost += counts.quotes as i64 - (last.counts.quotes + last.counts.old + last.counts.unnamed) as i64;
+        missed += last.counts.missed_batches;
         worker_processor += last.processor;
         worker_quotes += last.counts.quotes;
         wrong += u32::from(last.digest != *digest);
@@ -108,7 +110,7 @@ pub(crate) fn print(name: &str, report: &Report) {
     let lost = if report.disturbed.is_some() { String::new() } else { lost.to_string() };
     let right = if wrong == 0 { "all there".to_owned() } else { format!("missing at {wrong} workers") };
     println!(
-        "| {name} | {:.0} | {} | {lost} | {right} | {backwards} | {} | {:.0} ns | {:.0} ns | {:.1} | {:.0} | {:.2?} | {:.2?} |",
+        "| {name} | {:.0} | {} | {lost} | {missed} | {right} | {backwards} | {} | {:.0} ns | {:.0} ns | {:.1} | {:.0} | {:.2?} | {:.2?} |",
         counts.received as f64 / seconds,
         counts.conflated,
         percentiles(&latencies),
@@ -122,25 +124,23 @@ pub(crate) fn print(name: &str, report: &Report) {
 }
 
 /// What the row does not show: the others meanwhile, and how soon all was well again.
-pub(crate) fn remark(disturbance: Disturbance, report: &Report) -> String {
+pub(crate) fn remark<'a>(disturbance: Disturbance, report: &'a Report) -> String {
     let (began, ended) = report.disturbed.unwrap();
     let seconds = |time: i64| format!("{:.2} s", (time - ended) as f64 / 1e9);
-    let first = |windows: &[Window], is_well: fn(&Window) -> bool| {
-        windows.iter().find(|window| window.began > ended && is_well(window)).map(|window| window.began)
+    let affected = match disturbance {
+        Disturbance::WorkerFrozen => &report.workers[..1],
+        Disturbance::BrokerKilled | Disturbance::BrokerFrozen => &report.workers[..],
     };
-    let all = |is_well: fn(&Window) -> bool| {
-        let affected = match disturbance {
-            Disturbance::WorkerFrozen => &report.workers[..1],
-            Disturbance::BrokerKilled | Disturbance::BrokerFrozen => &report.workers[..],
-        };
-        let times: Option<Vec<i64>> = affected.iter().map(|windows| first(windows, is_well)).collect();
-        times.and_then(|times| times.into_iter().max()).map_or("never".to_owned(), seconds)
-    };
+    let after = |windows: &'a [Window]| windows.iter().filter(move |window| window.began > ended);
+    let flows = affected.iter().filter_map(|windows| after(windows).next()).map(|window| window.began).max();
+    let behind = |window: &&Window| window.counts.waiting > 0 || window.latencies.percentile(0.5) > 100.0;
+    let last_behind = affected.iter().filter_map(|windows| after(windows).rfind(behind));
+    let well = last_behind.map(|window| window.ended).max().max(flows);
     let mut text = format!(
         "{}: quotes flow again after {}, and nothing is missing after {}",
         disturbance.name(),
-        all(|window| window.latencies.percentile(0.5) < 1000.0),
-        all(|window| window.latencies.percentile(0.99) < 100.0 && window.counts.waiting == 0),
+        flows.map_or("never".to_owned(), seconds),
+        well.map_or("never".to_owned(), seconds),
     );
     if disturbance == Disturbance::WorkerFrozen {
         let mut meanwhile = Histogram::default();
