@@ -23,7 +23,7 @@ use crate::settings::Compression;
 use crate::status::PublisherSnapshot;
 use crate::wire::{Encoder, Header, MessageKind};
 
-/// Quotes wait at most so long to share a message with others. The first after a pause does not wait.
+/// Between two turns, on average: so long quotes wait to share a message with others. The first after a pause does not wait.
 pub(crate) const LINGER: Duration = Duration::from_millis(1);
 /// The most messages of one turn: the rest follows at once, but others have a chance to run.
 const TURN_BATCHES: u64 = 64;
@@ -136,7 +136,8 @@ impl PublisherTask {
                 () = rest(turn_due, &self.outbox), if self.epoch.is_some() => {
                     turn_due = match self.turn() {
                         Turn::Idle => None,
-                        Turn::Done => Some(Instant::now() + LINGER),
+                        // The timer counts in whole milliseconds and rounds up, by half of one on average.
+                        Turn::Done => Some(Instant::now() + LINGER / 2),
                         Turn::More => Some(Instant::now()),
                     };
                 }
