@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
+use crate::msgpack::{put, put_double, put_integer, put_text};
+
 /// Enough that the bytes are not in the CPU caches, as if they came from a network.
 const QUOTES: usize = 16_384;
 
@@ -94,28 +96,6 @@ fn rows() -> Vec<Row> {
         }
     };
     (0..QUOTES).map(row).collect()
-}
-
-fn put(bytes: &mut Vec<u8>, text: &str) {
-    bytes.push(0xa0 | text.len() as u8);
-    bytes.extend(text.bytes());
-}
-
-fn put_text(bytes: &mut Vec<u8>, key: &str, value: &str) {
-    put(bytes, key);
-    put(bytes, value);
-}
-
-fn put_double(bytes: &mut Vec<u8>, key: &str, value: f64) {
-    put(bytes, key);
-    bytes.push(0xcb);
-    bytes.extend(value.to_be_bytes());
-}
-
-fn put_integer(bytes: &mut Vec<u8>, key: &str, value: u32) {
-    put(bytes, key);
-    bytes.push(0xcd);
-    bytes.extend((value as u16).to_be_bytes());
 }
 
 /// A quote for serde, borrowed where possible.

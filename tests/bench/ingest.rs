@@ -13,6 +13,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod frames;
+mod msgpack;
 mod server;
 mod tenant;
 

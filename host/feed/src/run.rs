@@ -80,8 +80,8 @@ impl Retries {
     fn next_delay(&mut self, cause: RetryCause) -> Duration {
         self.in_a_row = self.in_a_row.saturating_add(1);
         match cause {
-            RetryCause::HeldElsewhere => self.backoff.held_elsewhere.next_delay_but_long(&mut self.rng),
-            RetryCause::RateLimited => self.backoff.rate_limited.next_delay_but_long(&mut self.rng),
+            RetryCause::HeldElsewhere => self.backoff.held_elsewhere.next_delay_equal_jitter(&mut self.rng),
+            RetryCause::RateLimited => self.backoff.rate_limited.next_delay_equal_jitter(&mut self.rng),
             _ => self.backoff.ordinary.next_delay(&mut self.rng),
         }
     }

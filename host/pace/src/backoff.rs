@@ -48,9 +48,9 @@ impl Backoff {
         jitter(cap, rng)
     }
 
-    /// Like [`Backoff::next_delay`], jittered over the upper half only: for what lasts a while, so that the next attempt is
-    /// never at once.
-    pub fn next_delay_but_long(&mut self, rng: &mut Rng) -> Duration {
+    /// Like [`Backoff::next_delay`], but with equal jitter, over the upper half only: for what lasts a while, so that the next
+    /// attempt does not follow at once.
+    pub fn next_delay_equal_jitter(&mut self, rng: &mut Rng) -> Duration {
         self.cap() / 2 + self.next_delay(rng) / 2
     }
 

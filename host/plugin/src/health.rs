@@ -49,7 +49,7 @@ impl HealthTracker {
         self.state = PluginState::Degraded;
         if self.failures >= MAX_FAILURES {
             self.state = PluginState::Quarantined;
-            self.until = Some(now + self.backoff.next_delay_but_long(rng));
+            self.until = Some(now + self.backoff.next_delay_equal_jitter(rng));
         }
     }
 

@@ -106,7 +106,7 @@ impl Bucket {
         })
     }
 
-    /// The next batch, with so many names and rows, has been published.
+    /// The next batch, with this many names and rows, has been published.
     pub(crate) fn published(&mut self, names: usize, rows: usize) {
         self.sequence += 1;
         self.announced += names;

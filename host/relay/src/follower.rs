@@ -23,7 +23,7 @@ pub(crate) struct Follower {
     epoch: Option<u64>,
     /// The number of the batch that should come next.
     next: u64,
-    /// A snapshot is missing, which includes at least so many batches.
+    /// A snapshot is missing, which includes at least this many batches.
     missing: Option<u64>,
     /// How many batches there are, as the reader says, if it says more than have arrived.
     announced: Option<u64>,
@@ -45,7 +45,7 @@ pub(crate) enum Arrival {
     Old,
     /// It is the next, or the first of a reader.
     Next,
-    /// It is new, and so many batches before it are missing.
+    /// It is new, and this many batches before it are missing.
     AfterGap(u64),
 }
 
@@ -107,7 +107,7 @@ impl Follower {
         true
     }
 
-    /// The reader says that the bucket has had so many batches. True if it is a new reader.
+    /// The reader says that the bucket has had this many batches. True if it is a new reader.
     pub(crate) fn head(&mut self, epoch: u64, batches: u64) -> bool {
         match self.epoch {
             Some(held) if epoch < held => false,
@@ -178,7 +178,7 @@ impl Follower {
         delivery
     }
 
-    /// A snapshot is needed that includes so many batches.
+    /// A snapshot is needed that includes this many batches.
     pub(crate) fn miss(&mut self, batches: u64) {
         self.missing = self.missing.max(Some(batches));
     }

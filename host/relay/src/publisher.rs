@@ -23,7 +23,7 @@ use crate::settings::Compression;
 use crate::status::PublisherSnapshot;
 use crate::wire::{Encoder, Header, MessageKind};
 
-/// Between two turns, on average: so long quotes wait to share a message with others. The first after a pause does not wait.
+/// The average time between two turns, in which quotes wait to share a message. The first quote after a pause does not wait.
 pub(crate) const LINGER: Duration = Duration::from_millis(1);
 /// The most messages of one turn: the rest follows at once, but others have a chance to run.
 const TURN_BATCHES: u64 = 64;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quotegate_config::Role;
 use quotegate_feed::{FeedSnapshot, FeedStatus};
+use quotegate_lease::InstanceRole;
 use quotegate_market::UnixNanos;
 use quotegate_relay::{ReaderStatus, Relay, RelaySnapshot};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub(crate) struct FeedView {
 /// What comes over the relay.
 #[derive(Debug)]
 pub(crate) struct RelayView {
-    role: Role,
+    role: InstanceRole,
     relay: Relay,
     /// `None` if this host is no worker.
     reader: Option<watch::Receiver<Option<ReaderStatus>>>,
@@ -49,7 +49,7 @@ pub(crate) struct ReaderReport {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RelayState {
     /// This host's part of the work.
-    pub role: RelayRole,
+    pub role: InstanceRole,
     /// This host reads the feed and publishes its quotes.
     pub reads: bool,
     /// The reader, as it last said; `None` before its first word, and on a host that is no worker.
@@ -59,18 +59,6 @@ pub struct RelayState {
     /// The connection and the counters.
     #[serde(flatten)]
     pub counters: RelaySnapshot,
-}
-
-/// A host's part of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RelayRole {
-    /// Both of the others.
-    All,
-    /// It competes for the feed.
-    Reader,
-    /// It writes the documents of its shards.
-    Worker,
 }
 
 /// The reader, by its own words.
@@ -89,7 +77,7 @@ pub struct ReaderState {
 impl RelayState {
     /// True if this host is a worker.
     pub fn works(&self) -> bool {
-        self.role != RelayRole::Reader
+        self.role != InstanceRole::Reader
     }
 }
 
@@ -130,7 +118,7 @@ impl FeedView {
 }
 
 impl RelayView {
-    pub(crate) fn new(role: Role, relay: Relay, reader: Option<watch::Receiver<Option<ReaderStatus>>>) -> Self {
+    pub(crate) fn new(role: InstanceRole, relay: Relay, reader: Option<watch::Receiver<Option<ReaderStatus>>>) -> Self {
         Self { role, relay, reader, started: Instant::now() }
     }
 
@@ -150,13 +138,8 @@ impl RelayView {
             epoch: status.epoch,
             age_seconds: status.received.elapsed().as_secs_f64(),
         });
-        let role = match self.role {
-            Role::All => RelayRole::All,
-            Role::Reader => RelayRole::Reader,
-            Role::Worker => RelayRole::Worker,
-        };
         let problem = problem(&counters, reader.as_ref(), self.reader.is_some().then(|| self.started.elapsed()));
-        RelayState { role, reads, reader, problem, counters }
+        RelayState { role: self.role, reads, reader, problem, counters }
     }
 
     /// Logs once per second whether quotes come through, if that has changed.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use quotegate_config::{Role, Settings};
+use quotegate_config::Settings;
 use quotegate_lease::{
-    FirestoreLeaseStore, FirestoreShardStore, Holder, HostReports, InstanceRole, Lease, LeaseHandle, LeaseSettings,
-    ShardSettings, Shards, ShardsHandle, boot_clock,
+    FirestoreLeaseStore, FirestoreShardStore, Holder, HostReports, Lease, LeaseHandle, LeaseSettings, ShardSettings,
+    Shards, ShardsHandle, boot_clock,
 };
 use quotegate_pipeline::budget::Budget;
 use quotegate_sink::{Heartbeats, Sink};
@@ -88,13 +88,8 @@ impl StartedOwnership {
             Lease::start(LeaseSettings { holder: holder.clone(), ttl, clock: clock.clone() }, Arc::new(store))
         });
         let shards = settings.relay.as_ref().map(|relay| {
-            let role = match settings.run.role {
-                Role::All => InstanceRole::All,
-                Role::Reader => InstanceRole::Reader,
-                Role::Worker => InstanceRole::Worker,
-            };
             let store = FirestoreShardStore::new(&firestore, &feed);
-            let shards = ShardSettings { holder, role, shards: relay.shards, ttl, clock };
+            let shards = ShardSettings { holder, role: wiring::role(settings), shards: relay.shards, ttl, clock };
             Shards::start(shards, Arc::new(store), lease.as_ref().map(Lease::handle))
         });
         Some(Self {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
-use quotegate_config::{Role, Settings};
+use quotegate_config::Settings;
 use quotegate_feed::FeedStatus;
+use quotegate_lease::InstanceRole;
 use quotegate_market::Subscription;
 use quotegate_pipeline::router::Router;
 use quotegate_relay::{Publisher, PublisherTask, Relay, Subscriber};
@@ -19,7 +20,7 @@ use crate::watchdog::{ThreadGroup, Watchdog};
 
 /// The connection to the broker, before quotes flow.
 pub(crate) struct PreparedRelay {
-    role: Role,
+    role: InstanceRole,
     relay: Relay,
     subscriber: Option<Subscriber>,
 }
@@ -41,7 +42,7 @@ impl PreparedRelay {
         let Some(chosen) = &settings.relay else { return Ok(None) };
         let relay = Relay::connect(wiring::relay(chosen, settings.feed.name, instance)).await.context("relay")?;
         let subscriber = wiring::works(settings).then(|| relay.subscriber(wanted));
-        Ok(Some(Self { role: settings.run.role, relay, subscriber }))
+        Ok(Some(Self { role: wiring::role(settings), relay, subscriber }))
     }
 
     /// For those who want to know how it is.

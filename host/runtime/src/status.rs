@@ -23,7 +23,7 @@ use quotegate_sink::{SinkSnapshot, SinkStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::feed_view::FeedView;
-pub use crate::feed_view::{ReaderState, RelayRole, RelayState};
+pub use crate::feed_view::{ReaderState, RelayState};
 use crate::liveness::{Liveness, LivenessInputs, LivenessReport, heartbeat_limit};
 pub(crate) use part::PartProblems;
 pub use reloads::ReloadSnapshot;

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use quotegate_feed::{Decoder, Payload};
 
+use crate::msgpack::{put, put_double, put_integer, put_text};
+
 const SYMBOLS: usize = 5000;
 const QUOTES_PER_FRAME: usize = 64;
 /// Enough that the bytes are not in the CPU caches, as if they came from a network.
@@ -33,18 +35,18 @@ impl Frames {
                 let bid = f64::from(cents[symbol]) / 100.0;
                 let ask = f64::from(cents[symbol] + rng.u32(1..4)) / 100.0;
                 bytes.push(0x80 | 11);
-                text(&mut bytes, "T", "q");
-                text(&mut bytes, "S", &format!("Q{symbol:04}"));
-                text(&mut bytes, "bx", ["V", "Q", "P", "Z"][rng.usize(..4)]);
-                double(&mut bytes, "bp", bid);
-                integer(&mut bytes, "bs", rng.u32(1..50) * 100);
-                text(&mut bytes, "ax", ["V", "Q", "P", "Z"][rng.usize(..4)]);
-                double(&mut bytes, "ap", ask);
-                integer(&mut bytes, "as", rng.u32(1..50) * 100);
-                key(&mut bytes, "c");
+                put_text(&mut bytes, "T", "q");
+                put_text(&mut bytes, "S", &format!("Q{symbol:04}"));
+                put_text(&mut bytes, "bx", ["V", "Q", "P", "Z"][rng.usize(..4)]);
+                put_double(&mut bytes, "bp", bid);
+                put_integer(&mut bytes, "bs", rng.u32(1..50) * 100);
+                put_text(&mut bytes, "ax", ["V", "Q", "P", "Z"][rng.usize(..4)]);
+                put_double(&mut bytes, "ap", ask);
+                put_integer(&mut bytes, "as", rng.u32(1..50) * 100);
+                put(&mut bytes, "c");
                 bytes.extend([0x91, 0xa1, b'R']);
-                text(&mut bytes, "z", "B");
-                key(&mut bytes, "t");
+                put_text(&mut bytes, "z", "B");
+                put(&mut bytes, "t");
                 bytes.extend([0xd7, 0xff]);
                 if frame == 0 {
                     times.push(bytes.len());
@@ -90,27 +92,4 @@ impl Frames {
         }
         frame
     }
-}
-
-fn key(bytes: &mut Vec<u8>, key: &str) {
-    bytes.push(0xa0 | key.len() as u8);
-    bytes.extend(key.as_bytes());
-}
-
-fn text(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    key(bytes, name);
-    key(bytes, value);
-}
-
-fn double(bytes: &mut Vec<u8>, name: &str, value: f64) {
-    key(bytes, name);
-    bytes.push(0xcb);
-    bytes.extend(value.to_be_bytes());
-}
-
-/// 16 bits, so that all frames have the same length.
-fn integer(bytes: &mut Vec<u8>, name: &str, value: u32) {
-    key(bytes, name);
-    bytes.push(0xcd);
-    bytes.extend((value as u16).to_be_bytes());
 }

@@ -16,6 +16,8 @@
 mod frames;
 mod histogram;
 mod in_process;
+#[path = "../msgpack.rs"]
+mod msgpack;
 mod reader;
 mod report;
 mod worker;

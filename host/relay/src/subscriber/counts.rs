@@ -37,7 +37,7 @@ impl Counts {
         self.snapshot.max_lag = self.longest[0].max(self.longest[1]);
     }
 
-    /// So many batches are missing, which may be none.
+    /// This many batches are missing, which may be none.
     pub(super) fn count_gap(&mut self, missed: u64) {
         self.snapshot.gaps += u64::from(missed > 0);
         self.snapshot.missed_batches += missed;

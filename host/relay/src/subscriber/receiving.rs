@@ -17,9 +17,9 @@ use crate::follower::{Arrival, Follower};
 use crate::relay::Shared;
 use crate::wire::{Decoder, MessageKind, Received, WireError};
 
-/// Deliver once so many quotes are there, although more messages are: the columns stay in the CPU cache.
+/// Deliver once this many quotes are there, even if more messages wait: the columns stay in the CPU cache.
 const DELIVER_ROWS: usize = 1024;
-/// Batches that the reader has announced may take so long to arrive after the announcement.
+/// Batches that the reader has announced may arrive this long after the announcement.
 const SETTLE: Duration = Duration::from_millis(500);
 /// Ask again after this long without an answer, or with none that helps.
 const RETRY: Duration = Duration::from_millis(500);

@@ -38,7 +38,7 @@ pub struct RelayEstimate {
     pub busiest_worker: WireRate,
 }
 
-/// Plays a recording with the symbols of all tenants through the batches of a relay to so many workers, of which each has
+/// Plays a recording with the symbols of all tenants through the batches of a relay to this many workers, of which each has
 /// as many shards as the others.
 pub async fn relay_traffic(
     settings: &Settings,

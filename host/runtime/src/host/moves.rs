@@ -14,7 +14,8 @@ use super::supervisor::Removal;
 use super::tenant_plan::{Part, TenantPlan};
 use crate::text::counted;
 
-/// So many tenants are prepared before they start: few, because each waits for the others, but each start has a cost too.
+/// How many tenants are prepared before they start. Few, because each waits for the others, but not one, because each start
+/// has a cost.
 const AT_ONCE: usize = 50;
 
 impl TenantPlan {

@@ -13,6 +13,7 @@ use quotegate_document::{FieldPath, RootMirror};
 use quotegate_feed::{
     FeedSettings, HOST, ReconnectBackoff, RootCerts, SnapshotSettings, feed_calendar, feed_url, rest_url,
 };
+use quotegate_lease::InstanceRole;
 use quotegate_market::{FeedName, Subscription};
 use quotegate_pace::{Backoff, Rate};
 use quotegate_pipeline::router::Wanted;
@@ -34,6 +35,15 @@ pub fn is_dry_run(settings: &Settings) -> bool {
 pub fn has_lease(settings: &Settings) -> bool {
     let is_shared = settings.lease.enabled || settings.relay.is_some();
     is_shared && !is_dry_run(settings) && !matches!(settings.source, Source::Replay(_) | Source::Relay { .. })
+}
+
+/// This host's part of the work, if a relay divides it.
+pub(crate) fn role(settings: &Settings) -> InstanceRole {
+    match settings.run.role {
+        Role::All => InstanceRole::All,
+        Role::Reader => InstanceRole::Reader,
+        Role::Worker => InstanceRole::Worker,
+    }
 }
 
 /// True if this host runs tenants.
