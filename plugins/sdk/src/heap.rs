@@ -15,8 +15,9 @@ const SMALLEST: usize = 16;
 /// Blocks of 16, 32, … bytes; the largest is 64 KiB.
 const CLASSES: usize = 13;
 const LARGEST: usize = SMALLEST << (CLASSES - 1);
-/// New blocks are requested at least this many bytes at a time.
-const CHUNK: usize = 4096;
+/// New blocks are requested at least this many bytes at a time. A plugin uses most sizes, and a host runs thousands of
+/// plugins, so a list should take a small part of a page, not a whole one.
+const CHUNK: usize = 512;
 
 /// The allocator.
 pub(crate) struct Heap {
