@@ -23,6 +23,8 @@ fn plugin<const N: usize>(folder: &Path, args: [&str; N]) -> Command {
             ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_HTTP_CAINFO", "SSL_CERT_FILE"];
         if wanted.contains(&text.as_str()) || text.starts_with("CARGO_REGISTRIES_") || text.ends_with("_PROXY") {
             command.env(name, value);
+        } else if text == "QUOTEGATE_TEST_RUSTC" {
+            command.env("RUSTC", value);
         }
     }
     command
@@ -188,9 +190,36 @@ fn a_missing_target_is_named_with_the_command_that_installs_it() {
     {
         script_at(&tools.join(name), script);
     }
-    let finished = finish(plugin(&project, ["build"]).env("PATH", &tools));
+    let finished = finish(plugin(&project, ["build"]).env("PATH", &tools).env_remove("RUSTC"));
     assert_eq!(finished.code, 1);
     assert!(finished.stderr.contains("rustup target add wasm32-unknown-unknown"), "{}", finished.stderr);
+}
+
+/// Another compiler, which needs its standard library built. Uses a fake cargo that tells how it was called.
+#[test]
+fn without_the_target_debians_compiler_builds_the_standard_library_too() {
+    assert!(Path::new("/usr/bin/rustc").is_file(), "install Debian's packages rustc-web and rust-web-src");
+    let folder = tempfile::tempdir().unwrap();
+    let project = new_project(folder.path(), "mine", "filter");
+    let tools = folder.path().join("tools");
+    fs::create_dir_all(tools.join("lib/rustlib/host/bin")).unwrap();
+    script_at(&tools.join("lib/rustlib/host/bin/rust-lld"), "");
+    script_at(&tools.join("rustc"), &format!("echo {}; echo host; echo /none/lib", tools.display()));
+    let metadata = r#"{"workspace_root": "/none", "packages": []}"#;
+    script_at(
+        &tools.join("cargo"),
+        &format!(
+            "if [ $1 = metadata ]; then echo '{metadata}'; exit; fi\necho cargo with $RUSTC, $RUSTC_BOOTSTRAP: $* >&2; exit 9"
+        ),
+    );
+    let finished = finish(plugin(&project, ["build"]).env("PATH", &tools).env_remove("RUSTC"));
+    assert_eq!(finished.code, 1);
+    let told = &finished.stderr;
+    assert!(told.contains("building the standard library"), "{told}");
+    assert!(
+        told.contains("cargo with /usr/bin/rustc, 1: build") && told.contains("-Zbuild-std=std,panic_abort"),
+        "{told}"
+    );
 }
 
 fn script_at(path: &Path, script: &str) {

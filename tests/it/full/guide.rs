@@ -64,6 +64,9 @@ fn every_command_of_the_guide_works_in_this_order() {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_quotegate"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("bash");
+    if let Some(compiler) = std::env::var_os("QUOTEGATE_TEST_RUSTC") {
+        shell.env("RUSTC", compiler);
+    }
     // Variables that tests/run sets for other tests are not settings.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QUOTEGATE_")) {
         shell.env_remove(name);
