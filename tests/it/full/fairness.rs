@@ -6,6 +6,9 @@ use quotegate_sim::{Rate, SimSettings, Universe};
 
 const SYMBOLS: usize = 40;
 const HOSTILE: usize = 40;
+/// The innocent tenant's own limit. Quotes come faster, so it writes at an even pace, and a pause is one that it was made to
+/// take.
+const WRITES_PER_SECOND: u32 = 40;
 
 /// Burns some ten milliseconds in every call, which is legal, and refuses every quote.
 const BURN: &str = "
@@ -31,7 +34,8 @@ fn innocent_beside(hostile: usize) -> Fared {
     });
     let mut settings = format!(
         "[pace]\nwrites_per_second = 1000\nburst = 1000\n[tenant_defaults]\nsymbols = {names:?}\n[tenants.innocent]\n\
-         plugins = [{{ standard = \"quote-filter\" }}]\n"
+         plugins = [{{ standard = \"quote-filter\" }}]\nper_symbol_min_interval_ms = 0\n\
+         writes_per_second = {WRITES_PER_SECOND}\nburst = {WRITES_PER_SECOND}\n"
     );
     for number in 0..hostile {
         let limits = "{ time_per_call_ms = 60000 }";
@@ -59,10 +63,13 @@ fn innocent_beside(hostile: usize) -> Fared {
             (after, changed) = (now, Instant::now());
         }
     }
-    let writes_per_second = (after - before) / began.elapsed().as_secs_f64();
+    let fared = Fared {
+        writes_per_second: (after - before) / began.elapsed().as_secs_f64(),
+        longest_pause: longest_pause.max(changed.elapsed()),
+    };
     host.signal("TERM");
     assert_eq!(host.wait().code, 0);
-    Fared { writes_per_second, longest_pause: longest_pause.max(changed.elapsed()) }
+    fared
 }
 
 /// Relative to the same host without them, so it does not depend on how fast the machine is.
