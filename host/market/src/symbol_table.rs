@@ -18,11 +18,41 @@ impl SymbolId {
 /// Maps symbols to numbers and back. Looked up once per quote, by the raw bytes of a frame.
 #[derive(Debug)]
 pub struct SymbolTable {
-    ids: HashTable<u32>,
+    ids: HashTable<Entry>,
     names: Vec<Symbol>,
     hasher: foldhash::fast::RandomState,
     capacity: usize,
     serial: u64,
+}
+
+/// Holds the beginning of the name, which is all of it for stocks: so a look-up touches only the hash table, whose memory
+/// is rarely in the processor's caches when a quote arrives.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    prefix: Prefix,
+    id: u32,
+}
+
+/// The length of a name, and its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Prefix {
+    length: u32,
+    bytes: [u8; Self::LENGTH],
+}
+
+impl Prefix {
+    const LENGTH: usize = 8;
+
+    fn of(name: &[u8]) -> Self {
+        let mut bytes = [0; Self::LENGTH];
+        let length = name.len().min(Self::LENGTH);
+        bytes[..length].copy_from_slice(&name[..length]);
+        Self { length: u32::try_from(name.len()).unwrap_or(u32::MAX), bytes }
+    }
+
+    fn is_whole_name(self) -> bool {
+        self.length as usize <= Self::LENGTH
+    }
 }
 
 impl SymbolTable {
@@ -49,8 +79,12 @@ impl SymbolTable {
 
     /// The id of `name`, if it is in the table.
     pub fn get(&self, name: &[u8]) -> Option<SymbolId> {
-        let found = self.ids.find(self.hash(name), |&id| self.bytes(id) == name);
-        found.map(|&id| SymbolId(id))
+        let prefix = Prefix::of(name);
+        let is_same = |entry: &Entry| {
+            entry.prefix == prefix
+                && (prefix.is_whole_name() || self.names[entry.id as usize].as_str().as_bytes() == name)
+        };
+        self.ids.find(self.hash(name), is_same).map(|entry| SymbolId(entry.id))
     }
 
     /// The id of `name`, which is added if it is new. `None` if it is not a valid [`Symbol`] or the table is full.
@@ -66,7 +100,8 @@ impl SymbolTable {
         let hash = self.hash(name);
         self.names.push(symbol);
         let (names, hasher) = (&self.names, &self.hasher);
-        self.ids.insert_unique(hash, id, |&id| hasher.hash_one(names[id as usize].as_str().as_bytes()));
+        let rehash = |entry: &Entry| hasher.hash_one(names[entry.id as usize].as_str().as_bytes());
+        self.ids.insert_unique(hash, Entry { prefix: Prefix::of(name), id }, rehash);
         Some(SymbolId(id))
     }
 
@@ -93,10 +128,6 @@ impl SymbolTable {
     fn hash(&self, name: &[u8]) -> u64 {
         self.hasher.hash_one(name)
     }
-
-    fn bytes(&self, id: u32) -> &[u8] {
-        self.names[id as usize].as_str().as_bytes()
-    }
 }
 
 impl Default for SymbolTable {
@@ -119,6 +150,15 @@ mod tests {
         }
         assert_eq!(table.intern(b"ONE-MORE"), None);
         assert_eq!(table.intern(b"S7"), Some(ids[7]));
+    }
+
+    #[test]
+    fn names_with_the_same_beginning_have_their_own_ids() {
+        let mut table = SymbolTable::default();
+        let names = ["SPXW2403", "SPXW24032", "SPXW240327P04925000", "SPXW240327P04930000", "SPX"];
+        let ids = names.map(|name| table.intern(name.as_bytes()).unwrap());
+        assert_eq!(names.map(|name| table.get(name.as_bytes())), ids.map(Some));
+        assert_eq!((table.len(), table.get(b"SPX\0"), table.get(b"SPXW240327")), (5, None, None));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Router {
     changes: Arc<RouteChanges>,
     /// Places of removed tenants are reused.
     tenants: Vec<Option<Destination>>,
+    /// The inboxes of `tenants`. Apart from them, because deliveries need nothing else of a tenant.
+    inboxes: Vec<Option<Arc<Inbox>>>,
     places: HashMap<TenantId, usize>,
     wants_all: Vec<usize>,
     wants: HashMap<Symbol, Vec<usize>>,
@@ -63,6 +65,9 @@ pub struct Router {
     /// The latest quote of each symbol, by the feed's symbol id, if it is kept.
     latest: Option<Vec<Option<Quote>>>,
 }
+
+/// So many inboxes are loaded into the processor's caches at once before deliveries to them.
+const PREFETCHED: usize = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Route {
@@ -79,6 +84,8 @@ struct Deliveries {
     first: Vec<Option<u32>>,
     /// Tenants that have any; each once.
     tenants: Vec<u32>,
+    /// The batch in rows, because a quote is read once for each tenant that wants it.
+    quotes: Vec<Quote>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,11 +107,12 @@ impl Deliveries {
         self.all.push(Delivery { row, slot, next });
     }
 
-    /// Removes the tenant's deliveries.
-    fn take(&mut self, tenant: u32) -> impl Iterator<Item = Delivery> + use<'_> {
+    /// Removes the tenant's deliveries. Returns their slots and quotes.
+    fn take(&mut self, tenant: u32) -> impl Iterator<Item = (u32, Quote)> + use<'_> {
         let first = self.first[tenant as usize].take();
         let at = |at: u32| self.all[at as usize];
-        std::iter::successors(first.map(at), move |delivery| delivery.next.map(at))
+        let deliveries = std::iter::successors(first.map(at), move |delivery| delivery.next.map(at));
+        deliveries.map(|delivery| (delivery.slot, self.quotes[delivery.row as usize]))
     }
 }
 
@@ -115,14 +123,13 @@ struct Destination {
     slots: u32,
     /// Slots of symbols that the tenant no longer wants, by the feed's symbol id.
     retired: HashMap<u32, u32>,
-    new_symbols: Vec<Symbol>,
 }
 
 impl Destination {
     /// The symbol's slot. Allocates one if it never had one.
     fn slot(&mut self, id: u32, symbol: &Symbol) -> u32 {
         self.retired.remove(&id).unwrap_or_else(|| {
-            self.new_symbols.push(symbol.clone());
+            self.inbox.add_slot(symbol.clone());
             self.slots += 1;
             self.slots - 1
         })
@@ -148,15 +155,12 @@ impl Router {
         let place = self.tenants.iter().position(Option::is_none).unwrap_or(self.tenants.len());
         if place == self.tenants.len() {
             self.tenants.push(None);
+            self.inboxes.push(None);
             self.deliveries.first.push(None);
         }
-        let destination = Destination {
-            wanted: Wanted::Symbols(HashSet::new()),
-            inbox,
-            slots: 0,
-            retired: HashMap::new(),
-            new_symbols: Vec::new(),
-        };
+        self.inboxes[place] = Some(inbox.clone());
+        let destination =
+            Destination { wanted: Wanted::Symbols(HashSet::new()), inbox, slots: 0, retired: HashMap::new() };
         self.tenants[place] = Some(destination);
         self.places.insert(tenant, place);
         self.set_wanted(place, wanted);
@@ -209,6 +213,7 @@ impl Router {
                     && let Some(destination) = self.tenants[place].take()
                 {
                     destination.inbox.close();
+                    self.inboxes[place] = None;
                 }
             }
         }
@@ -250,7 +255,7 @@ impl Router {
             }
         }
         if !passed.is_empty() {
-            destination.inbox.deliver(passed.into_iter(), &mut destination.new_symbols);
+            destination.inbox.deliver(passed.into_iter());
         }
     }
 
@@ -296,13 +301,19 @@ impl QuoteReceiver for Router {
                 self.deliveries.push_front(row as u32, *route);
             }
         }
-        while let Some(tenant) = self.deliveries.tenants.pop() {
-            let rows =
-                self.deliveries.take(tenant).map(|delivery| (delivery.slot, quotes.quote(delivery.row as usize)));
-            // Always there: the routes of a removed tenant are removed with it.
-            let Some(destination) = &mut self.tenants[tenant as usize] else { continue };
-            destination.inbox.deliver(rows, &mut destination.new_symbols);
+        self.deliveries.quotes.extend((0..quotes.len()).map(|row| quotes.quote(row)));
+        let tenants = std::mem::take(&mut self.deliveries.tenants);
+        for tenants in tenants.rchunks(PREFETCHED) {
+            let inboxes =
+                || tenants.iter().rev().filter_map(|tenant| Some((tenant, self.inboxes[*tenant as usize].as_ref()?)));
+            inboxes().for_each(|(_, inbox)| inbox.prefetch());
+            for (tenant, inbox) in inboxes() {
+                inbox.deliver(self.deliveries.take(*tenant));
+            }
         }
+        self.deliveries.tenants = tenants;
+        self.deliveries.tenants.clear();
+        self.deliveries.quotes.clear();
         self.deliveries.all.clear();
     }
 }

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// The interval of epoch ticks, and so the precision of every time limit.
+/// The interval of epoch ticks while a call runs.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// The longest pause between two ticks while calls are so short that no tick meets one. A call may get this much more time
+/// than its limit.
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
 
 /// Advances the engine's epoch while there are calls. A thread and not a task, because a task could wait behind the guests
 /// that it must stop. Dropping it ends and joins the thread.
@@ -42,14 +46,20 @@ impl Ticker {
         let calls = Arc::new(Calls::default());
         let (engine, seen) = (engine.weak(), calls.clone());
         let thread = std::thread::Builder::new().name("plugin-ticker".into()).spawn(move || {
+            let mut pause = TICK;
             while !seen.stopping.load(SeqCst) {
                 let begun = seen.begun.load(SeqCst);
-                std::thread::park_timeout(TICK);
+                std::thread::park_timeout(pause);
                 let Some(engine) = engine.upgrade() else { break };
                 engine.increment_epoch();
-                // Waking the thread costs more than a few ticks, so it goes on while calls follow one another.
-                if seen.running.load(SeqCst) == 0 && seen.begun.load(SeqCst) == begun {
+                if seen.running.load(SeqCst) > 0 {
+                    pause = TICK;
+                } else if seen.begun.load(SeqCst) == begun {
                     seen.sleep();
+                    pause = TICK;
+                } else {
+                    // Waking the thread costs more than a few ticks, so it goes on while calls follow one another.
+                    pause = (2 * pause).min(LONGEST_PAUSE);
                 }
             }
         })?;

@@ -103,7 +103,8 @@ settings! {
         /// How long a shutdown may take to write the latest quotes. Cloud Run kills the process 10 seconds after SIGTERM.
         shutdown_grace: Duration = "shutdown_grace_s", TimeSpan::seconds(0.0, 3600.0), default Duration::from_secs(8);
         /// How long a tenant with something to do may wait for a thread that is busy with other tenants before another CPU
-        /// is woken for it. More saves processor time. On an idle host, no tenant waits.
+        /// is woken for it; up to four times as long if none has waited for that long shortly before. More saves processor time.
+        /// On an idle host, no tenant waits.
         wake_delay: Duration = "wake_delay_ms", TimeSpan::milliseconds(0.0, 100.0), default Duration::from_millis(2);
         /// How often to check the files of settings and plugins for changes. SIGHUP checks them at once.
         watch_interval: Option<Duration> = "watch_interval_s",

@@ -14,7 +14,7 @@ use super::write_order::Outgoing;
 use super::{TenantCore, TenantIo, TenantSpec, TenantUpdate, Unflushed};
 use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
-use crate::inbox::Batch;
+use crate::inbox::{Batch, RestUntil};
 use crate::latency::{Latencies, Latency};
 use crate::pause::Pause;
 
@@ -44,6 +44,9 @@ pub struct TenantTask {
     publish_plugins_at: Instant,
     /// While quotes keep coming: when to take those that did not wake the task.
     looks_at: Option<Instant>,
+    /// So long even quotes that could be written at once wait, because the filters kept none of the last ones. Otherwise a
+    /// tenant whose filters keep nothing would be woken for every quote, since none of its symbols ever becomes dirty.
+    patience: Duration,
     /// Kept from wait to wait, because most set it to the same time or a later one, which costs next to nothing.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -55,6 +58,8 @@ impl TenantTask {
     const LOOK_EVERY: Duration = Duration::from_secs(1);
     /// The times at which tenants look are multiples of this, so that one wake-up of a thread serves many of them.
     const LOOKS_APART: Duration = Duration::from_millis(10);
+    /// The shortest and the longest [`Self::patience`]. It doubles with each batch of which the filters keep nothing.
+    const PATIENCE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -73,6 +78,7 @@ impl TenantTask {
             leave_by: None,
             publish_plugins_at: now(),
             looks_at: None,
+            patience: Duration::ZERO,
             timer: None,
         };
         // Before anyone reads the status.
@@ -116,11 +122,19 @@ impl TenantTask {
             if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return self.core.unflushed();
             }
-            let rests = self.io.inbox.rest(self.looks_at, self.core.changes(now()));
+            let rests = self.io.inbox.rest(self.rest_until(), self.core.changes(now()));
             self.core.clear_changes();
             if rests {
                 self.wait(deadline, host_deadline.is_none()).await;
             }
+        }
+    }
+
+    fn rest_until(&self) -> RestUntil {
+        match self.looks_at {
+            None => RestUntil::AnyQuote,
+            Some(at) if self.patience.is_zero() => RestUntil::Writable(at),
+            Some(_) => RestUntil::Many,
         }
     }
 
@@ -177,19 +191,20 @@ impl TenantTask {
 
     fn take_quotes(&mut self) {
         let now = now();
-        let any = BATCH.with_borrow_mut(|batch| {
-            let any = self.io.inbox.take(batch);
-            if any {
+        let kept = BATCH.with_borrow_mut(|batch| {
+            self.io.inbox.take(batch).then(|| {
                 self.core.take_batch(batch, now, None);
                 self.changes.record(&batch.quotes.symbol, now);
-            }
-            any
+                !batch.quotes.is_empty()
+            })
         });
-        if !any {
+        let Some(kept) = kept else {
             self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
-        }
-        self.looks_at = Some(Self::next_look(now));
+        };
+        let (shortest, longest) = Self::PATIENCE;
+        self.patience = if kept { Duration::ZERO } else { (2 * self.patience).clamp(shortest, longest) };
+        self.looks_at = Some(if kept { Self::next_look(now) } else { now + self.patience });
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }

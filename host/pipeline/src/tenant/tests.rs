@@ -3,6 +3,7 @@
 mod core;
 mod destinations;
 mod late;
+mod refused;
 mod simulated;
 mod updates;
 
@@ -247,10 +248,11 @@ impl Harness {
 
     fn quote(&mut self, slot: u32, event_time: i64) {
         let quote = Quote { event_time, bid_price: 1.0, ask_price: 2.0, ..Quote::default() };
-        let new = (self.named..=slot).map(|slot| Symbol::new(&format!("S{slot}")).unwrap());
-        let mut names: Vec<_> = new.collect();
-        self.named += names.len() as u32;
-        self.inbox.deliver(std::iter::once((slot, quote)), &mut names);
+        while self.named <= slot {
+            self.inbox.add_slot(Symbol::new(&format!("S{}", self.named)).unwrap());
+            self.named += 1;
+        }
+        self.inbox.deliver(std::iter::once((slot, quote)));
     }
 
     /// Shuts down with this grace period. Returns what was left, and every attempt.

@@ -87,6 +87,9 @@ fn slice(length: TurnLength) -> Duration {
 /// The monitor keeps looking for this long after the last turn: waking it costs more.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// While turns are short and no task waits, the monitor's looks are up to this many times the wake delay apart.
+const LONGEST_PAUSE: u32 = 4;
+
 impl Pool {
     pub(super) fn new(processors: usize, wake_delay: Duration, tokio: Handle) -> Self {
         let (work, monitor) = (Condvar::new(), Condvar::new());
@@ -143,6 +146,7 @@ impl Pool {
 
     /// A task wants to run. Wakes a thread only if none runs: one that does takes the task next, and until then more work
     /// comes together. If it does not come to that, the monitor wakes another.
+    /// The monitor sleeps on if a thread is woken for it.
     fn push(&self, id: MemberId, work: Work) {
         let mut state = self.state.lock();
         state.queue.wake(id, work);
@@ -150,7 +154,7 @@ impl Pool {
         let wakes_thread =
             state.idle > state.woken && state.short + state.woken < most && state.can_start(self.processors);
         state.woken += usize::from(wakes_thread);
-        let wakes_monitor = std::mem::take(&mut state.monitor_sleeps);
+        let wakes_monitor = !wakes_thread && std::mem::take(&mut state.monitor_sleeps);
         drop(state);
         if wakes_thread {
             self.work.notify_one();
@@ -190,20 +194,25 @@ impl Pool {
     /// The monitor's life: sees to it that no task waits while it could run.
     fn watch(self: &Arc<Self>) {
         let interval = if self.wake_delay.is_zero() { PluginThreads::WAKE_DELAY } else { self.wake_delay };
-        let mut quiet_since = Instant::now();
+        let mut looked = Instant::now();
+        let (mut pause, mut quiet_since) = (interval, looked);
         let mut state = self.state.lock();
         while !state.stopping {
-            let now = Instant::now();
-            if state.can_start(usize::MAX) || state.turns.iter().any(Option::is_some) {
-                quiet_since = now;
-            }
-            if now.duration_since(quiet_since) >= LINGER {
+            if looked.duration_since(quiet_since) >= LINGER {
                 state.monitor_sleeps = true;
                 self.monitor.wait(&mut state);
-                quiet_since = Instant::now();
+                (looked, quiet_since) = (Instant::now(), Instant::now());
+                pause = interval;
             }
-            self.monitor.wait_for(&mut state, interval);
-            state.mark_over_slice(Instant::now());
+            self.monitor.wait_for(&mut state, pause);
+            let now = Instant::now();
+            let is_needed = state.can_start(usize::MAX) || state.has_turn_since(looked);
+            pause = if is_needed { interval } else { (2 * pause).min(LONGEST_PAUSE * interval) };
+            looked = now;
+            if is_needed || state.turns.iter().any(Option::is_some) {
+                quiet_since = now;
+            }
+            state.mark_over_slice(now);
             if state.woken > 0 || !state.can_start(self.processors) || state.stopping {
                 continue;
             }
@@ -243,6 +252,11 @@ impl State {
     fn can_start(&self, processors: usize) -> bool {
         (self.short < processors && self.queue.has_ready(TurnLength::Short))
             || (self.long < processors && self.queue.has_ready(TurnLength::Long))
+    }
+
+    /// Whether a turn runs that had begun by then.
+    fn has_turn_since(&self, then: Instant) -> bool {
+        self.turns.iter().flatten().any(|turn| turn.since <= then)
     }
 
     fn end(&mut self, place: usize) {
