@@ -1,3 +1,4 @@
+mod os_thread;
 mod pool;
 
 use std::future::Future;
@@ -25,8 +26,8 @@ use pool::Pool;
 ///
 /// As many tasks run at once as there are processors. Whenever a processor is free, the task that has used the least
 /// processor time for its weight is next, see [`quotegate_pace::FairQueue`]. Tasks whose turns are long have that many
-/// threads of their own, so they never hold up those with short turns. Neither does a turn that takes longer than a slice:
-/// another thread takes over, and one is started if there is none.
+/// threads of their own, with a lower priority, so they never hold up those with short turns, nor the feed and the sink.
+/// Neither does a turn that takes longer than a slice: another thread takes over, and one is started if there is none.
 ///
 /// The pool is not a second tokio runtime, because a blocked tokio worker holds on to the task that it woke last, and
 /// possibly to the timer, and because it runs tasks in the order in which they were woken. Timers and sockets stay with the

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use quotegate_pace::{FairQueue, MemberId, TurnLength};
 use tokio::runtime::Handle;
 
+use super::os_thread::{OsThread, lower_priority};
 use super::{PluginThreads, Weight};
 use crate::call_clock::thread_time;
 
@@ -17,6 +18,8 @@ pub(super) struct Pool {
     state: Mutex<State>,
     /// Idle threads wait here for a task.
     work: Condvar,
+    /// Likewise those that run only long turns.
+    long_work: Condvar,
     /// The monitor waits here.
     monitor: Condvar,
     /// So many turns of each length run at once, apart from those over their slice. The operating system shares the
@@ -39,6 +42,8 @@ struct State {
     idle: usize,
     /// Idle threads that have been woken and have not looked yet.
     woken: usize,
+    /// Threads without a turn that run only long ones.
+    idle_long: usize,
     monitor_sleeps: bool,
     stopping: bool,
     threads: Vec<JoinHandle<()>>,
@@ -51,7 +56,21 @@ struct Turn {
     id: MemberId,
     length: TurnLength,
     since: Instant,
+    thread: Arc<OsThread>,
+    /// What the thread had used before; only of long turns.
+    used_before: Duration,
     over_slice: bool,
+}
+
+impl Turn {
+    fn is_over_slice(&self, now: Instant) -> bool {
+        let (took, slice) = (now.duration_since(self.since), slice(self.length));
+        let is_slow = || {
+            let used = self.thread.used().map(|used| used.saturating_sub(self.used_before));
+            took < LONGEST_WAIT * slice && used.is_some_and(|used| used < slice)
+        };
+        took >= slice && (self.length == TurnLength::Short || !is_slow())
+    }
 }
 
 /// One turn of a task.
@@ -75,7 +94,8 @@ impl Drop for Membership {
     }
 }
 
-/// A turn that takes longer than this no longer counts, so another one can start.
+/// A turn that takes longer than this no longer counts, so another one can start. Short turns in wall time, long ones in
+/// processor time: if they are slow because others use the processors, starting more of them makes that worse.
 fn slice(length: TurnLength) -> Duration {
     match length {
         TurnLength::Short => Duration::from_millis(10),
@@ -84,7 +104,11 @@ fn slice(length: TurnLength) -> Duration {
     }
 }
 
-/// The monitor keeps looking for this long after the last turn: waking it costs more.
+/// A long turn no longer counts after this many times its slice, in wall time.
+const LONGEST_WAIT: u32 = 10;
+
+/// The monitor keeps looking for this long after the last turn, and a thread for long turns is kept: waking or starting one
+/// costs more.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// While turns are short and no task waits, the monitor's looks are up to this many times the wake delay apart.
@@ -92,8 +116,8 @@ const LONGEST_PAUSE: u32 = 4;
 
 impl Pool {
     pub(super) fn new(processors: usize, wake_delay: Duration, tokio: Handle) -> Self {
-        let (work, monitor) = (Condvar::new(), Condvar::new());
-        Self { state: Mutex::default(), work, monitor, processors, wake_delay, tokio }
+        let [work, long_work, monitor] = [(); 3].map(|()| Condvar::new());
+        Self { state: Mutex::default(), work, long_work, monitor, processors, wake_delay, tokio }
     }
 
     pub(super) fn start(self: &Arc<Self>) -> std::io::Result<()> {
@@ -112,6 +136,7 @@ impl Pool {
             std::mem::take(&mut state.threads)
         };
         self.work.notify_all();
+        self.long_work.notify_all();
         self.monitor.notify_all();
         for thread in threads {
             if thread.join().is_err() {
@@ -151,11 +176,17 @@ impl Pool {
         let mut state = self.state.lock();
         state.queue.wake(id, work);
         let most = if self.wake_delay.is_zero() { self.processors } else { 1 };
-        let wakes_thread =
-            state.idle > state.woken && state.short + state.woken < most && state.can_start(self.processors);
+        let can_start = |length| state.can_start_turn(length, self.processors);
+        let wakes_long = state.idle_long > 0 && can_start(TurnLength::Long);
+        let wakes_thread = state.idle > state.woken
+            && state.short + state.woken < most
+            && (can_start(TurnLength::Short) || (!wakes_long && can_start(TurnLength::Long)));
         state.woken += usize::from(wakes_thread);
         let wakes_monitor = !wakes_thread && std::mem::take(&mut state.monitor_sleeps);
         drop(state);
+        if wakes_long {
+            self.long_work.notify_one();
+        }
         if wakes_thread {
             self.work.notify_one();
         }
@@ -164,13 +195,23 @@ impl Pool {
         }
     }
 
-    /// A thread's life.
-    fn work(&self) {
+    /// A thread's life. Once it has run a long turn, it has a lower priority and runs no short ones.
+    fn work(self: &Arc<Self>) {
         let _timers = self.tokio.enter();
+        let (thread, mut for_short) = (Arc::new(OsThread::current()), true);
         let mut cpu = thread_time();
         let mut state = self.state.lock();
         while !state.stopping {
-            let Some((id, Work { runnable, weight }, place)) = state.start(self.processors) else {
+            let Some((place, length, work)) = state.start(self.processors, &thread, for_short) else {
+                if !for_short {
+                    state.idle_long += 1;
+                    let result = self.long_work.wait_for(&mut state, LINGER);
+                    state.idle_long -= 1;
+                    if result.timed_out() {
+                        return;
+                    }
+                    continue;
+                }
                 if state.idle >= 2 * self.processors {
                     // It took over from a turn that has ended.
                     return;
@@ -181,13 +222,20 @@ impl Pool {
                 state.woken = state.woken.saturating_sub(1);
                 continue;
             };
+            if length == TurnLength::Long && for_short {
+                for_short = false;
+                lower_priority();
+                if state.idle == 0 {
+                    self.start_thread_or_warn(&mut state);
+                }
+            }
             drop(state);
+            let Work { runnable, weight } = work;
             let began = Instant::now();
             runnable.run();
             let used = processor_time(began.elapsed(), &mut cpu);
             state = self.state.lock();
-            state.end(place);
-            state.queue.finish(id, used, weight.get());
+            state.finish(place, used, weight.get());
         }
     }
 
@@ -219,9 +267,15 @@ impl Pool {
             if state.idle > state.woken {
                 state.woken += 1;
                 self.work.notify_one();
-            } else if let Err(error) = self.start_thread(&mut state) {
-                tracing::warn!(event_type = "plugin_threads", %error, "could not start a thread to take over from a slow plugin");
+            } else {
+                self.start_thread_or_warn(&mut state);
             }
+        }
+    }
+
+    fn start_thread_or_warn(self: &Arc<Self>, state: &mut State) {
+        if let Err(error) = self.start_thread(state) {
+            tracing::warn!(event_type = "plugin_threads", %error, "could not start a thread to take over from a slow plugin");
         }
     }
 
@@ -236,22 +290,33 @@ impl Pool {
 }
 
 impl State {
-    /// Takes the task that runs next, if a processor is free for it.
-    fn start(&mut self, processors: usize) -> Option<(MemberId, Work, usize)> {
-        let (short, long) = (self.short < processors, self.long < processors);
+    /// Takes the task that runs next, if a processor is free for it and it may run on this thread. Returns the turn's place.
+    fn start(
+        &mut self,
+        processors: usize,
+        thread: &Arc<OsThread>,
+        for_short: bool,
+    ) -> Option<(usize, TurnLength, Work)> {
+        let (short, long) = (for_short && self.short < processors, self.long < processors);
         let (id, length, work) = self.queue.start(|length| if length == TurnLength::Short { short } else { long })?;
         *self.count(length) += 1;
         let place = self.turns.iter().position(Option::is_none).unwrap_or(self.turns.len());
         if place == self.turns.len() {
             self.turns.push(None);
         }
-        self.turns[place] = Some(Turn { id, length, since: Instant::now(), over_slice: false });
-        Some((id, work, place))
+        let used_before = if length == TurnLength::Long { thread_time() } else { Duration::ZERO };
+        self.turns[place] =
+            Some(Turn { id, length, since: Instant::now(), thread: thread.clone(), used_before, over_slice: false });
+        Some((place, length, work))
     }
 
     fn can_start(&self, processors: usize) -> bool {
-        (self.short < processors && self.queue.has_ready(TurnLength::Short))
-            || (self.long < processors && self.queue.has_ready(TurnLength::Long))
+        self.can_start_turn(TurnLength::Short, processors) || self.can_start_turn(TurnLength::Long, processors)
+    }
+
+    fn can_start_turn(&self, length: TurnLength, processors: usize) -> bool {
+        let running = if length == TurnLength::Short { self.short } else { self.long };
+        running < processors && self.queue.has_ready(length)
     }
 
     /// Whether a turn runs that had begun by then.
@@ -259,16 +324,19 @@ impl State {
         self.turns.iter().flatten().any(|turn| turn.since <= then)
     }
 
-    fn end(&mut self, place: usize) {
-        if let Some(turn) = self.turns[place].take().filter(|turn| !turn.over_slice) {
+    /// The turn has ended, and used so much processor time.
+    fn finish(&mut self, place: usize, used: Duration, weight: u32) {
+        let Some(turn) = self.turns[place].take() else { return };
+        if !turn.over_slice {
             *self.count(turn.length) -= 1;
         }
+        self.queue.finish(turn.id, used, weight);
     }
 
     fn mark_over_slice(&mut self, now: Instant) {
         for place in 0..self.turns.len() {
             let Some(turn) = &mut self.turns[place] else { continue };
-            if !turn.over_slice && now.duration_since(turn.since) >= slice(turn.length) {
+            if !turn.over_slice && turn.is_over_slice(now) {
                 turn.over_slice = true;
                 let (id, length) = (turn.id, turn.length);
                 *self.count(length) -= 1;
@@ -338,5 +406,45 @@ mod tests {
         drop(cancelled);
         assert!(dropped.await.is_err());
         assert!(!threads.pool.state.lock().can_start(usize::MAX));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn long_turns_have_a_lower_priority_and_short_ones_never_do() {
+        fn priority() -> i32 {
+            rustix::process::getpriority_process(None).unwrap()
+        }
+        fn burn() {
+            let began = thread_time();
+            while thread_time() - began < 2 * TurnLength::LIMIT {}
+        }
+        let (threads, usual) = (one_thread(), priority());
+        let long = threads.spawn(async move {
+            burn();
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+                assert!(priority() > usual);
+                burn();
+            }
+        });
+        for _ in 0..20 {
+            threads.spawn(async move { assert_eq!(priority(), usual) }).await;
+        }
+        long.await;
+        threads.spawn(async move { assert_eq!(priority(), usual) }).await;
+    }
+
+    #[test]
+    fn a_long_turn_is_over_its_slice_by_processor_time_or_after_waiting_ten_times_as_long() {
+        let (since, slice) = (Instant::now(), slice(TurnLength::Long));
+        let mut state = State::default();
+        let id = state.queue.add();
+        let thread = Arc::new(OsThread::current());
+        let turn =
+            |length, used_before| Turn { id, length, since, thread: thread.clone(), used_before, over_slice: false };
+        let idle = turn(TurnLength::Long, thread_time());
+        let later = |slices: u32| since + slices * slice;
+        assert_eq!([1, 9, 10].map(|slices| idle.is_over_slice(later(slices))), [false, false, true]);
+        assert!(turn(TurnLength::Short, Duration::ZERO).is_over_slice(later(1)));
     }
 }
