@@ -97,11 +97,18 @@ impl PluginLoader {
         Ok((spec, codes))
     }
 
-    /// Checks that a tenant's chain starts.
-    pub async fn check(self: &Arc<Self>, tenant: &TenantSettings) -> Result<(), PluginLoadError> {
-        let (spec, codes) = self.chain_spec(tenant).await?;
-        self.chain(&tenant.id, &spec, codes).await?;
-        Ok(())
+    /// Checks that a tenant's plugins start, each by itself: one that does not must not hide the problems of others.
+    pub async fn check(self: &Arc<Self>, tenant: &TenantSettings) -> Vec<PluginLoadError> {
+        let mut problems = Vec::new();
+        for plugin in &tenant.plugins {
+            let alone = TenantSettings { plugins: vec![plugin.clone()], ..tenant.clone() };
+            let started = match self.chain_spec(&alone).await {
+                Ok((spec, codes)) => self.chain(&alone.id, &spec, codes).await.map(drop),
+                Err(error) => Err(error),
+            };
+            problems.extend(started.err());
+        }
+        problems
     }
 
     /// Compiles and starts a tenant's chain; `None` if it has no plugins. Takes seconds if components are not in the cache.
