@@ -125,14 +125,14 @@ fn a_flag_that_is_no_number_is_reported_like_the_setting_that_it_sets() {
     ] {
         for (value, why) in [("soon", "This is a string."), ("-1", "This is negative.")] {
             let mut command = quotegate([verb, flag, value]);
-            command.env("TENANT_ID", "acme").env("DRY_RUN", "1").env("QUOTEGATE_LOG__FORMAT", "pretty");
+            command.env("TENANT_ID", "acme").env("DRY_RUN", "1");
             if verb == "record" {
                 command.args(["--out", "never-made.jsonl"]);
             }
             let refused = finish(&mut command);
             let told = format!("flag {flag}: {key} = ");
-            assert!(refused.code == 2 && refused.stderr.starts_with(&told), "{verb} {flag} {value}: {refused:?}");
-            assert!(refused.stderr.contains(why), "{verb} {flag} {value}: {refused:?}");
+            let is_told = refused.stderr.contains(&told) && refused.stderr.contains(why);
+            assert!(refused.code == 2 && is_told, "{verb} {flag} {value}: {refused:?}");
         }
     }
     let negative = finish(&mut quotegate(["sim", "--rate", "-1"]));

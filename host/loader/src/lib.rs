@@ -292,6 +292,7 @@ pub fn user_cache_folder() -> Option<PathBuf> {
 mod tests {
     use std::time::Duration;
 
+    use quotegate_document::{CollectionPath, DocumentShape};
     use quotegate_plugin::{DocumentError, PluginFailure, PluginLimits};
 
     use super::*;
@@ -331,6 +332,18 @@ mod tests {
         drop(chain);
         loader.retain(std::iter::empty());
         assert_eq!(loader.prepared.lock().len(), 0);
+    }
+
+    #[test]
+    fn a_plugin_may_name_every_collection_of_its_tenant_and_names_none_for_the_first_without_a_shape() {
+        let destination = |path: &str, shape| Destination { collection: CollectionPath::new(path).unwrap(), shape };
+        let streamer = Some(DocumentShape::Streamer);
+        let destinations = vec![destination("live", streamer), destination("board", None), destination("a/b/c", None)];
+        let spec = ChainSpec { destinations, ..ChainSpec::default() };
+        let settings = settings("[{ standard = 'field-map', collections = ['extra'] }]");
+        let found = collections(&spec, &settings.tenants[0].plugins[0]).unwrap();
+        let expected = ["a/b/c", "live", "extra"].map(str::to_owned);
+        assert_eq!(found, Collections::new("board", &expected).unwrap());
     }
 
     /// The plugin crate's messages contain names of settings, which only this test checks.
