@@ -115,6 +115,31 @@ fn all_bad_settings_are_reported_at_once_and_nothing_starts() {
 }
 
 #[test]
+fn a_flag_that_is_no_number_is_reported_like_the_setting_that_it_sets() {
+    for (verb, flag, key) in [
+        ("run", "--stop-after", "run.stop_after_s"),
+        ("smoke", "--seconds", "run.stop_after_s"),
+        ("record", "--seconds", "run.stop_after_s"),
+        ("demo", "--seconds", "run.stop_after_s"),
+        ("demo", "--rate", "feed.sim.rate"),
+    ] {
+        for (value, why) in [("soon", "This is a string."), ("-1", "This is negative.")] {
+            let mut command = quotegate([verb, flag, value]);
+            command.env("TENANT_ID", "acme").env("DRY_RUN", "1");
+            if verb == "record" {
+                command.args(["--out", "never-made.jsonl"]);
+            }
+            let refused = finish(&mut command);
+            let told = format!("flag {flag}: {key} = ");
+            let is_told = refused.stderr.contains(&told) && refused.stderr.contains(why);
+            assert!(refused.code == 2 && is_told, "{verb} {flag} {value}: {refused:?}");
+        }
+    }
+    let negative = finish(&mut quotegate(["sim", "--rate", "-1"]));
+    assert!(negative.code == 2 && negative.stderr.contains("above 0"), "{negative:?}");
+}
+
+#[test]
 fn a_recording_is_replayed_to_the_same_documents() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["day.jsonl", "day.jsonl.zst"] {

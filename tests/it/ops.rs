@@ -55,7 +55,8 @@ fn probes_metrics_and_state_show_what_the_host_does() {
     let of = |name: &str| format!("quotegate_tenant_{name}_total{{tenant=\"acme\"}}");
     let found = eventually("four quotes, the last of them written", || {
         let found = metrics(port);
-        let written = found[&of("writes")] >= 1.0 && found["quotegate_tenant_dirty{tenant=\"acme\"}"] == 0.0;
+        let waiting = ["dirty", "in_flight"].map(|name| found[&format!("quotegate_tenant_{name}{{tenant=\"acme\"}}")]);
+        let written = found[&of("writes")] >= 1.0 && waiting == [0.0, 0.0];
         (found[&of("quotes")] == 4.0
             && written
             && found.contains_key("quotegate_plugin_kept_total{plugin=\"quote-filter\"}"))

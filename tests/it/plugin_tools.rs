@@ -393,6 +393,11 @@ fn a_file_that_is_too_large_is_rejected_before_it_is_read() {
     for verb in ["inspect", "bench"] {
         let found = finish(&mut plugin(folder.path(), verb, &["huge.wasm"]));
         assert!(found.code == 1 && found.stderr.contains("at most 67108864 are allowed"), "{verb}: {found:?}");
+        let device = finish(&mut plugin(folder.path(), verb, &["/dev/zero"]));
+        assert!(
+            device.code == 2 && device.stderr.starts_with("/dev/zero is not a regular file."),
+            "{verb}: {device:?}"
+        );
     }
 }
 

@@ -281,7 +281,7 @@ fn bad_plugins_are_reported_before_anything_starts() {
     let setup = HostSetup::new(
         r#"
         [tenants.missing]
-        plugins = [{ path = "nowhere.wasm" }]
+        plugins = [{ path = "nowhere.wasm" }, { path = "elsewhere.wasm" }]
         [tenants.other]
         plugins = [{ standard = "field-map", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }]
         [tenants.shaped]
@@ -297,11 +297,12 @@ fn bad_plugins_are_reported_before_anything_starts() {
     assert_eq!(checked.code, 2);
     for sentence in [
         "tenants.missing.plugins: nowhere: cannot read nowhere.wasm: No such file",
+        "tenants.missing.plugins: elsewhere: cannot read elsewhere.wasm: No such file",
         "tenants.other.plugins: field-map (built in) is not accepted. Its SHA-256 is",
         "tenants.shaped.plugins: field-map: it makes documents, but each of the tenant's `collections` has a shape",
         "tenants.text.plugins: text (quotegate.toml) is not accepted. ",
         "the nearest is `max_spread_bps`",
-        "5 problems",
+        "6 problems",
     ] {
         assert!(checked.stderr.contains(sentence), "{sentence:?} is missing in:\n{}", checked.stderr);
     }

@@ -1,5 +1,7 @@
 //! The latest quotes over REST (invariant 9): documents are right after a gap although no tick came, whatever REST does.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{HostSetup, Running, SNAPSHOT, Sim, eventually, finish, free_port, get, quotegate};
@@ -112,6 +114,34 @@ fn whatever_rest_does_ticks_are_written_and_the_snapshot_follows_later() {
         assert_eq!(finished.code, 0, "{fault}: {}", finished.stderr);
         assert!(finished.stderr.contains(failure) && !finished.stderr.contains("hush-hush"), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn a_snapshot_passes_the_same_filters_and_never_replaces_a_newer_tick() {
+    let filter = "[[tenants.acme.plugins]]\nstandard = \"quote-filter\"\nconfig = { min_price = 10 }\n";
+    let (sim, setup) = (Sim::quiet(), HostSetup::new(&format!("{SETTINGS}{filter}")));
+    let rest = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", rest.local_addr().unwrap());
+    let mut command = setup.command(&sim);
+    let mut host =
+        Running::start(command.env("DRY_RUN", "1").env("QUOTEGATE_FEED__REST_URL", url).env_remove(SNAPSHOT));
+    let (mut request, _) = rest.accept().unwrap();
+    sim.send("SPY", &quote(500.0));
+    host.wait_for("the tick's document", |line| line["fields"]["bid"] == 500.0);
+    // The answer comes after the tick, with a quote from before it, and with one that the filter refuses.
+    let time = "2023-04-06T11:54:00Z";
+    let quotes = json!({"SPY": {"bp": 400, "ap": 401, "t": time}, "AAPL": {"bp": 5, "ap": 6, "t": time}});
+    let body = json!({ "quotes": quotes }).to_string();
+    write!(request, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+    eventually("both are counted", || {
+        let metrics = get(setup.port, "/metrics")?.body;
+        let is_one = |name: &str| metrics.contains(&format!("quotegate_tenant_{name}_total{{tenant=\"acme\"}} 1\n"));
+        (is_one("older") && is_one("filtered") && is_one("writes")).then_some(())
+    });
+    host.signal("TERM");
+    let ended = host.wait();
+    let documents = ended.stderr.matches(r#""path":"tenants/acme/live_quotes/"#).count();
+    assert_eq!((ended.code, documents), (0, 1), "{}", ended.stderr);
 }
 
 #[test]

@@ -26,11 +26,11 @@ pub(super) struct DemoArgs {
     #[arg(long)]
     show: bool,
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS")]
-    seconds: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    seconds: Option<String>,
     /// Simulated quotes per second
-    #[arg(long, value_name = "Q/S", default_value_t = 2000)]
-    rate: u32,
+    #[arg(long, value_name = "Q/S", default_value = "2000", allow_negative_numbers = true)]
+    rate: String,
 }
 
 pub(super) async fn demo(args: DemoArgs) -> Result<ExitCode, Failure> {
@@ -68,7 +68,7 @@ fn sources(args: &DemoArgs, emulator: Option<&str>) -> Sources {
     let mut overrides = vec![
         setting("feed.source", "sim", flag),
         setting("feed.sim.symbols", 30, flag),
-        setting("feed.sim.rate", args.rate, "--rate"),
+        setting("feed.sim.rate", &args.rate, "--rate"),
         setting("tenants.alpha.symbols", "SPY,AAPL,MSFT", flag),
         setting("tenants.alpha.per_symbol_min_interval_ms", 500, flag),
         setting("tenants.omega.symbols", "*", flag),
@@ -86,7 +86,7 @@ fn sources(args: &DemoArgs, emulator: Option<&str>) -> Sources {
         ]),
         None => overrides.push(setting("sink.kind", "dry-run", flag)),
     }
-    overrides.extend(args.seconds.map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
+    overrides.extend(args.seconds.as_ref().map(|seconds| setting("run.stop_after_s", seconds, "--seconds")));
     // Without the environment, so that the demo is always the same.
     Sources { file: None, environment: Vec::new(), overrides }
 }

@@ -41,8 +41,8 @@ pub(super) struct RecordArgs {
     #[command(flatten)]
     overwrite: Overwrite,
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS")]
-    seconds: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    seconds: Option<String>,
 }
 
 pub(super) async fn record(args: RecordArgs) -> Result<ExitCode, Failure> {

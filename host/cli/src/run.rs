@@ -36,8 +36,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     settings: SettingsArgs,
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS")]
-    stop_after: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    stop_after: Option<String>,
 }
 
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {

@@ -34,7 +34,7 @@ pub(super) struct SimArgs {
     #[arg(long, value_name = "N|LIST", default_value = "100")]
     symbols: Universe,
     /// Quotes per second over all subscribed symbols, above 0, or `max`
-    #[arg(long, value_name = "Q/S|max", default_value = "1000")]
+    #[arg(long, value_name = "Q/S|max", default_value = "1000", allow_negative_numbers = true)]
     rate: Rate,
     /// Play a scenario with its own symbols and times: opening-bell
     #[arg(long, value_name = "NAME", conflicts_with_all = ["symbols", "rate"])]

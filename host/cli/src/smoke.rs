@@ -26,8 +26,8 @@ pub(super) struct SmokeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
     /// Fail after this many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
-    seconds: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true)]
+    seconds: String,
 }
 
 pub(super) async fn smoke(args: SmokeArgs) -> Result<ExitCode, Failure> {

@@ -95,12 +95,21 @@ impl Schema {
         (id.len() > 1 && self.find(&quoted).is_some()).then_some(quoted)
     }
 
-    /// The error for a variable with our prefix that no setting has.
-    pub(crate) fn unknown_variable(&self, name: &str) -> SettingError {
-        let names: Vec<String> = self.entries.iter().map(Entry::own_variable).collect();
-        let ends = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
-        let near = nearest(name.strip_prefix(PREFIX).unwrap_or(name), ends);
-        let hint = near.map_or_else(String::new, |end| format!("Did you mean {PREFIX}{end}? "));
+    /// The error for a variable with our prefix that no setting has. A key of one tenant is only looked up among those of
+    /// `tenants`: whoever wants to pause one must not be told how to pause all.
+    pub(crate) fn unknown_variable(&self, name: &str, tenants: &[&String]) -> SettingError {
+        const OF_TENANT: &str = "QUOTEGATE_TENANTS__";
+        let defaults = KeyPath::new([TENANT_DEFAULTS]);
+        let (prefix, names) = if name.starts_with(OF_TENANT) {
+            let keys: Vec<&str> = self.entries_in(&defaults).map(|entry| entry.path.last()).collect();
+            let of = |id| keys.iter().map(move |key| format!("{OF_TENANT}{id}__{key}").to_ascii_uppercase());
+            (OF_TENANT, tenants.iter().flat_map(of).collect::<Vec<String>>())
+        } else {
+            (PREFIX, self.entries.iter().map(Entry::own_variable).collect())
+        };
+        let ends = names.iter().filter_map(|name| name.strip_prefix(prefix));
+        let near = nearest(name.strip_prefix(prefix).unwrap_or(name), ends);
+        let hint = near.map_or_else(String::new, |end| format!("Did you mean {prefix}{end}? "));
         let sentence = "There is no such setting. Names that begin with QUOTEGATE_ are reserved for settings.";
         let remedy = format!("{hint}The names are QUOTEGATE_SECTION__KEY, with two underscores.");
         SettingError::new(Origin::Variable(name.to_owned()), sentence, remedy)

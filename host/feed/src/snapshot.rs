@@ -201,3 +201,31 @@ impl SnapshotTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AuthBy;
+
+    fn task() -> SnapshotTask {
+        let credentials = Credentials { key_id: "key".into(), secret_key: "secret".into(), by: AuthBy::Headers };
+        let url = "http://127.0.0.1:9".to_owned();
+        let settings = SnapshotSettings::new(url, FeedName::Iex, credentials, RootCerts::public().unwrap()).unwrap();
+        snapshots(&settings, Arc::default(), Arc::new(|| 0)).unwrap().unwrap().0
+    }
+
+    /// How long the task waits after its first failure.
+    fn pause(cause: SnapshotFailure, after: Option<Duration>) -> Duration {
+        let failure = Failure::Retry { cause, reason: String::new(), after };
+        task().failed(vec!["SPY".into()], failure).unwrap()
+    }
+
+    #[test]
+    fn an_overloaded_server_gets_the_pause_that_it_asks_for_or_else_a_long_one() {
+        let asked = Duration::from_secs(90);
+        assert_eq!(pause(SnapshotFailure::RateLimited, Some(asked)), asked);
+        let long = Duration::from_secs(30)..=Duration::from_secs(60);
+        assert!(long.contains(&pause(SnapshotFailure::RateLimited, None)));
+        assert!(pause(SnapshotFailure::ServerError, None) <= Duration::from_secs(1));
+    }
+}

@@ -97,11 +97,18 @@ impl PluginLoader {
         Ok((spec, codes))
     }
 
-    /// Checks that a tenant's chain starts.
-    pub async fn check(self: &Arc<Self>, tenant: &TenantSettings) -> Result<(), PluginLoadError> {
-        let (spec, codes) = self.chain_spec(tenant).await?;
-        self.chain(&tenant.id, &spec, codes).await?;
-        Ok(())
+    /// Checks that a tenant's plugins start, each by itself: one that does not must not hide the problems of others.
+    pub async fn check(self: &Arc<Self>, tenant: &TenantSettings) -> Vec<PluginLoadError> {
+        let mut problems = Vec::new();
+        for plugin in &tenant.plugins {
+            let alone = TenantSettings { plugins: vec![plugin.clone()], ..tenant.clone() };
+            let started = match self.chain_spec(&alone).await {
+                Ok((spec, codes)) => self.chain(&alone.id, &spec, codes).await.map(drop),
+                Err(error) => Err(error),
+            };
+            problems.extend(started.err());
+        }
+        problems
     }
 
     /// Compiles and starts a tenant's chain; `None` if it has no plugins. Takes seconds if components are not in the cache.
@@ -285,6 +292,7 @@ pub fn user_cache_folder() -> Option<PathBuf> {
 mod tests {
     use std::time::Duration;
 
+    use quotegate_document::{CollectionPath, DocumentShape};
     use quotegate_plugin::{DocumentError, PluginFailure, PluginLimits};
 
     use super::*;
@@ -324,6 +332,18 @@ mod tests {
         drop(chain);
         loader.retain(std::iter::empty());
         assert_eq!(loader.prepared.lock().len(), 0);
+    }
+
+    #[test]
+    fn a_plugin_may_name_every_collection_of_its_tenant_and_names_none_for_the_first_without_a_shape() {
+        let destination = |path: &str, shape| Destination { collection: CollectionPath::new(path).unwrap(), shape };
+        let streamer = Some(DocumentShape::Streamer);
+        let destinations = vec![destination("live", streamer), destination("board", None), destination("a/b/c", None)];
+        let spec = ChainSpec { destinations, ..ChainSpec::default() };
+        let settings = settings("[{ standard = 'field-map', collections = ['extra'] }]");
+        let found = collections(&spec, &settings.tenants[0].plugins[0]).unwrap();
+        let expected = ["a/b/c", "live", "extra"].map(str::to_owned);
+        assert_eq!(found, Collections::new("board", &expected).unwrap());
     }
 
     /// The plugin crate's messages contain names of settings, which only this test checks.

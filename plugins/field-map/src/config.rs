@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use quotegate_plugin_sdk::config::in_words;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -35,14 +36,14 @@ impl Config {
         for (key, value) in &settings {
             // Each alone first, because the reader does not say which of many it stumbled over.
             let alone = Settings::from_iter([(key.clone(), value.clone())]);
-            read::<Self>(alone.into()).map_err(|problem| format!("`{key}` does not fit: {problem}."))?;
+            read::<Self>(alone.into()).map_err(|problem| format!("`{key}`: {problem}."))?;
         }
         read(settings.into()).map_err(|problem| format!("The settings do not fit: {problem}."))
     }
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(|problem| problem.to_string())
+    serde_json::from_value(value).map_err(|problem| in_words(&problem))
 }
 
 /// What becomes of a field without a value.

@@ -1,3 +1,4 @@
+use quotegate_plugin_sdk::config::in_words;
 use serde::Deserialize;
 
 /// The settings as they come, before their names are checked.
@@ -112,10 +113,10 @@ impl Config {
             // Each alone first, because the reader does not say which of many it stumbled over.
             let alone = Settings::from_iter([(key.clone(), value.clone())]);
             serde_json::from_value::<Self>(alone.into())
-                .map_err(|problem| format!("`{key}` has the wrong type: {problem}."))?;
+                .map_err(|problem| format!("`{key}`: {}.", in_words(&problem)))?;
         }
         let config: Self = serde_json::from_value(settings.into())
-            .map_err(|problem| format!("The settings do not fit: {problem}."))?;
+            .map_err(|problem| format!("The settings do not fit: {}.", in_words(&problem)))?;
         config.check()?;
         Ok(config)
     }
@@ -207,6 +208,16 @@ mod tests {
         ] {
             let problem = Config::from_json(&format!(r#"{{"min_size": 1, "{key}": {value}}}"#)).unwrap_err();
             assert!(problem.contains(&format!("`{key}`")), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_in_the_words_of_the_settings() {
+        for (settings, told) in [
+            (r#"{"max_spread_bps": "wide"}"#, "`max_spread_bps`: expected a number, not the string \"wide\"."),
+            (r#"{"sessions": 7}"#, "`sessions`: expected a list, not 7."),
+        ] {
+            assert_eq!(Config::from_json(settings).unwrap_err(), told);
         }
     }
 

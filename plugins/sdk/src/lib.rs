@@ -32,6 +32,7 @@
 #[cfg(target_arch = "wasm32")]
 #[allow(unsafe_code, missing_docs, unreachable_pub, unused_imports, clippy::all, reason = "generated")]
 mod bindings;
+pub mod config;
 mod document;
 mod filter;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]

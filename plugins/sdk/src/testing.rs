@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::config::in_words;
 use crate::host::Level;
 use crate::{ColumnFilter, Conditions, Document, Filter, Map, QuoteColumns, QuoteView, Rows, Verdict};
 
@@ -102,7 +103,7 @@ pub fn map<M: Map>(config: &str, quote: &QuoteView<'_>) -> Result<Vec<Document>,
 }
 
 fn read<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, String> {
-    serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {problem}."))
+    serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {}.", in_words(&problem)))
 }
 
 /// A call to a function in [`crate::host`].

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::thread::LocalKey;
 
 use crate::bindings::quotegate::plugin::{host, types};
+use crate::config::in_words;
 use crate::panics::log_panics;
 use crate::{ColumnFilter, Conditions, Document, Map, QuoteColumns, QuoteView, Value};
 
@@ -56,7 +57,7 @@ pub struct MapOnly<M>(M);
 pub struct Both<F, M>(F, M);
 
 fn read<T: serde::de::DeserializeOwned>(config: &str) -> Result<T, String> {
-    serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {problem}."))
+    serde_json::from_str(config).map_err(|problem| format!("The config does not fit: {}.", in_words(&problem)))
 }
 
 fn manifest<F: ColumnFilter>(filter: &F) -> types::Manifest {

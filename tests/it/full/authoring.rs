@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::harness::{Finished, finish, quotegate};
+use crate::harness::{Finished, Running, finish, quotegate};
 
 /// Long enough for a compiler on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -255,7 +255,7 @@ fn a_build_fails_with_the_hosts_error_if_the_host_would_reject_the_component() {
 }
 
 #[test]
-fn a_panic_is_reported_with_its_message_and_place_and_with_the_fixture() {
+fn a_panic_is_reported_with_its_message_and_place_by_every_tool_and_the_host() {
     let workspace = Workspace::take("filter");
     workspace.edit(
         "src/lib.rs",
@@ -274,6 +274,28 @@ fn a_panic_is_reported_with_its_message_and_place_and_with_the_fixture() {
         assert!(told.contains(&place), "{place} is not in {told}");
     }
     assert!(tested.stdout.contains("FAILED   spread"), "{}", tested.stdout);
+
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings/opening-bell.jsonl.zst");
+    let run = workspace.run(["run", ".", "--quotes", recording.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stdout.contains(&place), "{run:?}");
+    let mut watch = Watch::start(&mut plugin(&workspace.project, ["watch"]));
+    watch.wait_for_both([&place, "watching"]);
+    assert_eq!(watch.interrupt(), 0);
+
+    let path = format!("[{{ path = {:?} }}]", workspace.component());
+    let mut host = Running::start(
+        quotegate(["run"])
+            .env("TENANT_ID", "acme")
+            .env("DRY_RUN", "1")
+            .env("QUOTEGATE_PLUGINS__CACHE", "false")
+            .env("QUOTEGATE_TENANTS__ACME__PLUGINS", path),
+    );
+    let line = host.wait_for_event("plugin_log");
+    assert!(line["severity"] == "ERROR" && line["message"].as_str().unwrap().contains(&place), "{line}");
+    let failed = host.wait_for_event("plugin_failed");
+    assert!(failed.to_string().contains("an odd symbol"), "{failed}");
+    host.signal("TERM");
+    assert_eq!(host.wait().code, 0);
 }
 
 /// Such flags are meant for other programs, and `watch` does not look in such a folder.

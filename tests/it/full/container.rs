@@ -173,6 +173,29 @@ fn quote(event_time: i64) -> Quote {
 }
 
 #[test]
+fn base_images_are_named_by_their_digests_and_dependencies_are_a_layer_of_their_own() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/cloudrun/Dockerfile");
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut stages = Vec::new();
+    for from in text.lines().filter_map(|line| line.strip_prefix("FROM ")) {
+        let (base, stage) = from.split_once(" AS ").unwrap_or((from, ""));
+        let digest = base.split_once("@sha256:").map(|(_, digest)| digest);
+        let is_digest = |digest: &str| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(stages.contains(&base) || digest.is_some_and(is_digest), "{from}");
+        stages.push(stage);
+    }
+    // Sources come after the dependencies are compiled, so that a change of sources compiles none again.
+    let build = text.split("\nFROM ").find(|stage| stage.contains(" AS build\n")).unwrap();
+    let steps: Vec<&str> = build
+        .lines()
+        .filter_map(|line| {
+            ["COPY --from=manifests", "RUN cargo build", "COPY . ."].into_iter().find(|step| line.starts_with(step))
+        })
+        .collect();
+    assert_eq!(steps, ["COPY --from=manifests", "RUN cargo build", "COPY . .", "RUN cargo build"]);
+}
+
+#[test]
 fn the_image_runs_unprivileged_on_a_read_only_tree_within_its_memory() {
     let Some(container) = Container::or_skip() else { return };
     let Some(emulator) = emulator_or_skip() else { return };

@@ -21,6 +21,8 @@ use crate::output::errln;
 /// Smaller components compile so fast that no message is needed.
 const SLOW_TO_COMPILE: usize = 1 << 20;
 
+const WANTED: &str = "a component, or the folder of a plugin project";
+
 /// The component at `path`, or the one of the project there.
 pub(super) fn find(path: &Path) -> Result<Target, Failure> {
     let target = Target::find(path).map_err(|error| Failure::Usage(error.into()))?;
@@ -32,7 +34,8 @@ pub(super) fn find(path: &Path) -> Result<Target, Failure> {
         Some(project) => {
             anyhow!("{file} does not exist. Run `quotegate plugin build {}` first.", project.folder.display())
         }
-        None => anyhow!("{file} does not exist. Give a component, or the folder of a plugin project."),
+        None if target.component.exists() => anyhow!("{file} is not a regular file. Give {WANTED}."),
+        None => anyhow!("{file} does not exist. Give {WANTED}."),
     }))
 }
 

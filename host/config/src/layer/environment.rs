@@ -28,9 +28,10 @@ pub(crate) fn environment_layer(
     for entry in &schema.entries {
         reader.read_key(entry, tenant.as_deref());
     }
-    reader.read_tenant_keys(tenants.iter().chain(&tenant));
+    let tenants: Vec<&String> = tenants.iter().chain(&tenant).collect();
+    reader.read_tenant_keys(&tenants);
     for name in reader.variables.keys().filter(|name| name.starts_with(PREFIX)) {
-        reader.errors.push(schema.unknown_variable(name));
+        reader.errors.push(schema.unknown_variable(name, &tenants));
     }
     reader.layer
 }
@@ -108,7 +109,7 @@ impl EnvironmentReader<'_> {
     }
 
     /// Reads `QUOTEGATE_TENANTS__ID__KEY` for every tenant that exists.
-    fn read_tenant_keys<'b>(&mut self, ids: impl Iterator<Item = &'b String>) {
+    fn read_tenant_keys(&mut self, ids: &[&String]) {
         let prefix = format!("{PREFIX}{}__", TENANTS.to_ascii_uppercase());
         // Hosts with thousands of tenants have none of these, and are spared a search per tenant and key.
         let is_ours = |name: &String| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix));

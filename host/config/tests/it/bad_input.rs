@@ -43,7 +43,7 @@ bad_inputs! {
     unknown_keys: Case::new().file(
         "[sink]\nbatchsize = 1\n[feed]\nbatch_size = 1\nvolume = 1\n[snik]\nx = 1\n[tenants.acme]\nsymbls = [\"SPY\"]\n",
     );
-    unknown_variables: Case::new().env("QUOTEGATE_SINK__BATCHSIZE", "1").env("QUOTEGATE_SINK_BATCH_SIZE", "1").env("QUOTEGATE_X", "1");
+    unknown_variables: Case::new().env("QUOTEGATE_SINK__BATCHSIZE", "1").env("QUOTEGATE_SINK_BATCH_SIZE", "1").env("QUOTEGATE_X", "1").env("QUOTEGATE_TENANTS__ACM__PAUSED", "1");
     unknown_flag_keys: Case::new().flag("sink.batchsize", "1").flag("sink..x", "1");
     unknown_tenants_in_flags: Case::new().flag("tenants.acm.paused", "true").flag("tenants.a.b.paused", "true");
     wrong_kinds: Case::new().file(

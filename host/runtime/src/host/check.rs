@@ -24,7 +24,7 @@ pub async fn start_problems(settings: &Settings) -> Vec<String> {
     problems.extend(relay.and_then(Result::err).map(|error| format!("relay: {error}")));
     let plugins = Arc::new(PluginLoader::new(settings));
     for tenant in &settings.tenants {
-        problems.extend(plugins.check(tenant).await.err().map(|error| error.to_string()));
+        problems.extend(plugins.check(tenant).await.iter().map(ToString::to_string));
     }
     problems
 }
