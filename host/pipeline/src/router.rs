@@ -84,7 +84,7 @@ struct Deliveries {
     first: Vec<Option<u32>>,
     /// Tenants that have any; each once.
     tenants: Vec<u32>,
-    /// The batch in rows, because a quote is read once for each tenant that wants it.
+    /// The batch in rows, if quotes are wanted by several tenants, because each reads them; else empty.
     quotes: Vec<Quote>,
 }
 
@@ -108,11 +108,14 @@ impl Deliveries {
     }
 
     /// Removes the tenant's deliveries. Returns their slots and quotes.
-    fn take(&mut self, tenant: u32) -> impl Iterator<Item = (u32, Quote)> + use<'_> {
+    fn take<'a>(&'a mut self, tenant: u32, quotes: &'a QuoteColumns) -> impl Iterator<Item = (u32, Quote)> + use<'a> {
         let first = self.first[tenant as usize].take();
         let at = |at: u32| self.all[at as usize];
         let deliveries = std::iter::successors(first.map(at), move |delivery| delivery.next.map(at));
-        deliveries.map(|delivery| (delivery.slot, self.quotes[delivery.row as usize]))
+        deliveries.map(|Delivery { row, slot, .. }| {
+            let row = row as usize;
+            (slot, self.quotes.get(row).copied().unwrap_or_else(|| quotes.quote(row)))
+        })
     }
 }
 
@@ -301,14 +304,16 @@ impl QuoteReceiver for Router {
                 self.deliveries.push_front(row as u32, *route);
             }
         }
-        self.deliveries.quotes.extend((0..quotes.len()).map(|row| quotes.quote(row)));
+        if self.deliveries.all.len() > quotes.len() {
+            self.deliveries.quotes.extend((0..quotes.len()).map(|row| quotes.quote(row)));
+        }
         let tenants = std::mem::take(&mut self.deliveries.tenants);
         for tenants in tenants.rchunks(PREFETCHED) {
             let inboxes =
                 || tenants.iter().rev().filter_map(|tenant| Some((tenant, self.inboxes[*tenant as usize].as_ref()?)));
             inboxes().for_each(|(_, inbox)| inbox.prefetch());
             for (tenant, inbox) in inboxes() {
-                inbox.deliver(self.deliveries.take(*tenant));
+                inbox.deliver(self.deliveries.take(*tenant, quotes));
             }
         }
         self.deliveries.tenants = tenants;
