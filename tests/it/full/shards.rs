@@ -1,7 +1,7 @@
 //! Workers that come and go, with real processes and a real NATS server. Firestore is inside the test, because it notes when
 //! each write arrives and from which host.
 //!
-//! `QUOTEGATE_TEST_TENANTS=1000` is the full size, for an optimized build: `cargo test --release`.
+//! `QUOTEGATE_TEST_TENANTS=1000` is the full size, for an optimized build (tests/README.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
