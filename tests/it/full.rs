@@ -30,6 +30,8 @@ mod monitoring;
 mod page;
 /// Several hosts and a NATS server for many seconds.
 mod relay;
+/// The same, with many tenants.
+mod shards;
 /// Over a minute until a symbol without quotes is noticed.
 mod unquoted;
 /// Chromium, and over 30 seconds until a heartbeat is stale.

@@ -10,6 +10,7 @@ mod http;
 mod proxy;
 mod shared_work;
 mod sim;
+mod write_log;
 
 pub use browser::{Browser, Screen};
 pub use cluster::{Cluster, LEASE, Member};
@@ -18,6 +19,7 @@ pub use http::{Answer, free_port, get, request};
 pub use proxy::Proxy;
 pub use shared_work::SharedWork;
 pub use sim::Sim;
+pub use write_log::{Write, WriteLog};
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

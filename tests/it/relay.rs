@@ -19,6 +19,12 @@ fn reader<'m>(members: &[&'m Member]) -> &'m Member {
     })
 }
 
+fn has_relay_thread(member: &Member) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", member.running.id())).unwrap();
+    let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.any(|name| name.trim() == "relay")
+}
+
 #[test]
 fn one_host_reads_and_all_of_them_write() {
     let sim = sim();
@@ -41,6 +47,8 @@ fn one_host_reads_and_all_of_them_write() {
             (runs && heartbeat["instance_id"]["stringValue"] == place.as_str()).then_some(())
         });
     }
+
+    assert!(members.iter().all(has_relay_thread));
 
     // What people see.
     for member in &members {
@@ -142,6 +150,7 @@ fn without_a_relay_nobody_is_asked() {
     cluster.wait_for_write_after(SystemTime::UNIX_EPOCH);
     let state = member.state().unwrap();
     assert!(state.get("relay").is_none() && state.get("shards").is_none(), "{state}");
+    assert!(!has_relay_thread(&member));
     if let Some(broker) = broker {
         broker.set_nonblocking(true).unwrap();
         assert_eq!(broker.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use quotegate_lease::{HostRole, ReportedHost};
+use quotegate_lease::{HostRole, ReportedHost, WorkerSnapshot};
 use quotegate_ops::HostState;
 use quotegate_runtime::text::counted;
 
@@ -20,9 +20,9 @@ pub(super) fn lines(state: &HostState) -> String {
             writeln!(text, "{owner_is:<8} {}; epoch {epoch}{}", named(host), problem(host.report.problem.as_deref()));
     }
     let workers = workers(state);
-    for (name, shards) in &workers {
+    for (name, known) in &workers {
         let report = state.hosts.iter().find(|host| host.report.instance == *name);
-        let _ = writeln!(text, "worker   {}", worker(name, *shards, report));
+        let _ = writeln!(text, "worker   {}", worker(known, report));
     }
     let is_left = |host: &&ReportedHost| {
         host.report.role == HostRole::Standby && !workers.contains_key(host.report.instance.as_str())
@@ -33,14 +33,17 @@ pub(super) fn lines(state: &HostState) -> String {
     text
 }
 
-/// Every worker and the number of its shards, which is known at once; reports are some seconds old.
-fn workers(state: &HostState) -> BTreeMap<&str, usize> {
+/// Every worker with its shards, which are known at once; reports are some seconds old.
+fn workers(state: &HostState) -> BTreeMap<&str, &WorkerSnapshot> {
     let workers = state.shards.iter().flat_map(|shards| &shards.workers);
-    workers.map(|worker| (worker.instance.as_str(), worker.shards.len())).collect()
+    workers.map(|worker| (worker.instance.as_str(), worker)).collect()
 }
 
-fn worker(name: &str, shards: usize, report: Option<&ReportedHost>) -> String {
-    let mut text = format!("{name}: {}", counted(shards, "shard"));
+fn worker(known: &WorkerSnapshot, report: Option<&ReportedHost>) -> String {
+    let mut text = format!("{}: {}", known.instance, counted(known.shards.len(), "shard"));
+    if !known.gives_up.is_empty() {
+        let _ = write!(text, " and {} to give up", known.gives_up.len());
+    }
     match report.and_then(|host| Some((host, host.report.worker.as_ref()?))) {
         Some((host, worker)) => {
             let lag = worker.lag.map_or("unknown".to_owned(), |lag| format!("{:.1} ms", lag as f64 / 1e6));
@@ -64,4 +67,24 @@ fn reported(host: &ReportedHost) -> String {
 
 fn problem(problem: Option<&str>) -> String {
     problem.map_or_else(String::new, |problem| format!("; {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_does_not_give_up_its_shards_is_told_apart() {
+        let mut known = WorkerSnapshot {
+            instance: "host-a".to_owned(),
+            session: "1f".to_owned(),
+            address: None,
+            shards: (0..32).collect(),
+            gives_up: [5, 7].into(),
+            is_self: false,
+        };
+        assert_eq!(worker(&known, None), "host-a: 32 shards and 2 to give up; no report yet");
+        known.gives_up.clear();
+        assert_eq!(worker(&known, None), "host-a: 32 shards; no report yet");
+    }
 }

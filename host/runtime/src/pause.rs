@@ -112,12 +112,13 @@ impl Pauses {
     /// Adds a tenant, and sets its flag at once if it is paused.
     pub(crate) fn add(&self, tenant: TenantId, flag: Arc<PauseFlag>) {
         let mut inner = self.inner.lock();
-        inner.flags.insert(tenant, flag);
-        let changed = inner.set_flags(&self.instance);
+        let mut changed = Changed::new();
+        inner.set_flag(&tenant, &flag, &self.instance, &mut changed);
         // A switch pauses every tenant, and has been logged.
         if inner.switches.stopped_by().is_none() {
             log_changes(changed);
         }
+        inner.flags.insert(tenant, flag);
     }
 
     /// Forgets a tenant. Its flag stays as it is.
@@ -161,17 +162,21 @@ impl Inner {
 
     /// Sets every tenant's flag. Returns the tenants that operators have paused or resumed, by reason. Whether this host may
     /// write at all is in the log already.
-    fn set_flags(&self, instance: &str) -> BTreeMap<Option<Arc<str>>, Vec<&str>> {
-        let mut changed: BTreeMap<Option<Arc<str>>, Vec<&str>> = BTreeMap::new();
+    fn set_flags(&self, instance: &str) -> Changed<'_> {
+        let mut changed = Changed::new();
         for (tenant, flag) in &self.flags {
-            let (old, pause) = (flag.get(), self.pause(tenant, instance));
-            let [before, now] = [&old, &pause].map(|pause| pause.as_ref().and_then(Pause::by_operator));
-            if before != now {
-                changed.entry(now.cloned()).or_default().push(tenant.as_str());
-            }
-            flag.set(pause);
+            self.set_flag(tenant, flag, instance, &mut changed);
         }
         changed
+    }
+
+    fn set_flag<'t>(&self, tenant: &'t TenantId, flag: &PauseFlag, instance: &str, changed: &mut Changed<'t>) {
+        let (old, pause) = (flag.get(), self.pause(tenant, instance));
+        let [before, now] = [&old, &pause].map(|pause| pause.as_ref().and_then(Pause::by_operator));
+        if before != now {
+            changed.entry(now.cloned()).or_default().push(tenant.as_str());
+        }
+        flag.set(pause);
     }
 
     /// An operator's reason comes first.
@@ -206,7 +211,10 @@ impl Inner {
     }
 }
 
-fn log_changes(changed: BTreeMap<Option<Arc<str>>, Vec<&str>>) {
+/// Tenants that operators have paused or resumed, by reason.
+type Changed<'t> = BTreeMap<Option<Arc<str>>, Vec<&'t str>>;
+
+fn log_changes(changed: Changed<'_>) {
     for (reason, tenants) in changed {
         let (count, named) = (tenants.len(), &tenants[..tenants.len().min(MAX_NAMES)]);
         match reason {

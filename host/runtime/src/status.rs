@@ -159,16 +159,20 @@ impl HostStatus {
 
     pub(crate) fn add_tenant(&self, id: TenantId, status: Arc<TenantStatus>) {
         let mut tenants = self.tenants.lock();
-        let mut new = tenants.as_ref().clone();
-        new.retain(|(held, _)| *held != id);
-        let at = new.partition_point(|(held, _)| *held < id);
-        new.insert(at, (id, status));
-        *tenants = Arc::new(new);
+        // Copied only if someone has the list at hand: many tenants can start at once.
+        let tenants = Arc::make_mut(&mut tenants);
+        match tenants.binary_search_by(|(held, _)| held.cmp(&id)) {
+            Ok(at) => tenants[at].1 = status,
+            Err(at) => tenants.insert(at, (id, status)),
+        }
     }
 
     pub(crate) fn remove_tenant(&self, id: &TenantId) {
         let mut tenants = self.tenants.lock();
-        *tenants = Arc::new(tenants.iter().filter(|(held, _)| held != id).cloned().collect());
+        let tenants = Arc::make_mut(&mut tenants);
+        if let Ok(at) = tenants.binary_search_by(|(held, _)| held.cmp(id)) {
+            tenants.remove(at);
+        }
     }
 
     /// False while the documents of this host's tenants are another host's work.

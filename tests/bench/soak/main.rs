@@ -4,6 +4,7 @@
 //! cargo bench --bench soak                   # eighteen minutes: every fault twice
 //! cargo bench --bench soak -- --minutes 60
 //! cargo bench --bench soak -- --hosts 3 --minutes 30
+//! cargo bench --bench soak -- --relay --minutes 20
 //! ```
 //!
 //! Runs the real program with a simulator that sends 50,000 quotes per second for 1,000 symbols, and a Firestore that
@@ -19,6 +20,9 @@
 //! With `--hosts`, several hosts share the feed under a lease, and each minute one of them is killed, stopped or frozen
 //! (`hosts.rs`). The run fails if a document goes backwards, if a quote that a host has seen is not accounted for, or if the
 //! last quote of a symbol is not written.
+//!
+//! With `--relay`, two readers and three workers share twelve tenants over a NATS server, and each minute one of them, or the
+//! server, is killed or frozen (`relay.rs`). The same must hold, and every worker must receive every last quote once.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -27,8 +31,10 @@ mod it {
     pub(crate) mod harness;
 }
 
+mod cluster;
 mod faults;
 mod hosts;
+mod relay;
 mod testbed;
 
 use std::collections::BTreeSet;
@@ -53,6 +59,7 @@ fn main() {
     let minutes = argument("--minutes").unwrap_or(2 * Fault::ALL.len());
     match argument("--hosts") {
         Some(hosts) => hosts::run(hosts, minutes),
+        None if std::env::args().any(|argument| argument == "--relay") => relay::run(minutes),
         None => run_one_host(minutes),
     }
 }
@@ -139,7 +146,7 @@ fn send_last_quotes(testbed: &mut Testbed) -> Metrics {
         let now = testbed.metrics();
         let waiting = now.sum("dirty") + now.sum("in_flight");
         let is_written = waiting == 0.0 && now.all("quotegate_feed_quotes_total") > 0.0;
-        (is_written && last_quotes.are_in(&testbed.ledger)).then_some(())
+        (is_written && last_quotes.are_in(&testbed.ledger, &TENANTS)).then_some(())
     });
     let last = testbed.metrics();
     stop.cancel();
@@ -167,9 +174,9 @@ impl LastQuotes {
         Self { symbols, time }
     }
 
-    fn are_in(&self, ledger: &Ledger) -> bool {
-        let time = |tenant, symbol| ledger.time(&format!("tenants/{tenant}/live_quotes/{symbol}"));
-        TENANTS.iter().all(|tenant| self.symbols.iter().all(|symbol| time(tenant, symbol) == Some(self.time)))
+    fn are_in<T: AsRef<str>>(&self, ledger: &Ledger, tenants: &[T]) -> bool {
+        let time = |tenant: &T, symbol| ledger.time(&format!("tenants/{}/live_quotes/{symbol}", tenant.as_ref()));
+        tenants.iter().all(|tenant| self.symbols.iter().all(|symbol| time(tenant, symbol) == Some(self.time)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that the soak starts and stops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(crate) const TENANTS: [&str; 3] = ["acme", "globex", "hooli"];
 pub(crate) const SYMBOLS: u32 = 1000;
 pub(crate) const RATE: u32 = 50_000;
 
-/// One document per quote, each with the exchange's time in `ts`, which the ledger compares.
-pub(crate) const SETTINGS: &str = r#"
+/// The settings of all tenants. One document per quote, each with the exchange's time in `ts`, which the ledger compares.
+const COMMON_SETTINGS: &str = r#"
 [feed]
 calendar = "always"
 stale_after_s = 5
@@ -35,24 +35,23 @@ writes_per_second = 500
 [run]
 watch_interval_s = 1
 control_interval_s = 0
-[tenants.acme]
-symbols = ["*"]
-[[tenants.acme.plugins]]
-standard = "quote-filter"
-config = { max_spread_bps = 5, min_move = 0.01 }
-[tenants.globex]
-symbols = ["*"]
-[[tenants.globex.plugins]]
-standard = "field-map"
-config = { fields = { symbol = "symbol", mid = "mid", "best.bid" = "bid_price", ts = "event_time" } }
-[tenants.hooli]
-symbols = ["*"]
-[[tenants.hooli.plugins]]
-path = "filter.wasm"
-[[tenants.hooli.plugins]]
-standard = "field-map"
-config = { standard = true }
 "#;
+
+/// The plugins of a tenant: it filters, it maps, or it has one that is replaced.
+const PLUGINS: [&str; 3] = [
+    r#"[{ standard = "quote-filter", config = { max_spread_bps = 5, min_move = 0.01 } }]"#,
+    r#"[{ standard = "field-map",
+    config = { fields = { symbol = "symbol", mid = "mid", "best.bid" = "bid_price", ts = "event_time" } } }]"#,
+    r#"[{ path = "filter.wasm" }, { standard = "field-map", config = { standard = true } }]"#,
+];
+
+/// The settings for these tenants, each of which wants every symbol.
+pub(crate) fn settings<T: AsRef<str>>(tenants: &[T]) -> String {
+    let section = |(tenant, plugins): (&T, &&str)| {
+        format!("[tenants.{}]\nsymbols = [\"*\"]\nplugins = {plugins}\n", tenant.as_ref())
+    };
+    COMMON_SETTINGS.to_owned() + &tenants.iter().zip(PLUGINS.iter().cycle()).map(section).collect::<String>()
+}
 
 /// Bodies for the third tenant's filter.
 pub(crate) const KEEP_ALL: &str = "";
@@ -94,7 +93,7 @@ impl Testbed {
     pub(crate) fn start() -> Self {
         let (sim_port, ops_port, firestore_port) = (free_port(), free_port(), free_port());
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("quotegate.toml"), SETTINGS).unwrap();
+        std::fs::write(folder.path().join("quotegate.toml"), settings(&TENANTS)).unwrap();
         std::fs::write(folder.path().join("filter.wasm"), guest(KEEP_ALL)).unwrap();
         let host = Running::start(
             quotegate(["run", "--config", "quotegate.toml"])
@@ -243,7 +242,13 @@ impl Metrics {
 
     /// The sum over all tenants.
     pub(crate) fn sum(&self, name: &str) -> f64 {
-        TENANTS.iter().map(|tenant| self.of(tenant, name)).sum()
+        self.all(&format!("quotegate_tenant_{name}{{"))
+    }
+
+    /// The tenants that run on this host.
+    pub(crate) fn tenants(&self) -> BTreeSet<String> {
+        let labels = self.0.keys().filter_map(|name| name.strip_prefix("quotegate_tenant_quotes_total{tenant=\""));
+        labels.filter_map(|label| Some(label.split_once('"')?.0.to_owned())).collect()
     }
 
     /// The sum over all labels.

@@ -1,5 +1,5 @@
-//! Hosts that share one feed's tenants, and whatever ends: a worker, the reader, the broker. With real processes, a real NATS
-//! server, and leases that expire in real time.
+//! Hosts that share one feed's tenants, and whatever ends: the reader, the broker. With real processes, a real NATS server, and
+//! leases that expire in real time. What happens when a worker ends is in `shards.rs`.
 
 use std::process::Command;
 use std::thread;
@@ -39,63 +39,6 @@ fn tenants(work: &SharedWork<'_>, members: &[Member], of: usize) -> Vec<String> 
     let all: Vec<&Member> = members.iter().collect();
     let places = work.wait_for_spread(&all);
     places.into_iter().filter(|(_, place)| *place == members[of].name).map(|(tenant, _)| tenant).collect()
-}
-
-#[test]
-fn the_tenants_of_a_killed_worker_are_written_elsewhere_within_five_seconds() {
-    let sim = sim();
-    let Some(work) = SharedWork::or_skip("demo-relay-crash", &sim, 15) else { return };
-    let mut members: Vec<Member> = (0..3).map(|number| start(&work, number)).collect();
-    let mut times = Times::default();
-    for round in 0..rounds() {
-        let victim = (reader(&members) + 1) % members.len();
-        let moved = tenants(&work, &members, victim);
-        work.wait_for_writes_after(&work.tenants, SystemTime::UNIX_EPOCH);
-        members.swap_remove(victim).running.signal("KILL");
-        let killed = SystemTime::now();
-        // What was on its way at the moment of its death may still be applied.
-        let written = work.wait_for_writes_after(&moved, killed + Duration::from_secs(1));
-        times.add(seconds(killed, written));
-        members.push(start(&work, 3 + round));
-    }
-    times.assert_within(5.0, 20.0, "from the death of a worker until each of its tenants has a new document");
-}
-
-#[test]
-fn a_stopped_worker_gives_its_tenants_away_before_its_lease_expires() {
-    let sim = sim();
-    let Some(work) = SharedWork::or_skip("demo-relay-polite", &sim, 15) else { return };
-    let mut members: Vec<Member> = (0..3).map(|number| start(&work, number)).collect();
-    let (mut pauses, mut exits) = (Times::default(), Times::default());
-    for round in 0..rounds() {
-        let victim = (reader(&members) + 1) % members.len();
-        let moved = tenants(&work, &members, victim);
-        work.wait_for_writes_after(&work.tenants, SystemTime::UNIX_EPOCH);
-        let victim = members.swap_remove(victim);
-        let stopped = SystemTime::now();
-        victim.running.signal("TERM");
-        let taken_over = || {
-            let is_there = |tenant: &String| members.iter().any(|member| runs(member, tenant));
-            moved.iter().all(is_there).then_some(())
-        };
-        eventually("the other workers run its tenants", taken_over);
-        pauses.add(seconds(stopped, SystemTime::now()));
-        let ended = victim.running.wait();
-        exits.add(seconds(stopped, SystemTime::now()));
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        work.wait_for_writes_after(&moved, stopped + Duration::from_secs(1));
-        members.push(start(&work, 3 + round));
-    }
-    // Without a word to the others, it would be over three seconds.
-    pauses.assert_within(2.0, 10.0, "from SIGTERM until the other workers run the tenants");
-    exits.assert_within(8.0, 9.0, "from SIGTERM to the exit");
-}
-
-/// True if the host has written documents of the tenant.
-fn runs(member: &Member, tenant: &str) -> bool {
-    let Some(state) = member.state() else { return false };
-    let found = state["tenants"].as_array().and_then(|all| all.iter().find(|found| found["id"] == tenant));
-    found.is_some_and(|found| found["written"].as_u64() > Some(0))
 }
 
 #[test]

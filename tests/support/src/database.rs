@@ -1,10 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use firestore::gcloud_sdk::google::firestore::v1 as proto;
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use proto::precondition::ConditionType;
 use proto::value::ValueType;
+use tokio::sync::watch;
 
 pub(crate) const NOT_FOUND: i32 = 5;
 const ALREADY_EXISTS: i32 = 6;
@@ -13,9 +14,11 @@ const FAILED_PRECONDITION: i32 = 9;
 /// Stored documents, with the `updateTime` of each.
 #[derive(Debug, Default)]
 pub(crate) struct Database {
-    documents: HashMap<String, Stored>,
+    documents: BTreeMap<String, Stored>,
     /// When the last change was made, in microseconds. Every change has a time of its own.
     changed: i64,
+    /// For those who listen, whichever server they ask.
+    pub(crate) committed: watch::Sender<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,8 +75,9 @@ impl Database {
 
     /// The paths of a collection's documents, those that changed last first.
     pub(crate) fn collection(&self, collection: &str) -> Vec<String> {
-        let id = |path: &str| path.strip_prefix(collection)?.strip_prefix('/').map(|id| !id.contains('/'));
-        let mut found: Vec<_> = self.documents.iter().filter(|(path, _)| id(path) == Some(true)).collect();
+        let below = format!("{collection}/");
+        let all = self.documents.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        let mut found: Vec<_> = all.filter(|(path, _)| !path[below.len()..].contains('/')).collect();
         found.sort_by_key(|(_, stored)| -stored.updated);
         found.into_iter().map(|(path, _)| path.clone()).collect()
     }

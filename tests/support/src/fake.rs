@@ -1,7 +1,8 @@
 //! A fake Firestore that implements `BatchWrite` and `BatchGetDocuments`, and what the lease needs. It stores documents, with
-//! their preconditions, and fails as a test's script says. It does not answer those who listen: they have to ask.
+//! their preconditions, and fails as a test's script says. Those who listen hear of what is committed, not of batches.
 
 mod grpc;
+mod listen;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use firestore::gcloud_sdk::google::rpc;
 use firestore::gcloud_sdk::prost_types::Timestamp;
 use parking_lot::Mutex;
 use proto::batch_get_documents_response::Result as Found;
+use proto::structured_query::filter::FilterType;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -140,7 +142,9 @@ impl FakeFirestore {
             let time = Timestamp { seconds: time / 1_000_000_000, nanos: (time % 1_000_000_000) as i32 };
             ((*name).to_owned(), proto::Value { value_type: Some(proto::value::ValueType::TimestampValue(time)) })
         };
-        self.server.database.lock().put(path, times.iter().map(field).collect());
+        let mut database = self.server.database.lock();
+        database.put(path, times.iter().map(field).collect());
+        database.committed.send_replace(());
     }
 }
 
@@ -277,7 +281,9 @@ impl Server {
     /// Applies one write.
     fn commit(&self, request: &proto::CommitRequest) -> Result<proto::CommitResponse, i32> {
         let [write] = &request.writes[..] else { panic!("the host commits one write at a time, not {request:?}") };
-        let time = self.database.lock().write(&path_of(write), write)?;
+        let mut database = self.database.lock();
+        let time = database.write(&path_of(write), write)?;
+        database.committed.send_replace(());
         let result = proto::WriteResult { update_time: Some(time), ..Default::default() };
         Ok(proto::CommitResponse { write_results: vec![result], commit_time: Some(time) })
     }
@@ -287,18 +293,27 @@ impl Server {
         document.ok_or(NOT_FOUND)
     }
 
-    /// All documents of a collection, those that changed last first.
     fn query(&self, request: &proto::RunQueryRequest) -> Vec<proto::RunQueryResponse> {
         let Some(proto::run_query_request::QueryType::StructuredQuery(query)) = &request.query_type else {
             panic!("no query: {request:?}")
         };
+        let read_time = Some(self.database.lock().read_time());
+        let answer = |document| proto::RunQueryResponse { document: Some(document), read_time, ..Default::default() };
+        self.found_by(&request.parent, query).into_iter().map(answer).collect()
+    }
+
+    /// The documents of a collection that have the field of the query's filter, those that changed last first.
+    fn found_by(&self, parent: &str, query: &proto::StructuredQuery) -> Vec<proto::Document> {
         let database = self.database.lock();
-        let parent = request.parent.split_once("/documents/").map_or("", |(_, parent)| parent);
-        let answer = |path: String| {
-            let document = database.read(&format!("{}{}", request.parent, &path[parent.len()..]), &path, None);
-            proto::RunQueryResponse { document, read_time: Some(database.read_time()), ..Default::default() }
-        };
-        database.collection(&format!("{parent}/{}", query.from[0].collection_id)).into_iter().map(answer).collect()
+        let below = parent.split_once("/documents/").map_or("", |(_, below)| below);
+        let field = query.r#where.as_ref().and_then(|filter| match filter.filter_type.as_ref()? {
+            FilterType::FieldFilter(filter) => Some(&filter.field.as_ref()?.field_path),
+            _ => None,
+        });
+        let read = |path: String| database.read(&format!("{parent}{}", &path[below.len()..]), &path, None);
+        let documents = database.collection(&format!("{below}/{}", query.from[0].collection_id)).into_iter();
+        let has_field = |document: &proto::Document| field.is_none_or(|field| document.fields.contains_key(field));
+        documents.filter_map(read).filter(has_field).collect()
     }
 }
 

@@ -70,6 +70,12 @@ fn shards(shards: Option<&ShardsSnapshot>, out: &mut PrometheusWriter) {
     out.samples(shards.map(|shards| shards.holds.len()));
     out.gauge("quotegate_shards_unassigned", "Shards that no worker has, as far as this one knows.");
     out.samples(shards.map(|shards| shards.unassigned));
+    out.gauge(
+        "quotegate_shards_withdrawn",
+        "Shards that a worker has to give up and has not given up yet, as far as this one knows.",
+    );
+    let withdrawn = |shards: &ShardsSnapshot| shards.workers.iter().map(|worker| worker.gives_up.len()).sum::<usize>();
+    out.samples(shards.map(withdrawn));
     out.counter("quotegate_shards_moved_total", "Shards that this worker got, and that it gave up or lost.");
     if let Some(shards) = shards {
         out.sample(&[("direction", "gained")], shards.gained).sample(&[("direction", "given_up")], shards.given_up);

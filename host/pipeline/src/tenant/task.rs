@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use quotegate_plugin::PluginChain;
 use quotegate_sink::{Answer, DocumentWrite, Outcome, TenantDocument};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::Sleep;
 
 use super::live_quotes::ChangeTracker;
@@ -35,6 +35,8 @@ pub struct TenantTask {
     answer_to: mpsc::UnboundedSender<Answer>,
     /// The channel to the sink is full.
     sink_full: bool,
+    /// Room in it that this tenant has waited for. It is used at once or given back.
+    permit: Option<OwnedPermit<DocumentWrite>>,
     /// Why nothing may be written, as of `pause_version`.
     paused: Option<Pause>,
     pause_version: u64,
@@ -73,6 +75,7 @@ impl TenantTask {
             answers,
             answer_to,
             sink_full: false,
+            permit: None,
             paused: None,
             pause_version: 0,
             leave_by: None,
@@ -142,17 +145,18 @@ impl TenantTask {
         let next_due = self.core.next_due_at().filter(|_| !self.sink_full && self.paused.is_none());
         let publish_at = self.core.plugins_changed().then_some(self.publish_plugins_at);
         let next = [next_due, publish_at, deadline, self.looks_at].into_iter().flatten().min();
-        let (mut answered, mut has_room, mut requested) = (None, false, false);
+        let (mut answered, mut room, mut requested) = (None, None, false);
         tokio::select! {
             () = self.io.wake.notified() => {}
             answer = self.answers.recv() => answered = answer,
-            // The permit is released at once: a token may take a while, and other tenants can use the space.
-            _ = self.io.writes.reserve(), if self.sink_full => has_room = true,
+            reserved = self.io.writes.clone().reserve_owned(), if self.sink_full => room = Some(reserved.ok()),
             () = self.io.status.live_quotes().requested() => requested = true,
             () = timer_at(&mut self.timer, next) => {}
             _ = self.io.deadline.changed(), if host_runs => {}
         }
-        self.sink_full &= !has_room;
+        if let Some(permit) = room {
+            (self.sink_full, self.permit) = (false, permit);
+        }
         if requested {
             self.take_quotes();
             let (latest, symbols) = self.core.latest();
@@ -234,19 +238,24 @@ impl TenantTask {
     fn write_allowed(&mut self) {
         if self.paused.is_some() {
             self.budget.want(0);
-            // Tokens from before the pause go to tenants that may write.
-            while self.budget.take() {
-                self.budget.refund();
-            }
-            return;
+            self.keep_tokens(0);
+        } else {
+            self.budget.want(if self.sink_full { 0 } else { self.core.wants(now()) });
+            self.write_with_tokens();
         }
-        self.budget.want(if self.sink_full { 0 } else { self.core.wants(now()) });
-        while self.budget.take() {
-            let Ok(permit) = self.io.writes.clone().try_reserve_owned() else {
+        // Without a token, other tenants can use the room.
+        self.permit = None;
+    }
+
+    fn write_with_tokens(&mut self) {
+        while self.budget.held() > 0 {
+            let permit = self.permit.take().or_else(|| self.io.writes.clone().try_reserve_owned().ok());
+            let Some(permit) = permit else {
                 self.sink_full = true;
-                self.budget.refund();
-                continue;
+                // Room that others wait for goes from one to the next. It would never meet a token if nobody had one yet.
+                return self.keep_tokens(1);
             };
+            self.budget.take();
             let Some(Outgoing { slot, document, event_time }) = self.core.next_write(now(), self.budget.held()) else {
                 self.budget.refund();
                 continue;
@@ -260,6 +269,13 @@ impl TenantTask {
                 answer_to: self.answer_to.clone(),
             });
             self.record_latency(slot, |latencies| &latencies.to_sink);
+        }
+    }
+
+    /// Other tokens go to tenants that may write.
+    fn keep_tokens(&self, most: usize) {
+        while self.budget.held() > most && self.budget.take() {
+            self.budget.refund();
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod core;
 mod destinations;
+mod full_sink;
 mod late;
 mod refused;
 mod simulated;

@@ -119,6 +119,7 @@ impl TenantPlan {
     pub(super) async fn apply(&self, new: Option<(&Settings, Rate)>, prepared: PreparedTenants) -> BTreeSet<TenantId> {
         let PreparedTenants { removed, changed, added } = prepared;
         let added_ids = added.iter().map(|tenant| tenant.setup.spec.id.clone()).collect();
+        let only_adds = new.is_none() && removed.is_empty() && changed.is_empty();
         let mut pending = Vec::new();
         {
             let mut tenants = self.tenants.lock().await;
@@ -148,7 +149,10 @@ impl TenantPlan {
                 // New routes must not wait for the next quote.
                 tenants.services.subscription.send_modify(|_| {});
             }
-            self.release_plugins(&tenants);
+            // Looks at every tenant, and there may be many steps that only add some.
+            if !only_adds {
+                self.release_plugins(&tenants);
+            }
         }
         for (tenant, has_new_chain, applied) in pending {
             let is_applied = match applied {

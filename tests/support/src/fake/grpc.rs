@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use firestore::gcloud_sdk::google::firestore::v1::{
-    BatchGetDocumentsRequest, BatchWriteRequest, CommitRequest, GetDocumentRequest, RunQueryRequest,
+    BatchGetDocumentsRequest, BatchWriteRequest, CommitRequest, GetDocumentRequest, ListenRequest, RunQueryRequest,
 };
 use firestore::gcloud_sdk::prost::{DecodeError, Message};
 use h2::RecvStream;
@@ -14,12 +14,14 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::listen::Listener;
 use super::{End, Plan, Server};
 
 const BATCH_WRITE: &str = "/google.firestore.v1.Firestore/BatchWrite";
 const BATCH_GET: &str = "/google.firestore.v1.Firestore/BatchGetDocuments";
 const COMMIT: &str = "/google.firestore.v1.Firestore/Commit";
 const GET: &str = "/google.firestore.v1.Firestore/GetDocument";
+const LISTEN: &str = "/google.firestore.v1.Firestore/Listen";
 const RUN_QUERY: &str = "/google.firestore.v1.Firestore/RunQuery";
 const INVALID_ARGUMENT: i32 = 3;
 const UNIMPLEMENTED: i32 = 12;
@@ -46,6 +48,11 @@ async fn serve_requests(mut connection: Connection<TcpStream, Bytes>, server: &A
 
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, server: Arc<Server>) {
     let method = request.uri().path().to_owned();
+    if method == LISTEN {
+        // It ends when the client gives up.
+        let _ = listen(request.into_body(), &mut respond, &server).await;
+        return;
+    }
     let Ok(bytes) = body(request).await else { return };
     let message = bytes.get(PREFIX..).unwrap_or_default();
     let answered = match method.as_str() {
@@ -118,6 +125,33 @@ async fn read(
     }
 }
 
+/// Tells the client of changes until it gives up.
+async fn listen(mut requests: RecvStream, respond: &mut SendResponse<Bytes>, server: &Server) -> Result<(), h2::Error> {
+    // The client never ends its side, so the first part has to be the whole request, which is short.
+    let Some(part) = requests.data().await else { return Ok(()) };
+    let part = part?;
+    let mut listener = match ListenRequest::decode(part.get(PREFIX..).unwrap_or_default()) {
+        Ok(request) => match Listener::new(request) {
+            Some(listener) => listener,
+            None => return fail(respond, INVALID_ARGUMENT, "nothing to listen to"),
+        },
+        Err(error) => return invalid(respond, &error),
+    };
+    let mut send = respond.send_response(head(), false)?;
+    let mut committed = server.database.lock().committed.subscribe();
+    loop {
+        committed.borrow_and_update();
+        let news = listener.news(server);
+        if !news.is_empty() {
+            send.send_data(frames(&news), false)?;
+        }
+        tokio::select! {
+            _ = committed.changed() => {}
+            reset = std::future::poll_fn(|context| send.poll_reset(context)) => return reset.map(drop),
+        }
+    }
+}
+
 /// Until the client gives up.
 async fn silence(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
     std::future::poll_fn(|context| respond.poll_reset(context)).await.map(drop)
@@ -134,15 +168,19 @@ async fn body(request: Request<RecvStream>) -> Result<Vec<u8>, h2::Error> {
     Ok(bytes)
 }
 
-fn succeed(respond: &mut SendResponse<Bytes>, messages: &[impl Message]) -> Result<(), h2::Error> {
+fn frames(messages: &[impl Message]) -> Bytes {
     let mut frames = BytesMut::new();
     for message in messages {
         frames.put_u8(0);
         frames.put_u32(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
         frames.extend_from_slice(&message.encode_to_vec());
     }
+    frames.freeze()
+}
+
+fn succeed(respond: &mut SendResponse<Bytes>, messages: &[impl Message]) -> Result<(), h2::Error> {
     let mut send = respond.send_response(head(), false)?;
-    send.send_data(frames.freeze(), false)?;
+    send.send_data(frames(messages), false)?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     send.send_trailers(trailers)

@@ -4,13 +4,19 @@
 //! cargo bench --bench tenants                    # all rows
 //! cargo bench --bench tenants -- --only 1000     # only rows with so many tenants
 //! cargo bench --bench tenants -- --program FILE  # another build of the program, to compare with
+//! cargo bench --bench tenants -- --only 10000 --workers 3   # the same over a relay
 //! ```
 //!
 //! Starts the real program with 10 to 10,000 tenants, each with the standard filter, first without compiled code and then
 //! with it. The simulator is in this process. The cost of a quote is the CPU time of the host alone, divided by the quotes
 //! that its own metrics count.
+//!
+//! With `--workers`, a reader and so many workers share the tenants over a NATS server (`workers.rs`). Firestore and the
+//! simulator are in this process. `--rate` sets another number of quotes per second.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod workers;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,15 +65,22 @@ struct Row {
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let only: Option<usize> = argument("--only").map(|number| number.parse().unwrap());
+    let number = |name| argument(name).map(|number| number.parse::<usize>().unwrap());
+    let (only, rate) = (number("--only"), number("--rate"));
     let program = argument("--program").map_or_else(|| env!("CARGO_BIN_EXE_quotegate").into(), PathBuf::from);
+    let cases = CASES.iter().filter(|case| only.is_none_or(|only| only == case.tenants));
+    let cases = cases.map(|case| Case { rate: rate.unwrap_or(case.rate), ..*case });
+    if let Some(workers) = number("--workers") {
+        return workers::run(workers, cases, &program);
+    }
     println!("processor time of the host alone; with a filter: the standard one, with two rules\n");
     println!(
         "| tenants | symbols of each | of | filter | code at hand | ready after | memory | quotes/s | processors | \
          time per quote | per quote and tenant | lost |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
-    for case in CASES.iter().filter(|case| only.is_none_or(|only| only == case.tenants)) {
+    for case in cases {
+        let case = &case;
         let (url, stop) = simulator(case);
         for warm in [false, true].into_iter().skip(usize::from(!case.filter)) {
             let cache = folder.path().join("cache");
