@@ -46,9 +46,9 @@ pub struct TenantTask {
     publish_plugins_at: Instant,
     /// While quotes keep coming: when to take those that did not wake the task.
     looks_at: Option<Instant>,
-    /// So long even quotes that could be written at once wait, because the filters kept none of the last ones. Otherwise a
-    /// tenant whose filters keep nothing would be woken for every quote, since none of its symbols ever becomes dirty.
-    patience: Duration,
+    /// The filters kept none of the last quotes, so the next ones wait for [`Self::PATIENCE`] even if they could be written at
+    /// once. Otherwise a tenant whose filters keep nothing would be woken for every quote, since no symbol becomes dirty.
+    kept_nothing: bool,
     /// Kept from wait to wait, because most set it to the same time or a later one, which costs next to nothing.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -60,8 +60,8 @@ impl TenantTask {
     const LOOK_EVERY: Duration = Duration::from_secs(1);
     /// The times at which tenants look are multiples of this, so that one wake-up of a thread serves many of them.
     const LOOKS_APART: Duration = Duration::from_millis(10);
-    /// The shortest and the longest [`Self::patience`]. It doubles with each batch of which the filters keep nothing.
-    const PATIENCE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
+    /// How long quotes wait for others after some that the filters refused.
+    const PATIENCE: Duration = Duration::from_millis(4);
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -81,7 +81,7 @@ impl TenantTask {
             leave_by: None,
             publish_plugins_at: now(),
             looks_at: None,
-            patience: Duration::ZERO,
+            kept_nothing: false,
             timer: None,
         };
         // Before anyone reads the status.
@@ -136,8 +136,8 @@ impl TenantTask {
     fn rest_until(&self) -> RestUntil {
         match self.looks_at {
             None => RestUntil::AnyQuote,
-            Some(at) if self.patience.is_zero() => RestUntil::Writable(at),
-            Some(_) => RestUntil::Many,
+            Some(_) if self.kept_nothing => RestUntil::Many,
+            Some(at) => RestUntil::Writable(at),
         }
     }
 
@@ -206,9 +206,8 @@ impl TenantTask {
             self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
         };
-        let (shortest, longest) = Self::PATIENCE;
-        self.patience = if kept { Duration::ZERO } else { (2 * self.patience).clamp(shortest, longest) };
-        self.looks_at = Some(if kept { Self::next_look(now) } else { now + self.patience });
+        self.kept_nothing = !kept;
+        self.looks_at = Some(if kept { Self::next_look(now) } else { now + Self::PATIENCE });
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }
