@@ -79,8 +79,6 @@ pub enum RestUntil {
     AnyQuote,
     /// A quote arrives that can be written before this time, at which the tenant looks by itself, or many wait.
     Writable(Instant),
-    /// Many quotes wait. The tenant looks by itself.
-    Many,
 }
 
 /// Whether the tenant must be woken for quotes.
@@ -101,7 +99,7 @@ impl Inbox {
     pub const CAPACITY: usize = 4096;
     /// So many waiting quotes wake the tenant even if it cannot write them: enough that the wake-up costs little per quote,
     /// few enough to stay in the CPU caches.
-    const WAKE_ROWS: usize = 512;
+    const WAKE_ROWS: usize = 256;
 
     /// An empty inbox that notifies `wake` whenever something arrives.
     pub fn new(capacity: usize, wake: Arc<Notify>) -> Self {
@@ -169,7 +167,7 @@ impl Inbox {
         let attention = match until {
             RestUntil::AnyQuote => Attention::Asleep,
             RestUntil::Writable(at) if !rare.none_is_writable_before(at) => Attention::LooksAt(at),
-            RestUntil::Writable(_) | RestUntil::Many => Attention::LooksInTime,
+            RestUntil::Writable(_) => Attention::LooksInTime,
         };
         let rests = waiting.rows.is_empty() || !waiting.must_wake(attention, 0);
         waiting.attention = if rests { attention } else { Attention::Awake };
@@ -349,13 +347,6 @@ mod tests {
         assert!(!woken().await);
         deliver(1, 1);
         assert!(woken().await, "too many wait");
-
-        inbox.take(&mut Batch::default());
-        assert!(inbox.rest(RestUntil::Many, [(0, Some(begin))].into_iter()));
-        deliver(0, Inbox::WAKE_ROWS - 1);
-        assert!(!woken().await, "however soon it could be written");
-        deliver(0, 1);
-        assert!(woken().await);
     }
 
     proptest! {

@@ -46,9 +46,6 @@ pub struct TenantTask {
     publish_plugins_at: Instant,
     /// While quotes keep coming: when to take those that did not wake the task.
     looks_at: Option<Instant>,
-    /// The filters kept none of the last quotes, so the next ones wait for [`Self::PATIENCE`] even if they could be written at
-    /// once. Otherwise a tenant whose filters keep nothing would be woken for every quote, since no symbol becomes dirty.
-    kept_nothing: bool,
     /// Kept from wait to wait, because most set it to the same time or a later one, which costs next to nothing.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -60,8 +57,6 @@ impl TenantTask {
     const LOOK_EVERY: Duration = Duration::from_secs(1);
     /// The times at which tenants look are multiples of this, so that one wake-up of a thread serves many of them.
     const LOOKS_APART: Duration = Duration::from_millis(10);
-    /// How long quotes wait for others after some that the filters refused.
-    const PATIENCE: Duration = Duration::from_millis(4);
 
     /// A tenant without quotes. With a chain, it must run on a thread that plugins may block.
     pub fn new(spec: TenantSpec, chain: Option<PluginChain>, io: TenantIo) -> Self {
@@ -81,7 +76,6 @@ impl TenantTask {
             leave_by: None,
             publish_plugins_at: now(),
             looks_at: None,
-            kept_nothing: false,
             timer: None,
         };
         // Before anyone reads the status.
@@ -136,7 +130,6 @@ impl TenantTask {
     fn rest_until(&self) -> RestUntil {
         match self.looks_at {
             None => RestUntil::AnyQuote,
-            Some(_) if self.kept_nothing => RestUntil::Many,
             Some(at) => RestUntil::Writable(at),
         }
     }
@@ -195,19 +188,19 @@ impl TenantTask {
 
     fn take_quotes(&mut self) {
         let now = now();
-        let kept = BATCH.with_borrow_mut(|batch| {
-            self.io.inbox.take(batch).then(|| {
+        let any = BATCH.with_borrow_mut(|batch| {
+            let any = self.io.inbox.take(batch);
+            if any {
                 self.core.take_batch(batch, now, None);
                 self.changes.record(&batch.quotes.symbol, now);
-                !batch.quotes.is_empty()
-            })
+            }
+            any
         });
-        let Some(kept) = kept else {
+        if !any {
             self.looks_at = self.looks_at.filter(|at| *at > now);
             return;
-        };
-        self.kept_nothing = !kept;
-        self.looks_at = Some(if kept { Self::next_look(now) } else { now + Self::PATIENCE });
+        }
+        self.looks_at = Some(Self::next_look(now));
         if let Some((symbol, received_time)) = self.core.last_quote() {
             self.io.status.set_last_quote(symbol, received_time);
         }

@@ -4,7 +4,6 @@ mod core;
 mod destinations;
 mod full_sink;
 mod late;
-mod refused;
 mod simulated;
 mod updates;
 
