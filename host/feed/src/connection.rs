@@ -27,9 +27,9 @@ use crate::tls::is_untrusted;
 /// A burst of frames without quotes must not delay the timers.
 const FRAMES_PER_READ: usize = 1024;
 
-/// Fits about a thousand quotes per system call. tungstenite fills it with zeros before each read, so a larger one costs
-/// more, and takes the place of tenants in the processor's caches.
-const READ_BUFFER: usize = 128 << 10;
+/// Fits about two thousand quotes per system call. tungstenite fills it with zeros before each read, which is 3% of the host's
+/// time with frames of one quote; but with half of it, a reader that never rests takes 6% longer for frames of 64.
+const READ_BUFFER: usize = 256 << 10;
 
 /// Why a websocket session ended.
 #[derive(Debug)]

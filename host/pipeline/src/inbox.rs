@@ -72,15 +72,6 @@ pub struct Batch {
     spare: Vec<Row>,
 }
 
-/// What a tenant rests until, unless it is woken for something else than quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestUntil {
-    /// A quote arrives.
-    AnyQuote,
-    /// A quote arrives that can be written before this time, at which the tenant looks by itself, or many wait.
-    Writable(Instant),
-}
-
 /// Whether the tenant must be woken for quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attention {
@@ -151,10 +142,10 @@ impl Inbox {
         }
     }
 
-    /// The tenant rests. `writable_from`: from when on a quote of each of these slots can be written at once, or `None` if
-    /// none can change when the slot is written next. Returns false if a quote that waits must wake the tenant already: then
-    /// it has to take the quotes first.
-    pub fn rest(&self, until: RestUntil, writable_from: impl Iterator<Item = (u32, Option<Instant>)>) -> bool {
+    /// The tenant rests until a quote must wake it, and looks by itself at `looks_at`. `writable_from`: from when on a quote
+    /// of each of these slots can be written at once, or `None` if none can change when the slot is written next. Returns
+    /// false if a quote that waits must wake the tenant already: then it has to take the quotes first.
+    pub fn rest(&self, looks_at: Option<Instant>, writable_from: impl Iterator<Item = (u32, Option<Instant>)>) -> bool {
         let mut waiting = self.waiting.lock();
         let rare = &mut *waiting.rare;
         for (slot, from) in writable_from {
@@ -164,10 +155,10 @@ impl Inbox {
             }
             rare.writable_from[slot] = from;
         }
-        let attention = match until {
-            RestUntil::AnyQuote => Attention::Asleep,
-            RestUntil::Writable(at) if !rare.none_is_writable_before(at) => Attention::LooksAt(at),
-            RestUntil::Writable(_) => Attention::LooksInTime,
+        let attention = match looks_at {
+            None => Attention::Asleep,
+            Some(at) if rare.none_is_writable_before(at) => Attention::LooksInTime,
+            Some(at) => Attention::LooksAt(at),
         };
         let rests = waiting.rows.is_empty() || !waiting.must_wake(attention, 0);
         waiting.attention = if rests { attention } else { Attention::Awake };
@@ -315,7 +306,7 @@ mod tests {
         let add_slot = |name| inbox.add_slot(Symbol::new(name).unwrap());
         ["S0", "S1"].into_iter().for_each(add_slot);
         let woken = async || timeout(Duration::ZERO, wake.notified()).await.is_ok();
-        let rest = |seconds| inbox.rest(RestUntil::Writable(begin + seconds * SECOND), std::iter::empty());
+        let rest = |seconds| inbox.rest(Some(begin + seconds * SECOND), std::iter::empty());
         let deliver = |slot, count| {
             let rows: Vec<_> = (0..count).map(|_| (slot, 1)).collect();
             arrive(&inbox, &rows);
@@ -330,7 +321,7 @@ mod tests {
         inbox.take(&mut Batch::default());
 
         let writable_from = [(0, Some(begin + 3 * SECOND)), (1, None)];
-        assert!(inbox.rest(RestUntil::Writable(begin + 2 * SECOND), writable_from.into_iter()));
+        assert!(inbox.rest(Some(begin + 2 * SECOND), writable_from.into_iter()));
         deliver(0, 3);
         deliver(1, 3);
         assert!(!woken().await, "slot 0 too early, slot 1 dirty");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quotegate_document::TenantId;
 use quotegate_market::QuoteReceiver;
-use quotegate_pipeline::inbox::{Batch, Inbox, RestUntil};
+use quotegate_pipeline::inbox::{Batch, Inbox};
 use quotegate_pipeline::router::{Router, Wanted};
 use tokio::sync::Notify;
 
@@ -52,7 +52,7 @@ async fn take(inbox: Arc<Inbox>, wake: Arc<Notify>) -> Histogram {
                 latencies.record(now - batch.quotes.received_time[row]);
             }
         }
-        if inbox.rest(RestUntil::AnyQuote, std::iter::empty()) {
+        if inbox.rest(None, std::iter::empty()) {
             wake.notified().await;
         }
     }

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use quotegate_test_support::skip;
+
 use crate::harness::{Finished, Running, finish, quotegate};
 
 /// Long enough for a compiler on a busy machine.
@@ -198,7 +200,9 @@ fn a_missing_target_is_named_with_the_command_that_installs_it() {
 /// Another compiler, which needs its standard library built. Uses a fake cargo that tells how it was called.
 #[test]
 fn without_the_target_debians_compiler_builds_the_standard_library_too() {
-    assert!(Path::new("/usr/bin/rustc").is_file(), "install Debian's packages rustc-web and rust-web-src");
+    if !Path::new("/usr/bin/rustc").is_file() {
+        return skip("tests with Debian's compiler: install the packages rustc-web and rust-web-src");
+    }
     let folder = tempfile::tempdir().unwrap();
     let project = new_project(folder.path(), "mine", "filter");
     let tools = folder.path().join("tools");

@@ -104,6 +104,18 @@ impl<'a> Hosts<'a> {
         member.running.signal(signal);
         member
     }
+
+    /// Ends a worker. Returns it, when that was, and the seconds until each of its tenants was written elsewhere.
+    fn move_tenants_by(&mut self, signal: &str) -> (Member, Instant, f64) {
+        let parts = self.wait_until_even();
+        let victim = self.signal_a_worker(signal);
+        let ended = Instant::now();
+        let moved = &parts[&victim.name];
+        let first = self.log.first_writes(moved, ended, |writer| writer != victim.name);
+        let [fastest, median, last] = spread(first.into_values(), ended);
+        eprintln!("{} tenants elsewhere after {fastest:.2}, {median:.2} and {last:.2} s", moved.len());
+        (victim, ended, last)
+    }
 }
 
 /// In seconds, when it came to the first, to half of them, and to the last.
@@ -124,14 +136,8 @@ fn the_tenants_of_a_killed_worker_are_written_elsewhere_within_five_seconds() {
     let Some(mut hosts) = Hosts::start_or_skip("demo-shards-killed", &sim, tenant_count(), limit()) else { return };
     let mut times = Times::default();
     for _ in 0..rounds() {
-        let parts = hosts.wait_until_even();
-        let victim = hosts.signal_a_worker("KILL");
-        let killed = Instant::now();
-        let moved = &parts[&victim.name];
-        let first = hosts.log.first_writes(moved, killed, |writer| writer != victim.name);
-        let [fastest, median, last] = spread(first.into_values(), killed);
-        eprintln!("{} tenants elsewhere after {fastest:.2}, {median:.2} and {last:.2} s", moved.len());
-        times.add(last);
+        let (_killed, _, seconds) = hosts.move_tenants_by("KILL");
+        times.add(seconds);
         hosts.start();
     }
     times.assert_within(5.0, 20.0, "from the death of a worker until each of its tenants is written elsewhere");
@@ -144,15 +150,9 @@ fn the_tenants_of_a_stopped_worker_are_written_elsewhere_within_a_second() {
     let Some(mut hosts) = Hosts::start_or_skip("demo-shards-stopped", &sim, tenant_count(), limit()) else { return };
     let (mut pauses, mut exits) = (Times::default(), Times::default());
     for _ in 0..rounds() {
-        let parts = hosts.wait_until_even();
-        let victim = hosts.signal_a_worker("TERM");
-        let (stopped, name) = (Instant::now(), victim.name);
-        let moved = &parts[&name];
-        let first = hosts.log.first_writes(moved, stopped, |writer| writer != name);
-        let [fastest, median, last] = spread(first.into_values(), stopped);
-        eprintln!("{} tenants elsewhere after {fastest:.2}, {median:.2} and {last:.2} s", moved.len());
-        pauses.add(last);
-        let ended = victim.running.wait();
+        let (worker, stopped, seconds) = hosts.move_tenants_by("TERM");
+        pauses.add(seconds);
+        let ended = worker.running.wait();
         exits.add(stopped.elapsed().as_secs_f64());
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         hosts.start();

@@ -14,7 +14,7 @@ use super::write_order::Outgoing;
 use super::{TenantCore, TenantIo, TenantSpec, TenantUpdate, Unflushed};
 use crate::budget::{TenantBudget, now};
 use crate::clock::unix_now;
-use crate::inbox::{Batch, RestUntil};
+use crate::inbox::Batch;
 use crate::latency::{Latencies, Latency};
 use crate::pause::Pause;
 
@@ -119,18 +119,11 @@ impl TenantTask {
             if deadline.is_some_and(|deadline| deadline <= now() || gives_up) {
                 return self.core.unflushed();
             }
-            let rests = self.io.inbox.rest(self.rest_until(), self.core.changes(now()));
+            let rests = self.io.inbox.rest(self.looks_at, self.core.changes(now()));
             self.core.clear_changes();
             if rests {
                 self.wait(deadline, host_deadline.is_none()).await;
             }
-        }
-    }
-
-    fn rest_until(&self) -> RestUntil {
-        match self.looks_at {
-            None => RestUntil::AnyQuote,
-            Some(at) => RestUntil::Writable(at),
         }
     }
 

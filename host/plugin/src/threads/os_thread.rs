@@ -26,7 +26,10 @@ impl OsThread {
 pub(super) fn lower_priority() {
     // A tenth of the usual share, if others want the processor. Elsewhere than on Linux, this would be the whole process.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        tracing::debug!(%error, "could not lower the priority of a thread");
+    {
+        let usual = rustix::process::getpriority_process(None);
+        if let Err(error) = usual.and_then(|usual| rustix::process::setpriority_process(None, usual + 10)) {
+            tracing::debug!(%error, "could not lower the priority of a thread");
+        }
     }
 }

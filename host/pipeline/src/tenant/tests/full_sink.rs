@@ -34,7 +34,7 @@ async fn more_tenants_than_there_is_room_for_in_the_sink_are_all_written() {
     let deadlines: Vec<_> = (0..TENANTS).map(|number| start(number, &budget, &writes)).collect();
     let run = budget.clone();
     tokio::spawn(async move { run.run(CancellationToken::new()).await });
-    // Until all wait.
+    // Until all wait. In real time, because paused time stands still while tenants keep waking each other.
     tokio::time::sleep(SECOND / 5).await;
     let mut written = std::collections::HashSet::new();
     let all = async {
