@@ -19,24 +19,28 @@ fn main() -> io::Result<()> {
     let mut table = String::from("pub(super) static FILES: &[(&str, &str)] = &[\n");
     for (folder, name) in SOURCES {
         println!("cargo::rerun-if-changed={folder}");
-        add(&here.join(folder), name, &mut table)?;
+        add(&here, Path::new(folder), name, &mut table)?;
     }
     table.push_str("];\n");
     fs::write(Path::new(&variable("OUT_DIR")?).join("files.rs"), table)
 }
 
-fn add(folder: &Path, name: &str, table: &mut String) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+/// `folder` is relative to `here`.
+fn add(here: &Path, folder: &Path, name: &str, table: &mut String) -> io::Result<()> {
+    let mut entries = fs::read_dir(here.join(folder))?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let (path, file) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let path = folder.join(&file);
         if file.starts_with('.') || matches!(file.as_str(), "target" | "node_modules" | "__pycache__") {
             continue; // created by tools
         }
-        if path.is_dir() {
-            add(&path, &format!("{name}{file}/"), table)?;
+        if entry.path().is_dir() {
+            add(here, &path, &format!("{name}{file}/"), table)?;
         } else {
-            let _ = writeln!(table, "    ({:?}, include_str!({path:?})),", format!("{name}{file}"));
+            let (name, path) = (format!("{name}{file}"), Path::new("/").join(&path));
+            // Not with the whole path: cargo does not run this again for a checkout that was moved with its target folder.
+            let _ = writeln!(table, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),");
         }
     }
     Ok(())
