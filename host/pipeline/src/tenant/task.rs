@@ -53,8 +53,9 @@ pub struct TenantTask {
 impl TenantTask {
     /// The plugins' numbers are collected at most this often.
     const PUBLISH_PLUGINS_EVERY: Duration = Duration::from_millis(250);
-    /// Quotes that cannot be written yet wait at most this long until the task takes them, so that its numbers are fresh.
-    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    /// Quotes that cannot be written yet wait at most this long until the task takes them, so that its numbers are fresh. Each
+    /// look costs as much as dozens of quotes.
+    const LOOK_EVERY: Duration = Duration::from_secs(2);
     /// The times at which tenants look are multiples of this, so that one wake-up of a thread serves many of them.
     const LOOKS_APART: Duration = Duration::from_millis(10);
 
@@ -123,6 +124,9 @@ impl TenantTask {
             self.core.clear_changes();
             if rests {
                 self.wait(deadline, host_deadline.is_none()).await;
+            } else {
+                // Otherwise, its turn would never end while quotes come faster than its plugins are.
+                tokio::task::yield_now().await;
             }
         }
     }

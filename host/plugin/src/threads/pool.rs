@@ -36,7 +36,7 @@ struct State {
     turns: Vec<Option<Turn>>,
     /// Turns within their slice.
     short: usize,
-    /// Likewise, of tasks whose last turn was long.
+    /// Likewise, of tasks whose turns are long.
     long: usize,
     /// Threads without a turn.
     idle: usize,
@@ -223,18 +223,20 @@ impl Pool {
             };
             if length == TurnLength::Long && for_short {
                 for_short = false;
-                lower_priority();
+                // Before its priority is lowered, which a new thread would inherit.
                 if state.idle == 0 {
                     self.start_thread_or_warn(&mut state);
                 }
+                lower_priority();
             }
             drop(state);
             let Work { runnable, weight } = work;
             let began = Instant::now();
             runnable.run();
-            let used = processor_time(began.elapsed(), &mut cpu);
+            let ended = Instant::now();
+            let used = processor_time(ended.duration_since(began), &mut cpu);
             state = self.state.lock();
-            state.finish(place, used, weight.get());
+            state.finish(place, used, weight.get(), ended);
         }
     }
 
@@ -323,13 +325,13 @@ impl State {
         self.turns.iter().flatten().any(|turn| turn.since <= then)
     }
 
-    /// The turn has ended, and used so much processor time.
-    fn finish(&mut self, place: usize, used: Duration, weight: u32) {
+    /// The turn has ended at `now`, and used so much processor time.
+    fn finish(&mut self, place: usize, used: Duration, weight: u32, now: Instant) {
         let Some(turn) = self.turns[place].take() else { return };
         if !turn.over_slice {
             *self.count(turn.length) -= 1;
         }
-        self.queue.finish(turn.id, used, weight);
+        self.queue.finish(turn.id, used, weight, now);
     }
 
     fn mark_over_slice(&mut self, now: Instant) {

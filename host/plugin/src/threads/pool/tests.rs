@@ -52,6 +52,9 @@ async fn long_turns_have_a_lower_priority_and_short_ones_never_do() {
     }
     let (threads, usual) = (one_thread(), priority());
     let lower = (usual + 10).min(19);
+    // With this, no thread is idle when the long turn begins, so another one is started.
+    let (unblock, blocked) = mpsc::channel::<()>();
+    let blocks = threads.spawn(async move { blocked.recv() });
     let long = threads.spawn(async move {
         burn();
         for _ in 0..3 {
@@ -64,6 +67,8 @@ async fn long_turns_have_a_lower_priority_and_short_ones_never_do() {
         threads.spawn(async move { assert_eq!(priority(), usual) }).await;
     }
     long.await;
+    unblock.send(()).unwrap();
+    assert_eq!(blocks.await, Ok(()));
     threads.spawn(async move { assert_eq!(priority(), usual) }).await;
 }
 
