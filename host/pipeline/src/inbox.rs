@@ -1,5 +1,7 @@
 //! Where quotes wait for a tenant. Only here do the reader's thread and a tenant share a lock on the path of a quote.
 
+mod rows;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use parking_lot::Mutex;
 use quotegate_market::{Quote, QuoteColumns, Symbol};
 use tokio::sync::Notify;
 
+use self::rows::{Row, Rows, TakenRows};
 use crate::budget::now;
 
 /// Quotes on their way from the router to one tenant.
@@ -28,7 +31,7 @@ pub struct Inbox {
 
 #[derive(Debug)]
 struct Waiting {
-    rows: Vec<Row>,
+    rows: Rows,
     attention: Attention,
     capacity: usize,
     rare: Box<Rare>,
@@ -50,15 +53,6 @@ struct Rare {
     created: Instant,
 }
 
-/// A quote that waits, and the tenant's slot of its symbol. Not in columns: a tenant's memory is rarely in the caches when a
-/// quote arrives, and this is one cache line instead of eleven.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Row {
-    slot: u32,
-    quote: Quote,
-}
-
 /// Quotes that a tenant takes together.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -68,8 +62,8 @@ pub struct Batch {
     pub new_symbols: Vec<Symbol>,
     /// Quotes that newer ones of their symbol replaced while they waited.
     pub conflated: u64,
-    /// Memory for the quotes that wait next.
-    spare: Vec<Row>,
+    /// While the quotes are put into columns.
+    rows: TakenRows,
 }
 
 /// Whether the tenant must be woken for quotes.
@@ -103,7 +97,7 @@ impl Inbox {
             writable_from: Vec::new(),
             created: now(),
         };
-        let waiting = Waiting { rows: Vec::new(), attention: Attention::Asleep, capacity, rare: Box::new(rare) };
+        let waiting = Waiting { rows: Rows::default(), attention: Attention::Asleep, capacity, rare: Box::new(rare) };
         Self { waiting: Mutex::new(waiting), wake }
     }
 
@@ -127,8 +121,8 @@ impl Inbox {
         let wakes = {
             let mut waiting = self.waiting.lock();
             let before = waiting.rows.len();
-            waiting.rows.extend(quotes.map(|(slot, quote)| Row { slot, quote }));
-            let wakes = waiting.must_wake(waiting.attention, before);
+            quotes.for_each(|(slot, quote)| waiting.rows.push(Row { slot, quote }));
+            let wakes = waiting.must_wake(waiting.attention, waiting.rows.len() - before);
             if waiting.rows.len() > waiting.capacity {
                 waiting.conflate();
             }
@@ -160,7 +154,7 @@ impl Inbox {
             Some(at) if rare.none_is_writable_before(at) => Attention::LooksInTime,
             Some(at) => Attention::LooksAt(at),
         };
-        let rests = waiting.rows.is_empty() || !waiting.must_wake(attention, 0);
+        let rests = waiting.rows.is_empty() || !waiting.must_wake(attention, waiting.rows.len());
         waiting.attention = if rests { attention } else { Attention::Awake };
         rests
     }
@@ -174,18 +168,21 @@ impl Inbox {
     pub fn take(&self, batch: &mut Batch) -> bool {
         batch.quotes.clear();
         batch.new_symbols.clear();
-        {
+        let mut rows = {
             let mut waiting = self.waiting.lock();
             waiting.attention = Attention::Awake;
             if waiting.rows.is_empty() {
                 return false;
             }
-            mem::swap(&mut waiting.rows, &mut batch.spare);
             batch.new_symbols.append(&mut waiting.rare.new_symbols);
             batch.conflated = mem::take(&mut waiting.rare.conflated);
+            mem::take(&mut waiting.rows)
+        };
+        batch.rows.take(&mut rows);
+        for rows in batch.rows.slices() {
+            batch.quotes.extend(rows.iter().map(|row| (row.slot, &row.quote)));
         }
-        batch.quotes.extend(batch.spare.iter().map(|row| (row.slot, &row.quote)));
-        batch.spare.clear();
+        batch.rows.free();
         true
     }
 
@@ -219,8 +216,8 @@ impl Waiting {
     /// become due is the order of the writes.
     const LATE: Duration = Duration::from_millis(10);
 
-    /// Whether the quotes in the rows from `first` on must wake the tenant.
-    fn must_wake(&self, attention: Attention, first: usize) -> bool {
+    /// Whether the newest quotes, so many of them, must wake the tenant.
+    fn must_wake(&self, attention: Attention, newest: usize) -> bool {
         let looks_at = match attention {
             Attention::Awake => return false,
             Attention::Asleep => return true,
@@ -232,7 +229,7 @@ impl Waiting {
         }
         let never_written = Some(self.rare.created);
         let from = |row: &Row| self.rare.writable_from.get(row.slot as usize).copied().unwrap_or(never_written);
-        self.rows[first..].iter().any(|row| from(row).is_some_and(|from| from <= looks_at))
+        self.rows.newest(newest).any(|row| from(row).is_some_and(|from| from <= looks_at))
     }
 
     /// Keeps the newest quote of each symbol, in order. Each call either at least halves what waits, or raises the capacity
@@ -240,22 +237,25 @@ impl Waiting {
     fn conflate(&mut self) {
         const NONE: u32 = u32::MAX;
         let before = self.rows.len();
-        self.rare.newest.fill(NONE);
-        for (at, Row { slot, quote }) in self.rows.iter().enumerate() {
+        let mut taken = TakenRows::default();
+        taken.take(&mut self.rows);
+        let newest = &mut self.rare.newest;
+        newest.fill(NONE);
+        let rows = || (0..).zip(taken.slices().flatten());
+        for (at, Row { slot, quote }) in rows() {
             let slot = *slot as usize;
-            if slot >= self.rare.newest.len() {
-                self.rare.newest.resize(slot + 1, NONE);
+            if slot >= newest.len() {
+                newest.resize(slot + 1, NONE);
             }
-            let held = self.rare.newest[slot];
-            if held == NONE || quote.event_time >= self.rows[held as usize].quote.event_time {
-                self.rare.newest[slot] = at as u32;
+            let held = newest[slot];
+            if held == NONE || quote.event_time >= taken.get(held).quote.event_time {
+                newest[slot] = at;
             }
         }
-        let (mut at, newest) = (0, &self.rare.newest);
-        self.rows.retain(|row| {
-            at += 1;
-            newest[row.slot as usize] == at - 1
-        });
+        for (_, row) in rows().filter(|(at, row)| newest[row.slot as usize] == *at) {
+            self.rows.push(*row);
+        }
+        taken.free();
         let kept = self.rows.len();
         self.rare.conflated += (before - kept) as u64;
         self.capacity = self.capacity.max(2 * kept);
