@@ -3,7 +3,7 @@
 use crate::common;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{FOREVER, Parts, bids, engine, guest, names, spec, start, tenant};
 use quotegate_market::Quote;
@@ -44,11 +44,14 @@ fn a_filter_keeps_refuses_and_names_its_reason() {
 fn endless_loops_are_stopped_wherever_they_are() {
     assert_eq!(filter_failure(FOREVER), FailureKind::Time);
     assert_eq!(map_failure(FOREVER), FailureKind::Time);
-    let problem = start(&engine(), Parts { configure: FOREVER, ..Parts::default() }).unwrap_err();
-    assert_eq!(problem.failure.kind(), FailureKind::Time);
+    let start_failure = |parts| {
+        let mut spec = spec(&engine(), &guest(parts));
+        spec.limits.time_to_start = Duration::from_millis(100);
+        PluginChain::start(tenant(), vec![spec]).unwrap_err().failure.kind()
+    };
+    assert_eq!(start_failure(Parts { configure: FOREVER, ..Parts::default() }), FailureKind::Time);
     let looping = "(func $run (loop $for (br $for))) (start $run)";
-    let problem = start(&engine(), Parts { start: looping, ..Parts::default() }).unwrap_err();
-    assert_eq!(problem.failure.kind(), FailureKind::Time);
+    assert_eq!(start_failure(Parts { start: looping, ..Parts::default() }), FailureKind::Time);
 }
 
 #[test]

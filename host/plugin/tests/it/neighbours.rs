@@ -17,9 +17,9 @@ use quotegate_plugin::{
 #[tokio::test]
 async fn a_neighbour_is_served_while_plugins_loop_for_ever() {
     let engine = engine();
-    let threads = PluginThreads::start(NonZeroUsize::new(4).unwrap(), &tokio::runtime::Handle::current()).unwrap();
+    let threads = PluginThreads::start(NonZeroUsize::new(2).unwrap(), &tokio::runtime::Handle::current()).unwrap();
     let mut loops = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut spec = spec(&engine, &guest(Parts { filter: Some(FOREVER), ..Parts::default() }));
         // Far longer than the neighbour needs for all its batches, even on a slow machine.
         spec.limits.time_per_call = Duration::from_secs(2);
