@@ -1,5 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Decides which of many members runs next, so that each gets its share of processor time.
 ///
@@ -33,21 +33,18 @@ struct Turn {
     id: MemberId,
 }
 
-/// How long a member's turns are.
+/// How long a member's last turn was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnLength {
-    /// All that ended lately were shorter than [`TurnLength::LIMIT`].
+    /// Shorter than [`TurnLength::LIMIT`], or it has not run yet.
     Short,
-    /// One was not.
+    /// Not short.
     Long,
 }
 
 impl TurnLength {
     /// In processor time.
     pub const LIMIT: Duration = Duration::from_millis(2);
-    /// After a long turn, a member must have only short ones for this time. A plugin that is not called because of its share
-    /// of processor time has very short turns, then a long one again.
-    pub const REMEMBERED: Duration = Duration::from_secs(10);
 }
 
 /// A member of a [`FairQueue`]. No two ever have the same.
@@ -61,8 +58,6 @@ struct Member<T> {
     /// Its place in one of the two queues, if it is there.
     turn: Option<Turn>,
     length: TurnLength,
-    /// When its last long turn ended.
-    long_turn_ended: Option<Instant>,
     running: bool,
     /// For its next turn.
     work: Option<T>,
@@ -91,14 +86,7 @@ impl<T> FairQueue<T> {
         let id = MemberId(self.count);
         self.members.insert(
             id,
-            Member {
-                virtual_time: self.floor,
-                turn: None,
-                length: TurnLength::Short,
-                long_turn_ended: None,
-                running: false,
-                work: None,
-            },
+            Member { virtual_time: self.floor, turn: None, length: TurnLength::Short, running: false, work: None },
         );
         id
     }
@@ -152,15 +140,11 @@ impl<T> FairQueue<T> {
         self.running.retain(|(_, running)| *running != id);
     }
 
-    /// The member has run until `now`, and used so much processor time. Its `weight` is relative to [`DEFAULT_WEIGHT`].
-    pub fn finish(&mut self, id: MemberId, used: Duration, weight: u32, now: Instant) {
+    /// The member has run, and used so much processor time. Its `weight` is relative to [`DEFAULT_WEIGHT`].
+    pub fn finish(&mut self, id: MemberId, used: Duration, weight: u32) {
         self.leave_behind(id);
         let Some(member) = self.members.get_mut(&id) else { return };
-        if used >= TurnLength::LIMIT {
-            (member.length, member.long_turn_ended) = (TurnLength::Long, Some(now));
-        } else if member.long_turn_ended.is_some_and(|ended| now >= ended + TurnLength::REMEMBERED) {
-            (member.length, member.long_turn_ended) = (TurnLength::Short, None);
-        }
+        member.length = if used < TurnLength::LIMIT { TurnLength::Short } else { TurnLength::Long };
         let used = used.as_nanos() * u128::from(DEFAULT_WEIGHT) / u128::from(weight.max(1));
         member.virtual_time = member.virtual_time.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
         member.running = false;
@@ -215,11 +199,11 @@ mod tests {
 
     #[test]
     fn members_with_short_turns_can_start_while_those_with_long_ones_must_wait() {
-        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        let mut queue = FairQueue::default();
         let [long, short] = [(); 2].map(|()| queue.add());
         queue.wake(long, ());
         assert_eq!(queue.start(|_| true), Some((long, TurnLength::Short, ())), "not known yet");
-        queue.finish(long, 10 * MS, 100, now);
+        queue.finish(long, 10 * MS, 100);
         queue.wake(long, ());
         queue.wake(short, ());
         let only_short = |length| length == TurnLength::Short;
@@ -229,34 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_turn_is_remembered() {
-        let (mut queue, begin) = (FairQueue::default(), Instant::now());
-        let id = queue.add();
-        let mut length_after = |used, at| {
-            queue.wake(id, ());
-            queue.start(|_| true);
-            queue.finish(id, used, 100, at);
-            queue.wake(id, ());
-            let (_, length, ()) = queue.start(|_| true).unwrap();
-            queue.finish(id, Duration::ZERO, 100, at);
-            length
-        };
-        let [soon, late] = [TurnLength::REMEMBERED - MS, TurnLength::REMEMBERED].map(|after| begin + after);
-        assert_eq!(length_after(MS, begin), TurnLength::Short);
-        assert_eq!(length_after(10 * MS, begin), TurnLength::Long);
-        assert_eq!(length_after(MS, soon), TurnLength::Long);
-        assert_eq!(length_after(MS, late), TurnLength::Short);
-    }
-
-    #[test]
     fn a_member_that_slept_runs_next_but_has_no_claim_to_the_past() {
-        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        let mut queue = FairQueue::default();
         let [hog, sleeper] = [(); 2].map(|()| queue.add());
         queue.wake(hog, ());
         for _ in 0..100 {
             assert_eq!(start(&mut queue), Some(hog));
             queue.wake(hog, ());
-            queue.finish(hog, 10 * MS, 100, now);
+            queue.finish(hog, 10 * MS, 100);
         }
         queue.wake(sleeper, ());
         let mut turns = Vec::new();
@@ -264,14 +228,14 @@ mod tests {
             let next = start(&mut queue).unwrap();
             turns.push(next);
             queue.wake(next, ());
-            queue.finish(next, 10 * MS, 100, now);
+            queue.finish(next, 10 * MS, 100);
         }
         assert_eq!(turns, [sleeper, hog, sleeper, hog, sleeper, hog]);
     }
 
     #[test]
     fn a_removed_member_never_runs_again() {
-        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        let mut queue = FairQueue::default();
         let [gone, stays] = [(); 2].map(|()| queue.add());
         queue.wake(gone, ());
         queue.wake(stays, ());
@@ -280,7 +244,7 @@ mod tests {
         // It may be removed during its turn.
         queue.wake(stays, ());
         queue.remove(stays);
-        queue.finish(stays, MS, 100, now);
+        queue.finish(stays, MS, 100);
         queue.wake(stays, ());
         assert_eq!(start(&mut queue), None);
     }
@@ -295,7 +259,7 @@ mod tests {
             seed: u64,
         ) {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let (mut queue, now) = (FairQueue::default(), Instant::now());
+            let mut queue = FairQueue::default();
             let ids: Vec<_> = members.iter().map(|_| queue.add()).collect();
             ids.iter().for_each(|id| queue.wake(*id, ()));
             let mut used = vec![0_u64; members.len()];
@@ -306,7 +270,7 @@ mod tests {
                 let took = rng.u64(1..=longest);
                 used[at] += took;
                 queue.wake(id, ());
-                queue.finish(id, Duration::from_micros(took), weight, now);
+                queue.finish(id, Duration::from_micros(took), weight);
             }
             let share = |at: usize, time: u64| time as f64 / f64::from(members[at].0);
             for (left, right) in (0..members.len()).flat_map(|left| (0..left).map(move |right| (left, right))) {
@@ -323,7 +287,7 @@ mod tests {
             processors in 1_usize..8,
             turns in prop::collection::vec((1_u64..50_000, any::<bool>()), 1..400),
         ) {
-            let (mut queue, now) = (FairQueue::default(), Instant::now());
+            let mut queue = FairQueue::default();
             let modest = queue.add();
             for _ in 0..hogs {
                 let hog = queue.add();
@@ -333,7 +297,7 @@ mod tests {
             for _ in 0..hogs {
                 let hog = start(&mut queue).unwrap();
                 queue.wake(hog, ());
-                queue.finish(hog, MS, 100, now);
+                queue.finish(hog, MS, 100);
             }
             let mut running: Vec<MemberId> = (0..processors).filter_map(|_| start(&mut queue)).collect();
             for (took, wakes) in turns {
@@ -343,11 +307,11 @@ mod tests {
                 // Any of the running ones ends.
                 let ended = running.swap_remove(took as usize % running.len());
                 queue.wake(ended, ());
-                queue.finish(ended, Duration::from_micros(took), 100, now);
+                queue.finish(ended, Duration::from_micros(took), 100);
                 let mut next = start(&mut queue).unwrap();
                 prop_assert_eq!(next == modest, wakes, "it runs as soon as a processor is free");
                 if wakes {
-                    queue.finish(modest, Duration::ZERO, 100, now);
+                    queue.finish(modest, Duration::ZERO, 100);
                     next = start(&mut queue).unwrap();
                 }
                 running.push(next);

@@ -5,6 +5,7 @@ mod destinations;
 mod full_sink;
 mod late;
 mod simulated;
+mod turns;
 mod updates;
 
 use super::*;

@@ -36,7 +36,7 @@ struct State {
     turns: Vec<Option<Turn>>,
     /// Turns within their slice.
     short: usize,
-    /// Likewise, of tasks whose turns are long.
+    /// Likewise, of tasks whose last turn was long.
     long: usize,
     /// Threads without a turn.
     idle: usize,
@@ -233,10 +233,9 @@ impl Pool {
             let Work { runnable, weight } = work;
             let began = Instant::now();
             runnable.run();
-            let ended = Instant::now();
-            let used = processor_time(ended.duration_since(began), &mut cpu);
+            let used = processor_time(began.elapsed(), &mut cpu);
             state = self.state.lock();
-            state.finish(place, used, weight.get(), ended);
+            state.finish(place, used, weight.get());
         }
     }
 
@@ -325,13 +324,13 @@ impl State {
         self.turns.iter().flatten().any(|turn| turn.since <= then)
     }
 
-    /// The turn has ended at `now`, and used so much processor time.
-    fn finish(&mut self, place: usize, used: Duration, weight: u32, now: Instant) {
+    /// The turn has ended, and used so much processor time.
+    fn finish(&mut self, place: usize, used: Duration, weight: u32) {
         let Some(turn) = self.turns[place].take() else { return };
         if !turn.over_slice {
             *self.count(turn.length) -= 1;
         }
-        self.queue.finish(turn.id, used, weight, now);
+        self.queue.finish(turn.id, used, weight);
     }
 
     fn mark_over_slice(&mut self, now: Instant) {
