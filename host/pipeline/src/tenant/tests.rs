@@ -5,7 +5,6 @@ mod destinations;
 mod full_sink;
 mod late;
 mod simulated;
-mod turns;
 mod updates;
 
 use super::*;
