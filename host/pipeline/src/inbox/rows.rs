@@ -32,7 +32,7 @@ impl Block {
     const ROWS: usize = 31;
 }
 
-/// Blocks that no tenant uses. Beyond this many, 32 MB, they go back to the operating system.
+/// Blocks that no inbox uses. Beyond this many, 32 MB, they are freed.
 #[expect(clippy::vec_box, reason = "blocks move between tenants without a copy")]
 static FREE: Mutex<Vec<Box<Block>>> = Mutex::new(Vec::new());
 const MOST_FREE: usize = 1 << 14;
@@ -65,6 +65,13 @@ impl Rows {
         self.last = Some(block);
     }
 
+    /// The newest block.
+    fn remove_block(&mut self) -> Option<Box<Block>> {
+        let mut block = self.last.take()?;
+        self.last = block.previous.take();
+        Some(block)
+    }
+
     /// The newest rows, so many of them, in any order.
     pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Row> {
         let in_last = (self.len.max(1) - 1) % Block::ROWS + 1;
@@ -74,6 +81,13 @@ impl Rows {
             block.rows[..filled].iter().rev()
         });
         rows.take(count)
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // Not by recursion, however many blocks there are.
+        while self.remove_block().is_some() {}
     }
 }
 
@@ -91,11 +105,7 @@ impl TakenRows {
     pub(super) fn take(&mut self, rows: &mut Rows) {
         self.free();
         self.len = mem::take(&mut rows.len);
-        let mut next = rows.last.take();
-        while let Some(mut block) = next {
-            next = block.previous.take();
-            self.blocks.push(block);
-        }
+        self.blocks.extend(std::iter::from_fn(|| rows.remove_block()));
         self.blocks.reverse();
     }
 
@@ -120,16 +130,6 @@ impl TakenRows {
         free.extend(self.blocks.drain(..room));
         drop(free);
         self.blocks.clear();
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        // Not by recursion, however many blocks there are.
-        let mut next = self.last.take();
-        while let Some(mut block) = next {
-            next = block.previous.take();
-        }
     }
 }
 

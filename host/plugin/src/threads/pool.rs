@@ -170,7 +170,7 @@ impl Pool {
     }
 
     /// A task wants to run. Wakes a thread only if none runs: one that does takes the task next, and until then more work
-    /// comes together. If it does not come to that, the monitor wakes another: it sleeps on if a thread is woken.
+    /// comes together. If it does not come to that, the monitor wakes another, so it is woken if no thread is.
     fn push(&self, id: MemberId, work: Work) {
         let mut state = self.state.lock();
         state.queue.wake(id, work);
