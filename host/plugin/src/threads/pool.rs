@@ -198,7 +198,7 @@ impl Pool {
     fn work(self: &Arc<Self>) {
         let _timers = self.tokio.enter();
         let (thread, mut for_short) = (Arc::new(OsThread::current()), true);
-        let mut cpu = thread_time();
+        let mut cpu = CpuTime::now();
         let mut state = self.state.lock();
         while !state.stopping {
             let Some((place, length, work)) = state.start(self.processors, &thread, for_short) else {
@@ -231,9 +231,9 @@ impl Pool {
             }
             drop(state);
             let Work { runnable, weight } = work;
-            let began = Instant::now();
+            let turn = cpu.begin();
             runnable.run();
-            let used = processor_time(began.elapsed(), &mut cpu);
+            let used = cpu.end(turn);
             state = self.state.lock();
             state.finish(place, used, weight.get());
         }
@@ -353,15 +353,36 @@ impl State {
     }
 }
 
-/// The processor time of a turn. Short turns count in wall time, which costs nothing to read. Longer ones may have waited
-/// for a processor, so what the thread used since `before` limits them.
-fn processor_time(wall: Duration, before: &mut Duration) -> Duration {
-    const SHORT: Duration = Duration::from_millis(1);
-    if wall < SHORT {
-        return wall;
+/// Measures the processor time of a thread's turns. Short ones count in wall time, which costs nothing to read.
+#[derive(Debug)]
+struct CpuTime {
+    /// When the thread's CPU time was read, and what it was.
+    read_at: Instant,
+    read: Duration,
+}
+
+impl CpuTime {
+    /// It is read before a turn if the last time was longer ago, so what earlier turns used is hardly counted.
+    const READ_EVERY: Duration = Duration::from_millis(1);
+
+    fn now() -> Self {
+        Self { read_at: Instant::now(), read: thread_time() }
     }
-    let now = thread_time();
-    now.saturating_sub(std::mem::replace(before, now)).min(wall)
+
+    /// Begins a turn. Returns the time.
+    fn begin(&mut self) -> Instant {
+        let now = Instant::now();
+        if now.duration_since(self.read_at) >= Self::READ_EVERY {
+            *self = Self { read_at: now, read: thread_time() };
+        }
+        now
+    }
+
+    /// What the turn used that began at that time and has just ended. It may have waited for a processor.
+    fn end(&self, began: Instant) -> Duration {
+        let wall = began.elapsed();
+        if wall < Self::READ_EVERY { wall } else { thread_time().saturating_sub(self.read).min(wall) }
+    }
 }
 
 #[cfg(test)]

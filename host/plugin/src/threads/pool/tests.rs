@@ -84,3 +84,16 @@ fn a_long_turn_is_over_its_slice_by_processor_time_or_after_waiting_ten_times_as
     assert_eq!([1, 9, 10].map(|slices| idle.is_over_slice(later(slices))), [false, false, true]);
     assert!(turn(TurnLength::Short, Duration::ZERO).is_over_slice(later(1)));
 }
+
+#[test]
+fn a_turn_that_waits_for_a_processor_has_not_used_what_the_turns_before_it_used() {
+    let mut cpu = CpuTime::now();
+    let before = thread_time();
+    while thread_time() - before < 10 * TurnLength::LIMIT {
+        let turn = cpu.begin();
+        cpu.end(turn);
+    }
+    let turn = cpu.begin();
+    std::thread::sleep(10 * TurnLength::LIMIT);
+    assert!(cpu.end(turn) < TurnLength::LIMIT);
+}
