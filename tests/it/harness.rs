@@ -13,7 +13,7 @@ mod sim;
 mod write_log;
 
 pub use browser::{Browser, Screen};
-pub use cluster::{Cluster, LEASE, Member};
+pub use cluster::{Cluster, LEASE, Member, time};
 pub use host_setup::{HostSetup, guest, guest_text};
 pub use http::{Answer, free_port, get, request};
 pub use proxy::Proxy;

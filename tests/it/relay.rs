@@ -1,9 +1,10 @@
 //! Several processes that share one feed's tenants over a real NATS server: one reads, all work.
 
 use std::net::TcpListener;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Cluster, Member, SharedWork, Sim, eventually, finish, quotegate};
+use crate::harness::{Cluster, Member, SharedWork, Sim, eventually, finish, quotegate, time};
+use quotegate_market::Quote;
 use quotegate_sim::{Rate, SimSettings};
 
 fn sim() -> Sim {
@@ -138,6 +139,38 @@ fn a_worker_needs_no_key_and_a_reader_writes_nothing() {
         eventually("it is ready", || member.readyz().filter(|answer| answer.status == 200));
     }
     assert_eq!(worker.state().unwrap()["relay"]["reader"]["instance"], "reader");
+}
+
+#[test]
+fn a_new_reader_that_has_no_quote_yet_takes_no_heartbeat_back() {
+    let sim = Sim::quiet();
+    let Some(work) = SharedWork::or_skip("demo-relay-heartbeat", &sim, 1) else { return };
+    let start = |name: &str, role: &str| {
+        work.start_with(name, |command| {
+            command.env("QUOTEGATE_RUN__ROLE", role).env("QUOTEGATE_FEED__CALENDAR", "always")
+        })
+    };
+    let (first, worker) = (start("first", "reader"), start("worker", "worker"));
+    let began = SystemTime::now();
+    reader_heard_by(&worker, "first");
+    let heartbeat = |of: &str| work.heartbeat("t00").map(|fields| time(&fields[of]["timestampValue"]));
+    let before = eventually("the time of a quote in the heartbeat", || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
+        sim.send("SPY", &Quote { bid_price: 1.0, ask_price: 2.0, event_time: now, ..Quote::default() });
+        heartbeat("ts").filter(|ts| *ts > began)
+    });
+    let second = start("second", "reader");
+    first.running.signal("TERM");
+    assert_eq!(first.running.wait().code, 0);
+    reader_heard_by(&worker, "second");
+    let heard = SystemTime::now();
+    eventually("a heartbeat after that", || heartbeat("updated_at").filter(|written| *written > heard));
+    assert!(heartbeat("ts").unwrap() >= before);
+    drop(second);
+}
+
+fn reader_heard_by(worker: &Member, name: &str) {
+    eventually("the reader", || (worker.state()?["relay"]["reader"]["instance"] == name).then_some(()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What this host knows of the feed: from its own connection, or from what the reader says over the relay.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use quotegate_feed::{FeedSnapshot, FeedStatus};
@@ -34,6 +35,8 @@ pub(crate) struct RelayView {
     relay: Relay,
     /// `None` if this host is no worker.
     reader: Option<watch::Receiver<Option<ReaderStatus>>>,
+    /// The newest time of a quote that a reader has told; 0 for none. A new reader has no quote at first.
+    last_quote: AtomicI64,
     started: Instant,
 }
 
@@ -93,10 +96,7 @@ impl FeedView {
         let said = view.said();
         let state = view.state(said.as_ref(), reads);
         let relayed = said.map(|(_, report)| report.feed);
-        let last = match &view.reader {
-            Some(_) => relayed.as_ref().and_then(|feed| feed.last_received_time),
-            None => self.own.last_received_time(),
-        };
+        let last = self.last_received_time();
         let feed = if reads { own() } else { relayed.unwrap_or_else(own) };
         (feed, Some(state), last)
     }
@@ -111,7 +111,7 @@ impl FeedView {
     /// When the last quote arrived from which tenants could get it.
     pub(crate) fn last_received_time(&self) -> Option<UnixNanos> {
         match self.relay.as_ref().filter(|view| view.reader.is_some()) {
-            Some(view) => view.said().and_then(|(_, report)| report.feed.last_received_time),
+            Some(view) => view.last_quote(),
             None => self.own.last_received_time(),
         }
     }
@@ -119,7 +119,7 @@ impl FeedView {
 
 impl RelayView {
     pub(crate) fn new(role: InstanceRole, relay: Relay, reader: Option<watch::Receiver<Option<ReaderStatus>>>) -> Self {
-        Self { role, relay, reader, started: Instant::now() }
+        Self { role, relay, reader, last_quote: AtomicI64::new(0), started: Instant::now() }
     }
 
     /// The reader's last word.
@@ -128,6 +128,13 @@ impl RelayView {
         // A reader of another version may say something else.
         let report = serde_json::from_slice(&status.payload).ok()?;
         Some((status, report))
+    }
+
+    /// When the last quote arrived at a reader, whichever that was.
+    fn last_quote(&self) -> Option<UnixNanos> {
+        let said = self.said().and_then(|(_, report)| report.feed.last_received_time).unwrap_or_default();
+        let newest = self.last_quote.fetch_max(said, Relaxed).max(said);
+        (newest != 0).then_some(newest)
     }
 
     fn state(&self, said: Option<&(ReaderStatus, ReaderReport)>, reads: bool) -> RelayState {

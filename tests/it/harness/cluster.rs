@@ -123,7 +123,7 @@ impl Member {
 }
 
 /// From Firestore's text.
-pub(super) fn time(text: &Value) -> SystemTime {
+pub fn time(text: &Value) -> SystemTime {
     let time: jiff::Timestamp = text.as_str().unwrap().parse().unwrap();
     SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(time.as_nanosecond()).unwrap())
 }
