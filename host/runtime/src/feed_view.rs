@@ -95,8 +95,11 @@ impl FeedView {
         };
         let said = view.said();
         let state = view.state(said.as_ref(), reads);
+        let last = match &view.reader {
+            Some(_) => view.last_quote(said.as_ref()),
+            None => self.own.last_received_time(),
+        };
         let relayed = said.map(|(_, report)| report.feed);
-        let last = self.last_received_time();
         let feed = if reads { own() } else { relayed.unwrap_or_else(own) };
         (feed, Some(state), last)
     }
@@ -111,7 +114,7 @@ impl FeedView {
     /// When the last quote arrived from which tenants could get it.
     pub(crate) fn last_received_time(&self) -> Option<UnixNanos> {
         match self.relay.as_ref().filter(|view| view.reader.is_some()) {
-            Some(view) => view.last_quote(),
+            Some(view) => view.last_quote(view.said().as_ref()),
             None => self.own.last_received_time(),
         }
     }
@@ -131,8 +134,8 @@ impl RelayView {
     }
 
     /// When the last quote arrived at a reader, whichever that was.
-    fn last_quote(&self) -> Option<UnixNanos> {
-        let said = self.said().and_then(|(_, report)| report.feed.last_received_time).unwrap_or_default();
+    fn last_quote(&self, said: Option<&(ReaderStatus, ReaderReport)>) -> Option<UnixNanos> {
+        let said = said.and_then(|(_, report)| report.feed.last_received_time).unwrap_or_default();
         let newest = self.last_quote.fetch_max(said, Relaxed).max(said);
         (newest != 0).then_some(newest)
     }
